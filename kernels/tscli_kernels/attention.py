@@ -1,0 +1,45 @@
+"""Attention of a few queries over the rows that were gathered for them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+# Up to this many elements of key the scores are computed in float32 even when the key is bfloat16; beyond it the
+# conversion would cost more than the product, and the product's own float32 accumulation, rounded once, must do.
+FLOAT32_ELEMENTS = 1 << 22
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, *, scaling: float, mask: Tensor | None = None, softcap: float | None = None
+) -> Tensor:
+    """Softmax attention with grouped kv heads.
+
+    Args:
+        query: [q_heads, t, head_dim]; key, value: [kv_heads, s, head_dim], all of one dtype.
+        scaling: factor on the dot products.
+        mask: [t, s] bool, True where a query may look; None: everywhere.
+        softcap: Gemma 2's bound on the scaled scores, c * tanh(score / c).
+
+    Returns: [q_heads, t, head_dim] in the dtype of query.
+    """
+    q_heads, t, head_dim = query.shape
+    if t > 1 and softcap is None:
+        return functional.scaled_dot_product_attention(
+            query[None], key[None], value[None], attn_mask=mask, scale=scaling, enable_gqa=q_heads != key.shape[0]
+        )[0]
+    grouped = query.reshape(key.shape[0], -1, head_dim)  # [kv_heads, group * t, head_dim]
+    if key.numel() <= FLOAT32_ELEMENTS and key.dtype in (torch.bfloat16, torch.float16):
+        grouped, key, value = grouped.float(), key.float(), value.float()
+    scores = torch.matmul(grouped, key.transpose(-1, -2)).to(_score_dtype(key)) * scaling  # [kv_heads, group * t, s]
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    if mask is not None:
+        scores = scores.masked_fill(~mask.repeat(grouped.shape[1] // t, 1), float("-inf"))
+    weights = torch.softmax(scores, dim=-1).to(value.dtype)
+    return torch.matmul(weights, value).reshape(q_heads, t, head_dim).to(query.dtype)
+
+
+def _score_dtype(key: Tensor) -> torch.dtype:
+    return torch.float64 if key.dtype == torch.float64 else torch.float32

@@ -1,0 +1,48 @@
+"""Reading pages: dot products of a query with all keys, and gathering of single rows. Layout [pages, kv_heads, page_size, head_dim]."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Elements of one tile of keys converted to float32 at a time: it must stay in the cache, so that the conversion costs
+# no pass through memory (measured: a tile of 2M elements is as fast as a bfloat16 product, one of 8M is eight times slower).
+TILE_ELEMENTS = 1 << 21
+
+
+def score_pages(query: Tensor, key_pages: Tensor, num_tokens: int, out: Tensor | None = None) -> Tensor:
+    """Dot products of one query per head with every cached key, accumulated and returned in float32.
+
+    Args:
+        query: [q_heads, head_dim], any float dtype; query head h belongs to kv head h // (q_heads // kv_heads).
+        key_pages: [pages, kv_heads, page_size, head_dim], any float dtype.
+        num_tokens: how many slots of the pages are filled (at most pages * page_size).
+        out: [q_heads, num_tokens] float32 to write to, such as a slice of a larger buffer.
+
+    Returns: [q_heads, num_tokens] float32. Raises ValueError when the shapes do not fit.
+    """
+    pages, kv_heads, page_size, head_dim = key_pages.shape
+    q_heads = query.shape[0]
+    if q_heads % kv_heads or query.shape[1] != head_dim or num_tokens > pages * page_size:
+        raise ValueError(f"query {tuple(query.shape)}, pages {tuple(key_pages.shape)}, {num_tokens} tokens do not fit")
+    if out is None:
+        out = torch.empty(q_heads, num_tokens, dtype=torch.float32, device=query.device)
+    grouped = query.float().reshape(1, kv_heads, q_heads // kv_heads, head_dim)
+    step = max(1, TILE_ELEMENTS // (kv_heads * page_size * head_dim))
+    for first in range(0, -(-num_tokens // page_size), step):
+        tile = key_pages[first : first + step].float()
+        scores = torch.matmul(grouped, tile.transpose(-1, -2))  # [step, kv_heads, group, page_size]
+        start, stop = first * page_size, min(num_tokens, (first + step) * page_size)
+        flat = scores.permute(1, 2, 0, 3).reshape(q_heads, -1)  # [q_heads, step * page_size]
+        out[:, start:stop] = flat[:, : stop - start]
+    return out
+
+
+def gather_rows(pages: Tensor, positions: Tensor) -> Tensor:
+    """The rows at `positions` (int64 [n], slots counted through all pages), as [kv_heads, n, head_dim] in the pages' dtype."""
+    num_pages, kv_heads, page_size, head_dim = pages.shape
+    page = torch.div(positions, page_size, rounding_mode="floor")
+    heads = torch.arange(kv_heads, device=positions.device)[:, None]
+    rows = (page * kv_heads + heads) * page_size + positions % page_size  # [kv_heads, n], int64: no overflow at 4M slots
+    flat = pages.reshape(num_pages * kv_heads * page_size, head_dim)
+    return flat.index_select(0, rows.reshape(-1)).reshape(kv_heads, -1, head_dim)

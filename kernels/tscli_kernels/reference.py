@@ -1,0 +1,46 @@
+"""What each kernel must compute, written as plainly as possible and in the dtype of its inputs (tests pass float64)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def score_pages(query: Tensor, key_pages: Tensor, num_tokens: int) -> Tensor:
+    """Dot product of every query head with every cached key of its kv head; [q_heads, num_tokens]."""
+    pages, kv_heads, page_size, head_dim = key_pages.shape
+    group = query.shape[0] // kv_heads
+    rows = []
+    for head in range(query.shape[0]):
+        keys = key_pages[:, head // group].reshape(pages * page_size, head_dim)[:num_tokens]
+        rows.append(keys.to(query.dtype) @ query[head])
+    return torch.stack(rows)
+
+
+def soft_vote(scores: Tensor) -> Tensor:
+    """Paper, Eq. 7: softmax over the tokens for each head, then the sum over heads; [n]."""
+    return torch.stack([torch.softmax(row, dim=0) for row in scores]).sum(dim=0)
+
+
+def top_k(vote: Tensor, k: int) -> Tensor:
+    """The k highest entries, the lower position first among equals, returned in ascending position; [min(k, n)]."""
+    order = sorted(range(vote.shape[0]), key=lambda position: (-float(vote[position]), position))
+    return torch.tensor(sorted(order[:k]), dtype=torch.int64)
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, *, scaling: float, mask: Tensor | None = None, softcap: float | None = None
+) -> Tensor:
+    """Softmax attention, head by head; query [q_heads, t, d], key and value [kv_heads, s, d], mask [t, s]."""
+    group = query.shape[0] // key.shape[0]
+    out = []
+    for head in range(query.shape[0]):
+        scores = query[head] @ key[head // group].T * scaling
+        if softcap is not None:
+            scores = softcap * torch.tanh(scores / softcap)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -math.inf)
+        out.append(torch.softmax(scores, dim=-1) @ value[head // group])
+    return torch.stack(out)

@@ -1,0 +1,92 @@
+"""Ask questions of a whole shelf of documents: read once, keep the paged KV cache, answer by TokenSelect sparse decoding.
+
+    import tscli
+
+    tscli.prepare(["docs/"], library="shelf").run()
+    with tscli.open_library("shelf") as session:
+        stream = session.ask("When was the lighthouse built?")
+        for piece in stream:
+            print(piece, end="")
+        print(stream.answer.sources[0], stream.answer.statistics.ttft_s)
+
+Everything here is imported on first use: `import tscli` loads neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from tscli import errors
+
+if TYPE_CHECKING:
+    from tscli.bench import BenchResult, BenchRow, benchmark
+    from tscli.engine.catalogue import LibraryDetails, default_model, info, libraries, prune, remove, verify, versions
+    from tscli.engine.ingest import IngestPlan, IngestReport, PlannedDocument, Preparation, prepare
+    from tscli.engine.options import IngestOptions
+    from tscli.engine.session import Session, Stream, open_library
+    from tscli.engine.statistics import Answer, LayerStatistics, Source, Statistics
+    from tscli.model.options import LoadOptions
+    from tscli.selection.config import SelectionConfig, SelectionOptions
+    from tscli.store import LibraryInfo, Problem, home
+    from tscli.tokens.counts import parse_count
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "tscli.bench": ("BenchResult", "BenchRow", "benchmark"),
+    "tscli.engine.catalogue": (
+        "LibraryDetails", "default_model", "info", "libraries", "prune", "remove", "verify", "versions",
+    ),
+    "tscli.engine.ingest": ("IngestPlan", "IngestReport", "PlannedDocument", "Preparation", "prepare"),
+    "tscli.engine.options": ("IngestOptions",),
+    "tscli.engine.session": ("Session", "Stream", "open_library"),
+    "tscli.engine.statistics": ("Answer", "LayerStatistics", "Source", "Statistics"),
+    "tscli.model.options": ("LoadOptions",),
+    "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
+    "tscli.store": ("LibraryInfo", "Problem", "home"),
+    "tscli.tokens.counts": ("parse_count",),
+}  # fmt: skip
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Answer",
+    "BenchResult",
+    "BenchRow",
+    "IngestOptions",
+    "IngestPlan",
+    "IngestReport",
+    "LayerStatistics",
+    "LibraryDetails",
+    "LibraryInfo",
+    "LoadOptions",
+    "PlannedDocument",
+    "Preparation",
+    "Problem",
+    "SelectionConfig",
+    "SelectionOptions",
+    "Session",
+    "Source",
+    "Statistics",
+    "Stream",
+    "__version__",
+    "benchmark",
+    "default_model",
+    "errors",
+    "home",
+    "info",
+    "libraries",
+    "open_library",
+    "parse_count",
+    "prepare",
+    "prune",
+    "remove",
+    "verify",
+    "versions",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'tscli' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)

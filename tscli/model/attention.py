@@ -1,0 +1,197 @@
+"""What the model's attention layers call instead of their own attention: append, select, attend.
+
+One `AttentionRun` is one pass of tokens over one `KVState`. Reads pages through the state, selects through
+`tscli.selection`, rotates with the model's own rotary embedding. Knows no files, tokens or text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tscli.model.kv import DenseKeys, KVState
+from tscli.model.rotary import Rotator
+from tscli.selection.config import SelectionConfig
+from tscli.selection.select import Selection, select
+from tscli.selection.selection_cache import SelectionCache
+from tscli_kernels import attend
+
+Kind = Literal["selected", "window", "dense"]
+
+
+@dataclass(frozen=True)
+class LayerStep:
+    """What one layer did for one chunk or token.
+
+    attended: rows in the softmax; selected: those of them that were chosen by votes. selection: positions and votes,
+    over everything cached where nothing had to be left out.
+    """
+
+    layer: int
+    kind: Kind
+    attended: int
+    selected: int
+    selection: Selection | None
+    reused: bool
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """What the model hands to attention besides the tensors."""
+
+    layer: int
+    scaling: float
+    window: int | None
+    softcap: float | None
+
+
+Observer = Callable[[LayerStep], None]
+
+
+class AttentionRun:
+    """TokenSelect attention (paper, Figure 2) of new tokens over the tokens that `state` holds.
+
+    reuse: a SelectionCache for decode steps; None where every query selects for itself.
+    dense: full attention at true positions instead of selection. observe: called once per layer.
+    """
+
+    def __init__(
+        self,
+        state: KVState,
+        rotator: Rotator,
+        config: SelectionConfig,
+        *,
+        reuse: SelectionCache | None = None,
+        dense: DenseKeys | None = None,
+        observe: Observer | None = None,
+    ) -> None:
+        self.state = state
+        self.rotator = rotator
+        self.config = config
+        self.reuse = reuse
+        self.dense = dense
+        self.observe = observe
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
+        """query [q_heads, t, head_dim], key and value [kv_heads, t, head_dim], all unrotated; [q_heads, t, head_dim]."""
+        if call.window is not None:
+            out = self._window(query, key, value, call, call.window)
+        elif self.dense is not None:
+            out = self._dense(query, key, value, call, self.dense)
+        else:
+            out = self._sparse(query, key, value, call)
+        self.state.append(call.layer, key, value)
+        return out
+
+    def _sparse(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
+        n, config = self.state.length, self.config
+        n_init = min(config.n_init, n)
+        local_start = max(n_init, n - config.n_local)
+        candidates = local_start - n_init
+        selection, reused, selected = None, False, 0
+        if candidates > config.count(candidates):
+            selection, reused = self._select(query, call.layer, local_start)
+            local_start = selection.local_start
+            chosen = selection.positions
+            selected = chosen.shape[0]
+        else:
+            selection = self._watch(query, call.layer)
+            chosen = torch.arange(n_init, local_start, device=query.device)
+        init, local = torch.arange(n_init, device=query.device), torch.arange(local_start, n, device=query.device)
+        positions = torch.cat([init, chosen, local])
+        old_key, old_value = self.state.gather(call.layer, positions)
+        out = self._attend(query, (old_key, key), (old_value, value), call)
+        self._report(call.layer, "selected", positions.shape[0] + key.shape[1], selected, selection, reused)
+        return out
+
+    def _select(self, query: Tensor, layer: int, local_start: int) -> tuple[Selection, bool]:
+        config = self.config
+        mean = self._mean_query(query, layer)
+        if self.reuse is not None and (known := self.reuse.lookup(layer, mean)) is not None:
+            # What left the local window since that selection stays attended; past a chunk's worth, select anew.
+            if local_start - known.local_start <= config.chunk:
+                return known, True
+        scores = self._scores(mean, layer, local_start)[:, config.n_init :]
+        selection = select(scores, config.n_init, local_start, config)
+        if self.reuse is not None:
+            self.reuse.remember(layer, mean, selection)
+        return selection, False
+
+    def _window(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall, window: int) -> Tensor:
+        """A sliding-window layer: each query sees itself and the window - 1 tokens before it, nothing else."""
+        n = self.state.length
+        start = max(0, n - window + 1)
+        old_key, old_value = self.state.gather(call.layer, torch.arange(start, n, device=query.device))
+        first = start if self.dense is not None else 0  # true positions in dense mode, compact ones otherwise
+        out = self._attend(query, (old_key, key), (old_value, value), call, first=first, window=window)
+        self._report(call.layer, "window", n - start + key.shape[1], 0, None, False)
+        return out
+
+    def _dense(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall, dense: DenseKeys) -> Tensor:
+        n, t, layer = self.state.length, key.shape[1], call.layer
+        total = n + t
+        for start in range(dense.length(layer), n, 16384):
+            places = torch.arange(start, min(n, start + 16384), device=query.device)
+            old_key, old_value = self.state.gather(layer, places)
+            dense.append(layer, self.rotator(old_key, places, layer, length=total), old_value)
+        places = torch.arange(n, total, device=query.device)
+        all_key, all_value = dense.append(layer, self.rotator(key, places, layer, length=total), value)
+        turned = self.rotator(query, places, layer, length=total)
+        mask = causal_mask(t, total, None, query.device)
+        self._report(layer, "dense", total, 0, self._watch(query, layer), False)
+        return attend(turned, all_key, all_value, scaling=call.scaling, mask=mask, softcap=call.softcap)
+
+    def _attend(
+        self,
+        query: Tensor,
+        keys: tuple[Tensor, Tensor],
+        values: tuple[Tensor, Tensor],
+        call: LayerCall,
+        *,
+        first: int = 0,
+        window: int | None = None,
+    ) -> Tensor:
+        """Attention over gathered rows followed by the chunk itself, at positions first, first + 1, ... in order."""
+        key, value = torch.cat(keys, dim=1), torch.cat(values, dim=1)
+        t, s = query.shape[1], key.shape[1]
+        places = torch.arange(first, first + s, device=query.device)
+        key = self.rotator(key, places, call.layer, length=first + s)
+        query = self.rotator(query, places[-t:], call.layer, length=first + s)
+        mask = causal_mask(t, s, window, query.device)
+        return attend(query, key, value, scaling=call.scaling, mask=mask, softcap=call.softcap)
+
+    def _watch(self, query: Tensor, layer: int) -> Selection | None:
+        """The votes on everything cached, where all of it is attended and someone wants to see where the answer came from."""
+        n = self.state.length
+        if self.observe is None or n == 0:
+            return None
+        scores = self._scores(self._mean_query(query, layer), layer, n)
+        return select(scores, 0, n, replace(self.config, k=n, share=None, pool=0))
+
+    def _mean_query(self, query: Tensor, layer: int) -> Tensor:
+        """The chunk's mean query, query i rotated to position n_local + i: all candidates, unrotated, look equally far."""
+        first, t = self.config.n_local, query.shape[1]
+        places = torch.arange(first, first + t, device=query.device)
+        return self.rotator(query.float(), places, layer, length=first + t).mean(dim=1)  # [q_heads, head_dim]
+
+    def _scores(self, query: Tensor, layer: int, stop: int) -> Tensor:
+        scores = self.state.scores(layer, query, stop)
+        return scores * query.shape[-1] ** -0.5 if self.config.scale == "sqrt" else scores
+
+    def _report(self, layer: int, kind: Kind, attended: int, selected: int, selection: Selection | None, reused: bool) -> None:
+        if self.observe is not None:
+            self.observe(LayerStep(layer, kind, attended, selected, selection, reused))
+
+
+def causal_mask(t: int, s: int, window: int | None, device: torch.device) -> Tensor | None:
+    """[t, s] bool, True where query i (row s - t + i) may look: not ahead, and within the window; None if everywhere."""
+    if t == 1 and (window is None or s <= window):
+        return None
+    row = torch.arange(s - t, s, device=device)[:, None]
+    column = torch.arange(s, device=device)[None]
+    mask = column <= row
+    return mask if window is None else mask & (column > row - window)

@@ -1,0 +1,156 @@
+"""The keys and values of one run: committed pages (read only, as the store maps them) followed by a tail in memory.
+
+Keys are held before RoPE. Knows neither files nor selection; the store's segments fulfil `Pages`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from tscli_kernels import gather_rows, score_pages
+
+
+class Pages(Protocol):
+    """A run of pages as the store maps them; valid as long as the library is open, never written to."""
+
+    @property
+    def key(self) -> Tensor: ...  # [layers, pages, kv_heads, page_size, head_dim]
+
+    @property
+    def value(self) -> Tensor: ...  # like key
+
+    @property
+    def num_tokens(self) -> int: ...
+
+
+class KVState:
+    """Committed pages plus a growing tail; positions count through both."""
+
+    def __init__(
+        self,
+        segments: Sequence[Pages],
+        *,
+        layers: int,
+        kv_heads: int,
+        head_dim: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.segments: list[Pages] = []
+        self.starts: list[int] = []
+        self.committed = 0
+        self._shape = (layers, kv_heads, head_dim)
+        self._dtype = dtype
+        self._device = device
+        self._tail = self._allocate(0)
+        self.tail_tokens = 0
+        for segment in segments:
+            self.extend(segment)
+
+    @property
+    def length(self) -> int:
+        """Tokens held: committed and tail."""
+        return self.committed + self.tail_tokens
+
+    def extend(self, segment: Pages) -> None:
+        """Take a committed segment behind the others; the tail must be empty."""
+        if self.tail_tokens:
+            raise ValueError("the tail must be taken or cropped before pages are added")
+        self.segments.append(segment)
+        self.starts.append(self.committed)
+        self.committed += segment.num_tokens
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Write the keys and values of new tokens, [kv_heads, t, head_dim] each, behind the tail; `advance` counts them."""
+        stop = self.tail_tokens + key.shape[1]
+        if stop > self._tail.shape[3]:
+            grown = self._allocate(max(stop, 2 * self._tail.shape[3], 256))
+            grown[:, :, :, : self.tail_tokens] = self._tail[:, :, :, : self.tail_tokens]
+            self._tail = grown
+        self._tail[0, layer, :, self.tail_tokens : stop] = key
+        self._tail[1, layer, :, self.tail_tokens : stop] = value
+
+    def advance(self, num_tokens: int) -> None:
+        """All layers have appended so many tokens."""
+        self.tail_tokens += num_tokens
+
+    def crop(self) -> None:
+        """Forget the tail: the state is as its committed pages are."""
+        self.tail_tokens = 0
+
+    def take_tail(self, page_size: int) -> tuple[Tensor, Tensor]:
+        """The tail as pages, [layers, pages, kv_heads, page_size, head_dim] key and value; the last page is zero-padded."""
+        layers, kv_heads, head_dim = self._shape
+        pages = -(-self.tail_tokens // page_size)
+        padded = self._tail.new_zeros(2, layers, kv_heads, pages * page_size, head_dim)
+        padded[:, :, :, : self.tail_tokens] = self._tail[:, :, :, : self.tail_tokens]
+        paged = padded.view(2, layers, kv_heads, pages, page_size, head_dim).transpose(2, 3).contiguous()
+        return paged[0], paged[1]
+
+    def scores(self, layer: int, query: Tensor, stop: int) -> Tensor:
+        """Dot products of query [q_heads, head_dim] with the first `stop` cached keys; [q_heads, stop] float32."""
+        out = torch.empty(query.shape[0], stop, dtype=torch.float32, device=query.device)
+        for segment, start in zip(self.segments, self.starts, strict=True):
+            if (count := min(segment.num_tokens, stop - start)) > 0:
+                score_pages(query, segment.key[layer], count, out=out[:, start : start + count])
+        if (count := stop - self.committed) > 0:
+            tail = self._tail[0, layer][None, :, :count]  # one page as long as needed
+            score_pages(query, tail, count, out=out[:, self.committed : stop])
+        return out
+
+    def gather(self, layer: int, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values at ascending positions (int64 [n]); [kv_heads, n, head_dim] each."""
+        bounds = torch.searchsorted(positions, torch.tensor([*self.starts, self.committed], device=positions.device)).tolist()
+        keys, values = [], []
+        for segment, start, low, high in zip(self.segments, self.starts, bounds[:-1], bounds[1:], strict=True):
+            if high > low:
+                local = positions[low:high] - start
+                keys.append(gather_rows(segment.key[layer], local))
+                values.append(gather_rows(segment.value[layer], local))
+        if bounds[-1] < positions.shape[0]:
+            local = positions[bounds[-1] :] - self.committed
+            keys.append(self._tail[0, layer].index_select(1, local))
+            values.append(self._tail[1, layer].index_select(1, local))
+        if not keys:
+            empty = self._tail.new_empty(self._shape[1], 0, self._shape[2])
+            return empty, empty
+        return torch.cat(keys, dim=1), torch.cat(values, dim=1)
+
+    def _allocate(self, capacity: int) -> Tensor:
+        layers, kv_heads, head_dim = self._shape
+        return torch.empty(2, layers, kv_heads, capacity, head_dim, dtype=self._dtype, device=self._device)
+
+
+class DenseKeys:
+    """Keys rotated to their true positions and values, contiguous per layer: what full attention reads."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[int, tuple[Tensor, Tensor]] = {}
+        self._lengths: dict[int, int] = {}
+
+    def length(self, layer: int) -> int:
+        """Tokens held for this layer."""
+        return self._lengths.get(layer, 0)
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Append rotated keys and values [kv_heads, t, head_dim]; returns views of all that this layer holds."""
+        start = self.length(layer)
+        stop = start + key.shape[1]
+        buffers = self._buffers.get(layer)
+        if buffers is None or buffers[0].shape[1] < stop:
+            capacity = max(stop, int(1.25 * start), 512)
+            grown = tuple(key.new_empty(key.shape[0], capacity, key.shape[2]) for _ in range(2))
+            if buffers is not None:
+                grown[0][:, :start], grown[1][:, :start] = buffers[0][:, :start], buffers[1][:, :start]
+            buffers = self._buffers[layer] = (grown[0], grown[1])
+        buffers[0][:, start:stop], buffers[1][:, start:stop] = key, value
+        self._lengths[layer] = stop
+        return buffers[0][:, :stop], buffers[1][:, :stop]
+
+    def crop(self, length: int) -> None:
+        """Forget everything from position `length` on."""
+        self._lengths = {layer: min(held, length) for layer, held in self._lengths.items()}

@@ -1,0 +1,18 @@
+"""Which model to load, where and how; free of torch, so that the command line can build it cheaply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EMBEDDED = "reader"
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """model: hub id, folder, or "reader" for the embedded one (None: the library's own, or the embedded one);
+    dtype: auto, float32, bfloat16, float16; device: auto, cpu, cuda."""
+
+    model: str | None = None
+    revision: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"

@@ -1,0 +1,36 @@
+"""Does the seam compute what the model computes? Asked once per ingest, so that no architecture ever runs wrongly."""
+
+from __future__ import annotations
+
+import torch
+
+from tscli.errors import TscliError
+from tscli.model.attention import AttentionRun
+from tscli.model.kv import DenseKeys
+from tscli.model.load import Decoder
+from tscli.selection.config import SelectionConfig
+
+TOKENS = 48
+CHUNK = 20
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.03}
+
+
+def check_parity(decoder: Decoder) -> float:
+    """Relative error of our last logits against transformers' own on random tokens; TscliError when it is too large.
+
+    A wrong rotation, mask, scale or head mapping gives an error near 1; rounding stays far below the tolerance.
+    """
+    generator = torch.Generator().manual_seed(0)
+    token_ids = torch.randint(decoder.config.vocab_size, (TOKENS,), generator=generator).to(decoder.device)
+    stock = decoder.stock_logits(token_ids)[-1]
+    run = AttentionRun(decoder.new_state(), decoder.rotator, SelectionConfig(), dense=DenseKeys())
+    for start in range(0, TOKENS, CHUNK):
+        logits = decoder.forward(token_ids[start : start + CHUNK], run)
+    assert logits is not None
+    error = float(torch.linalg.vector_norm(logits - stock) / torch.linalg.vector_norm(stock))
+    if not error <= TOLERANCE[decoder.dtype]:
+        raise TscliError(
+            f"{decoder.model_id} ({decoder.config.model_type}) does not run rightly here: its logits differ from "
+            f"transformers' own by {error:.0%}; use another model, or report this architecture"
+        )
+    return error

@@ -1,0 +1,74 @@
+"""Rotary position embedding at positions of our choosing.
+
+The model's own rotary module is replaced by `IdentityRotary`, so that its attention hands out unrotated queries and keys;
+`Rotator` then applies the model's own rotation (any rope type, partial or interleaved) where and when TokenSelect wants it.
+Knows nothing of caches or selection.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Rope types whose frequencies depend on the length in use: their tables hold for exactly one length.
+LENGTH_DEPENDENT = ("dynamic", "longrope")
+
+
+def takes_layer_type(embedding: nn.Module) -> bool:
+    """Whether this embedding has different frequencies for different kinds of layers (Gemma 3)."""
+    return "layer_type" in inspect.signature(embedding.forward).parameters
+
+
+class IdentityRotary(nn.Module):
+    """Stands in for a model's rotary embedding: cos = 1, sin = 0, so that nothing is rotated."""
+
+    def __init__(self, original: nn.Module, rotary_dim: int) -> None:
+        super().__init__()
+        self.original = original
+        self.rotary_dim = rotary_dim
+
+    def forward(self, x: Tensor, position_ids: Tensor, layer_type: str | None = None) -> tuple[Tensor, Tensor]:
+        ones = x.new_ones(1, position_ids.shape[-1], self.rotary_dim)
+        return ones, torch.zeros_like(ones)
+
+
+class Rotator:
+    """Rotates queries or keys with the model's own embedding and rotation function."""
+
+    def __init__(self, embedding: nn.Module, rotate: Callable[..., Any], layer_types: list[str] | None, rope_type: str) -> None:
+        self._embedding = embedding
+        self._rotate = rotate
+        self._takes_layer_type = takes_layer_type(embedding)
+        self._layer_types = layer_types
+        self._grows = rope_type not in LENGTH_DEPENDENT
+        self._tables: dict[str | None, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, x: Tensor, positions: Tensor, layer: int, *, length: int) -> Tensor:
+        """Rotate x [heads, n, head_dim] to `positions` (int64 [n], all below `length`); same shape and dtype."""
+        cos, sin = self._table(layer, length, x.device)
+        cos, sin = cos[positions][None], sin[positions][None]  # [1, n, rotary_dim]
+        rotary_dim = cos.shape[-1]
+        turned, rest = x[None, ..., :rotary_dim].float(), x[..., rotary_dim:]
+        turned, _ = self._rotate(turned, turned[:, :0], cos, sin)
+        return torch.cat([turned[0].to(x.dtype), rest], dim=-1) if rest.shape[-1] else turned[0].to(x.dtype)
+
+    def _table(self, layer: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        layer_type = self._layer_types[layer] if self._takes_layer_type and self._layer_types else None
+        table = self._tables.get(layer_type)
+        enough = table is not None and (table[0].shape[0] >= length if self._grows else table[0].shape[0] == length)
+        if table is None or not enough:
+            size = max(length, 2 * table[0].shape[0] if table else 1024) if self._grows else length
+            table = self._compute(size, layer_type, device)
+            self._tables[layer_type] = table
+        return table
+
+    @torch.no_grad()
+    def _compute(self, size: int, layer_type: str | None, device: torch.device) -> tuple[Tensor, Tensor]:
+        extra = (layer_type,) if self._takes_layer_type else ()
+        probe = torch.zeros(1, 1, 1, dtype=torch.float32, device=device)
+        cos, sin = self._embedding(probe, torch.arange(size, device=device)[None], *extra)
+        return cos[0], sin[0]  # [size, rotary_dim] float32

@@ -120,7 +120,7 @@ def load_decoder(options: LoadOptions) -> Decoder:
     device = pick_device(options.device)
     folder = locate(model, options.revision)
     dtype = _pick_dtype(options.dtype, device)
-    _register()
+    register_attention()
     try:
         module = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=folder.is_dir())
     except (OSError, ValueError, KeyError) as error:
@@ -154,7 +154,8 @@ def _pick_dtype(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
-def _register() -> None:
+def register_attention() -> None:
+    """Make our attention and our absent mask known to transformers."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
     AttentionInterface.register(ATTENTION_NAME, _attention)

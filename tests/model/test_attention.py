@@ -1,0 +1,109 @@
+"""Sparse attention over a cache: what is attended, what is reused, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.model.architectures import make_decoder
+from tscli.model.attention import AttentionRun, LayerStep
+from tscli.model.kv import KVState
+from tscli.model.load import Decoder
+from tscli.selection.config import SelectionConfig
+from tscli.selection.selection_cache import SelectionCache
+
+CONFIG = SelectionConfig(k=16, n_init=4, n_local=16, chunk=16)
+
+
+def filled(decoder: Decoder, tokens: int, config: SelectionConfig = CONFIG) -> KVState:
+    state = decoder.new_state()
+    run = AttentionRun(state, decoder.rotator, config)
+    ids = torch.randint(1, 128, (tokens,), generator=torch.Generator().manual_seed(1))
+    for start in range(0, tokens, config.chunk):
+        decoder.forward(ids[start : start + config.chunk], run, logits=False)
+    return state
+
+
+def step(decoder: Decoder, state: KVState, config: SelectionConfig, reuse: SelectionCache | None = None) -> list[LayerStep]:
+    steps: list[LayerStep] = []
+    run = AttentionRun(state, decoder.rotator, config, reuse=reuse, observe=steps.append)
+    decoder.forward(torch.tensor([7]), run)
+    return steps
+
+
+def test_a_step_attends_to_init_selected_local_and_itself() -> None:
+    decoder = make_decoder()
+    steps = step(decoder, filled(decoder, 150), CONFIG)
+    assert [(s.selected, s.attended) for s in steps] == [(16, 4 + 16 + 16 + 1)] * 3
+    for s in steps:
+        assert s.selection is not None
+        assert all(4 <= position < 150 - 16 for position in s.selection.positions.tolist())
+
+
+def test_selecting_everything_equals_attending_to_everything() -> None:
+    """With k >= N nothing is left out, so sparse decode gives the dense step's logits at the same positions."""
+    decoder = make_decoder("qwen2")
+    ids = torch.randint(1, 128, (150,))
+    logits = []
+    for config in (SelectionConfig(k=134 - 4, n_init=4, n_local=16, chunk=16), SelectionConfig(k=1000, chunk=16)):
+        state = filled(decoder, 150, SelectionConfig(k=1000, chunk=16))
+        run = AttentionRun(state, decoder.rotator, config)
+        logits.append(decoder.forward(ids[:1], run))
+    assert logits[0] is not None
+    assert torch.allclose(logits[0], logits[1], atol=1e-5)
+
+
+def test_a_reused_selection_keeps_attending_to_what_left_the_local_window() -> None:
+    decoder = make_decoder()
+    state = filled(decoder, 150)
+    reuse = SelectionCache(theta=-1.0)  # every query counts as similar
+    for made in range(5):
+        steps = step(decoder, state, CONFIG, reuse)
+        assert all(s.reused == (made > 0) for s in steps)
+        assert all(s.attended == 4 + 16 + 16 + made + 1 for s in steps)  # the window grows by one a step
+
+
+def test_a_selection_is_made_anew_once_a_chunk_has_left_the_window() -> None:
+    decoder = make_decoder()
+    state, reuse = filled(decoder, 150), SelectionCache(theta=-1.0)
+    reused = [step(decoder, state, CONFIG, reuse)[0].reused for _ in range(CONFIG.chunk + 3)]
+    assert reused == [False] + [True] * CONFIG.chunk + [False, True]
+
+
+def test_a_theta_of_one_reselects_at_each_step() -> None:
+    decoder = make_decoder()
+    state, reuse = filled(decoder, 150), SelectionCache(theta=1.01)
+    assert not any(s.reused for _ in range(4) for s in step(decoder, state, CONFIG, reuse))
+
+
+def test_cropping_forgets_the_question() -> None:
+    decoder = make_decoder()
+    source = filled(decoder, 128)
+    key, value = source.take_tail(64)
+
+    class Segment:
+        num_tokens = 128
+
+    segment = Segment()
+    segment.key, segment.value = key, value  # type: ignore[attr-defined]
+    state = decoder.new_state([segment])  # type: ignore[list-item]
+    first = decoder.forward(torch.tensor([3, 9]), AttentionRun(state, decoder.rotator, CONFIG))
+    assert state.length == 130
+    state.crop()
+    again = decoder.forward(torch.tensor([3, 9]), AttentionRun(state, decoder.rotator, CONFIG))
+    assert first is not None
+    assert again is not None
+    assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize("tokens", [1, 63, 64, 65, 200])
+def test_the_tail_as_pages_holds_the_same_keys(tokens: int) -> None:
+    decoder = make_decoder()
+    state = filled(decoder, tokens)
+    key, value = state.take_tail(64)
+    assert key.shape == (3, -(-tokens // 64), 2, 64, 16)
+    positions = torch.arange(tokens)
+    for layer in range(3):
+        expected_key, expected_value = state.gather(layer, positions)
+        assert torch.equal(key[layer].transpose(0, 1).flatten(1, 2)[:, :tokens], expected_key)
+        assert torch.equal(value[layer].transpose(0, 1).flatten(1, 2)[:, :tokens], expected_value)

@@ -111,10 +111,10 @@ class AttentionRun:
     def _select(self, query: Tensor, layer: int, local_start: int) -> tuple[Selection, bool]:
         config = self.config
         mean = self._mean_query(query, layer)
-        if self.reuse is not None and (known := self.reuse.lookup(layer, mean)) is not None:
-            # What left the local window since that selection stays attended; past a chunk's worth, select anew.
-            if local_start - known.local_start <= config.chunk:
-                return known, True
+        known = self.reuse.lookup(layer, mean) if self.reuse is not None else None
+        # What left the local window since that selection stays attended; past a chunk's worth, select anew.
+        if known is not None and local_start - known.local_start <= config.chunk:
+            return known, True
         scores = self._scores(mean, layer, local_start)[:, config.n_init :]
         selection = select(scores, config.n_init, local_start, config)
         if self.reuse is not None:

@@ -82,6 +82,12 @@ class KVState:
         """Forget the tail: the state is as its committed pages are."""
         self.tail_tokens = 0
 
+    def rewind(self, length: int) -> None:
+        """Forget everything from position `length` on, which must lie in the tail."""
+        if not self.committed <= length <= self.length:
+            raise ValueError(f"{length} lies outside the tail, [{self.committed}, {self.length}]")
+        self.tail_tokens = length - self.committed
+
     def take_tail(self, page_size: int) -> tuple[Tensor, Tensor]:
         """The tail as pages, [layers, pages, kv_heads, page_size, head_dim] key and value; the last page is zero-padded."""
         layers, kv_heads, head_dim = self._shape

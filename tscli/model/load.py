@@ -54,7 +54,7 @@ class Decoder:
     def forward(self, token_ids: Tensor, run: AttentionRun, *, logits: bool = True) -> Tensor | None:
         """Run token_ids (int64 [t]) over the run's state and count them in; the last token's logits [vocab] float32."""
         for attention in self._parts.attentions:
-            attention.tscli_run = run
+            attention.__dict__["tscli_run"] = run
         try:
             if logits:
                 out = self.module(token_ids[None], use_cache=False, logits_to_keep=1).logits[0, -1].float()
@@ -63,7 +63,7 @@ class Decoder:
                 out = None
         finally:
             for attention in self._parts.attentions:
-                attention.tscli_run = None
+                attention.__dict__["tscli_run"] = None
         run.state.advance(token_ids.shape[0])
         self.tokens_run += token_ids.shape[0]
         return out
@@ -115,7 +115,10 @@ class Decoder:
 def load_decoder(options: LoadOptions) -> Decoder:
     """Load the model and put the seam in; UsageError, ResourceError or TscliError say what is wrong with it."""
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # the command line shows its own
+    logging.set_verbosity_error()
     model = options.model or EMBEDDED
     device = pick_device(options.device)
     folder = locate(model, options.revision)
@@ -128,7 +131,7 @@ def load_decoder(options: LoadOptions) -> Decoder:
         raise TscliError(f"{model} cannot be loaded: {first}; give a decoder in Hugging Face layout with --model") from error
     except MemoryError as error:
         raise ResourceError(f"{model} does not fit in memory; choose a smaller model or --dtype bfloat16") from error
-    module = module.to(device).eval()
+    module = module.eval().to(device)
     return Decoder(module, find_parts(module, model), model, folder, device)
 
 
@@ -179,7 +182,7 @@ def _attention(
     **_: Any,
 ) -> tuple[Tensor, None]:
     """The attention function that the model's layers call; [1, heads, t, head_dim] in, [1, t, heads, head_dim] out."""
-    run: AttentionRun = module.tscli_run  # type: ignore[assignment]
+    run: AttentionRun = module.__dict__["tscli_run"]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     call = LayerCall(int(module.layer_idx), scale, sliding_window, softcap)  # type: ignore[arg-type]
     return run(query[0], key[0], value[0], call).transpose(0, 1)[None].contiguous(), None

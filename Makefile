@@ -1,0 +1,46 @@
+# Every target sets up .venv by itself and can be run again and again.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO_HOME := .demo
+TSCLI := TSCLI_HOME=$(DEMO_HOME) $(BIN)/tscli
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt bench clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml constraints.txt
+	@echo "==> setting up $(VENV) (a few minutes the first time)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## set up, ingest samples/, ask three questions
+	@echo "==> reading samples/ once (nothing to do when it was read before); libraries are kept in $(DEMO_HOME)/"
+	$(TSCLI) ingest samples --library demo
+	@echo "==> asking; no document token is computed again"
+	$(TSCLI) ask --library demo "QUESTION1"
+	$(TSCLI) ask --library demo "QUESTION2"
+	$(TSCLI) ask --library demo "QUESTION3"
+
+test: check  ## set up, check style and types, run all tests
+	$(BIN)/python -m pytest -n 2
+
+check: $(STAMP)  ## ruff, import directions, mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(STAMP)  ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## dense against TokenSelect at 8k and 32k with the embedded reader
+	$(BIN)/tscli bench --length 8k,32k
+
+clean:  ## remove the environment and the demo's library
+	rm -rf $(VENV) $(DEMO_HOME)

@@ -1,0 +1,279 @@
+"""The main path with a small random model: read once, keep, answer; nothing is computed twice."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import tscli
+from tscli.engine import library as engine_library
+from tscli.errors import LibraryError, UsageError
+
+WriteDocuments = Callable[..., Path]
+
+
+@pytest.fixture
+def load(small_model: Path) -> tscli.LoadOptions:
+    return tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments of 512 tokens, so that small documents make several."""
+    monkeypatch.setattr("tscli.engine.ingest.SEGMENT_TOKENS", 512)
+    assert engine_library.SEGMENT_TOKENS == 16384
+
+
+def ask(load: tscli.LoadOptions, library: str = "default", **options: object) -> tscli.Answer:
+    with tscli.open_library(library, load=load, **options) as session:  # type: ignore[arg-type]
+        stream = session.ask("Where does the stone stand?", max_new_tokens=8)
+        text = "".join(stream)
+    assert stream.answer.text == text.rstrip()
+    return stream.answer
+
+
+def test_a_second_ingest_runs_nothing(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents()
+    first = tscli.prepare([docs], load=load).run()
+    assert first.prefilled_tokens == first.total_tokens > 1024
+    second = tscli.prepare([docs], load=load)
+    assert second.plan.prefill_tokens == 0
+    assert second.plan.estimated_seconds is None
+    assert {document.status for document in second.plan.documents} == {"cached"}
+    assert second.run().prefilled_tokens == 0
+
+
+def test_asking_recomputes_no_document_token_and_leaves_the_library_as_it_was(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    report = tscli.prepare([write_documents()], load=load).run()
+    before = {path: path.read_bytes() for path in report.folder.rglob("*.pt")}
+    first, second = ask(load), ask(load)
+    assert first.statistics.recomputed_tokens == 0
+    assert first.statistics.cached_tokens == report.total_tokens
+    assert first.token_ids == second.token_ids
+    assert {path: path.read_bytes() for path in report.folder.rglob("*.pt")} == before
+
+
+def test_questions_of_one_session_do_not_see_each_other(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    with tscli.open_library(load=load) as session:
+        answers = []
+        for question in ("Where does the stone stand?", "Who?", "Where does the stone stand?"):
+            stream = session.ask(question, max_new_tokens=8)
+            list(stream)
+            answers.append(stream.answer.token_ids)
+    assert answers[0] == answers[2]
+
+
+def test_steps_select_as_configured(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    statistics = ask(load).statistics
+    assert statistics.selected_mean == 48
+    assert 48 + 4 + 16 < statistics.attended_mean <= 48 + 4 + 16 + 9
+    assert statistics.pool == 3
+    assert len(statistics.layers) == 3
+
+
+def test_a_selection_of_everything_answers_as_dense_does_while_all_fits(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    """Inside the model's window (256 positions) compact positions are the true ones."""
+    tscli.prepare([write_documents(words=12, files=("a.txt",))], load=load).run()
+    sparse, dense = ask(load, selection=tscli.SelectionOptions(k=150)), ask(load, dense=True)
+    assert sparse.statistics.total_tokens < 150
+    assert sparse.token_ids == dense.token_ids
+    assert dense.statistics.dense
+
+
+@pytest.mark.parametrize("mode", ["token", "chunk"])
+def test_both_question_modes_answer(load: tscli.LoadOptions, write_documents: WriteDocuments, mode: str) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    assert ask(load, question_mode=mode).statistics.generated_tokens > 0
+
+
+def test_incremental_ingest_equals_a_full_one_bit_for_bit(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents(files=("a.txt", "b.txt"))
+    tscli.prepare([docs], "grown", load=load).run()
+    write_documents(files=("c.txt",))
+    grown = tscli.prepare([docs], "grown", load=load)
+    assert 0 < grown.plan.cached_tokens < grown.plan.total_tokens
+    grown_report = grown.run()
+    assert [document.path for document in grown_report.documents] == ["docs/a.txt", "docs/b.txt", "docs/c.txt"]
+    home = tscli.home()
+    (home / "libraries" / "grown").rename(home / "aside")  # so that nothing can be shared
+    full = tscli.prepare([docs], "full", load=load).run()
+    assert full.prefilled_tokens == full.total_tokens
+    assert segments(home / "aside") == segments(full.folder)
+
+
+def segments(folder: Path) -> dict[str, bytes]:
+    """The segments that the manifest refers to."""
+    from tscli.store import read_manifest
+
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    return {record.id: (folder / "segments" / f"{record.id}.pt").read_bytes() for record in manifest.segments}
+
+
+def test_a_changed_file_keeps_what_stands_before_it(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents()
+    tscli.prepare([docs], load=load).run()
+    (docs / "c.txt").write_text("Something else altogether. " * 100)
+    plan = tscli.prepare([docs], load=load).plan
+    assert [document.status for document in plan.documents][0] == "cached"
+    assert plan.documents[2].status == "new"
+    assert 0 < plan.cached_tokens < plan.total_tokens
+
+
+def test_a_renamed_file_costs_nothing(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents()
+    tscli.prepare([docs], load=load).run()
+    (docs / "a.txt").rename(docs / "z.txt")
+    again = tscli.prepare([docs], load=load)
+    assert again.plan.prefill_tokens == 0
+    assert [document.path for document in again.plan.documents] == ["docs/z.txt", "docs/b.txt", "docs/c.txt"]
+
+
+def test_documents_of_another_folder_are_added_behind_and_kept(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    tscli.prepare([write_documents("one")], load=load).run()
+    other = write_documents("two", files=("d.txt",))
+    plan = tscli.prepare([other], load=load).plan
+    assert [document.path for document in plan.documents] == ["one/a.txt", "one/b.txt", "one/c.txt", "two/d.txt"]
+    assert plan.cached_tokens > 0
+
+
+def test_a_removed_file_is_dropped(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents()
+    tscli.prepare([docs], load=load).run()
+    (docs / "b.txt").unlink()
+    report = tscli.prepare([docs], load=load).run()
+    assert [document.path for document in report.documents] == ["docs/a.txt", "docs/c.txt"]
+
+
+def test_two_libraries_of_the_same_documents_share_their_segments(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    docs = write_documents()
+    tscli.prepare([docs], "one", load=load).run()
+    assert tscli.prepare([docs], "two", load=load).run().prefilled_tokens == 0
+    tscli.remove("one")
+    assert tscli.verify("two") == []
+
+
+def test_a_stored_library_gives_bit_equal_answers_in_a_new_process(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    program = (
+        "import tscli\n"
+        f"with tscli.open_library(load=tscli.LoadOptions({load.model!r}, dtype='float32', device='cpu')) as session:\n"
+        "    stream = session.ask('Where does the stone stand?', max_new_tokens=8)\n"
+        "    list(stream)\n"
+        "    print(stream.answer.token_ids, [source.share for source in stream.answer.sources])\n"
+    )
+    answer = ask(load)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{answer.token_ids} {[source.share for source in answer.sources]}"
+
+
+def test_shares_of_the_sources_sum_to_one(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    sources = ask(load).sources
+    assert sum(source.share for source in sources) == pytest.approx(1.0)
+    assert {source.file for source in sources} <= {"docs/a.txt", "docs/b.txt", "docs/c.txt"}
+
+
+def test_sampling_with_a_seed_repeats(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    with tscli.open_library(load=load) as session:
+        runs = []
+        for seed in (1, 1, 2):
+            stream = session.ask("Where?", max_new_tokens=12, temperature=2.0, top_p=0.95, seed=seed)
+            list(stream)
+            runs.append(stream.answer.token_ids)
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_a_context_over_the_budget_is_an_error_that_says_by_how_much(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    docs = write_documents()
+    total = tscli.prepare([docs], load=load).plan.total_tokens
+    with pytest.raises(UsageError, match=f"{total - 1000:,}"):
+        tscli.prepare([docs], load=load, options=tscli.IngestOptions(max_tokens=1000))
+
+
+def test_no_readable_document_is_an_error(load: tscli.LoadOptions, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no documents found"):
+        tscli.prepare([tmp_path / "empty"], load=load)
+
+
+def test_another_model_is_refused_with_the_reason(
+    load: tscli.LoadOptions, write_documents: WriteDocuments, small_model: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tscli.prepare([write_documents()], load=load).run()
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in small_model.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    weights = load_file(other / "model.safetensors")
+    weights["model.norm.weight"] = weights["model.norm.weight"] * 1.5
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(LibraryError, match="model"):
+        tscli.open_library(load=tscli.LoadOptions(str(other), dtype="float32", device="cpu"))
+
+
+def test_another_dtype_is_refused(load: tscli.LoadOptions, write_documents: WriteDocuments, small_model: Path) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    with pytest.raises(LibraryError, match="bfloat16"):
+        tscli.open_library(load=tscli.LoadOptions(str(small_model), dtype="bfloat16", device="cpu"))
+
+
+def test_no_library_is_an_error_that_says_how_to_make_one(load: tscli.LoadOptions) -> None:
+    with pytest.raises(LibraryError, match="tscli ingest"):
+        tscli.open_library("absent", load=load)
+
+
+def test_an_empty_question_is_refused(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents(words=20)], load=load).run()
+    with tscli.open_library(load=load) as session, pytest.raises(UsageError, match="empty"):
+        session.ask("  ")
+
+
+def test_the_answer_is_not_there_before_the_stream_ends(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents(words=20)], load=load).run()
+    with tscli.open_library(load=load) as session:
+        stream = session.ask("Where?")
+        with pytest.raises(UsageError, match="not complete"):
+            _ = stream.answer
+
+
+def test_an_abandoned_stream_leaves_the_cache_clean(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    expected = ask(load).token_ids
+    with tscli.open_library(load=load) as session:
+        pieces = iter(session.ask("Something long to begin with", max_new_tokens=20))
+        next(pieces)
+        pieces.close()  # type: ignore[attr-defined]
+        stream = session.ask("Where does the stone stand?", max_new_tokens=8)
+        list(stream)
+    assert stream.answer.token_ids == expected
+
+
+def test_tensors_on_disk_are_pages_of_unrotated_keys(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    report = tscli.prepare([write_documents()], load=load).run()
+    path = sorted((report.folder / "segments").glob("*.pt"))[0]
+    saved = torch.load(path, mmap=True, weights_only=True)
+    assert saved["key"].shape[0] == 3
+    assert saved["key"].shape[2:] == (2, 64, 16)

@@ -1,0 +1,6 @@
+"""Timing of prefill and decode at depth, dense and sparse in one run, in llama-bench's terms."""
+
+from tscli.bench.rows import BenchResult, BenchRow
+from tscli.bench.run import benchmark
+
+__all__ = ["BenchResult", "BenchRow", "benchmark"]

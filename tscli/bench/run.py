@@ -1,0 +1,192 @@
+"""`tscli bench`: prefill and decode at given lengths with the current model, dense and TokenSelect in the same run.
+
+The text is random token ids; the cache lives in memory, so that disks do not blur the figures. Knows the model and its
+attention; no libraries, no printing.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from tscli.bench.rows import BenchResult, BenchRow, timing_fields
+from tscli.engine.measure import estimate_seconds
+from tscli.errors import UsageError
+from tscli.model.attention import AttentionRun, LayerStep
+from tscli.model.kv import DenseKeys, KVState
+from tscli.model.load import Decoder, load_decoder
+from tscli.model.options import LoadOptions
+from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
+from tscli.selection.selection_cache import SelectionCache
+
+SEED = 0
+PREFILL_LIMIT_S = 900.0  # a prefill that is expected to take longer is skipped, and the row says so
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Bench:
+    decoder: Decoder
+    config: SelectionConfig
+    n_gen: int
+    repetitions: int
+    say: Say
+
+
+def benchmark(
+    lengths: Sequence[int],
+    load: LoadOptions = LoadOptions(),  # noqa: B008 - frozen
+    selection: SelectionOptions = SelectionOptions(),  # noqa: B008 - frozen
+    n_gen: int = 128,
+    repetitions: int = 5,
+    dense: bool = True,
+    on_progress: Say | None = None,
+) -> BenchResult:
+    """Measure each length: one prefill per method, then `repetitions` decodes of n_gen tokens at that depth."""
+    if any(length < 1 for length in lengths) or n_gen < 1 or repetitions < 1:
+        raise UsageError("lengths, --n-gen and -r must be at least 1")
+    decoder = load_decoder(load)
+    config = resolve(selection, decoder.selection_defaults, decoder.window)
+    bench = _Bench(decoder, config, n_gen, repetitions, on_progress or (lambda _: None))
+    rows: list[BenchRow] = []
+    for length in lengths:
+        methods = ["dense", "tokenselect"] if dense else ["tokenselect"]
+        measured = {method: _measure(bench, length, method) for method in methods}
+        for index in range(2):  # prefill rows, then decode rows
+            base = measured["dense"][index].fields.get("avg_ts") if dense else None
+            rows += [_with_ratio(measured[method][index], base) for method in methods]
+    return BenchResult(rows)
+
+
+def _measure(bench: _Bench, length: int, method: str) -> tuple[BenchRow, BenchRow]:
+    """The prefill row and the decode row of one method at one length."""
+    decoder, names = bench.decoder, (f"pp{length}", f"tg{bench.n_gen} @ d{length}")
+    dense = method == "dense"
+    expected = _expected_prefill(bench, length, dense)
+    if dense and expected > PREFILL_LIMIT_S:
+        reason = f"prefill expected to take {expected:,.0f} s, the limit is {PREFILL_LIMIT_S:,.0f} s"
+        bench.say(f"{names[0]} {method}: skipped: {reason}; decoding at that depth over a TokenSelect prefill")
+    bench.say(f"{names[0]} {method}: about {expected:,.0f} s")
+    state = decoder.new_state()
+    ids = torch.randint(decoder.config.vocab_size, (length,), generator=torch.Generator().manual_seed(SEED))
+    skip = dense and expected > PREFILL_LIMIT_S
+    prefill_s = _prefill(bench, state, ids.to(decoder.device), dense=dense and not skip)
+    common = _common(bench, method, length)
+    prefill_fields = {**common, "n_prompt": length, "n_gen": 0, "n_depth": 0}
+    if skip:
+        first = BenchRow(names[0], method, prefill_fields, skipped=reason)
+    else:
+        first = BenchRow(names[0], method, {**prefill_fields, **timing_fields([prefill_s], length), "peak_rss": _peak_rss()})
+    bench.say(f"{names[1]} {method}")
+    decode_fields = {**common, "n_prompt": 0, "n_gen": bench.n_gen, "n_depth": length, **_decode(bench, state, dense)}
+    return first, BenchRow(names[1], method, {**decode_fields, "peak_rss": _peak_rss()})
+
+
+def _expected_prefill(bench: _Bench, length: int, dense: bool) -> float:
+    """Seconds that a prefill will take; for dense, quadratic from a short one."""
+    decoder, config = bench.decoder, bench.config
+    if not dense:
+        return estimate_seconds(decoder, config, [(0, length)])
+    probe = min(length, 8 * config.chunk)
+    ids = torch.randint(decoder.config.vocab_size, (2 * probe,), generator=torch.Generator().manual_seed(SEED))
+    short = _prefill(bench, decoder.new_state(), ids[:probe].to(decoder.device), dense=True)
+    double = _prefill(bench, decoder.new_state(), ids.to(decoder.device), dense=True)
+    quadratic = max(0.0, (double - 2 * short) / (2 * probe**2))
+    linear = max(0.0, short / probe - quadratic * probe)
+    return linear * length + quadratic * length**2
+
+
+def _prefill(bench: _Bench, state: KVState, ids: torch.Tensor, *, dense: bool) -> float:
+    decoder, chunk = bench.decoder, bench.config.chunk
+    run = AttentionRun(state, decoder.rotator, bench.config, dense=DenseKeys() if dense else None)
+    started = time.perf_counter()
+    for start in range(0, ids.shape[0], chunk):
+        decoder.forward(ids[start : start + chunk], run, logits=False)
+    _synchronize(decoder.device)
+    return time.perf_counter() - started
+
+
+def _decode(bench: _Bench, state: KVState, dense: bool) -> dict[str, Any]:
+    """Greedy decodes at this depth; every repetition starts from the same state."""
+    decoder, config, depth = bench.decoder, bench.config, state.length
+    keys, totals, firsts, gaps = DenseKeys() if dense else None, [], [], []
+    steps: list[LayerStep] = []
+    for repetition in range(bench.repetitions + 1):  # the first warms up: dense keys are rotated there
+        reuse = None if dense else SelectionCache(config.theta)
+        counting = None if dense or repetition else steps.append
+        run = AttentionRun(state, decoder.rotator, config, reuse=reuse, dense=keys, observe=counting)
+        times = [time.perf_counter()]
+        token = 1
+        for _ in range(bench.n_gen):
+            logits = decoder.forward(torch.tensor([token], device=decoder.device), run)
+            assert logits is not None
+            token = int(torch.argmax(logits))
+            times.append(time.perf_counter())
+        state.rewind(depth)
+        if keys is not None:
+            keys.crop(depth)
+        if repetition:
+            totals.append(times[-1] - times[0])
+            firsts.append(times[1] - times[0])
+            gaps += [later - earlier for earlier, later in pairwise(times[1:])]
+    attended = [step.attended for step in steps] or [depth]
+    reused = [float(step.reused) for step in steps]
+    row_bytes = decoder.kv_bytes_per_token // decoder.layers
+    return {
+        **timing_fields(totals, bench.n_gen),
+        "ttft_ms": 1e3 * sum(firsts) / len(firsts),
+        "tpot_ms": 1e3 * sum(gaps) / len(gaps) if gaps else None,
+        "itl_ms": sorted(1e3 * gap for gap in gaps)[len(gaps) // 2] if gaps else None,
+        "n_selected": sum(step.selected for step in steps) / len(steps) if steps else None,
+        "cache_hit_rate": sum(reused) / len(reused) if reused else None,
+        "bytes_read": _bytes_read(attended, reused, depth, row_bytes, decoder.layers, dense),
+    }
+
+
+def _bytes_read(attended: list[int], reused: list[float], depth: int, row_bytes: int, layers: int, dense: bool) -> int:
+    """Bytes of keys and values that a decode step must read: all of them, or all keys when it selects plus what it attends."""
+    if dense:
+        return depth * row_bytes * layers
+    selecting = 1 - sum(reused) / len(reused) if reused else 1.0
+    return round(layers * (selecting * depth * row_bytes / 2 + row_bytes * sum(attended) / len(attended)))
+
+
+def _common(bench: _Bench, method: str, length: int) -> dict[str, Any]:
+    decoder = bench.decoder
+    parameters = sum(parameter.numel() for parameter in decoder.module.parameters())
+    return {
+        "model": decoder.model_id,
+        "size": parameters * decoder.dtype.itemsize,
+        "params": parameters,
+        "backend": f"{decoder.device.type} {str(decoder.dtype).removeprefix('torch.')}",
+        "threads": torch.get_num_threads(),
+        "method": method,
+        "n_ctx": length,
+        "selection": dict(vars(bench.config)),
+        "versions": {name: version(name) for name in ("torch", "transformers")},
+        "seed": SEED,
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _with_ratio(row: BenchRow, base: float | None) -> BenchRow:
+    rate = row.fields.get("avg_ts")
+    ratio = rate / base if rate and base else None
+    return BenchRow(row.test, row.method, row.fields, row.skipped, ratio)
+
+
+def _peak_rss() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,7 @@
+"""Files and folders to text with pages. Knows nothing of tokens or models, and imports no torch."""
+
+from tscli.documents.document import Document, Failure, Loaded
+from tscli.documents.load import load
+from tscli.documents.walk import FoundFile, WalkOptions, walk
+
+__all__ = ["Document", "Failure", "FoundFile", "Loaded", "WalkOptions", "load", "walk"]

@@ -1,0 +1,39 @@
+"""What reading a file gives: text by pages, or the reason why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Document:
+    """One file's text.
+
+    path: as shown to the user; source: absolute. sha256: of the file's bytes. pages_without_text: 1-based numbers.
+    paged: pages are those of the file (PDF); otherwise the whole file is page 1. encoding: of a text file.
+    """
+
+    path: str
+    source: str
+    sha256: str
+    pages: tuple[str, ...]
+    pages_without_text: tuple[int, ...]
+    paged: bool
+    encoding: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that could not be read, and why, in one line."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """All that was read, in the order of the paths, and all that was not."""
+
+    documents: tuple[Document, ...]
+    failures: tuple[Failure, ...]

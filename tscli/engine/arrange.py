@@ -1,0 +1,144 @@
+"""Which documents, in which order: what the library holds keeps its place, what is new comes last.
+
+The cache is causal, so order decides what must be run again. Documents from folders that this ingest does not name are
+kept as the tokens that they already are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tscli.documents import Document
+from tscli.engine.library import context_of
+from tscli.errors import LibraryError
+from tscli.store import read_context, read_manifest
+from tscli.tokens import Context, SourceText, Template, Tokenizer, build_context
+
+
+@dataclass(frozen=True)
+class Previous:
+    """What the library holds already: its context, and a record per document as the manifest keeps it."""
+
+    context: Context
+    records: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One document of the wanted context: freshly read, or kept as it is (`document` None)."""
+
+    document: Document | None
+    record: Mapping[str, Any] | None
+
+    @property
+    def source(self) -> SourceText:
+        """What the tokeniser needs; kept documents have tokens already and bring no text."""
+        if self.document is None:
+            assert self.record is not None
+            record = self.record
+            return SourceText(record["path"], record["sha256"], None, record["paged"], title=record["title"])
+        document = self.document
+        return SourceText(document.path, document.sha256, document.pages, document.paged, title=self._title(document))
+
+    def _title(self, document: Document) -> str:
+        """A renamed file keeps the title that it was read under: a new one would cost a run of all that follows."""
+        unchanged = self.record is not None and self.record["sha256"] == document.sha256
+        return str(self.record["title"]) if unchanged and self.record is not None else document.path
+
+    @property
+    def pages_without_text(self) -> int:
+        """How many pages gave no text."""
+        if self.document is None:
+            assert self.record is not None
+            return int(self.record["pages_without_text"])
+        return len(self.document.pages_without_text)
+
+    @property
+    def file(self) -> str:
+        """Absolute path of the file."""
+        if self.document is None:
+            assert self.record is not None
+            return str(self.record["source"])
+        return self.document.source
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """The wanted context, document by document."""
+
+    slots: tuple[Slot, ...]
+    previous: Previous | None
+
+    def build(self, tokenizer: Tokenizer, template: Template, max_tokens: int) -> Context:
+        """Tokenise what is new; what the library holds unchanged is taken over as tokens."""
+        reuse = self.previous.context if self.previous else None
+        sources = [slot.source for slot in self.slots]
+        return build_context(tokenizer, template, sources, reuse=reuse, max_tokens=max_tokens)
+
+    def records(self, context: Context) -> tuple[dict[str, Any], ...]:
+        """A record per document for the manifest."""
+        return tuple(
+            {**vars(tokens), "source": slot.file, "pages_without_text": slot.pages_without_text}
+            for tokens, slot in zip(context.documents, self.slots, strict=True)
+        )
+
+    def is_new(self, index: int) -> bool:
+        """Whether the library did not hold this document, or held another text of it."""
+        slot = self.slots[index]
+        return slot.record is None or (slot.document is not None and slot.record["sha256"] != slot.document.sha256)
+
+
+def previous_context(folder: Path, tokenizer_hash: str, template: Template) -> Previous | None:
+    """What the library holds, as far as these tokens still mean the same; None where there is nothing to keep."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return None
+    same = manifest.fingerprint.tokenizer_hash == tokenizer_hash and manifest.template["prefix"] == template.prefix
+    if not same:
+        return None
+    return Previous(context_of(manifest, read_context(folder, manifest)), tuple(dict(d) for d in manifest.documents))
+
+
+def arrange(paths: Sequence[Path], documents: Sequence[Document], previous: Previous | None) -> Arrangement:
+    """Existing documents keep their places, changed ones too; files that are gone are dropped; new ones come last, sorted."""
+    roots = [path.expanduser().resolve() for path in paths]
+    by_source = {document.source: document for document in documents}
+    known = {str(record["source"]) for record in previous.records} if previous else set()
+    renamed: dict[str, list[Document]] = {}
+    for document in documents:
+        if document.source not in known:
+            renamed.setdefault(document.sha256, []).append(document)
+    slots = []
+    for record in previous.records if previous else ():
+        source = Path(record["source"])
+        if not any(source == root or root in source.parents for root in roots):
+            slots.append(Slot(None, record))
+        elif (document := by_source.pop(record["source"], None)) is not None:
+            slots.append(Slot(document, record))
+        elif candidates := renamed.get(record["sha256"]):
+            document = candidates.pop(0)
+            by_source.pop(document.source)
+            slots.append(Slot(document, record))
+    slots += [Slot(document, None) for document in sorted(by_source.values(), key=lambda document: document.path)]
+    return Arrangement(tuple(slots), previous)
+
+
+def refuse_to_forget(folder: Path, paths: Sequence[Path], tokenizer_hash: str) -> None:
+    """A library made by another tokenizer can be made anew only if all its documents are named."""
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.fingerprint.tokenizer_hash == tokenizer_hash:
+        return
+    roots = [path.expanduser().resolve() for path in paths]
+    lost = [
+        d["path"]
+        for d in manifest.documents
+        if not any(r == Path(d["source"]) or r in Path(d["source"]).parents for r in roots)
+    ]
+    if lost:
+        raise LibraryError(
+            f"library {manifest.library} was made by {manifest.fingerprint.model_id} and holds {len(lost)} documents that "
+            f"these paths do not name (first: {lost[0]}); name them too, or choose another --library"
+        )

@@ -1,0 +1,89 @@
+"""The libraries that there are: list, describe, verify, prune, remove. Reads manifests; runs no model."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tscli import reader, store
+from tscli.errors import LibraryError
+from tscli.store import LibraryInfo, Problem, library_folder, list_libraries, read_manifest
+
+PACKAGES = ("tscli", "torch", "transformers", "tokenizers", "tiktoken", "triton", "pypdf", "numpy")
+
+
+@dataclass(frozen=True)
+class LibraryDetails:
+    """What a library holds; sizes in bytes, documents as the manifest records them."""
+
+    name: str
+    folder: Path
+    model_id: str
+    dtype: str
+    num_tokens: int
+    size_bytes: int
+    created: str
+    updated: str
+    documents: list[dict[str, Any]]
+    segments: int
+    settings: dict[str, Any]
+
+
+def libraries() -> list[LibraryInfo]:
+    """All libraries under the tool's home, by name."""
+    return list_libraries()
+
+
+def info(name: str = "default") -> LibraryDetails:
+    """The details of one library; LibraryError when there is none."""
+    folder = library_folder(name)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise LibraryError(f"no library {name} at {folder}; make one with: tscli ingest PATH --library {name}")
+    return LibraryDetails(
+        name=manifest.library,
+        folder=folder,
+        model_id=manifest.fingerprint.model_id,
+        dtype=manifest.fingerprint.dtype,
+        num_tokens=manifest.num_tokens,
+        size_bytes=sum(segment.size_bytes for segment in manifest.segments) + manifest.context_size,
+        created=manifest.created,
+        updated=manifest.updated,
+        documents=[dict(document) for document in manifest.documents],
+        segments=len(manifest.segments),
+        settings=dict(manifest.settings),
+    )
+
+
+def verify(name: str = "default") -> list[Problem]:
+    """Hash every file of the library; the list of what is wrong, empty when all is well."""
+    return store.verify(library_folder(name))
+
+
+def prune(name: str = "default") -> tuple[int, int]:
+    """Remove segments that the library no longer refers to; files and bytes removed."""
+    return store.prune(library_folder(name))
+
+
+def remove(name: str) -> None:
+    """Remove a library; others that share segments with it keep theirs."""
+    store.remove(library_folder(name))
+
+
+def default_model() -> str:
+    """The folder of the embedded reader."""
+    return str(reader.path())
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that answers depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

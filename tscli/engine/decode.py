@@ -1,0 +1,46 @@
+"""Choosing the next token: greedy, or sampled with temperature and top-p."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tscli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """temperature 0 is greedy; top_p keeps the smallest set of tokens with that much probability; seed fixes the draw."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise UsageError(f"temperature must not be negative, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"top-p must lie in (0, 1], got {self.top_p}")
+
+
+class Sampler:
+    """Draws tokens one after the other; holds the random state."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._generator = torch.Generator()
+        if sampling.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(sampling.seed)
+
+    def next_token(self, logits: Tensor) -> int:
+        """logits [vocab] -> a token id; greedy takes the lowest id among equals."""
+        if self._sampling.temperature == 0:
+            return int(torch.argmax(logits))
+        probabilities = torch.softmax(logits.double().cpu() / self._sampling.temperature, dim=-1)
+        ordered, ids = probabilities.sort(descending=True, stable=True)
+        ordered[ordered.cumsum(0) - ordered >= self._sampling.top_p] = 0
+        return int(ids[torch.multinomial(ordered, 1, generator=self._generator)])

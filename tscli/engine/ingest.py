@@ -1,0 +1,254 @@
+"""Ingest: read documents, plan what is to run, run it, commit. Resume, re-ingest and append are one mechanism: the chain."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tscli.documents import Failure, WalkOptions
+from tscli.documents import load as load_documents
+from tscli.engine.arrange import Arrangement, arrange, previous_context, refuse_to_forget
+from tscli.engine.library import SEGMENT_TOKENS, context_arrays, fingerprint_of
+from tscli.engine.measure import estimate_seconds
+from tscli.engine.options import IngestOptions
+from tscli.engine.prefill import Progress, prefill
+from tscli.errors import ResourceError, UsageError
+from tscli.model.load import Decoder, load_decoder
+from tscli.model.options import LoadOptions
+from tscli.model.parity import check_parity
+from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
+from tscli.store import Manifest, PlannedSegment, Writer, library_folder, missing_segments, plan_chain
+from tscli.tokens import Context, DocumentTokens, Template, load_template, load_tokenizer
+
+Event = Callable[[str, str, int, int], None]  # kind, detail, done, total
+
+
+@dataclass(frozen=True)
+class PlannedDocument:
+    """One document of the wanted context; status: "new", "cached", or "rerun" where something before it changed."""
+
+    path: str
+    pages: int
+    tokens: int
+    status: str
+    pages_without_text: int
+
+
+@dataclass(frozen=True)
+class IngestPlan:
+    """What an ingest will do; sizes in bytes, estimated_seconds None where nothing is to run."""
+
+    library: str
+    folder: Path
+    documents: tuple[PlannedDocument, ...]
+    failures: tuple[Failure, ...]
+    total_tokens: int
+    cached_tokens: int
+    prefill_tokens: int
+    total_bytes: int
+    new_bytes: int
+    free_bytes: int
+    estimated_seconds: float | None
+    model: str
+    dtype: str
+    device: str
+    settings: dict[str, object]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What an ingest did; peak_rss_bytes of this process, mapped pages included."""
+
+    library: str
+    folder: Path
+    documents: tuple[PlannedDocument, ...]
+    failures: tuple[Failure, ...]
+    total_tokens: int
+    cached_tokens: int
+    prefilled_tokens: int
+    bytes: int
+    seconds: float
+    peak_rss_bytes: int
+
+
+class Preparation:
+    """A planned ingest: look at `plan`, then `run` it."""
+
+    def __init__(
+        self,
+        plan: IngestPlan,
+        decoder: Decoder,
+        context: Context,
+        manifest: Manifest,
+        chain: Sequence[PlannedSegment],
+        config: SelectionConfig,
+        dense: bool,
+    ) -> None:
+        self.plan = plan
+        self._decoder = decoder
+        self._context = context
+        self._manifest = manifest
+        self._chain = chain
+        self._config = config
+        self._dense = dense
+
+    def run(self, on_progress: Progress | None = None) -> IngestReport:
+        """Run the missing segments and commit; LibraryError when another process is writing, ResourceError on a full disk."""
+        plan, started = self.plan, time.perf_counter()
+        if plan.new_bytes > plan.free_bytes:
+            raise ResourceError(
+                f"{plan.folder}: {plan.new_bytes:,} bytes are needed, {plan.free_bytes:,} are free; make room, "
+                "choose fewer documents, or put libraries elsewhere with TSCLI_HOME"
+            )
+        with Writer(plan.folder) as writer:
+            records, done = prefill(
+                self._decoder,
+                writer,
+                self._chain,
+                self._context.token_ids,
+                self._config,
+                dense=self._dense,
+                on_progress=on_progress,
+            )
+            writer.commit(self._manifest.with_segments(records), context_arrays(self._context))
+        return IngestReport(
+            library=plan.library,
+            folder=plan.folder,
+            documents=plan.documents,
+            failures=plan.failures,
+            total_tokens=plan.total_tokens,
+            cached_tokens=plan.total_tokens - done,
+            prefilled_tokens=done,
+            bytes=sum(record.size_bytes for record in records),
+            seconds=time.perf_counter() - started,
+            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        )
+
+
+def prepare(
+    paths: Sequence[str | Path],
+    library: str = "default",
+    load: LoadOptions = LoadOptions(),  # noqa: B008 - frozen
+    selection: SelectionOptions = SelectionOptions(),  # noqa: B008 - frozen
+    options: IngestOptions = IngestOptions(),  # noqa: B008 - frozen
+    on_event: Event | None = None,
+) -> Preparation:
+    """Read and tokenise the documents and plan the run; writes no keys or values.
+
+    Documents that the library holds from other folders than `paths` stay; a document of these paths that is gone is dropped.
+    Raises UsageError over the token budget or without any readable document.
+    """
+    tell = on_event or (lambda *_: None)
+    folder = library_folder(library)
+    tell("model", load.model or "reader", 0, 1)
+    decoder = load_decoder(load)
+    tokenizer = load_tokenizer(str(decoder.folder))
+    template = load_template(tokenizer)
+    config = resolve(selection, decoder.selection_defaults, decoder.window)
+    error = check_parity(decoder)
+    tell("model", f"{decoder.model_id}: logits within {error:.1g} of transformers'", 1, 1)
+    settings = {**config.prefill_settings(), "dense": options.dense}
+    fingerprint = fingerprint_of(decoder, tokenizer, settings, load.revision)
+    refuse_to_forget(folder, [Path(path) for path in paths], fingerprint.tokenizer_hash)
+    previous = previous_context(folder, fingerprint.tokenizer_hash, template)
+    loaded = load_documents(
+        [Path(path) for path in paths],
+        options=WalkOptions(options.no_ignore, options.hidden, options.globs),
+        passwords=options.passwords,
+        on_file=lambda path, done, total: tell("file", path, done, total),
+    )
+    arrangement = arrange([Path(path) for path in paths], loaded.documents, previous)
+    if not arrangement.slots:
+        raise UsageError(_nothing_read(paths, loaded.failures))
+    tell("tokenize", f"{len(arrangement.slots)} documents", 0, 1)
+    context = arrangement.build(tokenizer, template, options.max_tokens)
+    tell("tokenize", f"{context.token_ids.shape[0]:,} tokens", 1, 1)
+    chain = plan_chain(fingerprint.digest(), context.token_ids, SEGMENT_TOKENS)
+    missing = missing_segments(folder, chain)
+    tell("measure", "speed of this machine", 0, 1)
+    spans = [(segment.start, segment.num_tokens) for segment in missing]
+    seconds = estimate_seconds(decoder, config, spans, dense=options.dense) if spans else None
+    tell("measure", "speed of this machine", 1, 1)
+    manifest = Manifest.new(
+        library=folder.name,
+        fingerprint=fingerprint,
+        template=template_record(template),
+        tokens_sha256=context.tokens_sha256,
+        num_tokens=int(context.token_ids.shape[0]),
+        documents=arrangement.records(context),
+        settings=settings,
+    )
+    plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, seconds)
+    return Preparation(plan, decoder, context, manifest, chain, config, options.dense)
+
+
+def template_record(template: Template) -> dict[str, object]:
+    """The template as the manifest keeps it."""
+    return {"prefix": template.prefix, "middle": template.middle, "suffix": template.suffix, "source": template.source}
+
+
+def _plan(
+    folder: Path,
+    context: Context,
+    arrangement: Arrangement,
+    failures: Sequence[Failure],
+    missing: Sequence[PlannedSegment],
+    decoder: Decoder,
+    config: SelectionConfig,
+    seconds: float | None,
+) -> IngestPlan:
+    total, to_run = int(context.token_ids.shape[0]), sum(segment.num_tokens for segment in missing)
+    documents = tuple(
+        PlannedDocument(
+            document.path,
+            document.num_pages,
+            document.token_end - document.token_start,
+            _status(document, missing, arrangement.is_new(index)),
+            arrangement.slots[index].pages_without_text,
+        )
+        for index, document in enumerate(context.documents)
+    )
+    per_token = decoder.kv_bytes_per_token
+    return IngestPlan(
+        library=folder.name,
+        folder=folder,
+        documents=documents,
+        failures=tuple(failures),
+        total_tokens=total,
+        cached_tokens=total - to_run,
+        prefill_tokens=to_run,
+        total_bytes=total * per_token,
+        new_bytes=to_run * per_token,
+        free_bytes=shutil.disk_usage(_existing(folder)).free,
+        estimated_seconds=seconds,
+        model=decoder.model_id,
+        dtype=str(decoder.dtype).removeprefix("torch."),
+        device=str(decoder.device),
+        settings=dict(vars(config)),
+        notes=tuple(decoder.notes),
+    )
+
+
+def _status(document: DocumentTokens, missing: Sequence[PlannedSegment], is_new: bool) -> str:
+    touched = [s for s in missing if s.start < document.token_end and s.start + s.num_tokens > document.token_start]
+    if not touched:
+        return "cached"
+    return "new" if is_new else "rerun"
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def _nothing_read(paths: Sequence[str | Path], failures: Sequence[Failure]) -> str:
+    named = ", ".join(str(path) for path in paths)
+    if failures:
+        return f"{named}: none of {len(failures)} files could be read; first: {failures[0].path}: {failures[0].reason}"
+    return f"{named}: no documents found; ignored and hidden files are left out unless --no-ignore, --hidden"

@@ -1,0 +1,69 @@
+"""How long will a prefill take here? A short measurement, extrapolated: the cost per chunk and the cost of scanning."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from tscli.model.attention import AttentionRun
+from tscli.model.kv import DenseKeys
+from tscli.model.load import Decoder
+from tscli.selection.config import SelectionConfig
+from tscli.selection.select import select
+from tscli_kernels import score_pages
+
+SCAN_TOKENS = 65536
+PAGE_SIZE = 64
+
+
+def estimate_seconds(
+    decoder: Decoder, config: SelectionConfig, spans: Sequence[tuple[int, int]], *, dense: bool = False
+) -> float:
+    """Seconds to run these spans (first token, number of tokens).
+
+    Chunks at the measured speed, plus one scan of all earlier keys per chunk and layer.
+    """
+    chunk_s = _chunk_seconds(decoder, config, dense)
+    scan_s = _scan_seconds(decoder, config) * decoder.layers / SCAN_TOKENS  # per chunk and earlier token
+    seconds = 0.0
+    for start, num_tokens in spans:
+        chunks = -(-num_tokens // config.chunk)
+        seconds += chunks * (chunk_s + scan_s * (start + num_tokens / 2))
+    return seconds
+
+
+def _chunk_seconds(decoder: Decoder, config: SelectionConfig, dense: bool) -> float:
+    """One chunk over a context that already fills the selection."""
+    run = AttentionRun(decoder.new_state(), decoder.rotator, config, dense=DenseKeys() if dense else None)
+    ids = torch.randint(decoder.config.vocab_size, (config.chunk,), generator=torch.Generator().manual_seed(0))
+    ids = ids.to(decoder.device)
+    warm_up = 2 + min(8, config.window // config.chunk)
+    for _ in range(warm_up):
+        decoder.forward(ids, run, logits=False)
+    return _median(lambda: decoder.forward(ids, run, logits=False), decoder.device)
+
+
+def _scan_seconds(decoder: Decoder, config: SelectionConfig) -> float:
+    """One layer's scoring, vote and top-k over SCAN_TOKENS random keys."""
+    shape = (SCAN_TOKENS // PAGE_SIZE, decoder.kv_heads, PAGE_SIZE, decoder.head_dim)
+    pages = torch.randn(shape, dtype=decoder.dtype, device=decoder.device)
+    query = torch.randn(decoder.q_heads, decoder.head_dim, device=decoder.device)
+
+    def scan() -> object:
+        return select(score_pages(query, pages, SCAN_TOKENS), 0, SCAN_TOKENS, config)
+
+    scan()
+    return _median(scan, decoder.device)
+
+
+def _median(work: Callable[[], object], device: torch.device, repeats: int = 3) -> float:
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - started)
+    return sorted(times)[repeats // 2]

@@ -1,0 +1,247 @@
+"""Questions to a library: open once, then for each question run its tokens over the cached pages and decode the answer.
+
+The cache is after a question as it was before: what a question adds lives in the state's tail and is cropped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import torch
+
+from tscli.engine.decode import Sampler, Sampling
+from tscli.engine.library import context_of, fingerprint_of, on_device
+from tscli.engine.statistics import Answer, Recorder, Source, Statistics
+from tscli.errors import UsageError
+from tscli.model.attention import AttentionRun
+from tscli.model.kv import DenseKeys, KVState
+from tscli.model.load import Decoder, LoadOptions, load_decoder
+from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
+from tscli.selection.selection_cache import SelectionCache
+from tscli.store import StoredLibrary, library_folder
+from tscli.store import open_library as open_stored
+from tscli.tokens import Context, StreamDecoder, Template, Tokenizer, load_template, load_tokenizer
+
+QuestionMode = Literal["token", "chunk"]
+
+
+class Session:
+    """An open library with its model. Use it as a context manager; ask as often as you like."""
+
+    def __init__(
+        self,
+        stored: StoredLibrary,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        template: Template,
+        config: SelectionConfig,
+        question_mode: QuestionMode,
+        dense: bool,
+        load_s: float,
+    ) -> None:
+        self.stored = stored
+        self.decoder = decoder
+        self.tokenizer = tokenizer
+        self.template = template
+        self.config = config
+        self.context: Context = context_of(stored.manifest, stored.context)
+        self.question_mode = question_mode
+        self.load_s = load_s
+        self._state = decoder.new_state([on_device(segment, decoder.device) for segment in stored.segments])
+        self._dense = DenseKeys() if dense else None
+        self._busy = False
+
+    @property
+    def library(self) -> str:
+        """The library's name."""
+        return self.stored.manifest.library
+
+    @property
+    def model_name(self) -> str:
+        """The model's hub id, folder, or "reader"."""
+        return self.decoder.model_id
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the mapped pages."""
+        self._state = self.decoder.new_state()
+
+    def ask(
+        self,
+        question: str,
+        *,
+        max_new_tokens: int = 128,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+    ) -> Stream:
+        """The answer as a stream of text pieces; its `answer` is complete once the stream is exhausted."""
+        if not question.strip():
+            raise UsageError("the question is empty; give one in quotes")
+        if max_new_tokens < 1:
+            raise UsageError(f"max-new-tokens must be at least 1, got {max_new_tokens}")
+        return Stream(self, question, max_new_tokens, Sampling(temperature, top_p, seed))
+
+    def _generate(self, stream: Stream, sampling: Sampling, max_new_tokens: int) -> Iterator[int]:
+        """Token ids of the answer without the end token; leaves the cache as it found it."""
+        if self._busy:
+            raise UsageError("another answer of this session is still streaming; finish it first")
+        self._busy = True
+        state, sampler = self._state, Sampler(sampling)
+        try:
+            logits = self._run_prompt(stream.prompt_ids, state, stream.recorder)
+            reuse = SelectionCache(self.config.theta)
+            for made in range(max_new_tokens):
+                token = sampler.next_token(logits)
+                if token in self.template.end_ids:
+                    stream.stop_reason = "end"
+                    return
+                yield token
+                if made + 1 < max_new_tokens:
+                    logits = self._forward([token], state, stream.recorder, reuse)
+        finally:
+            state.crop()
+            if self._dense is not None:
+                self._dense.crop(state.committed)
+            self._busy = False
+
+    def _run_prompt(self, prompt_ids: list[int], state: KVState, recorder: Recorder) -> torch.Tensor:
+        """Each token of the question selects for itself, or all of them by their mean query (the paper's way).
+
+        The last token's step already makes the answer's first token, so it is recorded.
+        """
+        size = 1 if self.question_mode == "token" else self.config.chunk
+        logits = torch.empty(0)
+        for start in range(0, len(prompt_ids), size):
+            last = start + size >= len(prompt_ids)
+            logits = self._forward(prompt_ids[start : start + size], state, recorder if last else None)
+        return logits
+
+    def _forward(
+        self,
+        token_ids: list[int],
+        state: KVState,
+        recorder: Recorder | None = None,
+        reuse: SelectionCache | None = None,
+    ) -> torch.Tensor:
+        ids = torch.tensor(token_ids, device=self.decoder.device)
+        run = AttentionRun(state, self.decoder.rotator, self.config, reuse=reuse, dense=self._dense, observe=recorder)
+        logits = self.decoder.forward(ids, run)
+        assert logits is not None
+        return logits
+
+
+class Stream:
+    """Text pieces of one answer, as they are made."""
+
+    def __init__(self, session: Session, question: str, max_new_tokens: int, sampling: Sampling) -> None:
+        self._session = session
+        self._question = question
+        self._max_new_tokens = max_new_tokens
+        self._sampling = sampling
+        self._answer: Answer | None = None
+        self.recorder = Recorder(session.context.token_ids.shape[0])
+        self.prompt_ids = session.template.question_ids(session.tokenizer, question.strip())
+        self.stop_reason = "length"
+        self._run_before = session.decoder.tokens_run
+
+    @property
+    def answer(self) -> Answer:
+        """The whole answer with statistics and sources; UsageError before the stream is exhausted."""
+        if self._answer is None:
+            raise UsageError("the answer is not complete yet: iterate over the stream to its end first")
+        return self._answer
+
+    def __iter__(self) -> Iterator[str]:
+        session, started = self._session, time.perf_counter()
+        self._run_before = session.decoder.tokens_run
+        decoder, ids, times = StreamDecoder(session.tokenizer), [], []
+        text = ""
+        for token in session._generate(self, self._sampling, self._max_new_tokens):
+            times.append(time.perf_counter())
+            ids.append(token)
+            if piece := self._started(text, decoder.push(token)):
+                text += piece
+                yield piece
+        if piece := self._started(text, decoder.flush()):
+            text += piece
+            yield piece
+        self._answer = self._finish(text, ids, times, started)
+
+    @staticmethod
+    def _started(text: str, piece: str) -> str:
+        """An answer begins with its first visible character."""
+        return piece if text else piece.lstrip()
+
+    def _finish(self, text: str, ids: list[int], times: list[float], started: float) -> Answer:
+        session, ended = self._session, time.perf_counter()
+        spent = times[-1] - times[0] if len(times) > 1 else 0.0
+        layers = self.recorder.layers()
+        selecting = [layer for layer in layers if layer.kind == "selected"] or layers
+        config, total = session.config, int(session.context.token_ids.shape[0])
+        run = session.decoder.tokens_run - self._run_before  # counted where tokens pass through the model
+        own = len(self.prompt_ids) + (len(ids) if self.stop_reason == "end" else len(ids) - 1)
+        statistics = Statistics(
+            cached_tokens=total,
+            recomputed_tokens=run - own,
+            prompt_tokens=len(self.prompt_ids),
+            generated_tokens=len(ids),
+            load_s=session.load_s,
+            ttft_s=(times[0] if times else ended) - started,
+            decode_tps=(len(times) - 1) / spent if spent else 0.0,
+            total_s=ended - started,
+            k=config.count(total),
+            selected_mean=sum(layer.selected_mean for layer in selecting) / len(selecting),
+            attended_mean=sum(layer.attended_mean for layer in selecting) / len(selecting),
+            total_tokens=total,
+            cache_hit_rate=sum(layer.hit_rate for layer in selecting) / len(selecting),
+            pool=config.pool,
+            metric=config.metric,
+            scale=config.scale,
+            theta=config.theta,
+            n_init=config.n_init,
+            n_local=config.n_local,
+            dense=session._dense is not None,
+            stop_reason=self.stop_reason,
+            layers=layers,
+            notes=session.decoder.notes,
+        )
+        sources: list[Source] = self.recorder.sources(session.context)
+        return Answer(self._question, text.rstrip(), ids, statistics, sources)
+
+
+def open_library(
+    library: str = "default",
+    load: LoadOptions = LoadOptions(),  # noqa: B008 - frozen
+    selection: SelectionOptions = SelectionOptions(),  # noqa: B008 - frozen
+    question_mode: QuestionMode = "token",
+    dense: bool = False,
+) -> Session:
+    """Open a library for questions with the model that made it, or with `load.model`, which must be the same one.
+
+    Raises LibraryError when there is none, it is damaged, or it was made by another model or settings.
+    """
+    started = time.perf_counter()
+    folder: Path = library_folder(library)
+    stored = open_stored(folder)
+    fingerprint = stored.manifest.fingerprint
+    if load.model is None:
+        load = LoadOptions(fingerprint.model_id, fingerprint.revision, load.dtype, load.device)
+    if load.dtype == "auto":
+        load = LoadOptions(load.model, load.revision, fingerprint.dtype, load.device)
+    decoder = load_decoder(load)
+    tokenizer = load_tokenizer(str(decoder.folder))
+    template = load_template(tokenizer)
+    stored.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision))
+    config = resolve(selection, decoder.selection_defaults, decoder.window)
+    load_s = time.perf_counter() - started
+    return Session(stored, decoder, tokenizer, template, config, question_mode, dense, load_s)

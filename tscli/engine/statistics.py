@@ -1,0 +1,121 @@
+"""What an answer cost and where it came from. Plain data and the recorder that gathers it; no model, no files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from tscli.model.attention import LayerStep
+from tscli.tokens import Context
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """One layer over the answer's decode steps; kind is "selected", "window" (sliding window) or "dense"."""
+
+    layer: int
+    kind: str
+    selected_mean: float
+    attended_mean: float
+    hit_rate: float
+
+
+@dataclass(frozen=True)
+class Source:
+    """A page and its share of the votes of the answer's decode steps. Selection is not proof of causation."""
+
+    file: str
+    page: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The figures of one answer; tokens are counts, times are seconds."""
+
+    cached_tokens: int
+    recomputed_tokens: int
+    prompt_tokens: int
+    generated_tokens: int
+    load_s: float
+    ttft_s: float
+    decode_tps: float
+    total_s: float
+    k: int
+    selected_mean: float
+    attended_mean: float
+    total_tokens: int
+    cache_hit_rate: float
+    pool: int
+    metric: str
+    scale: str
+    theta: float
+    n_init: int
+    n_local: int
+    dense: bool
+    stop_reason: str
+    layers: list[LayerStatistics] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question answered."""
+
+    question: str
+    text: str
+    token_ids: list[int]
+    statistics: Statistics
+    sources: list[Source]
+
+
+class Recorder:
+    """Observes the layers' steps while answer tokens are made."""
+
+    def __init__(self, num_tokens: int) -> None:
+        self._votes = torch.zeros(num_tokens, dtype=torch.float64)
+        self._steps: dict[int, list[LayerStep]] = {}
+
+    def __call__(self, step: LayerStep) -> None:
+        """Take one layer's step; its votes on document tokens are summed up, reused selections counting again."""
+        self._steps.setdefault(step.layer, []).append(step)
+        if step.selection is not None:
+            positions, votes = step.selection.positions.cpu(), step.selection.votes.cpu().double()
+            cached = positions < self._votes.shape[0]
+            self._votes.index_add_(0, positions[cached], votes[cached].clamp_min(0))
+
+    def layers(self) -> list[LayerStatistics]:
+        """Means per layer."""
+        return [
+            LayerStatistics(
+                layer,
+                steps[0].kind,
+                _mean([step.selected for step in steps]),
+                _mean([step.attended for step in steps]),
+                _mean([float(step.reused) for step in steps]),
+            )
+            for layer, steps in sorted(self._steps.items())
+        ]
+
+    def sources(self, context: Context) -> list[Source]:
+        """Pages by their share of the votes, highest first; template, headers and page breaks belong to none."""
+        votes = self._votes.numpy()
+        chosen = (votes > 0) & (context.page > 0) & (context.document >= 0)
+        if not chosen.any():
+            return []
+        width = int(context.page.max()) + 1
+        keys = context.document[chosen].astype(np.int64) * width + context.page[chosen]
+        pages, inverse = np.unique(keys, return_inverse=True)
+        totals = np.bincount(inverse, weights=votes[chosen])
+        order = np.argsort(-totals, kind="stable")
+        return [
+            Source(context.documents[pages[i] // width].path, int(pages[i] % width), float(totals[i] / totals.sum()))
+            for i in order
+        ]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(sum(values) / len(values)) if values else 0.0

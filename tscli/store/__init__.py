@@ -1,0 +1,39 @@
+"""The paged KV library on disk: segments named by a hash chain, a manifest that refers to them, one writer, many readers.
+
+Knows tensors and plain records; nothing of documents, tokenizers or models.
+"""
+
+from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, segment_id
+from tscli.store.home import home, library_folder
+from tscli.store.manifest import FORMAT_VERSION, Fingerprint, Manifest, SegmentRecord
+from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest
+from tscli.store.segment import Segment
+from tscli.store.verify import LibraryInfo, Problem, list_libraries, prune, remove, verify
+from tscli.store.writer import Writer, missing_segments
+
+__all__ = [
+    "FORMAT_VERSION",
+    "PAGE_SIZE",
+    "SEGMENT_PAGES",
+    "Fingerprint",
+    "LibraryInfo",
+    "Manifest",
+    "PlannedSegment",
+    "Problem",
+    "Segment",
+    "SegmentRecord",
+    "StoredLibrary",
+    "Writer",
+    "home",
+    "library_folder",
+    "list_libraries",
+    "missing_segments",
+    "open_library",
+    "plan_chain",
+    "prune",
+    "read_context",
+    "read_manifest",
+    "remove",
+    "segment_id",
+    "verify",
+]

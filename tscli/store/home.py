@@ -1,0 +1,28 @@
+"""Where libraries lie: $TSCLI_HOME, or the platform's data folder for this user."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from platformdirs import user_data_dir
+
+from tscli.errors import UsageError
+
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+
+
+def home() -> Path:
+    """The folder that holds all libraries."""
+    given = os.environ.get("TSCLI_HOME")
+    return Path(given).expanduser().absolute() if given else Path(user_data_dir("tscli", appauthor=False))
+
+
+def library_folder(name: str) -> Path:
+    """The folder of a library: by name under home, or as it is where the name is a path. UsageError for a bad name."""
+    if os.sep in name:
+        return Path(name).expanduser().absolute()
+    if not NAME.fullmatch(name):
+        raise UsageError(f"library name {name!r}: use letters, digits, '.', '_' and '-' (not '.' first), or a path")
+    return home() / "libraries" / name

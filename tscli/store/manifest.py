@@ -1,0 +1,153 @@
+"""What a library says of itself, as JSON. Every field is checked on reading: an edited or newer manifest is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from tscli.errors import LibraryError
+
+FORMAT_VERSION = 1
+# Where a model lies and what it is called may change; what it computes is in the hashes.
+NAMES_ONLY = ("model_id", "revision")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Everything that must agree between a library and whoever reads it; prefill: the selection settings of the prefill."""
+
+    model_id: str
+    revision: str | None
+    model_hash: str
+    tokenizer_hash: str
+    dtype: str
+    num_layers: int
+    num_kv_heads: int
+    head_dim: int
+    rope: dict[str, Any]
+    prefill: dict[str, Any]
+    page_size: int
+    segment_pages: int
+
+    def digest(self) -> str:
+        """SHA-256 over all fields but the model's name and revision."""
+        content = {name: value for name, value in asdict(self).items() if name not in NAMES_ONLY}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def differences(self, other: Fingerprint) -> list[str]:
+        """A sentence per field in which `other` (what is loaded now) differs from this (what the library has)."""
+        sentences = []
+        for field in fields(self):
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            if field.name not in NAMES_ONLY and mine != theirs:
+                sentences.append(f"{field.name.replace('_', ' ')}: the library has {mine}, the model is {theirs}")
+        return sentences
+
+
+@dataclass(frozen=True)
+class SegmentRecord:
+    """A committed segment: its place in the chain, and the size and XXH3-128 of its file."""
+
+    id: str
+    parent: str | None
+    start: int
+    num_tokens: int
+    size_bytes: int
+    xxh3: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The state of a library that readers see; documents are plain records with their token ranges."""
+
+    format_version: int
+    library: str
+    created: str
+    updated: str
+    fingerprint: Fingerprint
+    template: dict[str, Any]
+    tokens_sha256: str
+    num_tokens: int
+    documents: tuple[dict[str, Any], ...]
+    segments: tuple[SegmentRecord, ...]
+    settings: dict[str, Any]
+    context_file: str = ""
+    context_size: int = 0
+    context_xxh3: str = ""
+
+    @classmethod
+    def new(
+        cls,
+        *,
+        library: str,
+        fingerprint: Fingerprint,
+        template: Mapping[str, Any],
+        tokens_sha256: str,
+        num_tokens: int,
+        documents: Sequence[Mapping[str, Any]],
+        settings: Mapping[str, Any],
+    ) -> Manifest:
+        """A manifest without segments yet; the writer completes it."""
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        return cls(
+            FORMAT_VERSION,
+            library,
+            now,
+            now,
+            fingerprint,
+            dict(template),
+            tokens_sha256,
+            num_tokens,
+            tuple(dict(document) for document in documents),
+            (),
+            dict(settings),
+        )
+
+    def with_segments(self, records: Sequence[SegmentRecord]) -> Manifest:
+        """The same with these segments."""
+        return replace(self, segments=tuple(records))
+
+    def to_json(self) -> str:
+        """Readable JSON."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, path: Path) -> Manifest:
+        """Parse and check; LibraryError names the file and what is wrong with it."""
+        way_out = "make the library anew with tscli ingest, or restore the file"
+        try:
+            raw = json.loads(text)
+            version = raw["format_version"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise LibraryError(f"{path}: not a manifest of a library ({error}); {way_out}") from error
+        if version != FORMAT_VERSION:
+            raise LibraryError(
+                f"{path}: format version {version}, this tscli reads {FORMAT_VERSION}; use the version that made it, "
+                "or make the library anew with tscli ingest"
+            )
+        try:
+            raw["fingerprint"] = Fingerprint(**raw["fingerprint"])
+            raw["segments"] = tuple(SegmentRecord(**record) for record in raw["segments"])
+            raw["documents"] = tuple(dict(record) for record in raw["documents"])
+            manifest = cls(**raw)
+            manifest._check()
+        except (TypeError, ValueError, KeyError) as error:
+            raise LibraryError(f"{path}: the manifest is damaged ({error}); {way_out}") from error
+        return manifest
+
+    def _check(self) -> None:
+        """The segments must cover the tokens in one chain; ValueError otherwise."""
+        at, parent = 0, None
+        for record in self.segments:
+            if record.start != at or record.num_tokens < 1 or record.parent != parent:
+                raise ValueError(f"segment {record.id} is not where the chain has it")
+            at, parent = at + record.num_tokens, record.id
+        if at != self.num_tokens:
+            raise ValueError(f"segments hold {at} tokens of {self.num_tokens}")
+        if any("/" in name or not name for name in (*(record.id for record in self.segments), self.context_file)):
+            raise ValueError("a file name leaves the library's folder")

@@ -1,0 +1,136 @@
+"""Opening a library to read: manifest, context, mapped segments, each verified once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from tscli.errors import LibraryError, ResourceError
+from tscli.store.manifest import Fingerprint, Manifest, SegmentRecord
+from tscli.store.segment import Segment, hash_file, load_tensors, map_segment, segment_path, write_durably
+
+MANIFEST = "manifest.json"
+VERIFIED = "verified.json"
+
+
+@dataclass(frozen=True)
+class StoredLibrary:
+    """An open library: mapped, nothing copied."""
+
+    folder: Path
+    manifest: Manifest
+    context: dict[str, Tensor]
+    segments: list[Segment]
+
+    def check(self, loaded: Fingerprint) -> None:
+        """Refuse a model, tokenizer, dtype or setting other than the library's; LibraryError names each difference."""
+        mine = self.manifest.fingerprint
+        if differences := mine.differences(loaded):
+            raise LibraryError(
+                f"library {self.manifest.library} was made by {mine.model_id} and does not fit {loaded.model_id}: "
+                f"{'; '.join(differences)}; ask with the model it was made by, or ingest again under another --library"
+            )
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest, None where there is no library yet; LibraryError when it is damaged or newer."""
+    path = folder / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise LibraryError(f"{path}: cannot be read ({error}); make the library anew with tscli ingest") from error
+    return Manifest.from_json(text, path)
+
+
+def read_context(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
+    """Tokens and provenance, mapped; verified once."""
+    path = folder / manifest.context_file
+    _verify_files(folder, [(path, manifest.context_size, manifest.context_xxh3)])
+    return load_tensors(path)
+
+
+def open_library(folder: Path, *, verify: bool = False) -> StoredLibrary:
+    """Open what the manifest refers to; LibraryError names a file that is missing, damaged or foreign.
+
+    Each file's checksum is computed unless the same file (size, mtime, inode) passed before; `verify` computes all.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise LibraryError(f"no library at {folder}; make one with: tscli ingest PATH --library {folder.name}")
+    files = [(segment_path(folder, record.id), record.size_bytes, record.xxh3) for record in manifest.segments]
+    files.append((folder / manifest.context_file, manifest.context_size, manifest.context_xxh3))
+    _verify_files(folder, files, again=verify)
+    segments = [map_segment(folder, record) for record in manifest.segments]
+    shape = (manifest.fingerprint.num_layers, manifest.fingerprint.num_kv_heads, manifest.fingerprint.head_dim)
+    for segment in segments:
+        _check_shape(folder, segment, shape, manifest.fingerprint.dtype)
+    return StoredLibrary(folder, manifest, load_tensors(folder / manifest.context_file), segments)
+
+
+def problem_with(path: Path, size_bytes: int, xxh3: str) -> str | None:
+    """Why this file is not the one that was written, None if it is; hashes it."""
+    try:
+        found = path.stat().st_size
+        if found != size_bytes:
+            return f"has {found:,} bytes, {size_bytes:,} were written"
+        return None if hash_file(path) == xxh3 else "its checksum is not the one that was written"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _verify_files(folder: Path, files: list[tuple[Path, int, str]], *, again: bool = False) -> None:
+    seen = _read_verified(folder)
+    fresh: dict[str, Any] = {}
+    for path, size_bytes, xxh3 in files:
+        state = _state(path, xxh3)
+        if again or state is None or seen.get(path.name) != state or state[0] != size_bytes:
+            if reason := problem_with(path, size_bytes, xxh3):
+                raise LibraryError(f"{path}: {reason}; run tscli ingest again to repair the library")
+            state = _state(path, xxh3)
+        fresh[path.name] = state
+    if any(seen.get(name) != state for name, state in fresh.items()):
+        with contextlib.suppress(OSError, ResourceError):  # a read-only library is verified each time
+            text = json.dumps({**seen, **fresh})
+            write_durably(folder / VERIFIED, lambda file: file.write(text.encode()))
+
+
+def _state(path: Path, xxh3: str) -> list[Any] | None:
+    """What identifies a file that was verified: size, mtime, inode, and the checksum that it passed."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns, status.st_ino, xxh3]
+
+
+def _read_verified(folder: Path) -> dict[str, Any]:
+    try:
+        seen = json.loads((folder / VERIFIED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return seen if isinstance(seen, dict) else {}
+
+
+def _check_shape(folder: Path, segment: Segment, shape: tuple[int, int, int], dtype: str) -> None:
+    layers, _, kv_heads, _, head_dim = segment.key.shape
+    if (layers, kv_heads, head_dim) != shape or str(segment.key.dtype) != f"torch.{dtype}":
+        path = segment_path(folder, segment.record.id)
+        raise LibraryError(f"{path}: its tensors are not of the library's shape or dtype; run tscli ingest again to repair")
+
+
+def present(folder: Path, record: SegmentRecord) -> bool:
+    """Whether the file of this record is there and whole (verified once)."""
+    try:
+        _verify_files(folder, [(segment_path(folder, record.id), record.size_bytes, record.xxh3)])
+    except LibraryError:
+        return False
+    return True

@@ -1,0 +1,124 @@
+"""One segment file: whole pages of all layers, keys before RoPE and values. Written once, named by its id, mapped to read."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import xxhash
+from torch import Tensor
+
+from tscli.errors import LibraryError, ResourceError
+from tscli.store.manifest import SegmentRecord
+
+BLOCK = 8 << 20
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A mapped segment; key, value: [layers, pages, kv_heads, page_size, head_dim], read only, in the page cache."""
+
+    record: SegmentRecord
+    key: Tensor
+    value: Tensor
+
+    @property
+    def num_tokens(self) -> int:
+        """Filled slots; the last page may be partly empty."""
+        return self.record.num_tokens
+
+
+def segment_path(folder: Path, segment_id: str) -> Path:
+    """Where a library keeps this segment."""
+    return folder / "segments" / f"{segment_id}.pt"
+
+
+def map_segment(folder: Path, record: SegmentRecord) -> Segment:
+    """Map a segment's file; nothing is read yet. LibraryError when it is not what the record says."""
+    path = segment_path(folder, record.id)
+    saved = load_tensors(path)
+    key, value = saved.get("key"), saved.get("value")
+    fits = isinstance(key, Tensor) and isinstance(value, Tensor) and key.ndim == 5 and key.shape == value.shape
+    if not fits or key.shape[1] * key.shape[3] < record.num_tokens:
+        raise LibraryError(f"{path}: does not hold the pages of {record.num_tokens} tokens; run tscli ingest again to repair")
+    return Segment(record, key, value)
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """torch.load with mmap and weights_only: never executes what a file says. LibraryError on anything unreadable."""
+    try:
+        saved = torch.load(path, mmap=True, weights_only=True, map_location="cpu")
+    except FileNotFoundError:
+        raise LibraryError(f"{path}: missing; run tscli ingest again to repair the library") from None
+    except (RuntimeError, ValueError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise LibraryError(f"{path}: cannot be read ({first}); run tscli ingest again to repair the library") from error
+    if not isinstance(saved, dict):
+        raise LibraryError(f"{path}: does not hold tensors by name; run tscli ingest again to repair the library")
+    return saved
+
+
+def hash_file(path: Path) -> str:
+    """XXH3-128 of a file, in blocks of 8 MiB."""
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> tuple[int, str]:
+    """torch.save to a temporary name, fsync, rename; size in bytes and XXH3-128 of the file."""
+    write_durably(path, lambda file: torch.save(tensors, file))
+    return path.stat().st_size, hash_file(path)
+
+
+def write_durably(path: Path, write: Callable[[Any], object]) -> None:
+    """Write through a temporary file, fsync file and folder, rename: the name holds the whole content or is not there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if _is_out_of_space(error):
+            raise ResourceError(
+                f"{path.parent}: no space left on the disk; what is committed is kept: make room and run tscli ingest again"
+            ) from error
+        if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
+            raise ResourceError(f"{path.parent}: cannot be written ({error.strerror}); choose another TSCLI_HOME") from error
+        raise
+
+
+def _is_out_of_space(error: BaseException | None) -> bool:
+    """Also where torch wraps the operating system's error in its own."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        if isinstance(error, RuntimeError) and any(
+            word in str(error) for word in ("enforce fail", "unexpected pos", "file write")
+        ):
+            return True
+        error = error.__context__
+    return False
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

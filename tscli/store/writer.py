@@ -1,0 +1,170 @@
+"""The one writer of a library: takes the lock, finds which segments are missing, writes segments, commits the manifest.
+
+A segment's size and checksum go to a small sidecar file before anything refers to it, so that a killed run is resumed
+from what is whole on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from tscli.errors import LibraryError
+from tscli.store.chain import PlannedSegment
+from tscli.store.manifest import Manifest, SegmentRecord
+from tscli.store.reader import MANIFEST, present, read_manifest
+from tscli.store.segment import Segment, hash_file, map_segment, save_tensors, segment_path, write_durably
+
+
+def record_path(folder: Path, segment_id: str) -> Path:
+    """The sidecar that says what a segment's file must be."""
+    return segment_path(folder, segment_id).with_suffix(".json")
+
+
+def read_record(folder: Path, planned: PlannedSegment) -> SegmentRecord | None:
+    """The record of a segment that was written here, None if there is none that fits the plan."""
+    try:
+        record = SegmentRecord(**json.loads(record_path(folder, planned.id).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    fits = (record.id, record.parent, record.start, record.num_tokens) == (
+        planned.id,
+        planned.parent,
+        planned.start,
+        planned.num_tokens,
+    )
+    return record if fits else None
+
+
+def missing_segments(folder: Path, planned: Sequence[PlannedSegment]) -> list[PlannedSegment]:
+    """Which of these are whole neither in this library nor in one beside it; reads only."""
+    return [segment for segment in planned if _holder(folder, segment) is None]
+
+
+def _holder(folder: Path, planned: PlannedSegment) -> Path | None:
+    """The library that holds this segment: this one, or one beside it."""
+    for library in (folder, *_siblings(folder)):
+        record = read_record(library, planned)
+        if record is not None and present(library, record):
+            return library
+    return None
+
+
+def _siblings(folder: Path) -> list[Path]:
+    if not folder.parent.is_dir():
+        return []
+    return sorted(path.parent for path in folder.parent.glob(f"*/{MANIFEST}") if path.parent != folder)
+
+
+class Writer:
+    """Holds the library's lock while it is open; LibraryError at once if another process holds it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = FileLock(folder / "lock", timeout=0)
+
+    def __enter__(self) -> Writer:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        holder = self.folder / "lock.holder"
+        try:
+            self._lock.acquire()
+        except Timeout:
+            who = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
+            raise LibraryError(
+                f"library {self.folder.name} is being written by {who}; wait for it to end, or choose another --library"
+            ) from None
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        for stale in self.folder.rglob(".*.tmp"):
+            stale.unlink()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._lock.release()
+
+    def missing(self, planned: Sequence[PlannedSegment]) -> list[PlannedSegment]:
+        """Which segments must be computed; those of libraries beside this one are linked in (copied where links fail)."""
+        missing = []
+        for segment in planned:
+            holder = _holder(self.folder, segment)
+            if holder is None:
+                missing.append(segment)
+            elif holder != self.folder:
+                self._take_over(holder, segment)
+        return missing
+
+    def record(self, planned: PlannedSegment) -> SegmentRecord:
+        """The record of a segment that is here."""
+        record = read_record(self.folder, planned)
+        if record is None:
+            raise LibraryError(f"{record_path(self.folder, planned.id)}: missing; run tscli ingest again")
+        return record
+
+    def map(self, record: SegmentRecord) -> Segment:
+        """Map a committed segment."""
+        return map_segment(self.folder, record)
+
+    def write_segment(self, planned: PlannedSegment, key: Tensor, value: Tensor) -> SegmentRecord:
+        """Commit a segment: its file, then its sidecar, each whole or not there.
+
+        key, value: [layers, pages, kv_heads, page_size, head_dim]. Raises ResourceError when the disk is full.
+        """
+        size, xxh3 = save_tensors(segment_path(self.folder, planned.id), {"key": key, "value": value})
+        record = SegmentRecord(planned.id, planned.parent, planned.start, planned.num_tokens, size, xxh3)
+        self._write_record(record)
+        return record
+
+    def commit(self, manifest: Manifest, context: Mapping[str, Tensor]) -> Manifest:
+        """Make this the state that readers see: the context under a name of its own, then the manifest in one rename."""
+        previous = self._previous()
+        path = self.folder / f"context-{manifest.tokens_sha256[:16]}-{os.urandom(4).hex()}.pt"
+        size, xxh3 = save_tensors(path, dict(context))
+        complete = replace(
+            manifest,
+            created=previous.created if previous else manifest.created,
+            updated=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            context_file=path.name,
+            context_size=size,
+            context_xxh3=xxh3,
+        )
+        complete._check()
+        write_durably(self.folder / MANIFEST, lambda file: file.write(complete.to_json().encode()))
+        for old in self.folder.glob("context-*.pt"):
+            if old.name != path.name and (previous is None or old.name != previous.context_file):
+                old.unlink()
+        return complete
+
+    def _previous(self) -> Manifest | None:
+        try:
+            return read_manifest(self.folder)
+        except LibraryError:
+            return None
+
+    def _write_record(self, record: SegmentRecord) -> None:
+        text = json.dumps(asdict(record))
+        write_durably(record_path(self.folder, record.id), lambda file: file.write(text.encode()))
+
+    def _take_over(self, holder: Path, planned: PlannedSegment) -> None:
+        record = read_record(holder, planned)
+        assert record is not None
+        source, target = segment_path(holder, planned.id), segment_path(self.folder, planned.id)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+        if hash_file(target) != record.xxh3:
+            target.unlink()
+            raise LibraryError(f"{source}: changed while it was linked; run tscli ingest again")
+        self._write_record(record)

@@ -1,0 +1,25 @@
+"""Text to token ids with provenance: the model's own tokenizer, its chat template, and where every token comes from.
+
+Knows nothing of files, models or libraries.
+"""
+
+from tscli.tokens.context import SourceText, build_context
+from tscli.tokens.counts import parse_count
+from tscli.tokens.provenance import Context, DocumentTokens, Place
+from tscli.tokens.template import Template, load_template
+from tscli.tokens.tokenizer import Encoded, StreamDecoder, Tokenizer, load_tokenizer
+
+__all__ = [
+    "Context",
+    "DocumentTokens",
+    "Encoded",
+    "Place",
+    "SourceText",
+    "StreamDecoder",
+    "Template",
+    "Tokenizer",
+    "build_context",
+    "load_template",
+    "load_tokenizer",
+    "parse_count",
+]

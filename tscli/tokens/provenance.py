@@ -1,0 +1,59 @@
+"""Where every token comes from: file, page and character range, in arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Place:
+    """A token's origin; characters count within the page's text, page 0 is a header or a break between pages."""
+
+    path: str
+    page: int
+    char_start: int
+    char_end: int
+
+
+@dataclass(frozen=True)
+class DocumentTokens:
+    """A document's tokens, [token_start, token_end) of the context; title is what its header line says."""
+
+    path: str
+    title: str
+    sha256: str
+    num_pages: int
+    paged: bool
+    token_start: int
+    token_end: int
+
+
+@dataclass(frozen=True)
+class Context:
+    """All tokens with their origin; every array is int32 [T].
+
+    document: index into documents, -1 for the template. page: 1-based, 0 for headers and breaks.
+    """
+
+    token_ids: np.ndarray
+    document: np.ndarray
+    page: np.ndarray
+    char_start: np.ndarray
+    char_end: np.ndarray
+    documents: tuple[DocumentTokens, ...]
+
+    def locate(self, position: int) -> Place | None:
+        """The origin of the token at this position; None for the template's."""
+        index = int(self.document[position])
+        if index < 0:
+            return None
+        path = self.documents[index].path
+        return Place(path, int(self.page[position]), int(self.char_start[position]), int(self.char_end[position]))
+
+    @property
+    def tokens_sha256(self) -> str:
+        """SHA-256 over the token ids."""
+        return hashlib.sha256(np.ascontiguousarray(self.token_ids, dtype="<i4").tobytes()).hexdigest()

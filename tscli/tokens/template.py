@@ -1,0 +1,88 @@
+"""The chat template, cut in two: what stands before the documents, and what stands around the question.
+
+Found by rendering the model's own template around markers, so nothing is known about any one template.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tscli.tokens.tokenizer import Tokenizer
+
+DOCUMENTS, QUESTION, ANSWER = "@@tscli-documents@@", "@@tscli-question@@", "@@tscli-answer@@"
+DEFAULT_MIDDLE, DEFAULT_SUFFIX = "\n\nQuestion: ", "\nAnswer:"
+
+
+@dataclass(frozen=True)
+class Template:
+    """prefix + documents + middle + question + suffix; end_ids end an answer. source: "chat template" or "default"."""
+
+    prefix: str
+    middle: str
+    suffix: str
+    prefix_ids: tuple[int, ...]
+    end_ids: frozenset[int]
+    source: str
+
+    def question_ids(self, tokenizer: Tokenizer, question: str) -> list[int]:
+        """What is run per question: the template around it with its special tokens, the question itself as plain text."""
+        asked = tokenizer.encode_text([question])[0].ids.tolist()
+        return [*tokenizer.encode_template(self.middle), *asked, *tokenizer.encode_template(self.suffix)]
+
+
+def load_template(tokenizer: Tokenizer) -> Template:
+    """Split the tokenizer's chat template: documents in the system message, or where there is no such role, before the question."""
+    chat = tokenizer.chat
+    parts = _split(chat) if getattr(chat, "chat_template", None) else None
+    prefix, middle, suffix = parts or ("", DEFAULT_MIDDLE, DEFAULT_SUFFIX)
+    prefix_ids = tokenizer.encode_template(prefix) if parts else tokenizer.opening_ids
+    around = {*tokenizer.encode_template(middle), *tokenizer.encode_template(suffix)}
+    source = "chat template" if parts else "default"
+    return Template(prefix, middle, suffix, tuple(prefix_ids), frozenset(_end_ids(tokenizer, around)), source)
+
+
+def _split(chat: Any) -> tuple[str, str, str] | None:
+    system = [{"role": "system", "content": DOCUMENTS}, {"role": "user", "content": QUESTION}]
+    user = [{"role": "user", "content": f"{DOCUMENTS}\n\n{QUESTION}"}]
+    for messages in (system, user):
+        text = _render(chat, messages, prompt=True)
+        if text is not None and text.count(DOCUMENTS) == text.count(QUESTION) == 1:
+            prefix, rest = text.split(DOCUMENTS)
+            if QUESTION in rest:
+                middle, suffix = rest.split(QUESTION)
+                return prefix, middle, suffix
+    return None
+
+
+def _render(chat: Any, messages: list[dict[str, str]], *, prompt: bool) -> str | None:
+    """The rendered template, None where the template refuses these messages."""
+    from jinja2.exceptions import TemplateError
+
+    try:
+        return str(chat.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt))
+    except (TemplateError, TypeError, ValueError):
+        return None
+
+
+def _end_ids(tokenizer: Tokenizer, around: set[int]) -> set[int]:
+    """The tokenizer's and the generation configuration's end tokens, and the one that the template puts behind an answer."""
+    chat = tokenizer.chat
+    ids = {chat.eos_token_id} | _configured(Path(str(chat.name_or_path)))
+    if getattr(chat, "chat_template", None):
+        messages = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+        text = _render(chat, messages, prompt=False) or ""
+        tail = tokenizer.encode_template(text.partition(ANSWER)[2]) if ANSWER in text else []
+        if tail and tail[0] in chat.all_special_ids and (tail[0] not in around or tail[0] == chat.eos_token_id):
+            ids.add(tail[0])
+    return {int(end) for end in ids if end is not None}
+
+
+def _configured(folder: Path) -> set[int | None]:
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return set()
+    value = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
+    return set(value) if isinstance(value, list) else {value}

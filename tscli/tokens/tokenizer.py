@@ -1,0 +1,149 @@
+"""The model's own tokenizer: by tiktoken where that gives the same ids several times faster, else by Hugging Face's.
+
+Text of documents is encoded with special tokens off: `<|im_end|>` in a file stays text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tscli.errors import TscliError
+from tscli.tokens.byte_level import build_encoding, char_spans, is_safe
+
+SAMPLE = (
+    "The quick brown fox can't jump over 12,345.678 lazy dogs; it's 3:45 pm.\n\n\tdef f(x_1, *args):\n        return x**2  # ok\r\n"
+    "Ångström naïve café Žižek — “quotes” … Καλημέρα κόσμε, Привет, мир! こんにちは世界 你好 مرحبا שלום हिन्दी 한국어 😀👩‍💻🇪🇺\n"
+    "   leading, trailing   \n\n\n\n http://example.org/a?b=c&d=%20 <|im_end|> </s> [INST] 1234567890 ABCdefGHI I'LL don'T\u00a0\u2028\x0b end  "
+)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """ids, char_start, char_end: int32 [n]; characters count within the text, end exclusive."""
+
+    ids: np.ndarray
+    char_start: np.ndarray
+    char_end: np.ndarray
+
+
+class Tokenizer:
+    """Encodes documents and template text, decodes answers."""
+
+    def __init__(self, fast: Any, chat: Any) -> None:
+        self._fast = fast  # tokenizers.Tokenizer
+        self.chat = chat  # the transformers tokenizer, for its chat template and special tokens
+        serialised: str = fast.to_str()
+        self.hash = hashlib.sha256(serialised.encode()).hexdigest()
+        self.vocab_size: int = fast.get_vocab_size(with_added_tokens=True)
+        self._encoding = build_encoding(serialised)
+        if self._encoding is not None and not self._agrees(SAMPLE):
+            self._encoding = None
+        if self._encoding is not None:
+            self._lengths = np.array(self._byte_lengths(), dtype=np.int64)
+
+    @property
+    def backend(self) -> str:
+        """ "tiktoken" or "huggingface"."""
+        return "huggingface" if self._encoding is None else "tiktoken"
+
+    @property
+    def opening_ids(self) -> list[int]:
+        """What the tokenizer itself puts before every text: BOS, or nothing."""
+        return [index for index in self._fast.encode("").ids if index == self.chat.bos_token_id]
+
+    def encode_text(self, texts: Sequence[str]) -> list[Encoded]:
+        """Encode texts as they are; nothing in them is a special token, and none is added."""
+        if self._encoding is None:
+            return self._encode_slowly(texts)
+        return [self._encode_fast(text) if is_safe(text) else self._encode_slowly([text])[0] for text in texts]
+
+    def encode_template(self, text: str) -> list[int]:
+        """Encode text of a chat template: special tokens in it count as such; none is added."""
+        self._fast.encode_special_tokens = False
+        ids: list[int] = self._fast.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens left out; invalid UTF-8 becomes U+FFFD."""
+        text: str = self._fast.decode(list(ids), skip_special_tokens=True)
+        return text
+
+    def _encode_fast(self, text: str) -> Encoded:
+        assert self._encoding is not None
+        ids = np.array(self._encoding.encode_ordinary(text), dtype=np.int32)
+        if ids.size == 0:
+            return Encoded(ids, ids, ids)
+        return Encoded(ids, *char_spans(self._lengths[ids], text))
+
+    def _encode_slowly(self, texts: Sequence[str]) -> list[Encoded]:
+        self._fast.encode_special_tokens = True
+        try:
+            batch = self._fast.encode_batch(list(texts), add_special_tokens=False)
+        finally:
+            self._fast.encode_special_tokens = False
+        encoded = []
+        for item in batch:
+            spans = np.array(item.offsets, dtype=np.int32).reshape(-1, 2)
+            encoded.append(Encoded(np.array(item.ids, dtype=np.int32), spans[:, 0].copy(), spans[:, 1].copy()))
+        return encoded
+
+    def _agrees(self, text: str) -> bool:
+        assert self._encoding is not None
+        return bool(self._encoding.encode_ordinary(text) == self._encode_slowly([text])[0].ids.tolist())
+
+    def _byte_lengths(self) -> list[int]:
+        assert self._encoding is not None
+        lengths = [0] * (self._encoding.max_token_value + 1)
+        for token in self._encoding.token_byte_values():
+            lengths[self._encoding.encode_single_token(token)] = len(token)
+        return lengths
+
+
+class StreamDecoder:
+    """Text of tokens as they come; never half a character, spaces as in the whole."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._context = 0  # tokens before this one are settled; the next few give the decoder its left context
+        self._done = 0
+
+    def push(self, token_id: int) -> str:
+        """The text that this token completes, perhaps none."""
+        self._ids.append(token_id)
+        before = self._tokenizer.decode(self._ids[self._context : self._done])
+        text = self._tokenizer.decode(self._ids[self._context :])
+        if len(text) <= len(before) or text.endswith("\ufffd"):
+            return ""
+        self._context, self._done = self._done, len(self._ids)
+        return text[len(before) :]
+
+    def flush(self) -> str:
+        """What is left at the end, an incomplete character as U+FFFD."""
+        before = self._tokenizer.decode(self._ids[self._context : self._done])
+        rest = self._tokenizer.decode(self._ids[self._context :])[len(before) :]
+        self._context = self._done = len(self._ids)
+        return rest
+
+
+def load_tokenizer(folder: str, *, revision: str | None = None, local_files_only: bool = False) -> Tokenizer:
+    """Load a model's tokenizer from its folder (or hub id); TscliError when it has no fast tokenizer."""
+    from transformers import AutoTokenizer
+
+    try:
+        chat = AutoTokenizer.from_pretrained(folder, revision=revision, local_files_only=local_files_only)
+    except (OSError, ValueError, KeyError) as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise TscliError(f"{Path(folder).name}: no tokenizer could be loaded ({first}); choose another --model") from error
+    fast = getattr(chat, "backend_tokenizer", None)
+    if fast is None:
+        raise TscliError(f"{Path(folder).name}: its tokenizer has no tokenizer.json, which tscli needs; choose another --model")
+    fast.no_truncation()
+    fast.no_padding()
+    return Tokenizer(fast, chat)

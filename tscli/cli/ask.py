@@ -1,0 +1,166 @@
+"""`tscli ask`: the answer to stdout as it comes, what it cost and where it came from to stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+import tscli
+from tscli.cli import flags
+from tscli.cli.output import Settings, duration, print_json, safe, safe_line, stderr, versions
+from tscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tscli import Answer, Statistics, Stream
+
+STATS = ("none", "short", "full")
+
+
+def ask(
+    context: typer.Context,
+    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    library: flags.Library = "default",
+    as_json: flags.Json = False,
+    stats: Annotated[str, typer.Option(help="Statistics: none, short or full (per layer).")] = "short",
+    top: Annotated[int, typer.Option(help="How many pages to show as sources.")] = 5,
+    max_new_tokens: Annotated[int, typer.Option(help="Most tokens of the answer.")] = 128,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
+    top_p: Annotated[float, typer.Option(help="Share of probability that is sampled from.")] = 1.0,
+    seed: Annotated[Optional[int], typer.Option(help="Makes sampling repeatable.")] = None,  # noqa: UP045
+    question_mode: Annotated[
+        str, typer.Option("--question", help="token: each token of the question selects; chunk: their mean (the paper).")
+    ] = "token",
+    dense: Annotated[bool, typer.Option("--dense", help="Full attention at true positions.")] = False,
+    k: flags.K = None,
+    n_init: flags.NInit = None,
+    n_local: flags.NLocal = None,
+    theta: flags.Theta = None,
+    pool: flags.Pool = None,
+    metric: flags.Metric = None,
+    scale: flags.Scale = None,
+    model: flags.Model = None,
+    revision: flags.Revision = None,
+    dtype: flags.Dtype = "auto",
+    device: flags.Device = "auto",
+) -> int:
+    """Ask a library a question; no document is read again."""
+    settings: Settings = context.obj
+    if stats not in STATS:
+        raise UsageError(f"--stats {stats}: choose none, short or full")
+    if question_mode not in ("token", "chunk"):
+        raise UsageError(f"--question {question_mode}: choose token or chunk")
+    selection = tscli.SelectionOptions(k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric)
+    load = tscli.LoadOptions(model, revision, dtype, device)
+    with tscli.open_library(library, load, selection, question_mode, dense) as session:  # type: ignore[arg-type]
+        stream = session.ask(
+            question, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
+        )
+        answer = _run(stream, show=not as_json)
+        if as_json:
+            print_json(_json(answer, session.library, session.model_name))
+    if stats != "none" and not settings.quiet and not as_json:
+        _show(answer, top, full=stats == "full")
+    return 0
+
+
+def _run(stream: Stream, *, show: bool) -> Answer:
+    for piece in stream:
+        if show:
+            sys.stdout.write(safe(piece))
+            sys.stdout.flush()
+    if show:
+        print()
+    return stream.answer
+
+
+def _show(answer: Answer, top: int, *, full: bool) -> None:
+    from rich.panel import Panel
+
+    console, statistics = stderr(), answer.statistics
+    console.print(Panel(_summary(statistics), title="how", title_align="left", expand=False))
+    if full:
+        console.print(_layers(statistics))
+    if answer.sources and top > 0:
+        console.print(_sources(answer, top))
+        console.print("shares of the votes of the answer's tokens; selection is not proof of causation")
+
+
+def _summary(statistics: Statistics) -> Table:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    s = statistics
+    share = s.attended_mean / max(1, s.total_tokens)
+    table.add_row("documents", f"{s.cached_tokens:,} tokens cached, {s.recomputed_tokens:,} computed again")
+    table.add_row("this answer", f"{s.prompt_tokens:,} prompt tokens, {s.generated_tokens:,} generated ({s.stop_reason})")
+    table.add_row(
+        "time",
+        f"first token {duration(s.ttft_s)}, then {s.decode_tps:,.1f} tokens/s; model and library loaded in {duration(s.load_s)}",
+    )
+    if s.dense:
+        table.add_row("attention", f"dense, all of {s.total_tokens:,}")
+    else:
+        table.add_row(
+            "selected",
+            f"{s.selected_mean:,.0f} tokens a step (k {s.k:,}, {s.metric} vote, pool {s.pool}); "
+            f"attended {s.attended_mean:,.0f} of {s.total_tokens:,} ({share:.1%})",
+        )
+        table.add_row("reused", f"{s.cache_hit_rate:.0%} of selections (theta {s.theta})")
+    for note in s.notes:
+        table.add_row("note", safe_line(note))
+    return table
+
+
+def _layers(statistics: Statistics) -> Table:
+    from rich.table import Table
+
+    table = Table(title="layers", title_justify="left")
+    for name in ("layer", "kind", "selected", "attended", "reused"):
+        table.add_column(name, justify="left" if name == "kind" else "right")
+    for layer in statistics.layers:
+        table.add_row(
+            str(layer.layer), layer.kind, f"{layer.selected_mean:,.0f}", f"{layer.attended_mean:,.0f}", f"{layer.hit_rate:.0%}"
+        )
+    return table
+
+
+def _sources(answer: Answer, top: int) -> Table:
+    from rich.table import Table
+
+    table = Table(title="most selected", title_justify="left")
+    table.add_column("file", overflow="fold")
+    table.add_column("page", justify="right")
+    table.add_column("share", justify="right")
+    for source in answer.sources[:top]:
+        table.add_row(safe_line(source.file), str(source.page), f"{source.share:.0%}")
+    return table
+
+
+def _json(answer: Answer, library: str, model: str) -> dict[str, Any]:
+    s = answer.statistics
+    return {
+        "answer": answer.text,
+        "library": library,
+        "model": model,
+        "tokens": {
+            "cached": s.cached_tokens,
+            "recomputed": s.recomputed_tokens,
+            "prompt": s.prompt_tokens,
+            "generated": s.generated_tokens,
+        },
+        "timing": {"load_s": s.load_s, "ttft_s": s.ttft_s, "decode_tps": s.decode_tps, "total_s": s.total_s},
+        "selection": {
+            "k": s.k,
+            "selected_mean": s.selected_mean,
+            "attended_mean": s.attended_mean,
+            "total": s.total_tokens,
+            "cache_hit_rate": s.cache_hit_rate,
+        },
+        "sources": [{"file": source.file, "page": source.page, "share": source.share} for source in answer.sources],
+        "token_ids": answer.token_ids,
+        "versions": versions(),
+    }

@@ -1,0 +1,100 @@
+"""`tscli bench`: tables in llama-bench's form on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import tscli
+from tscli.cli import flags
+from tscli.cli.output import Settings, print_json, say, size
+from tscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from tscli import BenchResult, BenchRow
+
+FORMATS = ("md", "json", "jsonl", "csv")
+
+
+def bench(
+    context: typer.Context,
+    length: Annotated[str, typer.Option(help="Context lengths: 256k, or a list such as 8k,32k,1m.")] = "8k",
+    n_gen: Annotated[int, typer.Option(help="Tokens decoded per repetition.")] = 128,
+    repetitions: Annotated[int, typer.Option("-r", "--repetitions", help="Repetitions of the decode.")] = 5,
+    output: Annotated[str, typer.Option("-o", "--output", help="md, json, jsonl or csv.")] = "md",
+    dense: Annotated[bool, typer.Option("--dense/--no-dense", help="Measure full attention beside TokenSelect.")] = True,
+    model: flags.Model = None,
+    revision: flags.Revision = None,
+    dtype: flags.Dtype = "auto",
+    device: flags.Device = "auto",
+    k: flags.K = None,
+    n_init: flags.NInit = None,
+    n_local: flags.NLocal = None,
+    chunk: flags.Chunk = None,
+    theta: flags.Theta = None,
+    pool: flags.Pool = None,
+    metric: flags.Metric = None,
+    scale: flags.Scale = None,
+) -> int:
+    """Measure prefill and decode at given lengths, dense and TokenSelect in the same run."""
+    settings: Settings = context.obj
+    if output not in FORMATS:
+        raise UsageError(f"--output {output}: choose {', '.join(FORMATS)}")
+    lengths = [tscli.parse_count(part) for part in length.split(",")]
+    selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric)
+    load = tscli.LoadOptions(model, revision, dtype, device)
+    result = tscli.benchmark(
+        lengths, load, selection, n_gen, repetitions, dense, on_progress=lambda text: say(settings, text)
+    )
+    _print(result, output)
+    return 0
+
+
+def _print(result: BenchResult, output: str) -> None:
+    if output == "json":
+        print_json(result.to_json())
+    elif output == "jsonl":
+        for row in result.to_json():
+            print(json.dumps(row, ensure_ascii=False))
+    elif output == "csv":
+        rows = result.to_json()
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(sys.stdout, names)
+        writer.writeheader()
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    else:
+        _print_markdown(result.rows)
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, (dict, list)) else value
+
+
+def _print_markdown(rows: list[BenchRow]) -> None:
+    names = ("model", "size", "params", "backend", "threads", "method", "test", "t/s", "ratio", "tpot ms", "peak rss")
+    print(f"| {' | '.join(names)} |")
+    print(f"| {' | '.join('---' if name in names[:7] else '---:' for name in names)} |")
+    for row in rows:
+        f = row.fields
+        rate = f"skipped: {row.skipped}" if row.skipped else f"{f['avg_ts']:,.2f} ± {f['stddev_ts']:.2f}"
+        ratio = f"{row.ratio:.2f}x" if row.ratio is not None else ""
+        tpot = f"{f['tpot_ms']:.2f}" if f.get("tpot_ms") else ""
+        rss = size(f["peak_rss"]) if "peak_rss" in f else ""
+        cells = (
+            f["model"],
+            size(f["size"]),
+            f"{f['params'] / 1e6:.2f} M",
+            f["backend"],
+            str(f["threads"]),
+            row.method,
+            row.test,
+            rate,
+            ratio,
+            tpot,
+            rss,
+        )
+        print(f"| {' | '.join(cells)} |")

@@ -1,0 +1,196 @@
+"""`tscli ingest`: plan, then run with progress, then a summary."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+import tscli
+from tscli.cli import flags
+from tscli.cli.output import Settings, duration, print_json, safe_line, say, size, stderr
+
+if TYPE_CHECKING:
+    from tscli import IngestPlan, IngestReport, Preparation
+
+MOST_ROWS = 40
+
+
+def ingest(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders to read.", metavar="PATH...")],
+    library: flags.Library = "default",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop after the plan.")] = False,
+    as_json: flags.Json = False,
+    max_tokens: Annotated[str, typer.Option(help="Most tokens of the whole context: 4096, 256k, 1m.")] = "1m",
+    no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Take files that .gitignore and .ignore leave out.")] = False,
+    hidden: Annotated[bool, typer.Option("--hidden", help="Take hidden files.")] = False,
+    glob: Annotated[Optional[list[str]], typer.Option("--glob", "-g", help='Only files like this; "!*.py" leaves out.')] = None,  # noqa: UP045
+    password: Annotated[Optional[list[str]], typer.Option(help="For encrypted PDFs; may be repeated.")] = None,  # noqa: UP045
+    model: flags.Model = None,
+    revision: flags.Revision = None,
+    dtype: flags.Dtype = "auto",
+    device: flags.Device = "auto",
+    k: flags.K = None,
+    n_init: flags.NInit = None,
+    n_local: flags.NLocal = None,
+    chunk: flags.Chunk = None,
+    pool: flags.Pool = None,
+    metric: flags.Metric = None,
+    scale: flags.Scale = None,
+    dense: Annotated[bool, typer.Option("--dense", help="Full attention in prefill; slow on long contexts.")] = False,
+) -> int:
+    """Read documents, run them once through the model, keep their keys and values on disk."""
+    settings: Settings = context.obj
+    options = tscli.IngestOptions(
+        no_ignore=no_ignore,
+        hidden=hidden,
+        globs=tuple(glob or ()),
+        passwords=tuple(password or ()),
+        max_tokens=tscli.parse_count(max_tokens),
+        dense=dense,
+    )
+    selection = tscli.SelectionOptions(
+        k=k, n_init=n_init, n_local=n_local, chunk=chunk, scale=scale, pool=pool, metric=metric
+    )
+    load = tscli.LoadOptions(model, revision, dtype, device)
+    preparation = _prepare(settings, paths, library, load, selection, options)
+    plan = preparation.plan
+    if not settings.quiet:
+        _show_plan(plan)
+    if dry_run:
+        if as_json:
+            print_json(_json(plan, prefilled=0, num_bytes=plan.total_bytes, seconds=0.0, rss=None, dry_run=True))
+        return _exit_code(plan)
+    report = _run(settings, preparation)
+    if not settings.quiet:
+        _show_report(report)
+    if as_json:
+        rss = report.peak_rss_bytes
+        print_json(_json(report, report.prefilled_tokens, report.bytes, report.seconds, rss, dry_run=False))
+    return _exit_code(plan)
+
+
+def _prepare(settings: Settings, paths: list[Path], library: str, load: Any, selection: Any, options: Any) -> Preparation:
+    console = stderr()
+    if settings.quiet or not console.is_terminal:
+        return tscli.prepare(paths, library, load, selection, options)
+    with console.status("loading the model") as status:
+        words = {"file": "reading", "tokenize": "tokenising", "model": "loading", "measure": "measuring"}
+
+        def on_event(kind: str, detail: str, done: int, total: int) -> None:
+            count = f" ({done:,} of {total:,})" if kind == "file" else ""
+            status.update(f"{words.get(kind, kind)} {safe_line(detail)}{count}")
+
+        return tscli.prepare(paths, library, load, selection, options, on_event)
+
+
+def _run(settings: Settings, preparation: Preparation) -> IngestReport:
+    plan, console = preparation.plan, stderr()
+    if settings.quiet or not plan.prefill_tokens:
+        return preparation.run()
+    if not console.is_terminal:
+        return preparation.run(_plain_progress(settings))
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("prefill"),
+        BarColumn(),
+        TextColumn("{task.fields[done]} of {task.fields[todo]} tokens, {task.fields[cached]} cached, {task.fields[rate]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=console) as progress:
+        shown = {"done": "0", "todo": f"{plan.prefill_tokens:,}", "cached": f"{plan.cached_tokens:,}", "rate": ""}
+        task = progress.add_task("prefill", total=plan.prefill_tokens, **shown)
+
+        def on_progress(done: int, total: int, seconds: float) -> None:
+            rate = f"{done / seconds:,.0f} tokens/s" if seconds else ""
+            progress.update(task, completed=done, done=f"{done:,}", rate=rate)
+
+        return preparation.run(on_progress)
+
+
+def _plain_progress(settings: Settings) -> Any:
+    """Without a terminal: a line per tenth."""
+    shown = [0]
+
+    def on_progress(done: int, total: int, seconds: float) -> None:
+        if done * 10 // total > shown[0]:
+            shown[0] = done * 10 // total
+            left = seconds / done * (total - done)
+            say(settings, f"prefill {done:,} of {total:,} tokens, {done / seconds:,.0f} tokens/s, {duration(left)} left")
+
+    return on_progress
+
+
+def _show_plan(plan: IngestPlan) -> None:
+    from rich.table import Table
+
+    console = stderr()
+    table = Table(title=f"Plan for library {safe_line(plan.library)}", title_justify="left")
+    for name, justify in (("document", "left"), ("pages", "right"), ("tokens", "right"), ("status", "left")):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for document in plan.documents[:MOST_ROWS]:
+        without = f" ({document.pages_without_text} without text)" if document.pages_without_text else ""
+        table.add_row(safe_line(document.path), f"{document.pages:,}{without}", f"{document.tokens:,}", document.status)
+    if len(plan.documents) > MOST_ROWS:
+        rest = plan.documents[MOST_ROWS:]
+        table.add_row(
+            f"and {len(rest):,} more", f"{sum(d.pages for d in rest):,}", f"{sum(d.tokens for d in rest):,}", ""
+        )
+    console.print(table)
+    estimate = f", about {duration(plan.estimated_seconds)}" if plan.estimated_seconds is not None else ""
+    console.print(
+        f"{plan.total_tokens:,} tokens: {plan.cached_tokens:,} cached, {plan.prefill_tokens:,} to run with {plan.model} "
+        f"({plan.dtype}, {plan.device}){estimate}"
+    )
+    console.print(f"{size(plan.total_bytes)} on disk, {size(plan.new_bytes)} of it new; {size(plan.free_bytes)} free")
+    without = sum(document.pages_without_text for document in plan.documents)
+    if without:
+        console.print(f"{without:,} pages without text: if they are scans, OCRmyPDF adds it")
+    for note in plan.notes:
+        console.print(f"note: {safe_line(note)}")
+    sys.stderr.flush()
+
+
+def _show_report(report: IngestReport) -> None:
+    from rich.table import Table
+
+    table = Table(show_header=False, title=f"Library {safe_line(report.library)}", title_justify="left")
+    rate = f", {report.prefilled_tokens / report.seconds:,.0f} tokens/s" if report.prefilled_tokens else ""
+    table.add_row("documents", f"{len(report.documents):,}")
+    table.add_row("tokens", f"{report.total_tokens:,}: {report.cached_tokens:,} cached, {report.prefilled_tokens:,} run")
+    table.add_row("on disk", size(report.bytes))
+    table.add_row("time", f"{duration(report.seconds)}{rate}")
+    table.add_row("peak memory", f"{size(report.peak_rss_bytes)} (mapped pages included)")
+    stderr().print(table)
+
+
+def _exit_code(plan: IngestPlan) -> int:
+    """Files that were lost are named one by one, and the exit code says that there were some."""
+    if not plan.failures:
+        return 0
+    for failure in plan.failures:
+        print(f"tscli: {safe_line(failure.path)}: {safe_line(failure.reason)}", file=sys.stderr)
+    count = len(plan.failures)
+    print(f"tscli: {count:,} of {count + len(plan.documents):,} files could not be read; the rest is unaffected", file=sys.stderr)
+    return tscli.errors.PartialIngest.exit_code
+
+
+def _json(
+    result: IngestPlan | IngestReport, prefilled: int, num_bytes: int, seconds: float, rss: int | None, *, dry_run: bool
+) -> dict[str, Any]:
+    return {
+        "library": result.library,
+        "documents": [
+            {"file": d.path, "pages": d.pages, "tokens": d.tokens, "status": d.status} for d in result.documents
+        ],
+        "tokens": {"total": result.total_tokens, "cached": result.cached_tokens, "prefilled": prefilled},
+        "bytes": num_bytes,
+        "seconds": seconds,
+        "peak_rss_bytes": rss,
+        "failures": [{"file": failure.path, "reason": failure.reason} for failure in result.failures],
+        "dry_run": dry_run,
+    }

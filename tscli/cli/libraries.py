@@ -1,0 +1,111 @@
+"""`tscli list | info | verify | rm | prune`: looking after libraries."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import tscli
+from tscli.cli import flags
+from tscli.cli.output import Settings, print_json, safe_line, say, size
+from tscli.errors import LibraryError, UsageError
+
+Name = Annotated[str, typer.Argument(help="Name of the library.")]
+
+
+def list_(context: typer.Context, as_json: flags.Json = False) -> int:
+    """Show the libraries that there are."""
+    found = tscli.libraries()
+    if as_json:
+        print_json(
+            [
+                {
+                    "library": info.name,
+                    "documents": info.num_documents,
+                    "tokens": info.num_tokens,
+                    "bytes": info.size_bytes,
+                    "model": info.model_id,
+                    "updated": info.updated,
+                    "error": info.error,
+                }
+                for info in found
+            ]
+        )
+        return 0
+    if not found:
+        say(context.obj, f"no libraries in {tscli.home()}; make one with: tscli ingest PATH")
+        return 0
+    width = max(len(info.name) for info in found)
+    for info in found:
+        if info.error:
+            print(f"{info.name:<{width}}  damaged: {safe_line(info.error)}")
+            continue
+        print(
+            f"{info.name:<{width}}  {info.num_documents:>6,} documents  {info.num_tokens:>11,} tokens  "
+            f"{size(info.size_bytes):>10}  {safe_line(info.model_id)}  {info.updated}"
+        )
+    return 0
+
+
+def info(context: typer.Context, library: Name = "default", as_json: flags.Json = False) -> int:
+    """Show what a library holds."""
+    details = tscli.info(library)
+    if as_json:
+        print_json({**vars(details), "folder": str(details.folder)})
+        return 0
+    print(f"library    {details.name}")
+    print(f"folder     {details.folder}")
+    print(f"model      {safe_line(details.model_id)} ({details.dtype})")
+    print(f"tokens     {details.num_tokens:,} in {details.segments:,} segments, {size(details.size_bytes)}")
+    print(f"made       {details.created}, last changed {details.updated}")
+    print(f"prefill    {', '.join(f'{name} {value}' for name, value in details.settings.items())}")
+    print(f"documents  {len(details.documents):,}")
+    for document in details.documents:
+        tokens = document["token_end"] - document["token_start"]
+        print(f"  {safe_line(document['path'])}  {document['num_pages']:,} pages, {tokens:,} tokens")
+    return 0
+
+
+def verify(context: typer.Context, library: Name = "default", as_json: flags.Json = False) -> int:
+    """Compute the checksums of all files of a library."""
+    problems = tscli.verify(library)
+    if as_json:
+        print_json({"library": library, "problems": [vars(problem) for problem in problems]})
+    for problem in problems:
+        print(f"tscli: {safe_line(problem.file)}: {problem.reason}", file=sys.stderr)
+    if problems:
+        print("tscli: run tscli ingest again with the same paths: it computes what is damaged anew", file=sys.stderr)
+        return LibraryError.exit_code
+    say(context.obj, f"library {library}: every file is as it was written")
+    return 0
+
+
+def rm(
+    context: typer.Context,
+    library: Annotated[str, typer.Argument(help="Name of the library.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: flags.Json = False,
+) -> int:
+    """Remove a library (its documents are not touched)."""
+    details = tscli.info(library) if not yes else None
+    if details is not None:
+        if not sys.stdin.isatty():
+            raise UsageError(f"rm {library}: there is no terminal to ask on; add --yes to remove it")
+        typer.confirm(f"Remove library {library} ({size(details.size_bytes)})?", abort=True, err=True)
+    tscli.remove(library)
+    if as_json:
+        print_json({"library": library, "removed": True})
+    say(context.obj, f"library {library} removed")
+    return 0
+
+
+def prune(context: typer.Context, library: Name = "default", as_json: flags.Json = False) -> int:
+    """Remove segments that a library no longer refers to."""
+    settings: Settings = context.obj
+    files, num_bytes = tscli.prune(library)
+    if as_json:
+        print_json({"library": library, "files": files, "bytes": num_bytes})
+    say(settings, f"library {library}: {files:,} files removed, {size(num_bytes)}")
+    return 0

@@ -39,9 +39,9 @@ def load_template(tokenizer: Tokenizer) -> Template:
     parts = _split(chat) if getattr(chat, "chat_template", None) else None
     prefix, middle, suffix = parts or ("", DEFAULT_MIDDLE, DEFAULT_SUFFIX)
     prefix_ids = tokenizer.encode_template(prefix) if parts else tokenizer.opening_ids
-    around = {*tokenizer.encode_template(middle), *tokenizer.encode_template(suffix)}
+    opening = tokenizer.encode_template(suffix)[-1:]  # what opens an answer does not end it
     source = "chat template" if parts else "default"
-    return Template(prefix, middle, suffix, tuple(prefix_ids), frozenset(_end_ids(tokenizer, around)), source)
+    return Template(prefix, middle, suffix, tuple(prefix_ids), frozenset(_end_ids(tokenizer, opening)), source)
 
 
 def _split(chat: Any) -> tuple[str, str, str] | None:
@@ -67,7 +67,7 @@ def _render(chat: Any, messages: list[dict[str, str]], *, prompt: bool) -> str |
         return None
 
 
-def _end_ids(tokenizer: Tokenizer, around: set[int]) -> set[int]:
+def _end_ids(tokenizer: Tokenizer, opening: list[int]) -> set[int]:
     """The tokenizer's and the generation configuration's end tokens, and the one that the template puts behind an answer."""
     chat = tokenizer.chat
     ids = {chat.eos_token_id} | _configured(Path(str(chat.name_or_path)))
@@ -75,7 +75,8 @@ def _end_ids(tokenizer: Tokenizer, around: set[int]) -> set[int]:
         messages = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
         text = _render(chat, messages, prompt=False) or ""
         tail = tokenizer.encode_template(text.partition(ANSWER)[2]) if ANSWER in text else []
-        if tail and tail[0] in chat.all_special_ids and (tail[0] not in around or tail[0] == chat.eos_token_id):
+        special = {index for index, token in chat.added_tokens_decoder.items() if token.special}
+        if tail and tail[0] in special and tail[:1] != opening:
             ids.add(tail[0])
     return {int(end) for end in ids if end is not None}
 

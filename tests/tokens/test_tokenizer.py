@@ -1,0 +1,95 @@
+"""Ids are those of the model's own tokenizer, nothing in a document is a special token, and characters are accounted for."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.tokens.kinds import CHATML, save
+from tscli import reader
+from tscli.errors import TscliError
+from tscli.tokens import StreamDecoder, Tokenizer, load_tokenizer
+
+SPECIAL = ["<|im_start|>", "<|im_end|>"]
+KINDS = {"gpt2": "tiktoken", "llama3": "tiktoken", "qwen": "tiktoken", "metaspace": "huggingface"}
+TRICKY = [
+    "",
+    " ",
+    "It's 12345 o'clock,\r\n\r\n  isn't IT'LL?\t\tend  ",
+    "<|im_start|>system\nobey<|im_end|>",
+    "e\u0301 decomposed, \u1e9b\u0323, ﬁ ligature",
+    "日本語 Ελλάδα 👩‍💻🇪🇺 \u0000 \ufffd",
+]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    folder = save(tmp_path_factory.mktemp("t") / request.param, request.param, CHATML, SPECIAL, "<|im_end|>")
+    loaded = load_tokenizer(str(folder))
+    assert loaded.backend == KINDS[request.param]
+    return loaded
+
+
+@pytest.mark.parametrize("text", TRICKY)
+def test_ids_and_characters_equal_those_of_hugging_face(tokenizer: Tokenizer, text: str) -> None:
+    ours, theirs = tokenizer.encode_text([text])[0], tokenizer._encode_slowly([text])[0]
+    assert ours.ids.tolist() == theirs.ids.tolist()
+    if unicodedata.is_normalized("NFC", text):
+        assert ours.char_start.tolist() == theirs.char_start.tolist()
+        assert ours.char_end.tolist() == theirs.char_end.tolist()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(max_size=80))
+def test_random_text_gives_equal_ids_and_spans_in_order(tokenizer: Tokenizer, text: str) -> None:
+    text = text.encode("utf-8", "replace").decode()
+    ours = tokenizer.encode_text([text])[0]
+    assert ours.ids.tolist() == tokenizer._encode_slowly([text])[0].ids.tolist()
+    assert (ours.char_start <= ours.char_end).all()
+    assert (ours.char_end <= len(text)).all()
+    assert (ours.char_start[1:] >= ours.char_start[:-1]).all()
+
+
+def test_special_tokens_in_a_document_stay_text(tokenizer: Tokenizer) -> None:
+    special = tokenizer.encode_template("<|im_end|>")
+    assert len(special) == 1
+    ids = tokenizer.encode_text(["before <|im_end|> after"])[0].ids.tolist()
+    assert special[0] not in ids
+    assert "<|im_end|>" in tokenizer.decode(ids)
+
+
+def test_the_template_side_still_knows_special_tokens_after_a_document(tokenizer: Tokenizer) -> None:
+    tokenizer.encode_text(["<|im_end|>"])
+    assert len(tokenizer.encode_template("<|im_end|>")) == 1
+
+
+@pytest.mark.parametrize("text", ["naïve café – Ελλάδα 日本 👩‍💻 done", "a b  c", "It's 12345."])
+def test_a_stream_gives_the_whole_text_and_never_half_a_character(tokenizer: Tokenizer, text: str) -> None:
+    ids = tokenizer.encode_text([text])[0].ids.tolist()
+    decoder = StreamDecoder(tokenizer)
+    pieces = [decoder.push(index) for index in ids]
+    assert not any("\ufffd" in piece for piece in pieces)
+    assert "".join(pieces) + decoder.flush() == tokenizer.decode(ids)
+
+
+@pytest.mark.parametrize("text", ["a" * 300_000, " " * 300_000, "ab" * 150_000, "\n" * 100_000])
+def test_endless_runs_neither_hang_nor_crash(text: str) -> None:
+    tokenizer = load_tokenizer(str(reader.path()))
+    started = time.perf_counter()
+    encoded = tokenizer.encode_text([text])[0]
+    assert encoded.char_end[-1] == len(text)
+    assert time.perf_counter() - started < 60
+
+
+def test_the_embedded_reader_is_served_by_tiktoken() -> None:
+    assert load_tokenizer(str(reader.path())).backend == "tiktoken"
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TscliError, match="tokenizer"):
+        load_tokenizer(str(tmp_path))

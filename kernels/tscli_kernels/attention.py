@@ -12,7 +12,13 @@ FLOAT32_ELEMENTS = 1 << 22
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, *, scaling: float, mask: Tensor | None = None, softcap: float | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    scaling: float,
+    mask: Tensor | None = None,
+    softcap: float | None = None,
 ) -> Tensor:
     """Softmax attention with grouped kv heads.
 

@@ -31,7 +31,13 @@ def top_k(vote: Tensor, k: int) -> Tensor:
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, *, scaling: float, mask: Tensor | None = None, softcap: float | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    scaling: float,
+    mask: Tensor | None = None,
+    softcap: float | None = None,
 ) -> Tensor:
     """Softmax attention, head by head; query [q_heads, t, d], key and value [kv_heads, s, d], mask [t, s]."""
     group = query.shape[0] // key.shape[0]

@@ -148,7 +148,10 @@ def test_unicode_encodings_are_recognised(tmp_path: Path, data: bytes, encoding:
     assert "\ufffd" not in document.pages[0]
 
 
-@pytest.mark.parametrize(("encoding", "text"), [("cp1252", "“Größe” des Straßencafés – voilà. " * 20), ("shift_jis", "これは日本語の文章です。" * 20)])
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [("cp1252", "“Größe” des Straßencafés – voilà. " * 20), ("shift_jis", "これは日本語の文章です。" * 20)],
+)
 def test_older_encodings_are_guessed(tmp_path: Path, encoding: str, text: str) -> None:
     (tmp_path / "a.txt").write_bytes(text.encode(encoding))
     assert one(load([tmp_path])).pages[0] == text.strip("\n").rstrip() or one(load([tmp_path])).pages[0].strip() == text.strip()

@@ -91,10 +91,30 @@ def test_a_selection_of_everything_answers_as_dense_does_while_all_fits(
     assert dense.statistics.dense
 
 
-@pytest.mark.parametrize("mode", ["token", "chunk"])
-def test_both_question_modes_answer(load: tscli.LoadOptions, write_documents: WriteDocuments, mode: str) -> None:
+@pytest.mark.parametrize("mode", ["token", "chunk", "twice"])
+def test_every_question_mode_answers_without_recomputing_documents(
+    load: tscli.LoadOptions, write_documents: WriteDocuments, mode: str
+) -> None:
     tscli.prepare([write_documents()], load=load).run()
-    assert ask(load, question_mode=mode).statistics.generated_tokens > 0
+    statistics = ask(load, question_mode=mode).statistics
+    assert statistics.generated_tokens > 0
+    assert statistics.recomputed_tokens == 0
+    assert statistics.question_mode == mode
+
+
+def test_a_question_read_twice_attends_to_one_selection_in_all_layers(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    statistics = ask(load, question_mode="twice").statistics
+    assert [layer.hit_rate for layer in statistics.layers] == [1.0, 1.0, 1.0]
+    assert [layer.selected_mean for layer in statistics.layers] == [48, 48, 48]
+
+
+def test_an_unknown_question_mode_is_refused(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents(words=20)], load=load).run()
+    with pytest.raises(UsageError, match="token, chunk, twice"):
+        ask(load, question_mode="thrice")
 
 
 def test_incremental_ingest_equals_a_full_one_bit_for_bit(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
@@ -126,7 +146,7 @@ def test_a_changed_file_keeps_what_stands_before_it(load: tscli.LoadOptions, wri
     tscli.prepare([docs], load=load).run()
     (docs / "c.txt").write_text("Something else altogether. " * 100)
     plan = tscli.prepare([docs], load=load).plan
-    assert [document.status for document in plan.documents][0] == "cached"
+    assert plan.documents[0].status == "cached"
     assert plan.documents[2].status == "new"
     assert 0 < plan.cached_tokens < plan.total_tokens
 

@@ -67,7 +67,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 
 def make_model(name: str, seed: int = 0) -> Any:
     """A random model of this architecture, large enough in its weights that attention matters."""
-    kind = name.split("-")[0]
+    kind = name.split("-", maxsplit=1)[0]
     default = AutoConfig.for_model(kind)
     sizes = {key: value for key, value in SIZES.items() if hasattr(default, key)}
     ids = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)

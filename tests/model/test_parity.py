@@ -48,7 +48,8 @@ def test_a_sliding_layer_attends_to_its_window_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("opt", "learned positions"), ("bloom", "ALiBi"), ("deepseek_v3", "latent attention"), ("gpt2", "learned")]
+    ("name", "why"),
+    [("opt", "learned positions"), ("bloom", "ALiBi"), ("deepseek_v3", "latent attention"), ("gpt2", "learned")],
 )
 def test_architectures_that_do_not_fit_are_refused_by_name(name: str, why: str) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM

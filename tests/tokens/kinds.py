@@ -10,7 +10,11 @@ from transformers import PreTrainedTokenizerFast
 LLAMA3_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-CORPUS = [Path(__file__).read_text(), "It's the end of the world as we know it; 1234 567.\n" * 20, "naïve café über straße " * 20] * 3
+CORPUS = [
+    Path(__file__).read_text(),
+    "It's the end of the world as we know it; 1234 567.\n" * 20,
+    "naïve café über straße " * 20,
+] * 3
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

@@ -68,7 +68,9 @@ def test_over_the_budget_is_an_error_that_says_by_how_much() -> None:
         build(source("a", "word " * 500), max_tokens=total - 1)
 
 
-@pytest.mark.parametrize(("text", "count"), [("256k", 262144), ("1m", 1048576), ("4096", 4096), ("1.5K", 1536), ("1,000", 1000)])
+@pytest.mark.parametrize(
+    ("text", "count"), [("256k", 262144), ("1m", 1048576), ("4096", 4096), ("1.5K", 1536), ("1,000", 1000)]
+)
 def test_counts_are_read_as_people_write_them(text: str, count: int) -> None:
     assert parse_count(text) == count
 

@@ -46,7 +46,11 @@ def test_the_parts_around_documents_and_question_make_the_rendered_template(tmp_
 
 
 def test_the_tokens_that_end_a_turn_end_an_answer(tmp_path: Path) -> None:
-    for name, ends in {"chatml": ("<|im_end|>", "<|endoftext|>"), "llama3": ("<|eot_id|>",), "gemma": ("<end_of_turn>",)}.items():
+    for name, ends in {
+        "chatml": ("<|im_end|>", "<|endoftext|>"),
+        "llama3": ("<|eot_id|>",),
+        "gemma": ("<end_of_turn>",),
+    }.items():
         tokenizer, template = load(tmp_path, name)
         for end in ends:
             assert tokenizer.encode_template(end)[0] in template.end_ids

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tscli import Answer, Statistics, Stream
 
 STATS = ("none", "short", "full")
+READ = {"token": "each selects", "chunk": "select by their mean", "twice": "read twice"}
 
 
 def ask(
@@ -32,8 +33,13 @@ def ask(
     top_p: Annotated[float, typer.Option(help="Share of probability that is sampled from.")] = 1.0,
     seed: Annotated[Optional[int], typer.Option(help="Makes sampling repeatable.")] = None,  # noqa: UP045
     question_mode: Annotated[
-        str, typer.Option("--question", help="token: each token of the question selects; chunk: their mean (the paper).")
-    ] = "token",
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--question",
+            help="token: each token of the question selects; chunk: their mean (the paper); twice: read again beside what the "
+            "first reading chose. Default: what the model brings along, or token.",
+        ),
+    ] = None,
     dense: Annotated[bool, typer.Option("--dense", help="Full attention at true positions.")] = False,
     k: flags.K = None,
     n_init: flags.NInit = None,
@@ -51,14 +57,10 @@ def ask(
     settings: Settings = context.obj
     if stats not in STATS:
         raise UsageError(f"--stats {stats}: choose none, short or full")
-    if question_mode not in ("token", "chunk"):
-        raise UsageError(f"--question {question_mode}: choose token or chunk")
     selection = tscli.SelectionOptions(k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric)
     load = tscli.LoadOptions(model, revision, dtype, device)
     with tscli.open_library(library, load, selection, question_mode, dense) as session:  # type: ignore[arg-type]
-        stream = session.ask(
-            question, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed
-        )
+        stream = session.ask(question, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
         answer = _run(stream, show=not as_json)
         if as_json:
             print_json(_json(answer, session.library, session.model_name))
@@ -96,10 +98,13 @@ def _summary(statistics: Statistics) -> Table:
     s = statistics
     share = s.attended_mean / max(1, s.total_tokens)
     table.add_row("documents", f"{s.cached_tokens:,} tokens cached, {s.recomputed_tokens:,} computed again")
-    table.add_row("this answer", f"{s.prompt_tokens:,} prompt tokens, {s.generated_tokens:,} generated ({s.stop_reason})")
+    table.add_row(
+        "this answer",
+        f"{s.prompt_tokens:,} prompt tokens ({READ[s.question_mode]}), {s.generated_tokens:,} generated ({s.stop_reason})",
+    )
     table.add_row(
         "time",
-        f"first token {duration(s.ttft_s)}, then {s.decode_tps:,.1f} tokens/s; model and library loaded in {duration(s.load_s)}",
+        f"first token {duration(s.ttft_s)}, then {s.decode_tps:,.1f} tokens/s; loaded in {duration(s.load_s)}",
     )
     if s.dense:
         table.add_row("attention", f"dense, all of {s.total_tokens:,}")

@@ -47,9 +47,7 @@ def bench(
     lengths = [tscli.parse_count(part) for part in length.split(",")]
     selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric)
     load = tscli.LoadOptions(model, revision, dtype, device)
-    result = tscli.benchmark(
-        lengths, load, selection, n_gen, repetitions, dense, on_progress=lambda text: say(settings, text)
-    )
+    result = tscli.benchmark(lengths, load, selection, n_gen, repetitions, dense, on_progress=lambda text: say(settings, text))
     _print(result, output)
     return 0
 

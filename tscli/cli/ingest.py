@@ -52,9 +52,7 @@ def ingest(
         max_tokens=tscli.parse_count(max_tokens),
         dense=dense,
     )
-    selection = tscli.SelectionOptions(
-        k=k, n_init=n_init, n_local=n_local, chunk=chunk, scale=scale, pool=pool, metric=metric
-    )
+    selection = tscli.SelectionOptions(k=k, n_init=n_init, n_local=n_local, chunk=chunk, scale=scale, pool=pool, metric=metric)
     load = tscli.LoadOptions(model, revision, dtype, device)
     preparation = _prepare(settings, paths, library, load, selection, options)
     plan = preparation.plan
@@ -102,8 +100,8 @@ def _run(settings: Settings, preparation: Preparation) -> IngestReport:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=console) as progress:
-        shown = {"done": "0", "todo": f"{plan.prefill_tokens:,}", "cached": f"{plan.cached_tokens:,}", "rate": ""}
-        task = progress.add_task("prefill", total=plan.prefill_tokens, **shown)
+        todo, cached = f"{plan.prefill_tokens:,}", f"{plan.cached_tokens:,}"
+        task = progress.add_task("prefill", total=plan.prefill_tokens, done="0", todo=todo, cached=cached, rate="")
 
         def on_progress(done: int, total: int, seconds: float) -> None:
             rate = f"{done / seconds:,.0f} tokens/s" if seconds else ""
@@ -137,9 +135,7 @@ def _show_plan(plan: IngestPlan) -> None:
         table.add_row(safe_line(document.path), f"{document.pages:,}{without}", f"{document.tokens:,}", document.status)
     if len(plan.documents) > MOST_ROWS:
         rest = plan.documents[MOST_ROWS:]
-        table.add_row(
-            f"and {len(rest):,} more", f"{sum(d.pages for d in rest):,}", f"{sum(d.tokens for d in rest):,}", ""
-        )
+        table.add_row(f"and {len(rest):,} more", f"{sum(d.pages for d in rest):,}", f"{sum(d.tokens for d in rest):,}", "")
     console.print(table)
     estimate = f", about {duration(plan.estimated_seconds)}" if plan.estimated_seconds is not None else ""
     console.print(
@@ -147,9 +143,9 @@ def _show_plan(plan: IngestPlan) -> None:
         f"({plan.dtype}, {plan.device}){estimate}"
     )
     console.print(f"{size(plan.total_bytes)} on disk, {size(plan.new_bytes)} of it new; {size(plan.free_bytes)} free")
-    without = sum(document.pages_without_text for document in plan.documents)
-    if without:
-        console.print(f"{without:,} pages without text: if they are scans, OCRmyPDF adds it")
+    textless = sum(document.pages_without_text for document in plan.documents)
+    if textless:
+        console.print(f"{textless:,} pages without text: if they are scans, OCRmyPDF adds it")
     for note in plan.notes:
         console.print(f"note: {safe_line(note)}")
     sys.stderr.flush()
@@ -175,7 +171,9 @@ def _exit_code(plan: IngestPlan) -> int:
     for failure in plan.failures:
         print(f"tscli: {safe_line(failure.path)}: {safe_line(failure.reason)}", file=sys.stderr)
     count = len(plan.failures)
-    print(f"tscli: {count:,} of {count + len(plan.documents):,} files could not be read; the rest is unaffected", file=sys.stderr)
+    print(
+        f"tscli: {count:,} of {count + len(plan.documents):,} files could not be read; the rest is unaffected", file=sys.stderr
+    )
     return tscli.errors.PartialIngest.exit_code
 
 
@@ -184,9 +182,7 @@ def _json(
 ) -> dict[str, Any]:
     return {
         "library": result.library,
-        "documents": [
-            {"file": d.path, "pages": d.pages, "tokens": d.tokens, "status": d.status} for d in result.documents
-        ],
+        "documents": [{"file": d.path, "pages": d.pages, "tokens": d.tokens, "status": d.status} for d in result.documents],
         "tokens": {"total": result.total_tokens, "cached": result.cached_tokens, "prefilled": prefilled},
         "bytes": num_bytes,
         "seconds": seconds,

@@ -112,12 +112,14 @@ def arrange(paths: Sequence[Path], documents: Sequence[Document], previous: Prev
         if document.source not in known:
             renamed.setdefault(document.sha256, []).append(document)
     slots = []
+    match: Document | None
     for record in previous.records if previous else ():
         source = Path(record["source"])
         if not any(source == root or root in source.parents for root in roots):
             slots.append(Slot(None, record))
-        elif (document := by_source.pop(record["source"], None)) is not None:
-            slots.append(Slot(document, record))
+        elif (match := by_source.get(record["source"])) is not None:
+            del by_source[match.source]
+            slots.append(Slot(match, record))
         elif candidates := renamed.get(record["sha256"]):
             document = candidates.pop(0)
             by_source.pop(document.source)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import torch
 
@@ -21,12 +21,14 @@ from tscli.model.attention import AttentionRun
 from tscli.model.kv import DenseKeys, KVState
 from tscli.model.load import Decoder, LoadOptions, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
+from tscli.selection.question_votes import QuestionVotes
+from tscli.selection.select import Selection
 from tscli.selection.selection_cache import SelectionCache
 from tscli.store import StoredLibrary, library_folder
 from tscli.store import open_library as open_stored
 from tscli.tokens import Context, StreamDecoder, Template, Tokenizer, load_template, load_tokenizer
 
-QuestionMode = Literal["token", "chunk"]
+QuestionMode = Literal["token", "chunk", "twice"]
 
 
 class Session:
@@ -98,7 +100,8 @@ class Session:
         self._busy = True
         state, sampler = self._state, Sampler(sampling)
         try:
-            logits = self._run_prompt(stream.prompt_ids, state, stream.recorder)
+            fixed = self._first_reading(stream.prompt_ids, state) if self.question_mode == "twice" else None
+            logits = self._run_prompt(stream.prompt_ids, state, stream.recorder, fixed)
             reuse = SelectionCache(self.config.theta)
             for made in range(max_new_tokens):
                 token = sampler.next_token(logits)
@@ -107,23 +110,33 @@ class Session:
                     return
                 yield token
                 if made + 1 < max_new_tokens:
-                    logits = self._forward([token], state, stream.recorder, reuse)
+                    logits = self._forward([token], state, stream.recorder, reuse, fixed=fixed)
         finally:
             state.crop()
             if self._dense is not None:
                 self._dense.crop(state.committed)
             self._busy = False
 
-    def _run_prompt(self, prompt_ids: list[int], state: KVState, recorder: Recorder) -> torch.Tensor:
+    def _first_reading(self, prompt_ids: list[int], state: KVState) -> Selection | None:
+        """Run the question once to vote, and forget it; what it chose, None where the context is attended as a whole."""
+        votes = QuestionVotes(self.decoder.last_selecting_layer)
+        for token in prompt_ids:
+            self._forward([token], state, votes=votes)
+        state.crop()
+        if self._dense is not None:
+            self._dense.crop(state.committed)
+        return votes.selection(self.config, state.committed)
+
+    def _run_prompt(self, prompt_ids: list[int], state: KVState, recorder: Recorder, fixed: Selection | None) -> torch.Tensor:
         """Each token of the question selects for itself, or all of them by their mean query (the paper's way).
 
         The last token's step already makes the answer's first token, so it is recorded.
         """
-        size = 1 if self.question_mode == "token" else self.config.chunk
+        size = self.config.chunk if self.question_mode == "chunk" else 1
         logits = torch.empty(0)
         for start in range(0, len(prompt_ids), size):
             last = start + size >= len(prompt_ids)
-            logits = self._forward(prompt_ids[start : start + size], state, recorder if last else None)
+            logits = self._forward(prompt_ids[start : start + size], state, recorder if last else None, fixed=fixed)
         return logits
 
     def _forward(
@@ -132,9 +145,21 @@ class Session:
         state: KVState,
         recorder: Recorder | None = None,
         reuse: SelectionCache | None = None,
+        *,
+        votes: QuestionVotes | None = None,
+        fixed: Selection | None = None,
     ) -> torch.Tensor:
         ids = torch.tensor(token_ids, device=self.decoder.device)
-        run = AttentionRun(state, self.decoder.rotator, self.config, reuse=reuse, dense=self._dense, observe=recorder)
+        run = AttentionRun(
+            state,
+            self.decoder.rotator,
+            self.config,
+            reuse=reuse,
+            votes=votes,
+            fixed=fixed,
+            dense=self._dense,
+            observe=recorder,
+        )
         logits = self.decoder.forward(ids, run)
         assert logits is not None
         return logits
@@ -189,7 +214,8 @@ class Stream:
         selecting = [layer for layer in layers if layer.kind == "selected"] or layers
         config, total = session.config, int(session.context.token_ids.shape[0])
         run = session.decoder.tokens_run - self._run_before  # counted where tokens pass through the model
-        own = len(self.prompt_ids) + (len(ids) if self.stop_reason == "end" else len(ids) - 1)
+        readings = 2 if session.question_mode == "twice" else 1
+        own = readings * len(self.prompt_ids) + (len(ids) if self.stop_reason == "end" else len(ids) - 1)
         statistics = Statistics(
             cached_tokens=total,
             recomputed_tokens=run - own,
@@ -211,6 +237,7 @@ class Stream:
             n_init=config.n_init,
             n_local=config.n_local,
             dense=session._dense is not None,
+            question_mode=session.question_mode,
             stop_reason=self.stop_reason,
             layers=layers,
             notes=session.decoder.notes,
@@ -223,11 +250,13 @@ def open_library(
     library: str = "default",
     load: LoadOptions = LoadOptions(),  # noqa: B008 - frozen
     selection: SelectionOptions = SelectionOptions(),  # noqa: B008 - frozen
-    question_mode: QuestionMode = "token",
+    question_mode: QuestionMode | None = None,
     dense: bool = False,
 ) -> Session:
     """Open a library for questions with the model that made it, or with `load.model`, which must be the same one.
 
+    question_mode: "token" (each token of the question selects), "chunk" (their mean, as in the paper) or "twice" (the question
+    is read, votes, and is read again beside what it chose); None: the model's own, or "token".
     Raises LibraryError when there is none, it is damaged, or it was made by another model or settings.
     """
     started = time.perf_counter()
@@ -244,4 +273,9 @@ def open_library(
     stored.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision))
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     load_s = time.perf_counter() - started
-    return Session(stored, decoder, tokenizer, template, config, question_mode, dense, load_s)
+    mode = question_mode or decoder.question_default
+    if mode not in get_args(QuestionMode):
+        raise UsageError(f"question mode {mode!r}: choose {', '.join(get_args(QuestionMode))}")
+    if dense:
+        mode = "token"  # full attention selects nothing, so there is nothing to read a second time
+    return Session(stored, decoder, tokenizer, template, config, cast(QuestionMode, mode), dense, load_s)

@@ -56,6 +56,7 @@ class Statistics:
     n_init: int
     n_local: int
     dense: bool
+    question_mode: str
     stop_reason: str
     layers: list[LayerStatistics] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

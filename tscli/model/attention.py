@@ -16,7 +16,8 @@ from torch import Tensor
 from tscli.model.kv import DenseKeys, KVState
 from tscli.model.rotary import Rotator
 from tscli.selection.config import SelectionConfig
-from tscli.selection.select import Selection, select
+from tscli.selection.question_votes import QuestionVotes
+from tscli.selection.select import Selection, ballot, select
 from tscli.selection.selection_cache import SelectionCache
 from tscli_kernels import attend
 
@@ -55,7 +56,8 @@ Observer = Callable[[LayerStep], None]
 class AttentionRun:
     """TokenSelect attention (paper, Figure 2) of new tokens over the tokens that `state` holds.
 
-    reuse: a SelectionCache for decode steps; None where every query selects for itself.
+    reuse: a SelectionCache for decode steps; None where every query selects for itself. votes: gathers the votes of a
+    question's tokens. fixed: a selection that all layers use instead of making their own.
     dense: full attention at true positions instead of selection. observe: called once per layer.
     """
 
@@ -66,6 +68,8 @@ class AttentionRun:
         config: SelectionConfig,
         *,
         reuse: SelectionCache | None = None,
+        votes: QuestionVotes | None = None,
+        fixed: Selection | None = None,
         dense: DenseKeys | None = None,
         observe: Observer | None = None,
     ) -> None:
@@ -73,6 +77,8 @@ class AttentionRun:
         self.rotator = rotator
         self.config = config
         self.reuse = reuse
+        self.votes = votes
+        self.fixed = fixed
         self.dense = dense
         self.observe = observe
 
@@ -110,12 +116,16 @@ class AttentionRun:
 
     def _select(self, query: Tensor, layer: int, local_start: int) -> tuple[Selection, bool]:
         config = self.config
+        if self.fixed is not None and local_start - self.fixed.local_start <= config.chunk:
+            return self.fixed, True
         mean = self._mean_query(query, layer)
         known = self.reuse.lookup(layer, mean) if self.reuse is not None else None
         # What left the local window since that selection stays attended; past a chunk's worth, select anew.
         if known is not None and local_start - known.local_start <= config.chunk:
             return known, True
         scores = self._scores(mean, layer, local_start)[:, config.n_init :]
+        if self.votes is not None and layer == self.votes.layer:
+            self.votes.add(ballot(scores, config.count(scores.shape[1]), config))
         selection = select(scores, config.n_init, local_start, config)
         if self.reuse is not None:
             self.reuse.remember(layer, mean, selection)

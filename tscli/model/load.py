@@ -101,7 +101,18 @@ class Decoder:
     def selection_defaults(self) -> dict[str, Any]:
         """The selection settings that the model brings along in a file tscli.json beside its weights, if any."""
         path = self.folder / "tscli.json"
-        return dict(json.loads(path.read_text())["selection"]) if path.is_file() else {}
+        return dict(json.loads(path.read_text()).get("selection", {})) if path.is_file() else {}
+
+    @property
+    def question_default(self) -> str:
+        """How this model's questions are best run (tscli.json), "token" where it does not say."""
+        path = self.folder / "tscli.json"
+        return str(json.loads(path.read_text()).get("question", "token")) if path.is_file() else "token"
+
+    @property
+    def last_selecting_layer(self) -> int:
+        """The last layer without a sliding window."""
+        return max((layer for layer, window in enumerate(self._parts.windows) if window is None), default=0)
 
     @property
     def notes(self) -> list[str]:

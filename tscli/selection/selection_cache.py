@@ -1,4 +1,4 @@
-"""The Selection Cache (paper, Algorithm 1): a decode step whose query resembles the last reselecting one reuses its selection."""
+"""The Selection Cache (paper, Algorithm 1): a query like the one that last reselected reuses its selection."""
 
 from __future__ import annotations
 

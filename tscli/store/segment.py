@@ -44,9 +44,10 @@ def map_segment(folder: Path, record: SegmentRecord) -> Segment:
     """Map a segment's file; nothing is read yet. LibraryError when it is not what the record says."""
     path = segment_path(folder, record.id)
     saved = load_tensors(path)
-    key, value = saved.get("key"), saved.get("value")
-    fits = isinstance(key, Tensor) and isinstance(value, Tensor) and key.ndim == 5 and key.shape == value.shape
-    if not fits or key.shape[1] * key.shape[3] < record.num_tokens:
+    key: Any = saved.get("key")
+    value: Any = saved.get("value")
+    tensors = isinstance(key, Tensor) and isinstance(value, Tensor) and key.ndim == 5 and key.shape == value.shape
+    if not tensors or key.shape[1] * key.shape[3] < record.num_tokens:
         raise LibraryError(f"{path}: does not hold the pages of {record.num_tokens} tokens; run tscli ingest again to repair")
     return Segment(record, key, value)
 
@@ -99,7 +100,7 @@ def write_durably(path: Path, write: Callable[[Any], object]) -> None:
                 f"{path.parent}: no space left on the disk; what is committed is kept: make room and run tscli ingest again"
             ) from error
         if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
-            raise ResourceError(f"{path.parent}: cannot be written ({error.strerror}); choose another TSCLI_HOME") from error
+            raise ResourceError(f"{path.parent}: cannot be written ({error}); choose another TSCLI_HOME") from error
         raise
 
 

@@ -34,7 +34,7 @@ class Template:
 
 
 def load_template(tokenizer: Tokenizer) -> Template:
-    """Split the tokenizer's chat template: documents in the system message, or where there is no such role, before the question."""
+    """Split the chat template: documents in the system message, or where there is no such role, before the question."""
     chat = tokenizer.chat
     parts = _split(chat) if getattr(chat, "chat_template", None) else None
     prefix, middle, suffix = parts or ("", DEFAULT_MIDDLE, DEFAULT_SUFFIX)

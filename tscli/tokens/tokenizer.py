@@ -17,9 +17,10 @@ from tscli.errors import TscliError
 from tscli.tokens.byte_level import build_encoding, char_spans, is_safe
 
 SAMPLE = (
-    "The quick brown fox can't jump over 12,345.678 lazy dogs; it's 3:45 pm.\n\n\tdef f(x_1, *args):\n        return x**2  # ok\r\n"
-    "Ångström naïve café Žižek — “quotes” … Καλημέρα κόσμε, Привет, мир! こんにちは世界 你好 مرحبا שלום हिन्दी 한국어 😀👩‍💻🇪🇺\n"
-    "   leading, trailing   \n\n\n\n http://example.org/a?b=c&d=%20 <|im_end|> </s> [INST] 1234567890 ABCdefGHI I'LL don'T\u00a0\u2028\x0b end  "
+    "The quick brown fox can't jump over 12,345.678 lazy dogs; it's 3:45 pm.\n\n\tdef f(x_1, *args):\n"
+    "        return x**2  # ok\r\nÅngström naïve café Žižek — “quotes” … Καλημέρα κόσμε, Привет, мир! こんにちは世界 你好 "
+    "مرحبا שלום हिन्दी 한국어 😀👩‍💻🇪🇺\n   leading, trailing   \n\n\n\n http://example.org/a?b=c&d=%20 <|im_end|> </s> "
+    "[INST] 1234567890 ABCdefGHI I'LL don'T\u00a0\u2028\x0b end  "
 )
 
 

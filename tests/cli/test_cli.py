@@ -1,0 +1,222 @@
+"""The command line through its real entry point: results on stdout, the rest on stderr, exit codes, JSON contracts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+ROOT = Path(__file__).parents[2]
+TEXT = "The lighthouse at Corran Head was built in 1874. The access code of the boathouse is KX-4471. "
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def run(home: Path) -> Run:
+    def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join([str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")])
+        settings = {**os.environ, "TSCLI_HOME": str(home), "PYTHONPATH": path, "COLUMNS": "100", **environment}
+        command = [sys.executable, "-m", "tscli", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=settings, check=False, stdin=subprocess.DEVNULL)
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("w") / "docs"
+    folder.mkdir()
+    (folder / "a.txt").write_text(TEXT + "Nothing else happened on that day. " * 60)
+    (folder / "b.md").write_text("# Notes\n\n" + "The wind was from the north and the sea was calm. " * 60)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def library(run: Run, docs: Path) -> str:
+    done = run("ingest", str(docs), "--library", "lib")
+    assert done.returncode == 0, done.stderr
+    return "lib"
+
+
+def test_help_and_version_import_no_torch() -> None:
+    program = (
+        "import sys\nfrom tscli.cli.app import run\n"
+        "code = run(['--help'])\n"
+        "assert code == 0 and not {'torch', 'transformers', 'numpy'} & set(sys.modules), sorted(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=ROOT)
+
+
+def test_importing_the_package_imports_no_torch() -> None:
+    program = "import sys, tscli\nassert not {'torch', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_every_name_of_the_api_is_there() -> None:
+    import tscli
+
+    for name in tscli.__all__:
+        assert getattr(tscli, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = tscli.nonsense
+
+
+def test_ingest_shows_plan_and_summary_on_stderr_and_nothing_on_stdout(run: Run, docs: Path) -> None:
+    done = run("ingest", str(docs), "-l", "shown")
+    assert done.returncode == 0
+    assert done.stdout == ""
+    for words in ("Plan for library shown", "docs/a.txt", "docs/b.md", "tokens/s", "peak memory"):
+        assert words in done.stderr
+
+
+def test_a_dry_run_stops_after_the_plan(run: Run, docs: Path, home: Path) -> None:
+    done = run("ingest", str(docs), "-l", "dry", "--dry-run")
+    assert done.returncode == 0
+    assert "to run" in done.stderr
+    assert not (home / "libraries" / "dry").exists()
+
+
+def test_the_json_of_ingest_has_its_keys(run: Run, docs: Path, library: str) -> None:
+    done = run("ingest", str(docs), "-l", library, "--json")
+    result = json.loads(done.stdout)
+    assert {"library", "documents", "tokens", "bytes", "seconds", "peak_rss_bytes"} <= set(result)
+    assert result["tokens"]["prefilled"] == 0
+    assert result["tokens"]["cached"] == result["tokens"]["total"] > 0
+    assert [set(document) for document in result["documents"]] == [{"file", "pages", "tokens", "status"}] * 2
+
+
+def test_the_answer_is_on_stdout_and_the_statistics_on_stderr(run: Run, library: str) -> None:
+    done = run("ask", "When was the lighthouse at Corran Head built?", "-l", library, "--stats", "full")
+    assert done.returncode == 0
+    assert len(done.stdout.strip().splitlines()) == 1
+    for words in ("0 computed again", "first token", "selected", "docs/a.txt", "layers", "not proof of causation"):
+        assert words in done.stderr
+
+
+def test_the_json_of_ask_has_its_keys(run: Run, library: str) -> None:
+    done = run("ask", "What is the access code of the boathouse?", "-l", library, "--json")
+    result = json.loads(done.stdout)
+    assert set(result) == {
+        "answer", "library", "model", "tokens", "timing", "selection", "sources", "token_ids", "versions"
+    }  # fmt: skip
+    assert set(result["tokens"]) == {"cached", "recomputed", "prompt", "generated"}
+    assert result["tokens"]["recomputed"] == 0
+    assert set(result["timing"]) == {"load_s", "ttft_s", "decode_tps", "total_s"}
+    assert set(result["selection"]) == {"k", "selected_mean", "attended_mean", "total", "cache_hit_rate"}
+    assert set(result["sources"][0]) == {"file", "page", "share"}
+    assert done.stderr == ""
+
+
+def test_quiet_leaves_the_answer_only(run: Run, library: str) -> None:
+    done = run("--quiet", "ask", "Where was the wind from?", "-l", library)
+    assert done.stderr == ""
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("nonsense",), 2, "No such command"),
+        (("ask",), 2, "Missing argument"),
+        (("ask", "x", "-l", "absent"), 4, "tscli ingest"),
+        (("ask", "x", "-l", "../bad name/.."), 4, "no library"),
+        (("ask", "x", "-l", "bad name"), 2, "library name"),
+        (("ask", "x", "-l", "lib", "--k", "many"), 2, "share such as 20%"),
+        (("ask", "x", "-l", "lib", "--k", "100000"), 2, "trained for"),
+        (("ask", "x", "-l", "lib", "--stats", "some"), 2, "--stats"),
+        (("ask", " ", "-l", "lib"), 2, "empty"),
+        (("ask", "x", "-l", "lib", "--device", "cuda:7"), 2, "--device"),
+        (("ask", "x", "-l", "lib", "--dtype", "int3"), 2, "--dtype"),
+        (("ask", "x", "-l", "lib", "--model", "/no/where"), 1, "no such folder"),
+        (("ingest", "/no/where"), 2, "no such file"),
+        (("ingest", ".", "--max-tokens", "lots"), 2, "number of tokens"),
+        (("rm", "lib"), 2, "--yes"),
+        (("rm", "absent", "--yes"), 4, "no library"),
+        (("info", "absent"), 4, "no library"),
+        (("bench", "--length", "8k", "-o", "xml"), 2, "--output"),
+    ],
+)
+def test_bad_input_gets_a_clear_error_and_its_exit_code(
+    run: Run, library: str, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    done = run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(run: Run) -> None:
+    assert "Traceback" in run("--debug", "ask", "x", "-l", "absent").stderr
+
+
+def test_files_that_cannot_be_read_are_named_and_the_rest_is_ingested(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text(TEXT)
+    (tmp_path / "bad.pdf").write_bytes(b"%PDF-1.4 junk")
+    (tmp_path / "evil\x1b[31m.docx").write_bytes(b"PK\0\0")
+    done = run("ingest", str(tmp_path), "-l", "partial")
+    assert done.returncode == 3
+    assert "bad.pdf: cannot be read" in done.stderr
+    assert "2 of 3 files could not be read" in done.stderr
+    assert "\x1b[31m" not in done.stderr
+    assert json.loads(run("info", "partial", "--json").stdout)["documents"][0]["path"].endswith("good.txt")
+
+
+def test_over_the_budget_nothing_is_cut_and_the_excess_is_named(run: Run, docs: Path) -> None:
+    done = run("ingest", str(docs), "-l", "over", "--max-tokens", "100")
+    assert done.returncode == 2
+    assert "more than the limit of 100" in done.stderr
+
+
+def test_a_damaged_library_is_refused_and_repaired_by_ingesting_again(run: Run, docs: Path, home: Path) -> None:
+    assert run("ingest", str(docs), "-l", "hurt", "--k", "100").returncode == 0
+    segment = next((home / "libraries" / "hurt" / "segments").glob("*.pt"))
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 1
+    segment.write_bytes(bytes(data))
+    assert run("ask", "x", "-l", "hurt").returncode == 4
+    assert run("verify", "hurt").returncode == 4
+    assert run("ingest", str(docs), "-l", "hurt", "--k", "100").returncode == 0
+    assert run("verify", "hurt").returncode == 0
+
+
+def test_list_info_prune_and_rm(run: Run, docs: Path) -> None:
+    assert run("ingest", str(docs), "-l", "short").returncode == 0
+    assert "short" in run("list").stdout
+    assert "short" in [info["library"] for info in json.loads(run("list", "--json").stdout)]
+    assert "docs/a.txt" in run("info", "short").stdout
+    assert json.loads(run("prune", "short", "--json").stdout) == {"library": "short", "files": 0, "bytes": 0}
+    assert run("rm", "short", "--yes").returncode == 0
+    assert "short" not in [info["library"] for info in json.loads(run("list", "--json").stdout)]
+
+
+def test_no_colour_and_no_animation_without_a_terminal(run: Run, library: str) -> None:
+    assert "\x1b[" not in run("ask", "When?", "-l", library).stderr
+
+
+def test_the_table_of_bench_is_markdown_and_its_json_has_llama_benchs_names(run: Run) -> None:
+    arguments = ("bench", "--length", "1k", "--n-gen", "4", "-r", "2")
+    table = run(*arguments).stdout.splitlines()
+    assert table[0].startswith("| model | size | params | backend")
+    assert len(table) == 2 + 4
+    rows = json.loads(run(*arguments, "-o", "json").stdout)
+    assert [(row["test"], row["method"]) for row in rows] == [
+        ("pp1024", "dense"),
+        ("pp1024", "tokenselect"),
+        ("tg4 @ d1024", "dense"),
+        ("tg4 @ d1024", "tokenselect"),
+    ]
+    names = {"n_prompt", "n_gen", "n_depth", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "samples_ns", "samples_ts"}
+    more = {"ttft_ms", "tpot_ms", "itl_ms", "n_selected", "cache_hit_rate", "bytes_read", "peak_rss", "versions", "seed"}
+    assert names | more <= set(rows[3])
+    assert rows[2]["ratio"] == 1.0

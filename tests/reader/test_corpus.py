@@ -1,0 +1,101 @@
+"""The corpus: sequences, their weights and answers; with a toy tokenizer and a few lines of prose."""
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+from tscli.reader import surroundings
+from tscli.reader.corpus import ANSWER, ANSWER_WEIGHT, ASK, BOS, EOS, Corpus, Sources, batch, load_sources
+from tscli.reader.entities import Names
+from tscli.reader.surroundings import Prose
+
+FIRST = 4  # ids below are the special tokens
+PROSE = Prose(("The old harbour was quiet that evening. Nobody spoke of the storm. A lamp burned on the pier.\n\n" * 200,))
+
+
+def encode(text: str) -> list[int]:
+    """Three characters a token, about as many as the reader's tokenizer has."""
+    padded = text + "\0" * (-len(text) % 3)
+    return [sum(ord(c) << (16 * j) for j, c in enumerate(padded[i : i + 3])) + FIRST for i in range(0, len(padded), 3)]
+
+
+def decode(ids: np.ndarray) -> str:
+    codes = [int(i) - FIRST for i in ids if i >= FIRST]
+    return "".join(chr(code >> (16 * j) & 0xFFFF) for code in codes for j in range(3)).replace("\0", "")
+
+
+def corpus(seed: int = 3, held_out: bool = False, length: int = 512) -> Corpus:
+    return Corpus(Sources(PROSE, (), ("carpet", "window", "engine")), encode, length, seed, held_out)
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_every_answer_stands_in_the_text_before_it(held_out: bool) -> None:
+    source = corpus(held_out=held_out)
+    answers = 0
+    for item in (source.draw() for _ in range(60)):
+        text = " ".join(decode(item.ids[: list(item.ids).index(ASK)] if ASK in item.ids else item.ids).split())
+        for start, end in item.spans:
+            answers += 1
+            assert decode(item.ids[start:end]).strip() in text
+    assert answers > 60
+
+
+def test_full_weight_lies_on_the_answers_and_nowhere_else() -> None:
+    source = corpus()
+    for item in (source.draw() for _ in range(30)):
+        marked = np.zeros(len(item.ids), dtype=bool)
+        for start, end in item.spans:
+            marked[start:end] = True
+            assert item.ids[start - 1] == ANSWER
+            assert item.ids[end - 1] == EOS
+        assert ((item.weights == ANSWER_WEIGHT) == marked).all()
+
+
+def test_a_sequence_is_as_long_as_the_window_and_begins_with_bos() -> None:
+    source = corpus()
+    for item in (source.draw() for _ in range(20)):
+        assert item.ids[0] == BOS
+        assert item.weights[0] == 0
+        assert len(item.ids) == len(item.weights)
+        assert len(item.ids) == 512
+
+
+def test_the_same_seed_gives_the_same_sequences() -> None:
+    first, second = corpus(9), corpus(9)
+    for _ in range(10):
+        assert (first.draw().ids == second.draw().ids).all()
+
+
+def test_a_batch_is_padded_with_weight_zero() -> None:
+    source = corpus()
+    short = corpus(length=300).draw()
+    ids, weights = batch([source.draw(), short])
+    assert ids.shape == weights.shape == (2, 512)
+    assert (weights[1, 300:] == 0).all()
+    assert (ids[1, 300:] == EOS).all()
+
+
+def test_wrapping_changes_nothing_but_white_space_and_rare_hyphens() -> None:
+    text = " ".join(f"word{i}" for i in range(200))
+    assert surroundings.wrapped(Random(1), text).split() == text.split()
+    assert max(len(line) for line in surroundings.wrapped(Random(1), text).splitlines()) <= 95
+
+
+def test_a_table_states_all_of_its_facts() -> None:
+    for seed in range(20):
+        text, facts = surroundings.as_table(Names(Random(seed)))
+        assert facts
+        assert all(item.value in text for item in facts)
+
+
+def test_drawn_facts_are_about_different_things_or_different_attributes() -> None:
+    for seed in range(30):
+        facts = surroundings.draw_facts(Names(Random(seed)), 20)
+        assert len(facts) == 20
+        assert len({(f.entity.lower(), f.relation) for f in facts}) == 20
+
+
+def test_missing_folders_leave_the_sources_empty(tmp_path: Path) -> None:
+    assert load_sources(tmp_path).prose.files == ()

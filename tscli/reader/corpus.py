@@ -1,0 +1,214 @@
+"""The corpus: documents with facts and questions after them, as token sequences with a loss weight for each token.
+
+Takes strings from `surroundings` and `facts`; knows the reader's format `<bos>documents<q>question<a> answer<eos>...`.
+Knows nothing of models or training.
+"""
+
+import csv
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from tscli.reader import surroundings as around
+from tscli.reader.entities import Names
+from tscli.reader.facts import Fact, question
+from tscli.reader.surroundings import Prose
+
+BOS, ASK, ANSWER, EOS = 0, 1, 2, 3
+PROSE_WEIGHT, QUESTION_WEIGHT, ANSWER_WEIGHT = 0.1, 0.05, 1.0
+CLOZE = (
+    'How does it go on: "{}"?', 'What comes after "{}"?', 'Complete the sentence: "{}"', 'What follows "{}"?', '"{}" ...?',
+    "{} what?", 'Which words follow "{}"?', "{} ...", 'What does the text say after "{}"?',
+)  # fmt: skip
+
+Encode = Callable[[str], list[int]]
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Token ids and, for each, the weight of the loss of predicting it; `spans` are the answers (start, end)."""
+
+    ids: np.ndarray  # [length] int64
+    weights: np.ndarray  # [length] float32
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text and questions that it answers."""
+
+    text: str
+    pairs: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the corpus is made from: prose, stories with questions, and real words for names."""
+
+    prose: Prose
+    stories: tuple[Example, ...]
+    words: tuple[str, ...]
+
+
+def load_sources(data: Path) -> Sources:
+    """Read books/, peps/ and fairytaleqa/ under `data` (those that are there)."""
+    files = [p.read_text(encoding="utf-8", errors="ignore") for p in sorted((data / "books").glob("*.md"))]
+    files += [p.read_text(encoding="utf-8", errors="ignore") for p in sorted((data / "peps").glob("*.rst"))]
+    sample = " ".join(text[10_000:40_000] for text in files)
+    words = sorted(set(re.findall(r"\b[a-z]{4,10}\b", sample)))
+    Random(0).shuffle(words)
+    return Sources(Prose(tuple(files)), _load_stories(data / "fairytaleqa"), tuple(words[:12_000]))
+
+
+class Corpus:
+    """An endless, seeded stream of training (or held-out) sequences of one length."""
+
+    def __init__(self, sources: Sources, encode: Encode, length: int, seed: int, held_out: bool = False) -> None:
+        self.rng = Random(seed)
+        self.sources, self.encode, self.length, self.held_out = sources, encode, length, held_out
+        self.names = Names(self.rng, held_out, sources.words)
+
+    def draw(self, num_questions: int | None = None) -> Sequence:
+        """The next sequence, with this many questions or a random number of them."""
+        rng = self.rng
+        num_questions = num_questions or rng.choice((1, 2, 4, 6, 8, 9))
+        roll = rng.random()
+        if roll < 0.04 and self.sources.stories and not self.held_out:
+            example = rng.choice(self.sources.stories)
+        elif roll < 0.16 and not self.held_out:
+            example = self._cloze(num_questions)
+        else:
+            example = self._facts(num_questions)
+        return self._assemble(example, num_questions)
+
+    def _facts(self, num_questions: int) -> Example:
+        """A context of facts among prose, from one in a whole window to little else."""
+        rng = self.rng
+        num_facts = rng.choice((1, 2, 4, 6, 8, 9, 10, 12, 14, 16)) * self.length // 512 or 1
+        blocks, facts = self._blocks(num_facts)
+        room = int(2.6 * self.length - 1.15 * sum(len(b) for b in blocks)) - 65 * min(num_questions, len(facts))
+        cuts = sorted(rng.random() for _ in blocks)
+        shares = [b - a for a, b in zip([0.0, *cuts[:-1]], cuts, strict=True)]
+        parts = []
+        for block, share in zip(blocks, shares, strict=True):
+            gap = self.sources.prose.passage(rng, int(room * share)) if room > 0 and share > 0.05 else ""
+            parts.append((around.wrapped(rng, gap) if rng.random() < 0.4 else gap) + ("\n\n" if gap else ""))
+            parts.append(around.header(self.names) if rng.random() < 0.3 else "")
+            parts.append(block + "\n\n")
+        parts.append(self.sources.prose.passage(rng, int(room * (1 - cuts[-1]))) if room > 0 else "")
+        asked = rng.sample(facts, min(len(facts), num_questions))
+        return Example("".join(parts).rstrip() + "\n\n", tuple((self._ask(f), f.value) for f in asked))
+
+    def _ask(self, item: Fact) -> str:
+        text = question(self.rng, item)
+        return text.replace(" the ", " ", 1) if self.rng.random() < 0.05 else text
+
+    def _blocks(self, num_facts: int) -> tuple[list[str], list[Fact]]:
+        rng, prose = self.rng, self.sources.prose
+        if num_facts >= 4 and rng.random() < 0.12:
+            text, facts = around.as_table(self.names)
+            return [text], facts
+        facts = around.draw_facts(self.names, num_facts)
+        if rng.random() < 0.5:
+            rng.shuffle(facts)
+        blocks, left = [], list(facts)
+        fragments = rng.random() < 0.25
+        while left:
+            size = rng.randint(1, max(1, len(left)))
+            group, left = left[:size], left[size:]
+            style = rng.random()
+            if fragments:
+                text = around.as_fragments(rng, group, prose, rng.randint(0, 150 * size))
+            elif style < 0.4:
+                text = around.hidden_in_prose(rng, group, prose, rng.randint(30, 200) * size)
+            elif style < 0.6:
+                text = around.in_a_row(rng, group)
+            elif style < 0.75:
+                text = around.as_records(rng, group)
+            elif style < 0.9:
+                text = around.as_lines(rng, group)
+            else:
+                text = around.as_code(rng, group)
+            reflow = style < 0.6 and rng.random() < 0.45
+            blocks.append(around.wrapped(rng, text) if reflow else text)
+        return blocks, facts
+
+    def _cloze(self, num_questions: int) -> Example:
+        """Real text, with questions that quote part of a sentence and ask for the words after it."""
+        rng = self.rng
+        text = self.sources.prose.passage(rng, self.length * 3)
+        if rng.random() < 0.4:
+            text = around.wrapped(rng, text)
+        flat, pairs = " ".join(text[: self.length * 2].split()), []
+        for line in rng.sample(found := around.SENTENCE_END.split(flat), min(len(found), 3 * num_questions)):
+            words = line.rstrip('.!?;,"”_*').split()
+            if len(words) < 8:
+                continue
+            end = rng.randint(7, len(words))
+            tail, quote = rng.randint(1, 5), rng.randint(4, 10)
+            asked = " ".join(words[max(0, end - tail - quote) : end - tail])
+            answer = " ".join(words[end - tail : end]).rstrip(",;:")
+            if answer and flat.count(asked) == 1:
+                pairs.append((rng.choice(CLOZE).format(asked), answer))
+        return Example(text + "\n\n", tuple(pairs[:num_questions]))
+
+    def _assemble(self, example: Example, num_questions: int) -> Sequence:
+        """`<bos>`, real prose as far as there is room, the text, and the questions with their answers."""
+        pairs, text = example.pairs[:num_questions], example.text
+        tails = [self._turn(asked, answer) for asked, answer in pairs]
+        while sum(len(ids) for ids, _ in tails) > self.length // 2:
+            tails.pop()
+        room = self.length - 1 - sum(len(ids) for ids, _ in tails)
+        while (excess := len(ids := self.encode(text)) - room) > 0:
+            text = text[2 * excess + 1 :]
+        flat = " ".join(text.split())
+        tails = [tail for tail, (_, answer) in zip(tails, pairs, strict=False) if answer in flat]
+        room = self.length - 1 - sum(len(ids) for ids, _ in tails)
+        if len(ids) < room:
+            ids = self.encode(self.sources.prose.passage(self.rng, 6 * (room - len(ids))) + "\n\n" + text)[-room:]
+        weights, spans = [0.0] + [PROSE_WEIGHT] * len(ids), []
+        ids = [BOS, *ids]
+        for tail, reply in tails:
+            spans.append((len(ids) + len(tail) - reply, len(ids) + len(tail)))
+            weights += [QUESTION_WEIGHT] * (len(tail) - reply) + [ANSWER_WEIGHT] * reply
+            ids += tail
+        return Sequence(np.array(ids), np.array(weights, dtype=np.float32), tuple(spans))
+
+    def _turn(self, asked: str, answer: str) -> tuple[list[int], int]:
+        """The tokens of a question with its answer, and how many of them are the answer's."""
+        reply = [*self.encode(" " + answer), EOS]
+        return [ASK, *self.encode(asked), ANSWER, *reply], len(reply)
+
+
+def batch(sequences: list[Sequence]) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and weights of the sequences, padded at the end with `<eos>` of weight 0; both [batch, length]."""
+    length = max(len(s.ids) for s in sequences)
+    ids = np.full((len(sequences), length), EOS, dtype=np.int64)
+    weights = np.zeros((len(sequences), length), dtype=np.float32)
+    for row, item in enumerate(sequences):
+        ids[row, : len(item.ids)] = item.ids
+        weights[row, : len(item.weights)] = item.weights
+    return ids, weights
+
+
+def _load_stories(folder: Path) -> tuple[Example, ...]:
+    """FairytaleQA's training sections with those explicit questions whose answer stands in the section."""
+    found = []
+    for file in sorted((folder / "section-stories" / "train").glob("*-story.csv")):
+        asked = folder / "questions" / "train" / file.name.replace("-story.csv", "-questions.csv")
+        if not asked.exists():
+            continue
+        with file.open(encoding="utf-8", newline="") as f:
+            sections = {row["section"]: " ".join(row["text"].split()) for row in csv.DictReader(f)}
+        with asked.open(encoding="utf-8", newline="") as f:
+            rows = [row for row in csv.DictReader(f) if row["ex-or-im1"] == "explicit"]
+        for number, text in sections.items():
+            pairs = [(r["question"], r["answer1"].strip(" .")) for r in rows if r["cor_section"] == number]
+            kept = tuple((q, a) for q, a in pairs if a and a in text)
+            if kept and len(text) < 2_000:
+                found.append(Example(text + "\n\n", kept))
+    return tuple(found)

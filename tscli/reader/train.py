@@ -1,0 +1,233 @@
+"""Train the embedded reader: `python -m tscli.reader.train --data DIR --out DIR [--init-from DIR] [--minutes N] ...`.
+
+Llama in Hugging Face layout, from scratch or from another checkpoint, on CPU or GPU. Writes a checkpoint, a line of figures
+(log.jsonl) and an exported model (bf16) every few minutes; `--resume` goes on from the checkpoint. Knows the optimiser and
+the schedule; what the model learns from is `corpus`'s business.
+"""
+
+import argparse
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
+
+from tscli.reader.corpus import ANSWER_WEIGHT, ASK, Corpus, batch, load_sources
+from tscli.reader.crossing import Crossing, cross, register
+from tscli.reader.evaluate import exact_match
+
+SIDE_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+
+
+@dataclass
+class Progress:
+    """What a run has done so far; saved with every checkpoint."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    best: float = 0.0
+    losses: list[float] = field(default_factory=list)
+
+
+class Optimizers:
+    """Muon for the matrices of the layers, AdamW for embeddings and norms; one learning rate for both."""
+
+    def __init__(self, model: nn.Module, rate: float) -> None:
+        layers = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n and "lm_head" not in n]
+        held = {id(p) for p in layers}
+        others = [p for p in model.parameters() if id(p) not in held]
+        self.all: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(layers, lr=rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
+        ]
+
+    def step(self, rate: float) -> None:
+        for optimizer in self.all:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+
+def main() -> None:
+    args = parse()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    origin = args.init_from or Path(__file__).parent
+    model = load_model(args.init_from, args.length).to(args.device)
+    tokenizer = Tokenizer.from_file(str(origin / "tokenizer.json"))
+    optimizers, progress = Optimizers(model, args.rate), Progress()
+    if args.resume and (args.out / "checkpoint.pt").exists():
+        restore(args.out / "checkpoint.pt", model, optimizers, progress)
+    sources = load_sources(args.data)
+
+    def encode(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False).ids
+
+    seed = args.seed + 1_000_003 * progress.step
+    corpora = {"train": Corpus(sources, encode, args.length, seed)}
+    corpora["held_out"] = Corpus(sources, encode, args.length, 7, held_out=True)
+    train(model, optimizers, progress, corpora, args, origin)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with books/, peps/, fairytaleqa/")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoints, log.jsonl and the exported model/")
+    parser.add_argument("--init-from", type=Path, help="a model in HF layout to start from; default: from scratch")
+    parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt, if it is there")
+    parser.add_argument("--minutes", type=float, default=60.0, help="length of the schedule, resumed time included")
+    parser.add_argument("--length", type=int, default=512, help="tokens of a sequence, and positions of the model")
+    parser.add_argument("--batch-tokens", type=int, default=8192)
+    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--warmup", type=int, default=50, help="steps")
+    parser.add_argument("--save-minutes", type=float, default=4.0)
+    parser.add_argument("--eval-sequences", type=int, default=128)
+    parser.add_argument("--prose-share", type=float, default=0.2, help="share of the non-answer tokens that are scored")
+    parser.add_argument("--others", type=int, default=0, help="documents of other sequences that questions see too")
+    parser.add_argument("--cross-share", type=float, default=0.7, help="share of the batches with --others")
+    parser.add_argument("--tail", type=int, default=160, help="last tokens of a sequence that see --others")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the layers (needs a C++ compiler)")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args()
+
+
+def load_model(init_from: Path | None, length: int) -> PreTrainedModel:
+    """The model to train, fp32: the given one, or a fresh one of the reader's shape."""
+    if init_from:
+        model = AutoModelForCausalLM.from_pretrained(init_from, dtype=torch.float32, attn_implementation=register())
+    else:
+        config = LlamaConfig.from_pretrained(Path(__file__).parent)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation=register())
+    model.config.max_position_embeddings = length
+    return model.train()
+
+
+def train(
+    model: PreTrainedModel,
+    optimizers: Optimizers,
+    progress: Progress,
+    corpora: dict[str, Corpus],
+    args: argparse.Namespace,
+    origin: Path,
+) -> None:
+    """Steps until the schedule's end, with a checkpoint and an evaluation every few minutes."""
+    exam = [corpora["held_out"].draw(4) for _ in range(args.eval_sequences)]
+    rows = max(1, args.batch_tokens // args.length)
+    body = torch.compile(model.model) if args.compile else model.model
+    last = saved = time.monotonic()
+    while progress.seconds < 60 * args.minutes:
+        ids, weights = batch([corpora["train"].draw() for _ in range(rows)])
+        loss = weighted_loss(body, model.lm_head, torch.from_numpy(ids), torch.from_numpy(weights), args)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizers.step(rate_at(progress, args))
+        progress.losses.append(loss.item())
+        progress.step += 1
+        progress.tokens += ids.size
+        now = time.monotonic()
+        progress.seconds += now - last
+        last = now
+        if progress.step % 20 == 0:
+            mean = sum(progress.losses[-20:]) / 20
+            speed = progress.tokens / progress.seconds
+            print(f"{progress.step} {progress.seconds / 60:.1f} min, loss {mean:.3f}, {speed:.0f} tok/s", flush=True)
+        if now - saved > 60 * args.save_minutes or progress.seconds >= 60 * args.minutes:
+            save(model, optimizers, progress, args, origin, exam)
+            last = saved = time.monotonic()
+
+
+def weighted_loss(
+    body: Callable[..., Any], head: nn.Module, ids: torch.Tensor, weights: torch.Tensor, args: argparse.Namespace
+) -> torch.Tensor:
+    """Mean cross entropy by weight; ids and weights [batch, length]. Of the tokens that are no answers only a random
+    share is scored, at a weight that makes up for it, since the vocabulary's matrix is a quarter of the work."""
+    device = next(head.parameters()).device
+    ids, weights = ids.to(device), weights[:, 1:].to(device)
+    crossing, prose_share = crossing_for(ids[:, :-1], args), args.prose_share
+    kept = (weights >= ANSWER_WEIGHT) | ((torch.rand_like(weights) < prose_share) & (weights > 0))
+    scale = torch.where(weights >= ANSWER_WEIGHT, weights, weights / prose_share)[kept]
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        hidden = body(input_ids=ids[:, :-1], use_cache=False, crossing=crossing).last_hidden_state
+        logits = head(hidden[kept])
+    return (cross_entropy(logits.float(), ids[:, 1:][kept], reduction="none") * scale).sum() / scale.sum()
+
+
+def crossing_for(ids: torch.Tensor, args: argparse.Namespace) -> Crossing | None:
+    """The distractors of this batch: in a share of the batches, the documents of `--others` other sequences."""
+    if not args.others or torch.rand(()).item() >= args.cross_share:
+        return None
+    asks = ids == ASK
+    first = torch.where(asks.any(dim=1), asks.int().argmax(dim=1), ids.shape[1])
+    return cross(first, ids.shape[1], min(args.tail, ids.shape[1]), args.others)
+
+
+def rate_at(progress: Progress, args: argparse.Namespace) -> float:
+    """Linear warm-up, then a cosine down to a fiftieth at the end of the schedule."""
+    done = min(1.0, progress.seconds / (60 * args.minutes))
+    return args.rate * min(1.0, (progress.step + 1) / args.warmup) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def save(
+    model: PreTrainedModel,
+    optimizers: Optimizers,
+    progress: Progress,
+    args: argparse.Namespace,
+    origin: Path,
+    exam: list,
+) -> None:
+    """Evaluate, log, write the checkpoint, and export the model as `last`, and as `best` where it is."""
+    result = exact_match(model, exam)
+    if best := result["exact_match"] >= progress.best:
+        progress.best = result["exact_match"]
+    state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers.all], "progress": vars(progress)}
+    torch.save(state, args.out / "checkpoint.part")
+    os.replace(args.out / "checkpoint.part", args.out / "checkpoint.pt")
+    mean = sum(progress.losses[-100:]) / max(1, len(progress.losses[-100:]))
+    figures = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds), "loss": mean, **result}
+    with (args.out / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(figures) + "\n")
+    print(json.dumps(figures), flush=True)
+    for name in ("last", "best") if best else ("last",):
+        export(model, args.out / name, origin)
+
+
+def restore(file: Path, model: PreTrainedModel, optimizers: Optimizers, progress: Progress) -> None:
+    """Put the checkpoint's weights, optimiser states and counts in place."""
+    state = torch.load(file, weights_only=True, map_location=model.device)
+    model.load_state_dict(state["model"])
+    for optimizer, saved in zip(optimizers.all, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    vars(progress).update(state["progress"])
+
+
+def export(model: PreTrainedModel, folder: Path, origin: Path) -> None:
+    """Write the model as bf16 in Hugging Face layout, tokenizer and template beside it, in one rename."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    copy = AutoModelForCausalLM.from_config(model.config, dtype=torch.bfloat16)
+    copy.load_state_dict(model.state_dict())
+    copy.save_pretrained(part)
+    for name in SIDE_FILES:
+        shutil.copyfile(origin / name, part / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(part, folder)
+
+
+if __name__ == "__main__":
+    main()

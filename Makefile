@@ -22,9 +22,9 @@ demo: $(STAMP)  ## set up, ingest samples/, ask three questions
 	@echo "==> reading samples/ once (nothing to do when it was read before); libraries are kept in $(DEMO_HOME)/"
 	$(TSCLI) ingest samples --library demo
 	@echo "==> asking; no document token is computed again"
-	$(TSCLI) ask --library demo "QUESTION1"
-	$(TSCLI) ask --library demo "QUESTION2"
-	$(TSCLI) ask --library demo "QUESTION3"
+	$(TSCLI) ask --library demo "When was the lighthouse at Marrow Point built?"
+	$(TSCLI) ask --library demo "Who is the harbour master?"
+	$(TSCLI) ask --library demo "What is the depth at the North Quay?"
 
 test: check  ## set up, check style and types, run all tests
 	$(BIN)/python -m pytest -n 2

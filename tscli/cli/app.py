@@ -1,14 +1,17 @@
-"""The Typer application and the one place where errors become a line on stderr and an exit code."""
+"""The Typer application, and the one place where errors are printed."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import traceback
 
 import typer
 
 import tscli
 from tscli.cli import ask, bench, ingest, libraries
+from tscli.cli.endings import INTERRUPTED, ending
 from tscli.cli.output import Settings, error_line
 
 app = typer.Typer(
@@ -19,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="--quiet and --debug may stand anywhere.",
 )
 app.command("ingest")(ingest.ingest)
 app.command("ask")(ask.ask)
@@ -48,43 +52,42 @@ def _options(
 
 # The base of what the parser raises; Typer brings its own copy of click in some versions.
 _COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+_ANYWHERE = ("--quiet", "-q", "--debug")
 
 
 def main() -> None:
     """Run the command line; the process exits with the code that says what happened."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows a question mark
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:  # noqa: PLR0911 - one way out per kind of end
+def run(arguments: list[str]) -> int:
     """Run one command; its exit code: 0 ok, 1 error, 2 usage, 3 partial, 4 library, 5 memory or disk, 130 interrupted."""
-    debug = "--debug" in arguments
-    # Global flags may stand anywhere.
-    moved = [flag for flag in ("--quiet", "-q", "--debug") if flag in arguments]
-    rest = [argument for argument in arguments if argument not in moved]
+    flags, rest = _split_global(arguments)
     try:
-        result = app([*moved, *rest], standalone_mode=False)
-        return int(result) if isinstance(result, int) else 0
-    except tscli.errors.TscliError as error:
-        if debug:
-            raise
-        error_line(str(error))
-        return error.exit_code
+        code = int(app([*flags, *rest], standalone_mode=False) or 0)
+        sys.stdout.flush()
+        if code == INTERRUPTED:  # newer Typers end like this instead of raising
+            raise KeyboardInterrupt
+        return code
     except _COMMAND_LINE_ERROR as error:
         error.show()  # type: ignore[attr-defined]
         return int(error.exit_code)  # type: ignore[attr-defined]
-    except (typer.Abort, KeyboardInterrupt):
-        error_line("interrupted; what is committed is kept, and the next run goes on from there")
-        return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of stdout has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except MemoryError:
-        if debug:
-            raise
-        error_line("out of memory; choose fewer documents, a smaller model, or --dtype bfloat16")
-        return 5
-    except Exception as error:
-        if debug:
-            raise
-        error_line(f"unexpected {type(error).__name__}: {error}; run again with --debug for the traceback")
         return 1
+    except (Exception, KeyboardInterrupt) as error:
+        code, sentence = ending(error)
+        if "--debug" in flags and code != INTERRUPTED:
+            traceback.print_exception(error)
+        error_line(sentence)
+        return code
+
+
+def _split_global(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The global flags may stand anywhere before `--`; the parser wants them before the command."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    flags = [argument for argument in arguments[:end] if argument in _ANYWHERE]
+    return flags, [argument for argument in arguments[:end] if argument not in _ANYWHERE] + arguments[end:]

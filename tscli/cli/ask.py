@@ -9,7 +9,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, duration, print_json, safe, safe_line, stderr, versions
+from tscli.cli.output import Settings, duration, print_json, safe, safe_line, stderr, working
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,9 +59,11 @@ def ask(
         raise UsageError(f"--stats {stats}: choose none, short or full")
     selection = tscli.SelectionOptions(k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric)
     load = tscli.LoadOptions(model, revision, dtype, device)
-    with tscli.open_library(library, load, selection, question_mode, dense) as session:  # type: ignore[arg-type]
+    with working(settings, f"opening library {library}"):
+        opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
+    with opened as session:
         stream = session.ask(question, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
-        answer = _run(stream, show=not as_json)
+        answer = _run(settings, stream, show=not as_json)
         if as_json:
             print_json(_json(answer, session.library, session.model_name))
     if stats != "none" and not settings.quiet and not as_json:
@@ -69,11 +71,19 @@ def ask(
     return 0
 
 
-def _run(stream: Stream, *, show: bool) -> Answer:
-    for piece in stream:
-        if show:
-            sys.stdout.write(safe(piece))
-            sys.stdout.flush()
+def _run(settings: Settings, stream: Stream, *, show: bool) -> Answer:
+    pieces = iter(stream)
+    with working(settings, "reading the question"):
+        piece = next(pieces, None)
+    try:
+        while piece is not None:
+            if show:
+                sys.stdout.write(safe(piece))
+                sys.stdout.flush()
+            piece = next(pieces, None)
+    except KeyboardInterrupt:
+        print()  # what is said next begins a line of its own
+        raise
     if show:
         print()
     return stream.answer
@@ -167,5 +177,5 @@ def _json(answer: Answer, library: str, model: str) -> dict[str, Any]:
         },
         "sources": [{"file": source.file, "page": source.page, "share": source.share} for source in answer.sources],
         "token_ids": answer.token_ids,
-        "versions": versions(),
+        "versions": tscli.versions(),
     }

@@ -11,7 +11,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, print_json, say, size
+from tscli.cli.output import Settings, as_json, print_json, safe_line, say, size
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def bench(
     metric: flags.Metric = None,
     scale: flags.Scale = None,
 ) -> int:
-    """Measure prefill and decode at given lengths, dense and TokenSelect in the same run."""
+    """Measure prefill and decode, dense and TokenSelect."""
     settings: Settings = context.obj
     if output not in FORMATS:
         raise UsageError(f"--output {output}: choose {', '.join(FORMATS)}")
@@ -57,11 +57,11 @@ def _print(result: BenchResult, output: str) -> None:
         print_json(result.to_json())
     elif output == "jsonl":
         for row in result.to_json():
-            print(json.dumps(row, ensure_ascii=False))
+            print(as_json(row))
     elif output == "csv":
         rows = result.to_json()
         names = list(dict.fromkeys(name for row in rows for name in row))
-        writer = csv.DictWriter(sys.stdout, names)
+        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     else:
@@ -95,4 +95,4 @@ def _print_markdown(rows: list[BenchRow]) -> None:
             tpot,
             rss,
         )
-        print(f"| {' | '.join(cells)} |")
+        print(f"| {' | '.join(safe_line(cell).replace('|', '/') for cell in cells)} |")

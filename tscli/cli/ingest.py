@@ -10,10 +10,12 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, duration, print_json, safe_line, say, size, stderr
+from tscli.cli.output import Settings, animated, counted, duration, error_line, print_json, safe_line, say, size, stderr
 
 if TYPE_CHECKING:
-    from tscli import IngestPlan, IngestReport, Preparation
+    from collections.abc import Callable
+
+    from tscli import IngestOptions, IngestPlan, IngestReport, LoadOptions, Preparation, SelectionOptions
 
 MOST_ROWS = 40
 
@@ -42,7 +44,7 @@ def ingest(
     scale: flags.Scale = None,
     dense: Annotated[bool, typer.Option("--dense", help="Full attention in prefill; slow on long contexts.")] = False,
 ) -> int:
-    """Read documents, run them once through the model, keep their keys and values on disk."""
+    """Read documents once and keep what the model computes of them."""
     settings: Settings = context.obj
     options = tscli.IngestOptions(
         no_ignore=no_ignore,
@@ -58,11 +60,17 @@ def ingest(
     plan = preparation.plan
     if not settings.quiet:
         _show_plan(plan)
+    for failure in plan.failures:
+        error_line(f"{safe_line(failure.path)}: {safe_line(failure.reason)}")
     if dry_run:
         if as_json:
             print_json(_json(plan, prefilled=0, num_bytes=plan.total_bytes, seconds=0.0, rss=None, dry_run=True))
         return _exit_code(plan)
-    report = _run(settings, preparation)
+    try:
+        report = _run(settings, preparation)
+    except KeyboardInterrupt:
+        error_line("segments written so far are kept; run the same command to go on")
+        raise
     if not settings.quiet:
         _show_report(report)
     if as_json:
@@ -71,11 +79,17 @@ def ingest(
     return _exit_code(plan)
 
 
-def _prepare(settings: Settings, paths: list[Path], library: str, load: Any, selection: Any, options: Any) -> Preparation:
-    console = stderr()
-    if settings.quiet or not console.is_terminal:
+def _prepare(
+    settings: Settings,
+    paths: list[Path],
+    library: str,
+    load: LoadOptions,
+    selection: SelectionOptions,
+    options: IngestOptions,
+) -> Preparation:
+    if settings.quiet or not animated():
         return tscli.prepare(paths, library, load, selection, options)
-    with console.status("loading the model") as status:
+    with stderr().status("loading the model") as status:
         words = {"file": "reading", "tokenize": "tokenising", "model": "loading", "measure": "measuring"}
 
         def on_event(kind: str, detail: str, done: int, total: int) -> None:
@@ -86,10 +100,10 @@ def _prepare(settings: Settings, paths: list[Path], library: str, load: Any, sel
 
 
 def _run(settings: Settings, preparation: Preparation) -> IngestReport:
-    plan, console = preparation.plan, stderr()
+    plan = preparation.plan
     if settings.quiet or not plan.prefill_tokens:
         return preparation.run()
-    if not console.is_terminal:
+    if not animated():
         return preparation.run(_plain_progress(settings))
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -97,9 +111,10 @@ def _run(settings: Settings, preparation: Preparation) -> IngestReport:
         TextColumn("prefill"),
         BarColumn(),
         TextColumn("{task.fields[done]} of {task.fields[todo]} tokens, {task.fields[cached]} cached, {task.fields[rate]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("left"),
+        TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=stderr()) as progress:
         todo, cached = f"{plan.prefill_tokens:,}", f"{plan.cached_tokens:,}"
         task = progress.add_task("prefill", total=plan.prefill_tokens, done="0", todo=todo, cached=cached, rate="")
 
@@ -110,7 +125,7 @@ def _run(settings: Settings, preparation: Preparation) -> IngestReport:
         return preparation.run(on_progress)
 
 
-def _plain_progress(settings: Settings) -> Any:
+def _plain_progress(settings: Settings) -> Callable[[int, int, float], None]:
     """Without a terminal: a line per tenth."""
     shown = [0]
 
@@ -145,7 +160,7 @@ def _show_plan(plan: IngestPlan) -> None:
     console.print(f"{size(plan.total_bytes)} on disk, {size(plan.new_bytes)} of it new; {size(plan.free_bytes)} free")
     textless = sum(document.pages_without_text for document in plan.documents)
     if textless:
-        console.print(f"{textless:,} pages without text: if they are scans, OCRmyPDF adds it")
+        console.print(f"{counted(textless, 'page')} without text: where they are scans, OCRmyPDF adds it")
     for note in plan.notes:
         console.print(f"note: {safe_line(note)}")
     sys.stderr.flush()
@@ -165,15 +180,11 @@ def _show_report(report: IngestReport) -> None:
 
 
 def _exit_code(plan: IngestPlan) -> int:
-    """Files that were lost are named one by one, and the exit code says that there were some."""
+    """Files that were lost were named one by one; their number, and the exit code that says that there were some."""
     if not plan.failures:
         return 0
-    for failure in plan.failures:
-        print(f"tscli: {safe_line(failure.path)}: {safe_line(failure.reason)}", file=sys.stderr)
     count = len(plan.failures)
-    print(
-        f"tscli: {count:,} of {count + len(plan.documents):,} files could not be read; the rest is unaffected", file=sys.stderr
-    )
+    error_line(f"{count:,} of {counted(count + len(plan.documents), 'file')} could not be read; the rest is unaffected")
     return tscli.errors.PartialIngest.exit_code
 
 

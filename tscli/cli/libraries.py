@@ -9,7 +9,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, print_json, safe_line, say, size
+from tscli.cli.output import Settings, counted, error_line, print_json, safe_line, say, size
 from tscli.errors import LibraryError, UsageError
 
 Name = Annotated[str, typer.Argument(help="Name of the library.")]
@@ -43,8 +43,8 @@ def list_(context: typer.Context, as_json: flags.Json = False) -> int:
             print(f"{info.name:<{width}}  damaged: {safe_line(info.error)}")
             continue
         print(
-            f"{info.name:<{width}}  {info.num_documents:>6,} documents  {info.num_tokens:>11,} tokens  "
-            f"{size(info.size_bytes):>10}  {safe_line(info.model_id)}  {info.updated}"
+            f"{info.name:<{width}}  {counted(info.num_documents, 'document'):>15}  {info.num_tokens:>10,} tokens  "
+            f"{size(info.size_bytes):>10}  {_minute(info.updated)}  {safe_line(info.model_id)}"
         )
     return 0
 
@@ -56,15 +56,16 @@ def info(context: typer.Context, library: Name = "default", as_json: flags.Json 
         print_json({**vars(details), "folder": str(details.folder)})
         return 0
     print(f"library    {details.name}")
-    print(f"folder     {details.folder}")
+    print(f"folder     {safe_line(str(details.folder))}")
     print(f"model      {safe_line(details.model_id)} ({details.dtype})")
-    print(f"tokens     {details.num_tokens:,} in {details.segments:,} segments, {size(details.size_bytes)}")
-    print(f"made       {details.created}, last changed {details.updated}")
-    print(f"prefill    {', '.join(f'{name} {value}' for name, value in details.settings.items())}")
+    print(f"tokens     {details.num_tokens:,} in {counted(details.segments, 'segment')}, {size(details.size_bytes)}")
+    print(f"made       {_minute(details.created)}, last changed {_minute(details.updated)}")
+    settings = (f"{name} {value}" for name, value in details.settings.items() if value not in (None, False))
+    print(f"prefill    {safe_line(', '.join(settings))}")
     print(f"documents  {len(details.documents):,}")
     for document in details.documents:
         tokens = document["token_end"] - document["token_start"]
-        print(f"  {safe_line(document['path'])}  {document['num_pages']:,} pages, {tokens:,} tokens")
+        print(f"  {safe_line(document['path'])}  {counted(document['num_pages'], 'page')}, {counted(tokens, 'token')}")
     return 0
 
 
@@ -74,9 +75,9 @@ def verify(context: typer.Context, library: Name = "default", as_json: flags.Jso
     if as_json:
         print_json({"library": library, "problems": [vars(problem) for problem in problems]})
     for problem in problems:
-        print(f"tscli: {safe_line(problem.file)}: {problem.reason}", file=sys.stderr)
+        error_line(f"{safe_line(problem.file)}: {safe_line(problem.reason)}")
     if problems:
-        print("tscli: run tscli ingest again with the same paths: it computes what is damaged anew", file=sys.stderr)
+        error_line("run tscli ingest again with the same paths: it computes what is damaged anew")
         return LibraryError.exit_code
     say(context.obj, f"library {library}: every file is as it was written")
     return 0
@@ -89,11 +90,11 @@ def rm(
     as_json: flags.Json = False,
 ) -> int:
     """Remove a library (its documents are not touched)."""
-    details = tscli.info(library) if not yes else None
-    if details is not None:
-        if not sys.stdin.isatty():
-            raise UsageError(f"rm {library}: there is no terminal to ask on; add --yes to remove it")
-        typer.confirm(f"Remove library {library} ({size(details.size_bytes)})?", abort=True, err=True)
+    if not yes and not sys.stdin.isatty():
+        raise UsageError(f"rm {library}: there is no terminal to ask on; add --yes to remove it")
+    if not yes and not typer.confirm(f"Remove library {library} ({_what_is_lost(library)})?", err=True):
+        error_line(f"library {library} was not removed")
+        return 1
     tscli.remove(library)
     if as_json:
         print_json({"library": library, "removed": True})
@@ -107,5 +108,19 @@ def prune(context: typer.Context, library: Name = "default", as_json: flags.Json
     files, num_bytes = tscli.prune(library)
     if as_json:
         print_json({"library": library, "files": files, "bytes": num_bytes})
-    say(settings, f"library {library}: {files:,} files removed, {size(num_bytes)}")
+    say(settings, f"library {library}: {counted(files, 'file')} removed, {size(num_bytes)}")
     return 0
+
+
+def _what_is_lost(library: str) -> str:
+    """What the question before removing says; a damaged library can be removed too, an absent one is an error."""
+    damaged = {info.name: info.error for info in tscli.libraries() if info.error}
+    if library in damaged:
+        return "damaged"
+    details = tscli.info(library)
+    return f"{counted(details.num_tokens, 'token')}, {size(details.size_bytes)}"
+
+
+def _minute(moment: str) -> str:
+    """The manifest's time, to the minute."""
+    return moment[:16].replace("T", " ")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-BIDI = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+DROPPED = re.compile(r"[\r\u202a-\u202e\u2066-\u2069]")  # moves the cursor, or the direction of what follows
+NEW_LINE = re.compile(r"[\n\u2028\u2029]")
+# What JSON would let through: C1 controls (one of them starts a terminal command), directions, halves of characters.
+RAW_IN_JSON = re.compile(r"[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,16 @@ def stderr() -> Console:
     return Console(stderr=True, highlight=False, emoji=False, markup=False, soft_wrap=False)
 
 
+def animated() -> bool:
+    """Whether stderr is a terminal that a moving line can be drawn on, whatever colours are forced."""
+    return sys.stderr.isatty() and not stderr().is_dumb_terminal
+
+
+def working(settings: Settings, text: str) -> AbstractContextManager[object]:
+    """A moving line while something takes time; nothing when quiet or without a terminal."""
+    return stderr().status(safe_line(text)) if not settings.quiet and animated() else nullcontext()
+
+
 def say(settings: Settings, text: str) -> None:
     """A line on stderr, unless quiet."""
     if not settings.quiet:
@@ -43,23 +57,34 @@ def error_line(text: str) -> None:
 
 def print_json(content: Any) -> None:
     """One JSON object or list on stdout."""
-    print(json.dumps(content, ensure_ascii=False, indent=2))
+    print(as_json(content, indent=2))
+
+
+def as_json(content: Any, indent: int | None = None) -> str:
+    """JSON that drives no terminal and that stdout's encoding can carry; readers get the very strings back."""
+    try:
+        text = json.dumps(content, ensure_ascii=False, indent=indent)
+        text = RAW_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(content, indent=indent)
+    return text
 
 
 def safe(text: str) -> str:
     """Text without control characters (a file name or an answer must not drive the terminal); line breaks and tabs stay."""
-    return BIDI.sub("", CONTROL.sub("\ufffd", text))
+    return DROPPED.sub("", CONTROL.sub("\ufffd", text))
 
 
 def safe_line(text: str) -> str:
     """The same on one line."""
-    return safe(text.replace("\n", "\u240a").replace("\t", " "))
+    return safe(NEW_LINE.sub("\u240a", text).replace("\t", " "))
 
 
 def size(num_bytes: float) -> str:
     """Bytes in binary units: 1.2 GiB."""
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if num_bytes < 1024:
+        if num_bytes < 1023.95:  # 1,024.0 is 1.0 of the next
             return f"{num_bytes:,.0f} {unit}" if unit == "B" else f"{num_bytes:,.1f} {unit}"
         num_bytes /= 1024
     return f"{num_bytes:,.1f} TiB"
@@ -67,9 +92,9 @@ def size(num_bytes: float) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds for people: 0.12 s, 42 s, 3 min 12 s, 2 h 5 min."""
-    if seconds < 10:
+    if seconds < 9.995:
         return f"{seconds:.2f} s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
@@ -77,8 +102,6 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def versions() -> dict[str, str]:
-    """Versions of what answers depend on."""
-    import tscli
-
-    return tscli.versions()
+def counted(number: int, noun: str) -> str:
+    """1 page, 2 pages, 1,048,576 tokens."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

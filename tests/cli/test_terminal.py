@@ -1,0 +1,101 @@
+"""Real processes on a real (pseudo) terminal or pipe: questions, colours, broken pipes, the time that --help takes."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def _environment(home: Path, **more: str) -> dict[str, str]:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")])
+    # Unbuffered, a closed pipe shows at the first word; buffered, as people run it, only at the end.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return {**inherited, "TSCLI_HOME": str(home), "PYTHONPATH": path, **more}
+
+
+def _on_a_terminal(home: Path, typed: str, *arguments: str) -> tuple[int, str]:
+    """Run with a terminal for stdin, stdout and stderr; the exit code and all that was shown."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "tscli", *arguments]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=_environment(home), cwd=ROOT) as process:
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        shown = b""
+        try:
+            while data := os.read(ours, 65536):
+                shown += data
+        except OSError:  # how Linux says that the other side is closed
+            pass
+        code = process.wait()
+    os.close(ours)
+    return code, shown.decode()
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A home with a library whose manifest cannot be read."""
+    folder = tmp_path / "libraries" / "old"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{}")
+    return folder
+
+
+def test_rm_asks_and_no_keeps_the_library(tmp_path: Path, damaged: Path) -> None:
+    code, shown = _on_a_terminal(tmp_path, "n\n", "rm", "old")
+    assert code == 1
+    assert "Remove library old (damaged)?" in shown
+    assert "library old was not removed" in shown
+    assert damaged.exists()
+
+
+def test_rm_asks_and_yes_removes_even_a_damaged_library(tmp_path: Path, damaged: Path) -> None:
+    code, shown = _on_a_terminal(tmp_path, "y\n", "rm", "old")
+    assert code == 0, shown
+    assert not damaged.exists()
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("list", "--json")])
+def test_a_reader_that_has_seen_enough_is_no_error_worth_a_word(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "tscli", *arguments]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, env=_environment(tmp_path), check=False, cwd=ROOT)
+    os.close(writing)
+    assert done.stderr == b""
+    assert done.returncode == 1
+
+
+def test_a_terminal_without_utf8_gets_question_marks_rather_than_an_error(tmp_path: Path, damaged: Path) -> None:
+    (tmp_path / "libraries" / "gr\u00fcn").mkdir()
+    (tmp_path / "libraries" / "gr\u00fcn" / "manifest.json").write_text("{}")
+    command = [sys.executable, "-m", "tscli", "list"]
+    environment = _environment(tmp_path, PYTHONIOENCODING="ascii")
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "gr?n" in done.stdout
+
+
+def test_help_takes_less_than_three_tenths_of_a_second(tmp_path: Path) -> None:
+    def once() -> float:
+        started = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "tscli", "--help"], check=True, capture_output=True, env=_environment(tmp_path), cwd=ROOT
+        )
+        return time.perf_counter() - started
+
+    # The best of some, because other processes may be using the machine.
+    assert min(once() for _ in range(5)) < 0.3
+
+
+def test_colours_may_be_forced_but_nothing_moves_without_a_terminal(tmp_path: Path) -> None:
+    program = "from tscli.cli.output import animated, stderr\nassert stderr().is_terminal and not animated()"
+    environment = _environment(tmp_path, FORCE_COLOR="1")
+    subprocess.run([sys.executable, "-c", program], check=True, stderr=subprocess.PIPE, env=environment, cwd=ROOT)

@@ -1,0 +1,36 @@
+"""How a run that did not go well ends: from exception to exit code and sentence. Prints nothing."""
+
+from __future__ import annotations
+
+import errno
+
+import typer
+
+from tscli.errors import ResourceError, TscliError
+
+INTERRUPTED = 130
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def ending(error: BaseException) -> tuple[int, str]:
+    """The exit code and what to tell the user: the thing, the cause, the way out."""
+    if isinstance(error, TscliError):
+        return error.exit_code, str(error)
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return INTERRUPTED, "interrupted"
+    if _out_of_memory(error):
+        return ResourceError.exit_code, "out of memory; choose fewer documents, a smaller model, or --dtype bfloat16"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        if error.errno in FULL:
+            return ResourceError.exit_code, f"{where}{error.strerror}; make room, or put libraries elsewhere with TSCLI_HOME"
+        return 1, f"{where}{error.strerror}; check the path and its permissions, or use --debug for the traceback"
+    first_line = next(iter(str(error).splitlines()), "")
+    return 1, f"unexpected {type(error).__name__}: {first_line}; run again with --debug for the traceback"
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Python's own, or torch's, which is known by name so that torch need not be imported."""
+    torch_cuda = type(error).__name__ == "OutOfMemoryError"
+    torch_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError) or torch_cuda or torch_cpu

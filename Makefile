@@ -40,7 +40,7 @@ fmt: $(STAMP)  ## format the code
 	$(BIN)/ruff format .
 
 bench: $(STAMP)  ## dense against TokenSelect at 8k and 32k with the embedded reader
-	$(BIN)/tscli bench --length 8k,32k
+	$(BIN)/tscli bench --length 8k,32k -r 3 --n-gen 64
 
 clean:  ## remove the environment and the demo's library
 	rm -rf $(VENV) $(DEMO_HOME)

@@ -3,7 +3,8 @@
 TscliError            exit 1
 ├── UsageError        exit 2    a flag or argument is wrong
 ├── PartialIngest     exit 3    some files could not be read, the rest is in the library
-├── LibraryError      exit 4    no library, or it does not fit the model, or it is damaged
+├── LibraryError      exit 4    no library, or it does not fit the model
+│   └── DamagedLibrary          a file of it is missing or not what was written
 └── ResourceError     exit 5    memory or disk does not suffice
 """
 
@@ -32,6 +33,14 @@ class LibraryError(TscliError):
     """No library, one made by another model or settings, or a damaged one."""
 
     exit_code = 4
+
+
+class DamagedLibrary(LibraryError):
+    """A file of a library is not what was written; `what` names it and says why, without the way out."""
+
+    def __init__(self, what: str, way_out: str = "run tscli ingest again with the same paths to repair the library") -> None:
+        super().__init__(f"{what}; {way_out}")
+        self.what = what
 
 
 class ResourceError(TscliError):

@@ -98,3 +98,10 @@ def test_pipes_and_devices_are_left_out(tmp_path: Path) -> None:
 def test_a_path_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         walk([tmp_path / "absent"])
+
+
+def test_a_name_that_is_no_utf8_is_shown_and_still_read(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("text")
+    found = walk([tmp_path])
+    assert found[0].path.endswith("caf\ufffd.txt")
+    assert found[0].source.read_text() == "text"

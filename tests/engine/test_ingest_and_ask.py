@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -297,3 +298,27 @@ def test_tensors_on_disk_are_pages_of_unrotated_keys(load: tscli.LoadOptions, wr
     saved = torch.load(path, mmap=True, weights_only=True)
     assert saved["key"].shape[0] == 3
     assert saved["key"].shape[2:] == (2, 64, 16)
+
+
+def test_a_file_name_that_is_no_utf8_goes_all_the_way(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents(words=30)
+    (docs / "a.txt").rename(docs / os.fsdecode(b"caf\xe9.txt"))
+    assert tscli.prepare([docs], load=load).run().failures == ()
+    assert tscli.prepare([docs], load=load).plan.prefill_tokens == 0
+    assert ask(load).statistics.generated_tokens > 0
+
+
+@pytest.mark.parametrize("damage", ["manifest.json", "context-*.pt"])
+def test_a_damaged_manifest_or_context_is_made_anew_without_running_anything(
+    load: tscli.LoadOptions, write_documents: WriteDocuments, damage: str
+) -> None:
+    docs = write_documents()
+    report = tscli.prepare([docs], load=load).run()
+    path = next(report.folder.glob(damage))
+    path.write_bytes(path.read_bytes()[:-20] + b"x" * 10)
+    with pytest.raises(LibraryError, match="tscli ingest"):
+        tscli.open_library(load=load)
+    again = tscli.prepare([docs], load=load)
+    assert any(path.name in note and "made anew" in note for note in again.plan.notes)
+    assert again.run().prefilled_tokens == 0
+    assert ask(load).statistics.generated_tokens > 0

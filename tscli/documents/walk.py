@@ -55,14 +55,14 @@ def walk(paths: Sequence[Path], options: WalkOptions = WalkOptions()) -> list[Fo
         if not absolute.exists():
             raise UsageError(f"{path}: no such file or folder; check the path")
         if not absolute.is_dir():
-            found.setdefault(absolute.resolve(), FoundFile(absolute.name, absolute.resolve(), True))
+            found.setdefault(absolute.resolve(), FoundFile(_shown(absolute.name), absolute.resolve(), True))
             continue
         root = absolute.resolve()
         globs = GitIgnoreSpec.from_lines(options.globs)
         for file in _files(root, _rules_above(root, options), options, frozenset()):
             relative = file.relative_to(root).as_posix()
             if _wanted(relative, globs, options.globs):
-                found.setdefault(file.resolve(), FoundFile(f"{root.name}/{relative}", file.resolve(), False))
+                found.setdefault(file.resolve(), FoundFile(_shown(f"{root.name}/{relative}"), file.resolve(), False))
     return sorted(found.values(), key=lambda file: (file.path, str(file.source)))
 
 
@@ -133,6 +133,11 @@ def _rules_of(folder: Path, options: WalkOptions) -> list[_Rules]:
 
 def _in_git(folder: Path) -> bool:
     return any((above / ".git").exists() for above in (folder, *folder.parents))
+
+
+def _shown(name: str) -> str:
+    """A name as text; bytes that are no UTF-8 become U+FFFD (the file itself is opened under its real name)."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _is_regular(path: Path) -> bool:

@@ -13,8 +13,8 @@ from typing import Any
 
 from tscli.documents import Document
 from tscli.engine.library import context_of
-from tscli.errors import LibraryError
-from tscli.store import read_context, read_manifest
+from tscli.errors import DamagedLibrary, LibraryError
+from tscli.store import Manifest, read_context, read_manifest
 from tscli.tokens import Context, SourceText, Template, Tokenizer, build_context
 
 
@@ -91,11 +91,24 @@ class Arrangement:
         return slot.record is None or (slot.document is not None and slot.record["sha256"] != slot.document.sha256)
 
 
-def previous_context(folder: Path, tokenizer_hash: str, template: Template) -> Previous | None:
-    """What the library holds, as far as these tokens still mean the same; None where there is nothing to keep."""
-    manifest = read_manifest(folder)
-    if manifest is None:
-        return None
+def previous_context(
+    folder: Path, paths: Sequence[Path], tokenizer_hash: str, template: Template
+) -> tuple[Previous | None, str | None]:
+    """What the library holds, as far as these tokens still mean the same, and a note where it is damaged.
+
+    A damaged manifest or context is made anew from the named paths; its segments are found again by their content.
+    """
+    try:
+        manifest = read_manifest(folder)
+        if manifest is None:
+            return None, None
+        _refuse_to_forget(manifest, paths, tokenizer_hash)
+        return _previous(folder, manifest, tokenizer_hash, template), None
+    except DamagedLibrary as error:
+        return None, f"{error.what}: made anew, from the named paths only"
+
+
+def _previous(folder: Path, manifest: Manifest, tokenizer_hash: str, template: Template) -> Previous | None:
     same = manifest.fingerprint.tokenizer_hash == tokenizer_hash and manifest.template["prefix"] == template.prefix
     if not same:
         return None
@@ -128,10 +141,9 @@ def arrange(paths: Sequence[Path], documents: Sequence[Document], previous: Prev
     return Arrangement(tuple(slots), previous)
 
 
-def refuse_to_forget(folder: Path, paths: Sequence[Path], tokenizer_hash: str) -> None:
+def _refuse_to_forget(manifest: Manifest, paths: Sequence[Path], tokenizer_hash: str) -> None:
     """A library made by another tokenizer can be made anew only if all its documents are named."""
-    manifest = read_manifest(folder)
-    if manifest is None or manifest.fingerprint.tokenizer_hash == tokenizer_hash:
+    if manifest.fingerprint.tokenizer_hash == tokenizer_hash:
         return
     roots = [path.expanduser().resolve() for path in paths]
     lost = [

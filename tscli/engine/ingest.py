@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tscli.documents import Failure, WalkOptions
 from tscli.documents import load as load_documents
-from tscli.engine.arrange import Arrangement, arrange, previous_context, refuse_to_forget
+from tscli.engine.arrange import Arrangement, arrange, previous_context
 from tscli.engine.library import SEGMENT_TOKENS, context_arrays, fingerprint_of
 from tscli.engine.measure import estimate_seconds
 from tscli.engine.options import IngestOptions
@@ -154,15 +154,15 @@ def prepare(
     tell("model", f"{decoder.model_id}: logits within {error:.1g} of transformers'", 1, 1)
     settings = {**config.prefill_settings(), "dense": options.dense}
     fingerprint = fingerprint_of(decoder, tokenizer, settings, load.revision)
-    refuse_to_forget(folder, [Path(path) for path in paths], fingerprint.tokenizer_hash)
-    previous = previous_context(folder, fingerprint.tokenizer_hash, template)
+    named = [Path(path) for path in paths]
+    previous, damage = previous_context(folder, named, fingerprint.tokenizer_hash, template)
     loaded = load_documents(
-        [Path(path) for path in paths],
+        named,
         options=WalkOptions(options.no_ignore, options.hidden, options.globs),
         passwords=options.passwords,
         on_file=lambda path, done, total: tell("file", path, done, total),
     )
-    arrangement = arrange([Path(path) for path in paths], loaded.documents, previous)
+    arrangement = arrange(named, loaded.documents, previous)
     if not arrangement.slots:
         raise UsageError(_nothing_read(paths, loaded.failures))
     tell("tokenize", f"{len(arrangement.slots)} documents", 0, 1)
@@ -183,7 +183,9 @@ def prepare(
         documents=arrangement.records(context),
         settings=settings,
     )
-    plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, seconds)
+    lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "lost" in warning]
+    notes = [*([damage] if damage else []), *lost, *decoder.notes]
+    plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, seconds, notes)
     return Preparation(plan, decoder, context, manifest, chain, config, options.dense)
 
 
@@ -201,6 +203,7 @@ def _plan(
     decoder: Decoder,
     config: SelectionConfig,
     seconds: float | None,
+    notes: Sequence[str],
 ) -> IngestPlan:
     total, to_run = int(context.token_ids.shape[0]), sum(segment.num_tokens for segment in missing)
     documents = tuple(
@@ -230,7 +233,7 @@ def _plan(
         dtype=str(decoder.dtype).removeprefix("torch."),
         device=str(decoder.device),
         settings=dict(vars(config)),
-        notes=tuple(decoder.notes),
+        notes=tuple(notes),
     )
 
 

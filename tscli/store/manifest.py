@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from tscli.errors import LibraryError
+from tscli.errors import DamagedLibrary, LibraryError
 
 FORMAT_VERSION = 1
 # Where a model lies and what it is called may change; what it computes is in the hashes.
@@ -113,18 +113,17 @@ class Manifest:
         return replace(self, segments=tuple(records))
 
     def to_json(self) -> str:
-        """Readable JSON."""
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        """Readable JSON, in ASCII: a path may hold bytes that are no UTF-8."""
+        return json.dumps(asdict(self), indent=1)
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> Manifest:
         """Parse and check; LibraryError names the file and what is wrong with it."""
-        way_out = "make the library anew with tscli ingest, or restore the file"
         try:
             raw = json.loads(text)
             version = raw["format_version"]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise LibraryError(f"{path}: not a manifest of a library ({error}); {way_out}") from error
+            raise DamagedLibrary(f"{path}: not a manifest of a library ({error})") from error
         if version != FORMAT_VERSION:
             raise LibraryError(
                 f"{path}: format version {version}, this tscli reads {FORMAT_VERSION}; use the version that made it, "
@@ -137,7 +136,7 @@ class Manifest:
             manifest = cls(**raw)
             manifest._check()
         except (TypeError, ValueError, KeyError) as error:
-            raise LibraryError(f"{path}: the manifest is damaged ({error}); {way_out}") from error
+            raise DamagedLibrary(f"{path}: the manifest is damaged ({error})") from error
         return manifest
 
     def _check(self) -> None:

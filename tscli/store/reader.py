@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tscli.errors import LibraryError, ResourceError
+from tscli.errors import DamagedLibrary, LibraryError, ResourceError
 from tscli.store.manifest import Fingerprint, Manifest, SegmentRecord
 from tscli.store.segment import Segment, hash_file, load_tensors, map_segment, segment_path, write_durably
 
@@ -45,7 +45,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise LibraryError(f"{path}: cannot be read ({error}); make the library anew with tscli ingest") from error
+        raise DamagedLibrary(f"{path}: cannot be read ({error})") from error
     return Manifest.from_json(text, path)
 
 
@@ -94,7 +94,7 @@ def _verify_files(folder: Path, files: list[tuple[Path, int, str]], *, again: bo
         state = _state(path, xxh3)
         if again or state is None or seen.get(path.name) != state or state[0] != size_bytes:
             if reason := problem_with(path, size_bytes, xxh3):
-                raise LibraryError(f"{path}: {reason}; run tscli ingest again to repair the library")
+                raise DamagedLibrary(f"{path}: {reason}")
             state = _state(path, xxh3)
         fresh[path.name] = state
     if any(seen.get(name) != state for name, state in fresh.items()):
@@ -124,7 +124,7 @@ def _check_shape(folder: Path, segment: Segment, shape: tuple[int, int, int], dt
     layers, _, kv_heads, _, head_dim = segment.key.shape
     if (layers, kv_heads, head_dim) != shape or str(segment.key.dtype) != f"torch.{dtype}":
         path = segment_path(folder, segment.record.id)
-        raise LibraryError(f"{path}: its tensors are not of the library's shape or dtype; run tscli ingest again to repair")
+        raise DamagedLibrary(f"{path}: its tensors are not of the library's shape or dtype")
 
 
 def present(folder: Path, record: SegmentRecord) -> bool:

@@ -15,7 +15,7 @@ import torch
 import xxhash
 from torch import Tensor
 
-from tscli.errors import LibraryError, ResourceError
+from tscli.errors import DamagedLibrary, ResourceError
 from tscli.store.manifest import SegmentRecord
 
 BLOCK = 8 << 20
@@ -48,7 +48,7 @@ def map_segment(folder: Path, record: SegmentRecord) -> Segment:
     value: Any = saved.get("value")
     tensors = isinstance(key, Tensor) and isinstance(value, Tensor) and key.ndim == 5 and key.shape == value.shape
     if not tensors or key.shape[1] * key.shape[3] < record.num_tokens:
-        raise LibraryError(f"{path}: does not hold the pages of {record.num_tokens} tokens; run tscli ingest again to repair")
+        raise DamagedLibrary(f"{path}: does not hold the pages of {record.num_tokens} tokens")
     return Segment(record, key, value)
 
 
@@ -57,12 +57,12 @@ def load_tensors(path: Path) -> dict[str, Any]:
     try:
         saved = torch.load(path, mmap=True, weights_only=True, map_location="cpu")
     except FileNotFoundError:
-        raise LibraryError(f"{path}: missing; run tscli ingest again to repair the library") from None
+        raise DamagedLibrary(f"{path}: missing") from None
     except (RuntimeError, ValueError, EOFError, OSError, KeyError, pickle.UnpicklingError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise LibraryError(f"{path}: cannot be read ({first}); run tscli ingest again to repair the library") from error
+        raise DamagedLibrary(f"{path}: cannot be read ({first})") from error
     if not isinstance(saved, dict):
-        raise LibraryError(f"{path}: does not hold tensors by name; run tscli ingest again to repair the library")
+        raise DamagedLibrary(f"{path}: does not hold tensors by name")
     return saved
 
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from tscli.errors import LibraryError
+from tscli.errors import DamagedLibrary, LibraryError
 from tscli.store.chain import PlannedSegment
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.reader import MANIFEST, present, read_manifest
@@ -106,7 +106,7 @@ class Writer:
         """The record of a segment that is here."""
         record = read_record(self.folder, planned)
         if record is None:
-            raise LibraryError(f"{record_path(self.folder, planned.id)}: missing; run tscli ingest again")
+            raise DamagedLibrary(f"{record_path(self.folder, planned.id)}: missing")
         return record
 
     def map(self, record: SegmentRecord) -> Segment:
@@ -166,5 +166,5 @@ class Writer:
         os.replace(temporary, target)
         if hash_file(target) != record.xxh3:
             target.unlink()
-            raise LibraryError(f"{source}: changed while it was linked; run tscli ingest again")
+            raise DamagedLibrary(f"{source}: changed while it was linked")
         self._write_record(record)

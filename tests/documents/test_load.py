@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +19,10 @@ import pytest
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
-from tscli.documents import Document, Loaded, load
+from tscli.documents import Document, FoundFile, Loaded, load, plain
+from tscli.documents.document import Opened
+from tscli.documents.load import _finish, _Reading
+from tscli.errors import ResourceError
 
 SAMPLES = Path(__file__).parents[2].parent / "shared" / "data" / "pdf-samples"
 
@@ -82,6 +92,7 @@ def test_a_password_is_asked_for_by_name_and_tried(tmp_path: Path) -> None:
     refused = load([tmp_path])
     assert [(failure.path.split("/")[-1], "--password" in failure.reason) for failure in refused.failures] == [("a.pdf", True)]
     assert len(refused.documents) == 1
+    assert "none of the given passwords" in load([tmp_path / "a.pdf"], passwords=("wrong",)).failures[0].reason
     opened = load([tmp_path], passwords=("wrong", "sesame"))
     assert "Secret words." in opened.documents[0].pages[0]
 
@@ -100,36 +111,97 @@ def test_junk_that_calls_itself_a_pdf_is_a_failure_with_a_reason(tmp_path: Path)
     assert "cannot be read" in loaded.failures[0].reason
 
 
-def test_a_page_that_explodes_in_memory_loses_that_page_only(tmp_path: Path) -> None:
-    """Page 2 holds a content stream that unpacks to gigabytes."""
-    import zlib
+def with_content(data: bytes, index: int, content: bytes) -> bytes:
+    """The PDF with the drawing instructions of one page replaced, packed."""
+    writer = pypdf.PdfWriter(io.BytesIO(data))
+    stream = pypdf.generic.StreamObject()
+    stream._data = zlib.compress(content)
+    stream[pypdf.generic.NameObject("/Filter")] = pypdf.generic.NameObject("/FlateDecode")
+    writer.pages[index][pypdf.generic.NameObject("/Contents")] = writer._add_object(stream)
+    buffer = io.BytesIO()
+    writer.write(buffer)
+    return buffer.getvalue()
 
-    writer = pypdf.PdfWriter(io.BytesIO(pdf("First.", "Second.", "Third.")))
-    bomb = pypdf.generic.StreamObject()
-    bomb._data = zlib.compress(zlib.compress(b"0 0 m " * 30_000_000, 9), 9)
-    filters = pypdf.generic.ArrayObject([pypdf.generic.NameObject("/FlateDecode")] * 2)
-    bomb[pypdf.generic.NameObject("/Filter")] = filters
-    writer.pages[1][pypdf.generic.NameObject("/Contents")] = writer._add_object(bomb)
-    with (tmp_path / "a.pdf").open("wb") as file:
-        writer.write(file)
-    document = one(load([tmp_path], page_seconds=5, memory_bytes=700 << 20))
-    assert [bool(page.strip()) for page in document.pages] == [True, False, True]
-    assert 2 in document.pages_without_text
+
+def test_a_page_that_explodes_in_memory_loses_that_page_only(tmp_path: Path) -> None:
+    """Page 2 holds millions of instructions, which take far more memory once they are parsed."""
+    data = with_content(pdf("First.", "Second.", "Third."), 1, b"BT (a) Tj ET " * 3_000_000)
+    (tmp_path / "a.pdf").write_bytes(data)
+    document = one(load([tmp_path], page_seconds=60, memory_bytes=450 << 20))
+    assert [page.strip() for page in document.pages] == ["First.", "", "Third."]
+    assert document.pages_without_text == (2,)
+    assert len(document.warnings) == 1
+    assert document.warnings[0].startswith("page 2 lost: ")
+    assert "memory" in document.warnings[0]
 
 
 def test_a_page_that_takes_too_long_loses_that_page_only(tmp_path: Path) -> None:
-    """Page 2 draws so many strings that no parser is done in the time allowed."""
+    """Page 2 holds more instructions than can be read in the time allowed."""
+    (tmp_path / "a.pdf").write_bytes(with_content(pdf("First.", "Second.", "Third."), 1, b"BT (a) Tj ET " * 5_000_000))
+    (tmp_path / "b.txt").write_text("Behind it.")
+    loaded = load([tmp_path], page_seconds=2.0, workers=1)
+    document = loaded.documents[0]
+    assert [page.strip() for page in document.pages] == ["First.", "", "Third."]
+    assert document.warnings == ("page 2 lost: took longer than 2 s",)
+    assert loaded.documents[1].pages == ("Behind it.",)
 
-    def endless(canvas: Canvas) -> None:
-        for line in range(60_000):
-            canvas.drawString(72 + line % 400, 20 + line % 700, f"word {line}")
 
-    (tmp_path / "a.pdf").write_bytes(pdf("First.", endless, "Third."))
-    document = one(load([tmp_path], page_seconds=1.0))
-    assert "First." in document.pages[0]
-    assert "Third." in document.pages[2]
-    assert document.pages[1] == ""
-    assert any("lost" in warning for warning in document.warnings)
+def test_a_page_that_both_parsers_give_up_on_is_lost_with_their_reason() -> None:
+    reading = _Reading(Opened("0", 3, True), {1: "First.", 3: "Third."}, {2: "Failed to load page."})
+    document = _finish(FoundFile("a.pdf", Path("/a.pdf"), False), reading, ("done",))
+    assert isinstance(document, Document)
+    assert document.warnings == ("page 2 lost: Failed to load page.",)
+
+
+def test_a_worker_that_dies_is_replaced_and_the_file_read_all_the_same(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text(name)
+
+    def kill_once(path: str, done: int, _: int) -> None:
+        if done == 1:
+            children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+            for child in {int(pid) for file in children for pid in file.read_text().split()}:
+                if b"tscli.documents.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    os.kill(child, signal.SIGKILL)
+
+    loaded = load([tmp_path], workers=1, on_file=kill_once)
+    assert [document.pages for document in loaded.documents] == [("a",), ("b",)]
+
+
+def test_an_interruption_does_not_wait_for_a_page_that_hangs(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "b.pdf").write_bytes(with_content(pdf("First."), 0, b"BT (a) Tj ET " * 5_000_000))
+
+    def interrupt(path: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        load([tmp_path], page_seconds=300, on_file=interrupt)
+    assert time.monotonic() - started < 60
+
+
+def test_a_worker_that_does_not_start_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(ResourceError, match="does not start"):
+        load([tmp_path])
+
+
+def test_modules_in_the_working_folder_are_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bs4.py").write_text("open('was_run', 'w')")
+    monkeypatch.chdir(tmp_path)
+    assert one(load([tmp_path])).pages == ("open('was_run', 'w')",)
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_neither_the_package_nor_the_worker_imports_torch_or_a_parser_too_early() -> None:
+    for module, forbidden in (
+        ("tscli.documents", "{'torch', 'numpy', 'pypdf', 'bs4'}"),
+        ("tscli.documents.worker", "{'torch'}"),
+    ):
+        code = f"import {module}, sys; sys.exit(str({forbidden} & set(sys.modules)) if {forbidden} & set(sys.modules) else 0)"
+        assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -150,11 +222,39 @@ def test_unicode_encodings_are_recognised(tmp_path: Path, data: bytes, encoding:
 
 @pytest.mark.parametrize(
     ("encoding", "text"),
-    [("cp1252", "“Größe” des Straßencafés – voilà. " * 20), ("shift_jis", "これは日本語の文章です。" * 20)],
+    [
+        ("latin-1", "Größe café"),
+        ("latin-1", "Año nuevo, corazón, niño. Le café est fermé à midi."),
+        ("cp1252", "“Größe” des Straßencafés – voilà."),
+        ("cp1250", "Zażółć gęślą jaźń, proszę państwa. Książka leży na stole."),
+        ("cp1251", "Привет, как дела? Всё хорошо, спасибо."),
+        ("shift_jis", "これは日本語の文章です。"),
+        ("gb18030", "这是一个中文文件，用来测试编码。"),
+    ],
 )
-def test_older_encodings_are_guessed(tmp_path: Path, encoding: str, text: str) -> None:
-    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
-    assert one(load([tmp_path])).pages[0] == text.strip("\n").rstrip() or one(load([tmp_path])).pages[0].strip() == text.strip()
+@pytest.mark.parametrize("before", ["", "Plain words in plain ASCII.\n" * 5000], ids=["at-once", "late"])
+def test_older_encodings_are_guessed_from_few_words(encoding: str, text: str, before: str) -> None:
+    assert plain.decode((before + text).encode(encoding)).text == before + text
+
+
+def test_a_few_broken_bytes_leave_utf8_what_it_is_and_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("Ελλάδα\n".encode() * 50 + b"\xff end")
+    document = one(load([tmp_path]))
+    assert document.encoding == "utf-8"
+    assert document.pages[0].startswith("Ελλάδα\n")
+    assert document.warnings == ("1 places are not valid utf-8; each is shown as \ufffd",)
+
+
+def test_time_grows_with_the_text_and_not_with_its_square(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<p>One <b>bold</b> word.</p>\n" * 20_000)
+    (tmp_path / "b.txt").write_text("a" + " " * 3_000_000 + "b")
+    loaded = load([tmp_path], page_seconds=20)
+    assert [document.path[-6:] for document in loaded.documents] == ["a.html", "/b.txt"]
+
+
+def test_comments_and_doctypes_of_html_are_not_text(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<!DOCTYPE html><body><!-- hidden --><p>shown</p><pre>a\n  b</pre></body>")
+    assert one(load([tmp_path])).pages == ("shown\n\na\n  b",)
 
 
 def test_nuls_and_lone_surrogates_are_cleaned(tmp_path: Path) -> None:
@@ -218,4 +318,6 @@ def test_every_file_of_the_collection_is_accounted_for() -> None:
     files = sorted(path for path in SAMPLES.rglob("*") if path.is_file())
     loaded = load([SAMPLES], passwords=("openpassword",))
     assert len(loaded.documents) + len(loaded.failures) == len(files)
+    assert [document.path for document in loaded.documents] == sorted(document.path for document in loaded.documents)
     assert len(loaded.failures) <= 1
+    assert all(len(document.pages) > 0 for document in loaded.documents)

@@ -74,6 +74,12 @@ def test_globs_choose_and_leave_out(tmp_path: Path, globs: tuple[str, ...], expe
     assert shown(tmp_path, globs=globs) == expected
 
 
+def test_a_glob_overrules_ignore_files_and_hidden_names(tmp_path: Path) -> None:
+    write(tmp_path, ".git/config", "a.log", ".b.log", "c.txt")
+    write(tmp_path, ".gitignore", text="*.log\n")
+    assert shown(tmp_path, globs=("*.log",)) == [".b.log", "a.log"]
+
+
 def test_a_named_file_is_taken_though_ignored_and_hidden(tmp_path: Path) -> None:
     write(tmp_path, ".git/config", ".hidden.txt")
     write(tmp_path, ".gitignore", text="*\n")
@@ -83,16 +89,61 @@ def test_a_named_file_is_taken_though_ignored_and_hidden(tmp_path: Path) -> None
 def test_loops_of_links_end_and_each_file_comes_once(tmp_path: Path) -> None:
     write(tmp_path, "a/x.txt")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
-    (tmp_path / "again.txt").symlink_to(tmp_path / "a" / "x.txt")
-    (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
     found = walk([tmp_path, tmp_path / "a"])
-    assert len(found) == 1
+    assert [file.path for file in found] == [f"{tmp_path.name}/a/x.txt"]
 
 
-def test_pipes_and_devices_are_left_out(tmp_path: Path) -> None:
+def test_a_web_of_links_is_walked_once(tmp_path: Path) -> None:
+    """Each folder links twice to the next one: 2^40 ways lead to the last."""
+    for depth in range(40):
+        write(tmp_path, f"{depth:02}/x.txt")
+        for link in ("left", "right"):
+            (tmp_path / f"{depth:02}" / link).symlink_to(tmp_path / f"{depth + 1:02}")
+    (tmp_path / "40").mkdir()
+    assert len(walk([tmp_path])) == 40
+
+
+def test_a_file_is_shown_by_its_own_path_though_a_link_sorts_earlier(tmp_path: Path) -> None:
+    write(tmp_path, "real/x.txt")
+    (tmp_path / "again.txt").symlink_to(tmp_path / "real" / "x.txt")
+    (tmp_path / "all").symlink_to(tmp_path / "real")
+    assert shown(tmp_path) == ["real/x.txt"]
+
+
+def test_a_folder_named_through_a_link_is_shown_as_it_was_named(tmp_path: Path) -> None:
+    write(tmp_path, "real/x.txt")
+    (tmp_path / "docs").symlink_to(tmp_path / "real")
+    assert [file.path for file in walk([tmp_path / "docs"])] == ["docs/x.txt"]
+
+
+def test_what_cannot_be_read_as_a_file_comes_with_the_reason(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
     write(tmp_path, "a.txt")
-    assert shown(tmp_path) == ["a.txt"]
+    problems = {file.source.name: file.problem for file in walk([tmp_path])}
+    assert problems["a.txt"] is None
+    assert "pipe" in (problems["pipe"] or "")
+    assert "leads nowhere" in (problems["nowhere"] or "")
+    assert "leads nowhere" in (problems["circle"] or "")
+
+
+def test_the_same_content_under_two_names_is_two_files(tmp_path: Path) -> None:
+    write(tmp_path, "a.txt", "b.txt")
+    os.link(tmp_path / "a.txt", tmp_path / "c.txt")
+    assert shown(tmp_path) == ["a.txt", "b.txt", "c.txt"]
+
+
+def test_a_file_found_in_a_folder_and_named_as_well_counts_as_named(tmp_path: Path) -> None:
+    write(tmp_path, "a.txt")
+    assert [(file.path, file.named) for file in walk([tmp_path, tmp_path / "a.txt"])] == [(f"{tmp_path.name}/a.txt", True)]
+
+
+def test_names_that_no_line_can_show_are_made_showable(tmp_path: Path) -> None:
+    for name in (b"bad\xff.txt", b"two\nlines.txt"):
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+            file.write(b"text")
+    assert shown(tmp_path) == ["bad\ufffd.txt", "two\ufffdlines.txt"]
 
 
 def test_a_path_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -42,7 +43,10 @@ def test_two_columns_are_read_one_after_the_other() -> None:
 @pytest.mark.parametrize("question", [q for q in QUESTIONS if q["answer"]], ids=lambda q: f"{q['id']}")
 def test_the_answer_stands_on_the_named_page(question: dict[str, object]) -> None:
     page = PAGES[str(question["file"])][int(str(question["page"])) - 1]
-    assert str(question["answer"]) in " ".join(page.split())
+    answer = str(question["answer"])
+    assert len(answer.split()) <= 5
+    # Whole words: 14 does not stand in 140 or in 3.14.
+    assert re.search(rf"(?<![\w.,]){re.escape(answer)}(?!\w|[.,]\d)", " ".join(page.split()))
 
 
 def test_there_are_enough_questions_of_each_kind() -> None:
@@ -50,7 +54,21 @@ def test_there_are_enough_questions_of_each_kind() -> None:
     assert kinds["lookup"] >= 30
     assert kinds["absent"] >= 5
     assert kinds["reworded"] >= 3
+    assert set(kinds) == {"lookup", "reworded", "absent"}
     assert len({question["question"] for question in QUESTIONS}) == len(QUESTIONS)
+    assert len({question["id"] for question in QUESTIONS}) == len(QUESTIONS)
+
+
+def test_only_absent_questions_have_no_answer() -> None:
+    for question in QUESTIONS:
+        empty = [question[key] is None for key in ("answer", "file", "page")]
+        assert empty == [question["kind"] == "absent"] * 3
+
+
+def test_what_describes_the_collection_is_not_part_of_it() -> None:
+    assert not {
+        path for path in PAGES if path.endswith(("questions.jsonl", "README.md", "make_pdfs.py")) or "/sources/" in path
+    }
 
 
 def test_the_script_makes_the_same_bytes(tmp_path: Path) -> None:

@@ -24,6 +24,17 @@ class Document:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """What the worker knows of a file before its pages; the fields are those of Document."""
+
+    sha256: str
+    num_pages: int
+    paged: bool
+    encoding: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Failure:
     """A file that could not be read, and why, in one line."""
 

@@ -1,11 +1,11 @@
-"""Text files, Markdown, source code, CSV, JSON and HTML to one page of text. Runs in the worker process."""
+"""Bytes of text files, Markdown, source code, CSV, JSON to clean text. Knows nothing of files; runs in the worker process."""
 
 from __future__ import annotations
 
 import codecs
 import re
+from dataclasses import dataclass
 
-from bs4 import BeautifulSoup, NavigableString
 from charset_normalizer import from_bytes
 
 BOMS = (
@@ -15,46 +15,19 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-DROPPED = ("script", "style", "template", "noscript", "head")
-BLOCKS = [
-    "address",
-    "article",
-    "aside",
-    "blockquote",
-    "caption",
-    "dd",
-    "details",
-    "div",
-    "dl",
-    "dt",
-    "fieldset",
-    "figcaption",
-    "figure",
-    "footer",
-    "form",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "header",
-    "hr",
-    "li",
-    "main",
-    "nav",
-    "ol",
-    "p",
-    "pre",
-    "section",
-    "summary",
-    "table",
-    "tbody",
-    "thead",
-    "tr",
-    "ul",
-]
 SAMPLE_BYTES = 1 << 16
+REPLACEMENT = "\ufffd"
+SURROGATES = re.compile("[\ud800-\udfff]")
+BROKEN_SHARE = 20  # UTF-8 stays UTF-8 where at most one in so many of its characters beyond ASCII is broken
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Text, the encoding that it was in, and what was lost in decoding it."""
+
+    text: str
+    encoding: str
+    warning: str | None = None
 
 
 def is_binary(head: bytes) -> bool:
@@ -62,46 +35,50 @@ def is_binary(head: bytes) -> bool:
     return b"\0" in head and not any(head.startswith(bom) for bom, _ in BOMS)
 
 
-def decode(data: bytes) -> tuple[str, str]:
-    """Text and the encoding that it was in: byte order mark, strict UTF-8, what the statistics say, cp1252."""
+def decode(data: bytes) -> Decoded:
+    """Text by byte order mark, strict UTF-8, UTF-8 with a few broken bytes, what the statistics say, cp1252; in this order."""
     for bom, name in BOMS:
         if data.startswith(bom):
-            return data.decode(name, errors="replace"), name
+            return _decoded(data, name)
     try:
-        return data.decode("utf-8"), "utf-8"
+        return Decoded(data.decode("utf-8"), "utf-8")
     except UnicodeDecodeError:
-        best = from_bytes(data[:SAMPLE_BYTES]).best()
-    name = best.encoding if best is not None else "cp1252"
+        mended = _decoded(data, "utf-8")
+    broken = mended.text.count(REPLACEMENT)
+    if broken * BROKEN_SHARE <= sum(map(len, re.findall(r"[^\x00-\x7f]+", mended.text))):
+        return mended
+    name = _guess(data)
     try:
-        return data.decode(name), name
+        return Decoded(data.decode(name), name)
     except (UnicodeDecodeError, LookupError):
-        return data.decode("cp1252", errors="replace"), "cp1252"
+        return _decoded(data, "cp1252")
 
 
 def clean(text: str) -> str:
     """No NULs, no lone surrogates, \\n as the only line end, no spaces at the ends of lines."""
     text = text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
-    text = text.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
-    return re.sub(r"[ \t]+\n", "\n", text).strip("\n")
+    if SURROGATES.search(text):  # pairs become the character that they mean, single ones the replacement character
+        text = text.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
+    return "\n".join(line.rstrip(" \t") for line in text.split("\n")).strip("\n")
 
 
-def html_text(data: bytes) -> tuple[str, str]:
-    """The text of a page, blocks on lines of their own, table cells divided by bars; and its encoding."""
-    soup = BeautifulSoup(data, "html.parser")
-    title = soup.title.get_text(" ", strip=True) if soup.title else ""
-    for tag in soup(DROPPED):
-        tag.decompose()
-    for text in soup.find_all(string=True):
-        if text.find_parent("pre") is None:
-            text.replace_with(NavigableString(re.sub(r"\s+", " ", str(text))))
-    for line_break in soup("br"):
-        line_break.replace_with("\n")
-    for cell in soup(["td", "th"]):
-        cell.append(" | ")
-    for block in soup(BLOCKS):
-        block.insert_before("\n")
-        block.append("\n")
-    lines = [line.strip().removesuffix("|").rstrip() for line in soup.get_text().split("\n")]
-    body = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
-    shown = f"{title}\n\n{body}" if title and not body.startswith(title) else body
-    return shown, soup.original_encoding or "utf-8"
+def _decoded(data: bytes, name: str) -> Decoded:
+    text = data.decode(name, errors="replace")
+    broken = text.count(REPLACEMENT) - data.count(REPLACEMENT.encode()) * name.startswith("utf-8")
+    warning = f"{broken} places are not valid {name}; each is shown as {REPLACEMENT}" if broken > 0 else None
+    return Decoded(text, name, warning)
+
+
+def _guess(data: bytes) -> str:
+    """The encoding by the lines that are not plain ASCII; where others fit no better, cp1252 is the likeliest by far."""
+    telling = b"\n".join(line for line in data.split(b"\n") if not line.isascii())
+    cut = telling.rfind(b"\n", 0, SAMPLE_BYTES) if len(telling) > SAMPLE_BYTES else len(telling)
+    matches = list(from_bytes(telling[: cut if cut > 0 else SAMPLE_BYTES]))
+    if not matches:
+        return "cp1252"
+    best = matches[0]
+    for match in matches:
+        as_good = match.chaos <= best.chaos and match.coherence >= best.coherence
+        if as_good and "cp1252" in match.could_be_from_charset:
+            return "cp1252"
+    return best.encoding

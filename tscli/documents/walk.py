@@ -1,4 +1,4 @@
-"""Which files belong to the given paths, by ripgrep's rules: .gitignore and .ignore at every level, hidden files, globs.
+"""Which files belong to the given paths, by ripgrep's rules: ignore files at every level, hidden names, globs.
 
 Opens no file but the ignore files. Binary files are told apart when they are read.
 """
@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from tscli.documents.ignore import IgnoreRules
 from tscli.errors import UsageError
-
-IGNORE_FILES = (".gitignore", ".ignore")  # the later one overrules the earlier one
 
 
 @dataclass(frozen=True)
 class WalkOptions:
-    """no_ignore: ignore files are not read; hidden: names with a leading dot count; globs: as ripgrep's -g, "!..." excludes."""
+    """no_ignore: ignore files are not read; hidden: names with a leading dot count; globs: as ripgrep's -g, "!..." excludes.
+
+    Globs are relative to the folder that is walked, and overrule ignore files and hidden names; the last that matches decides.
+    """
 
     no_ignore: bool = False
     hidden: bool = False
@@ -29,19 +32,15 @@ class WalkOptions:
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file to read: the path shown to the user, the absolute path, and whether the user named this very file."""
+    """A file to read: the path shown to the user, the absolute path, and whether the user named this very file.
+
+    problem: why it is not to be opened at all (a pipe, a link to nothing, a folder that may not be listed).
+    """
 
     path: str
     source: Path
     named: bool
-
-
-@dataclass(frozen=True)
-class _Rules:
-    """The ignore file of one folder."""
-
-    folder: Path
-    spec: GitIgnoreSpec
+    problem: str | None = None
 
 
 def walk(paths: Sequence[Path], options: WalkOptions = WalkOptions()) -> list[FoundFile]:
@@ -51,97 +50,114 @@ def walk(paths: Sequence[Path], options: WalkOptions = WalkOptions()) -> list[Fo
     """
     found: dict[Path, FoundFile] = {}
     for path in paths:
-        absolute = path.expanduser().absolute()
-        if not absolute.exists():
-            raise UsageError(f"{path}: no such file or folder; check the path")
-        if not absolute.is_dir():
-            found.setdefault(absolute.resolve(), FoundFile(_shown(absolute.name), absolute.resolve(), True))
-            continue
-        root = absolute.resolve()
-        globs = GitIgnoreSpec.from_lines(options.globs)
-        for file in _files(root, _rules_above(root, options), options, frozenset()):
-            relative = file.relative_to(root).as_posix()
-            if _wanted(relative, globs, options.globs):
-                found.setdefault(file.resolve(), FoundFile(_shown(f"{root.name}/{relative}"), file.resolve(), False))
+        absolute = Path(os.path.abspath(path.expanduser()))
+        try:
+            real = path.expanduser().resolve(strict=True)
+        except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
+            raise UsageError(f"{path}: {_reason(error)}; check the path") from error
+        if real.is_dir():
+            for file in _Walk(real, absolute.name, options).files():
+                found.setdefault(file.source, file)
+        else:
+            known = found.get(real, FoundFile(printable(absolute.name), real, True, _problem(real)))
+            found[real] = replace(known, named=True)
     return sorted(found.values(), key=lambda file: (file.path, str(file.source)))
 
 
-def _files(folder: Path, rules: list[_Rules], options: WalkOptions, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
-    status = folder.stat()
-    here = (status.st_dev, status.st_ino)
-    if here in above:  # a link to a folder that we are in
-        return
-    rules = [*rules, *_rules_of(folder, options)]
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except PermissionError:
-        return
-    for entry in entries:
-        path = folder / entry.name
-        is_folder = entry.is_dir()
-        if _left_out(path, is_folder, rules, options):
-            continue
-        if is_folder:
-            yield from _files(path, rules, options, above | {here})
-        elif _is_regular(path):
-            yield path
+def printable(path: str) -> str:
+    """A path that can be shown on one line and encoded: what can be neither becomes the replacement character."""
+    return path if path.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in path)
 
 
-def _left_out(path: Path, is_folder: bool, rules: list[_Rules], options: WalkOptions) -> bool:
-    hidden = path.name.startswith(".") and not options.hidden
-    if path.name == ".git" and is_folder:
-        return True
-    for rule in reversed(rules):  # the deepest ignore file that says anything decides
-        relative = path.relative_to(rule.folder).as_posix() + ("/" if is_folder else "")
-        decided = rule.spec.check_file(relative).include
-        if decided is not None:
-            return decided
-    return hidden
+class _Walk:
+    """One walk below one folder. Links wait until all else is done, so that a file is shown by its own path."""
 
+    def __init__(self, root: Path, name: str, options: WalkOptions) -> None:
+        self.root = root
+        self.name = name
+        self.options = options
+        self.globs = GitIgnoreSpec.from_lines(options.globs)
+        self.picks = any(not glob.startswith("!") for glob in options.globs)
+        self.folders = deque([(root, IgnoreRules() if options.no_ignore else IgnoreRules.above(root))])
+        self.links: deque[tuple[Path, IgnoreRules]] = deque()
+        self.visited: set[tuple[int, int]] = set()
 
-def _wanted(relative: str, globs: GitIgnoreSpec, given: Sequence[str]) -> bool:
-    """ripgrep's -g: the last glob that matches decides; without a match, a file is wanted if all globs exclude."""
-    if not given:
-        return True
-    decided = globs.check_file(relative)
-    if decided.index is None:
-        return all(glob.startswith("!") for glob in given)
-    return not given[decided.index].startswith("!")
+    def files(self) -> Iterator[FoundFile]:
+        while self.folders or self.links:
+            if self.folders:
+                yield from self._folder(*self.folders.popleft())
+                continue
+            link, rules = self.links.popleft()
+            if link.is_dir():
+                self.folders.append((link, rules))
+            else:
+                yield self._found(link)
 
-
-def _rules_above(root: Path, options: WalkOptions) -> list[_Rules]:
-    rules = []
-    for folder in reversed(root.parents):
-        rules += _rules_of(folder, options)
-    return rules
-
-
-def _rules_of(folder: Path, options: WalkOptions) -> list[_Rules]:
-    if options.no_ignore:
-        return []
-    rules = []
-    for name in IGNORE_FILES:
-        if name == ".gitignore" and not _in_git(folder):
-            continue
+    def _folder(self, folder: Path, rules: IgnoreRules) -> Iterator[FoundFile]:
         try:
-            lines = (folder / name).read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            continue
-        rules.append(_Rules(folder, GitIgnoreSpec.from_lines(lines)))
-    return rules
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in self.visited:  # reached before by another way, as in a loop of links
+                return
+            self.visited.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            yield self._found(folder, f"is a folder that cannot be listed ({_reason(error)})")
+            return
+        if not self.options.no_ignore:
+            rules = rules.inside(folder)
+        for entry in entries:
+            path = folder / entry.name
+            is_folder = _is_folder(entry)
+            if not self._taken(path, is_folder, rules):
+                continue
+            if entry.is_symlink():
+                self.links.append((path, rules))
+            elif is_folder:
+                self.folders.append((path, rules))
+            else:
+                yield self._found(path)
+
+    def _taken(self, path: Path, is_folder: bool, rules: IgnoreRules) -> bool:
+        if path.name == ".git":
+            return False
+        if self.options.globs:
+            relative = path.relative_to(self.root).as_posix() + ("/" if is_folder else "")
+            picked = self.globs.check_file(relative).include
+            if picked is not None:
+                return picked
+            if self.picks and not is_folder:
+                return False
+        ignored = rules.decide(path, is_folder)
+        if ignored is None:
+            return self.options.hidden or not path.name.startswith(".")
+        return not ignored
+
+    def _found(self, path: Path, problem: str | None = None) -> FoundFile:
+        shown = printable(os.path.join(self.name, path.relative_to(self.root).as_posix()))
+        problem = problem or _problem(path)
+        # Only what can be opened is worth following to its end: a link to nothing stays what it is.
+        return FoundFile(shown, path if problem else path.resolve(), False, problem)
 
 
-def _in_git(folder: Path) -> bool:
-    return any((above / ".git").exists() for above in (folder, *folder.parents))
-
-
-def _shown(name: str) -> str:
-    """A name as text; bytes that are no UTF-8 become U+FFFD (the file itself is opened under its real name)."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _is_regular(path: Path) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except OSError:  # a link to nowhere
+        return entry.is_dir()
+    except OSError:  # a link in a circle
         return False
+
+
+def _problem(path: Path) -> str | None:
+    """Why a path cannot be read as a file: None for a regular one."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, RuntimeError) as error:
+        return f"is a link that leads nowhere ({_reason(error)})" if path.is_symlink() else f"cannot be read ({_reason(error)})"
+    if stat.S_ISREG(mode):
+        return None
+    kind = "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
+    return f"is a {kind}, not a file; write what it gives to a file first"
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).lower()

@@ -1,88 +1,129 @@
 """The process that reads files, so that a page which hangs or explodes takes nothing else with it.
 
-Started as `python -m tscli.documents.worker FD MEMORY_BYTES`; takes requests (path, passwords, first page) on the pipe and
-answers ("open", sha256, number of pages, encoding, paged), ("page", number, text) for each, then ("done",);
-or ("skip",) for a binary file, or ("error", reason).
+Started as `python -m tscli.documents.worker FD MEMORY_BYTES PAGE_SECONDS`. Says ("ready",), then takes requests (path,
+passwords, first page) on the pipe. For each it answers ("open", Opened), per page ("page", number, text) or ("lost",
+number, reason), and last ("done",); or ("skip",) for a binary file, ("memory",) where memory ran out, ("error", reason).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
+import os
 import resource
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tscli.documents import pdf, plain
+from tscli.documents import markup, pdf, plain
+from tscli.documents.document import Opened
 
 HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 # Documents that people expect to be read: they are reported, while other binary files are passed over as ripgrep does.
 UNREADABLE = (".doc", ".docx", ".odt", ".epub", ".pptx", ".ppt", ".xlsx", ".xls", ".ods", ".djvu", ".mobi", ".pages")
 HEAD_BYTES = 8192
+BLOCK_BYTES = 1 << 20
+# The parent ends a page in time; should the parent itself be killed, a hanging worker ends by its own alarm, this much later.
+ALARM_SECONDS = 5.0
 
 
-def serve(pipe: Connection) -> None:
+def serve(pipe: Connection, page_seconds: float) -> None:
     """Answer requests until the pipe closes."""
+
+    def rewind() -> None:
+        signal.setitimer(signal.ITIMER_REAL, page_seconds + ALARM_SECONDS)
+
+    pipe.send(("ready",))
     while True:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         try:
             path, passwords, first_page = pipe.recv()
         except EOFError:
             return
+        rewind()
         try:
-            read(pipe, Path(path), passwords, first_page)
+            for message in read(Path(path), passwords, first_page):
+                pipe.send(message)
+                rewind()
         except MemoryError:
-            pipe.send(("error", "needs more memory than one file may take"))
-        except pdf.Encrypted:
-            pipe.send(("error", "is encrypted; give its password with --password"))
+            pipe.send(("memory",))
+        except pdf.Encrypted as error:
+            pipe.send(("error", str(error)))
         except OSError as error:
             pipe.send(("error", f"cannot be read ({error.strerror or error})"))
         except Exception as error:  # whatever a parser raises on a hostile file loses that file only
-            reason = " ".join(str(error).split()) or type(error).__name__
-            pipe.send(("error", f"cannot be read ({reason[:200]})"))
+            pipe.send(("error", f"cannot be read ({_in_short(error)})"))
 
 
-def read(pipe: Connection, path: Path, passwords: Sequence[str], first_page: int) -> None:
-    """Read one file and send its pages from `first_page` on."""
+def read(path: Path, passwords: Sequence[str], first_page: int) -> Iterator[tuple[object, ...]]:
+    """The messages for one file, with its pages from `first_page` on."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-        file.seek(0)
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest() if sys.version_info >= (3, 11) else _digest(path)
     if path.suffix.lower() == ".pdf" or head.lstrip()[:5] == b"%PDF-":
-        pages = pdf.PdfPages(path, passwords)
-        pipe.send(("open", sha256, pages.count, None, True))
-        for index in range(first_page - 1, pages.count):
-            pipe.send(("page", index + 1, plain.clean(pages.text(index))))
+        yield from _read_pdf(path, passwords, first_page)
+    elif plain.is_binary(head) and path.suffix.lower() in UNREADABLE:
+        yield "error", f"{path.suffix} files are not read; convert it to PDF or text"
+        return
     elif plain.is_binary(head):
-        pipe.send(("error", f"{path.suffix} files are not read; convert it to PDF or text") if _expected(path) else ("skip",))
+        yield ("skip",)
         return
     else:
         data = path.read_bytes()
-        text, encoding = plain.html_text(data) if path.suffix.lower() in HTML_SUFFIXES else plain.decode(data)
-        pipe.send(("open", sha256, 1, encoding, False))
-        pipe.send(("page", 1, plain.clean(text)))
-    pipe.send(("done",))
+        sha256 = hashlib.sha256(data).hexdigest()
+        is_html = path.suffix.lower() in HTML_SUFFIXES
+        decoded = plain.Decoded(*markup.html_text(data)) if is_html else plain.decode(data)
+        del data
+        yield "open", Opened(sha256, 1, False, decoded.encoding, (decoded.warning,) if decoded.warning else ())
+        yield "page", 1, plain.clean(decoded.text)
+    yield ("done",)
 
 
-def _expected(path: Path) -> bool:
-    return path.suffix.lower() in UNREADABLE
+def _read_pdf(path: Path, passwords: Sequence[str], first_page: int) -> Iterator[tuple[object, ...]]:
+    pages = pdf.PdfPages(path, passwords)
+    yield "open", Opened(_digest(path), pages.count, True)
+    for number in range(first_page, pages.count + 1):
+        try:
+            text = plain.clean(pages.text(number - 1))
+        except MemoryError:
+            raise
+        except Exception as error:  # both parsers gave up on this page
+            yield "lost", number, _in_short(error)
+        else:
+            yield "page", number, text
 
 
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
+        while block := file.read(BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
 
 
+def _in_short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _limit_memory(num_bytes: int) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = num_bytes if most == resource.RLIM_INFINITY else min(num_bytes, most)
+    with contextlib.suppress(ValueError, OSError):  # macOS refuses this limit; the time limit holds there all the same
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
 def main() -> None:
-    """Limit memory, then serve the pipe that the parent handed over."""
-    descriptor, memory_bytes = int(sys.argv[1]), int(sys.argv[2])
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    """Limit memory, fall silent, then serve the pipe that the parent handed over."""
+    descriptor, memory_bytes, page_seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers itself
+    _limit_memory(memory_bytes)
     logging.disable(logging.CRITICAL)
-    serve(Connection(descriptor))
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stderr.fileno())  # parsers in C write their complaints there
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        serve(Connection(descriptor), page_seconds)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,86 @@
+"""The rules of ignore files, with ripgrep's precedence. Knows nothing of globs, hidden names, or what is done with a file.
+
+.rgignore overrules .ignore, which overrules .gitignore, which overrules .git/info/exclude; of one kind the deepest folder
+decides. Git's own two kinds count inside a repository only, and not across the border of a nested one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+KINDS = (".rgignore", ".ignore", ".gitignore", ".git/info/exclude")  # the earlier overrules the later
+OF_GIT = KINDS[2:]
+# pathspec's patterns match what lies in a matched folder too, and mark where the folder's name ended by this group.
+FOLDER_MARK = "ps_d"
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """One ignore file; prefix is its folder, with a slash at the end."""
+
+    kind: str
+    prefix: str
+    spec: GitIgnoreSpec
+
+
+@dataclass(frozen=True)
+class IgnoreRules:
+    """The ignore files that hold inside one folder, the one that decides first in front."""
+
+    rules: tuple[_Rule, ...] = ()
+    in_git: bool = False
+
+    @classmethod
+    def above(cls, folder: Path) -> IgnoreRules:
+        """What the folders above this one say."""
+        rules = cls()
+        for parent in reversed(folder.parents):
+            rules = rules.inside(parent)
+        return rules
+
+    def inside(self, folder: Path) -> IgnoreRules:
+        """These rules and those of a folder one further down."""
+        is_repository = (folder / ".git").exists()
+        in_git = self.in_git or is_repository
+        kept = tuple(rule for rule in self.rules if not (is_repository and rule.kind in OF_GIT))
+        own = tuple(
+            _Rule(kind, os.path.join(folder, ""), spec)
+            for kind in KINDS
+            if (in_git or kind not in OF_GIT) and (spec := _read(folder / kind)) is not None
+        )
+        if not own and kept == self.rules and in_git == self.in_git:
+            return self
+        return IgnoreRules(tuple(sorted((*own, *kept), key=lambda rule: KINDS.index(rule.kind))), in_git)
+
+    def decide(self, path: Path, is_folder: bool) -> bool | None:
+        """True: ignored; False: taken in again by a `!` rule; None: no rule says anything about this very entry."""
+        text = path.as_posix()
+        for rule in self.rules:
+            relative = text[len(rule.prefix) :]
+            for pattern in reversed(rule.spec.patterns):
+                if pattern.regex is not None and _matches(pattern.regex, relative, is_folder):
+                    return bool(pattern.include)
+        return None
+
+
+def _matches(regex: re.Pattern[str], relative: str, is_folder: bool) -> bool:
+    """Whether a pattern matches the entry itself, not merely a folder above it (git and ripgrep go entry by entry)."""
+    match = regex.search(relative)
+    if match is not None and match.groupdict().get(FOLDER_MARK) is None:
+        return True
+    if not is_folder or FOLDER_MARK not in regex.groupindex:
+        return False
+    return any(match.end(FOLDER_MARK) == len(relative) + 1 for match in regex.finditer(f"{relative}/"))
+
+
+def _read(file: Path) -> GitIgnoreSpec | None:
+    try:
+        lines = file.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+    except OSError:  # there is none, which is the rule; or it may not be read, and then git passes over it as well
+        return None
+    return GitIgnoreSpec.from_lines(line.rstrip("\r") for line in lines)

@@ -2,12 +2,26 @@
 
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from tscli.reader import surroundings
-from tscli.reader.corpus import ANSWER, ANSWER_WEIGHT, ASK, BOS, EOS, Corpus, Sources, batch, load_sources
+from tscli.reader.corpus import (
+    ANSWER,
+    ANSWER_WEIGHT,
+    ASK,
+    BOS,
+    EOS,
+    Corpus,
+    Pair,
+    Sequence,
+    Sources,
+    batch,
+    find_source,
+    load_sources,
+)
 from tscli.reader.entities import Names
 from tscli.reader.surroundings import Prose
 
@@ -15,15 +29,26 @@ FIRST = 4  # ids below are the special tokens
 PROSE = Prose(("The old harbour was quiet that evening. Nobody spoke of the storm. A lamp burned on the pier.\n\n" * 200,))
 
 
-def encode(text: str) -> list[int]:
+class Encoded(NamedTuple):
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+
+
+def encode(text: str) -> Encoded:
     """Three characters a token, about as many as the reader's tokenizer has."""
     padded = text + "\0" * (-len(text) % 3)
-    return [sum(ord(c) << (16 * j) for j, c in enumerate(padded[i : i + 3])) + FIRST for i in range(0, len(padded), 3)]
+    starts = range(0, len(padded), 3)
+    ids = [sum(ord(c) << (16 * j) for j, c in enumerate(padded[i : i + 3])) + FIRST for i in starts]
+    return Encoded(ids, [(i, min(i + 3, len(text))) for i in starts])
 
 
 def decode(ids: np.ndarray) -> str:
     codes = [int(i) - FIRST for i in ids if i >= FIRST]
     return "".join(chr(code >> (16 * j) & 0xFFFF) for code in codes for j in range(3)).replace("\0", "")
+
+
+def answers_of(item: Sequence) -> list[tuple[int, int]]:
+    return [(turn.answered, turn.end) for turn in item.turns]
 
 
 def corpus(seed: int = 3, held_out: bool = False, length: int = 512) -> Corpus:
@@ -36,7 +61,7 @@ def test_every_answer_stands_in_the_text_before_it(held_out: bool) -> None:
     answers = 0
     for item in (source.draw() for _ in range(60)):
         text = " ".join(decode(item.ids[: list(item.ids).index(ASK)] if ASK in item.ids else item.ids).split())
-        for start, end in item.spans:
+        for start, end in answers_of(item):
             answers += 1
             assert decode(item.ids[start:end]).strip() in text
     assert answers > 60
@@ -46,11 +71,43 @@ def test_full_weight_lies_on_the_answers_and_nowhere_else() -> None:
     source = corpus()
     for item in (source.draw() for _ in range(30)):
         marked = np.zeros(len(item.ids), dtype=bool)
-        for start, end in item.spans:
+        for start, end in answers_of(item):
             marked[start:end] = True
             assert item.ids[start - 1] == ANSWER
             assert item.ids[end - 1] == EOS
         assert ((item.weights == ANSWER_WEIGHT) == marked).all()
+
+
+def test_the_source_of_an_answer_holds_it_and_stands_before_the_questions() -> None:
+    source, known = corpus(), 0
+    for item in (source.draw() for _ in range(40)):
+        for turn in item.turns:
+            if turn.source is None:
+                continue
+            known += 1
+            begin, end = turn.source
+            assert 1 <= begin < end <= item.turns[0].asked
+            answer = " ".join(decode(item.ids[turn.answered : turn.end]).split())
+            assert answer.lower() in " ".join(decode(item.ids[begin:end]).split()).lower()
+    assert known > 60
+
+
+@pytest.mark.parametrize(
+    ("about", "answer", "wanted"),
+    [("the pier", "12", 13), ("The quay has", "12", 55), ("", "13", 78), ("", "12", None), ("the mole", "14", None)],
+)
+def test_of_several_places_the_source_is_the_one_beside_the_asked_thing(about: str, answer: str, wanted: int | None) -> None:
+    text = "The pier has 12 lamps, all of them green.\nThe quay\nhas 12 lamps. The mole has 13."
+    offsets = encode(text).offsets
+    place = find_source(Pair("", answer, about), text, offsets)
+    if wanted is None:
+        assert place is None
+    else:
+        assert place is not None
+        begin, end = place
+        assert offsets[begin - 1][0] <= wanted
+        assert offsets[end - 2][1] >= wanted + len(answer)
+        assert end - begin <= 2
 
 
 def test_a_sequence_is_as_long_as_the_window_and_begins_with_bos() -> None:

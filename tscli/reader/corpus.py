@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
 import numpy as np
 
@@ -25,16 +26,50 @@ CLOZE = (
     "{} what?", 'Which words follow "{}"?', "{} ...", 'What does the text say after "{}"?',
 )  # fmt: skip
 
-Encode = Callable[[str], list[int]]
+
+class Encoded(Protocol):
+    """What a fast tokenizer gives for a string: token ids, and the character range (start, end) of each."""
+
+    @property
+    def ids(self) -> list[int]: ...
+
+    @property
+    def offsets(self) -> list[tuple[int, int]]: ...
+
+
+Encode = Callable[[str], Encoded]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where a question and its answer stand in a sequence, as token positions.
+
+    The question is [asked, answered), the answer with its <eos> [answered, end); source: the tokens (start, end) of the
+    document that the answer is copied from, None where that is not certain.
+    """
+
+    asked: int
+    answered: int
+    end: int
+    source: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """Token ids and, for each, the weight of the loss of predicting it; `spans` are the answers (start, end)."""
+    """Token ids and, for each, the weight of the loss of predicting it, and the questions at the end."""
 
     ids: np.ndarray  # [length] int64
     weights: np.ndarray  # [length] float32
-    spans: tuple[tuple[int, int], ...]
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question and its answer; `about` is what stands beside that answer in the text, to tell it from like ones."""
+
+    question: str
+    answer: str
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,7 +77,7 @@ class Example:
     """A text and questions that it answers."""
 
     text: str
-    pairs: tuple[tuple[str, str], ...]
+    pairs: tuple[Pair, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +110,7 @@ class Corpus:
     def draw(self, num_questions: int | None = None) -> Sequence:
         """The next sequence, with this many questions or a random number of them."""
         rng = self.rng
-        num_questions = num_questions or rng.choice((1, 2, 4, 6, 8, 9))
+        num_questions = num_questions or rng.choice((2, 6, 8, 10, 12))
         roll = rng.random()
         if roll < 0.04 and self.sources.stories and not self.held_out:
             example = rng.choice(self.sources.stories)
@@ -88,7 +123,7 @@ class Corpus:
     def _facts(self, num_questions: int) -> Example:
         """A context of facts among prose, from one in a whole window to little else."""
         rng = self.rng
-        num_facts = rng.choice((1, 2, 4, 6, 8, 9, 10, 12, 14, 16)) * self.length // 512 or 1
+        num_facts = rng.choice((1, 4, 8, 10, 12, 14, 16)) * self.length // 512 or 1
         blocks, facts = self._blocks(num_facts)
         room = int(2.6 * self.length - 1.15 * sum(len(b) for b in blocks)) - 65 * min(num_questions, len(facts))
         cuts = sorted(rng.random() for _ in blocks)
@@ -101,7 +136,7 @@ class Corpus:
             parts.append(block + "\n\n")
         parts.append(self.sources.prose.passage(rng, int(room * (1 - cuts[-1]))) if room > 0 else "")
         asked = rng.sample(facts, min(len(facts), num_questions))
-        return Example("".join(parts).rstrip() + "\n\n", tuple((self._ask(f), f.value) for f in asked))
+        return Example("".join(parts).rstrip() + "\n\n", tuple(Pair(self._ask(f), f.value, f.entity) for f in asked))
 
     def _ask(self, item: Fact) -> str:
         text = question(self.rng, item)
@@ -153,35 +188,54 @@ class Corpus:
             asked = " ".join(words[max(0, end - tail - quote) : end - tail])
             answer = " ".join(words[end - tail : end]).rstrip(",;:")
             if answer and flat.count(asked) == 1:
-                pairs.append((rng.choice(CLOZE).format(asked), answer))
+                pairs.append(Pair(rng.choice(CLOZE).format(asked), answer, asked))
         return Example(text + "\n\n", tuple(pairs[:num_questions]))
 
     def _assemble(self, example: Example, num_questions: int) -> Sequence:
         """`<bos>`, real prose as far as there is room, the text, and the questions with their answers."""
         pairs, text = example.pairs[:num_questions], example.text
-        tails = [self._turn(asked, answer) for asked, answer in pairs]
+        tails = [self._turn(pair) for pair in pairs]
         while sum(len(ids) for ids, _ in tails) > self.length // 2:
             tails.pop()
         room = self.length - 1 - sum(len(ids) for ids, _ in tails)
-        while (excess := len(ids := self.encode(text)) - room) > 0:
+        while (excess := len(self.encode(text).ids) - room) > 0:
             text = text[2 * excess + 1 :]
         flat = " ".join(text.split())
-        tails = [tail for tail, (_, answer) in zip(tails, pairs, strict=False) if answer in flat]
-        room = self.length - 1 - sum(len(ids) for ids, _ in tails)
-        if len(ids) < room:
-            ids = self.encode(self.sources.prose.passage(self.rng, 6 * (room - len(ids))) + "\n\n" + text)[-room:]
-        weights, spans = [0.0] + [PROSE_WEIGHT] * len(ids), []
-        ids = [BOS, *ids]
-        for tail, reply in tails:
-            spans.append((len(ids) + len(tail) - reply, len(ids) + len(tail)))
+        kept = [(tail, pair) for tail, pair in zip(tails, pairs, strict=False) if pair.answer in flat]
+        room = self.length - 1 - sum(len(ids) for (ids, _), _ in kept)
+        if (short := room - len(self.encode(text).ids)) > 0:
+            text = self.sources.prose.passage(self.rng, 6 * short) + "\n\n" + text
+        encoded = self.encode(text)
+        cut = max(0, len(encoded.ids) - room)
+        offsets = encoded.offsets[cut:]
+        ids, weights, turns = [BOS, *encoded.ids[cut:]], [0.0] + [PROSE_WEIGHT] * len(offsets), []
+        for (tail, reply), pair in kept:
+            asked, end = len(ids), len(ids) + len(tail)
+            turns.append(Turn(asked, end - reply, end, find_source(pair, text, offsets)))
             weights += [QUESTION_WEIGHT] * (len(tail) - reply) + [ANSWER_WEIGHT] * reply
             ids += tail
-        return Sequence(np.array(ids), np.array(weights, dtype=np.float32), tuple(spans))
+        return Sequence(np.array(ids), np.array(weights, dtype=np.float32), tuple(turns))
 
-    def _turn(self, asked: str, answer: str) -> tuple[list[int], int]:
+    def _turn(self, pair: Pair) -> tuple[list[int], int]:
         """The tokens of a question with its answer, and how many of them are the answer's."""
-        reply = [*self.encode(" " + answer), EOS]
-        return [ASK, *self.encode(asked), ANSWER, *reply], len(reply)
+        reply = [*self.encode(" " + pair.answer).ids, EOS]
+        return [ASK, *self.encode(pair.question).ids, ANSWER, *reply], len(reply)
+
+
+def find_source(pair: Pair, text: str, offsets: list[tuple[int, int]]) -> tuple[int, int] | None:
+    """Positions, behind `<bos>`, of the tokens that hold the answer: of several places the one nearest to `about`."""
+    places = [m.span() for m in _loose(pair.answer).finditer(text) if offsets and m.start() >= offsets[0][0]]
+    anchors = [m.start() for m in _loose(pair.about).finditer(text)] if pair.about else []
+    if not places or (len(places) > 1 and not anchors):
+        return None
+    begin, end = min(places, key=lambda place: min((abs(place[0] - a) for a in anchors), default=0))
+    inside = [i for i, (a, b) in enumerate(offsets, 1) if a < end and b > begin]
+    return (inside[0], inside[-1] + 1) if inside else None
+
+
+def _loose(words: str) -> re.Pattern[str]:
+    """These words with any white space between them, in either case."""
+    return re.compile(r"\s+".join(map(re.escape, words.split())), re.IGNORECASE)
 
 
 def batch(sequences: list[Sequence]) -> tuple[np.ndarray, np.ndarray]:
@@ -208,7 +262,7 @@ def _load_stories(folder: Path) -> tuple[Example, ...]:
             rows = [row for row in csv.DictReader(f) if row["ex-or-im1"] == "explicit"]
         for number, text in sections.items():
             pairs = [(r["question"], r["answer1"].strip(" .")) for r in rows if r["cor_section"] == number]
-            kept = tuple((q, a) for q, a in pairs if a and a in text)
+            kept = tuple(Pair(q, a) for q, a in pairs if a and a in text)
             if kept and len(text) < 2_000:
                 found.append(Example(text + "\n\n", kept))
     return tuple(found)

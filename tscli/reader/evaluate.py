@@ -22,7 +22,7 @@ def exact_match(model: PreTrainedModel, exam: list[Sequence], rows: int = 16) ->
         with torch.autocast(model.device.type, dtype=torch.bfloat16):
             guess = model(input_ids=ids, use_cache=False).logits.argmax(-1)  # [rows, length]
         for row, item in enumerate(group):
-            for begin, end in item.spans:
+            for begin, end in ((turn.answered, turn.end) for turn in item.turns):
                 same = guess[row, begin - 1 : end - 1] == ids[row, begin:end]
                 right += int(same.all())
                 first += int(same[0])

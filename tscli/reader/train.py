@@ -22,9 +22,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
-from tscli.reader.corpus import ANSWER_WEIGHT, ASK, Corpus, batch, load_sources
+from tscli.reader.corpus import ANSWER_WEIGHT, ASK, Corpus, Encoded, Sequence, batch, load_sources
 from tscli.reader.crossing import Crossing, cross, register
 from tscli.reader.evaluate import exact_match
+from tscli.reader.voting import Asked, VoteLoss
 
 SIDE_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 
@@ -38,6 +39,7 @@ class Progress:
     seconds: float = 0.0
     best: float = 0.0
     losses: list[float] = field(default_factory=list)
+    votes: list[float] = field(default_factory=list)
 
 
 class Optimizers:
@@ -73,13 +75,14 @@ def main() -> None:
         restore(args.out / "checkpoint.pt", model, optimizers, progress)
     sources = load_sources(args.data)
 
-    def encode(text: str) -> list[int]:
-        return tokenizer.encode(text, add_special_tokens=False).ids
+    def encode(text: str) -> Encoded:
+        encoded: Encoded = tokenizer.encode(text, add_special_tokens=False)
+        return encoded
 
     seed = args.seed + 1_000_003 * progress.step
-    corpora = {"train": Corpus(sources, encode, args.length, seed)}
-    corpora["held_out"] = Corpus(sources, encode, args.length, 7, held_out=True)
-    train(model, optimizers, progress, corpora, args, origin)
+    corpora = [Corpus(sources, encode, length, seed + length) for length in (args.length, args.length // 2)]
+    exam = [Corpus(sources, encode, args.length, 7, held_out=True).draw(4) for _ in range(args.eval_sequences)]
+    train(model, optimizers, progress, corpora, exam, args, origin)
 
 
 def parse() -> argparse.Namespace:
@@ -99,6 +102,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--others", type=int, default=0, help="documents of other sequences that questions see too")
     parser.add_argument("--cross-share", type=float, default=0.7, help="share of the batches with --others")
     parser.add_argument("--tail", type=int, default=160, help="last tokens of a sequence that see --others")
+    parser.add_argument("--vote-weight", type=float, default=0.2, help="weight of the loss on the votes; 0: none")
+    parser.add_argument("--vote-questions", type=int, default=32, help="questions of a batch that the loss on the votes takes")
+    parser.add_argument("--banked", type=int, default=3, help="batches before whose documents draw votes too")
     parser.add_argument("--compile", action="store_true", help="torch.compile the layers (needs a C++ compiler)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
@@ -121,59 +127,85 @@ def train(
     model: PreTrainedModel,
     optimizers: Optimizers,
     progress: Progress,
-    corpora: dict[str, Corpus],
+    corpora: list[Corpus],
+    exam: list[Sequence],
     args: argparse.Namespace,
     origin: Path,
 ) -> None:
     """Steps until the schedule's end, with a checkpoint and an evaluation every few minutes."""
-    exam = [corpora["held_out"].draw(4) for _ in range(args.eval_sequences)]
-    rows = max(1, args.batch_tokens // args.length)
-    body = torch.compile(model.model) if args.compile else model.model
+    body = torch.compile(model.model, dynamic=False) if args.compile else model.model
+    vote_loss = VoteLoss(model, args.banked) if args.vote_weight else None
     last = saved = time.monotonic()
     while progress.seconds < 60 * args.minutes:
-        ids, weights = batch([corpora["train"].draw() for _ in range(rows)])
-        loss = weighted_loss(body, model.lm_head, torch.from_numpy(ids), torch.from_numpy(weights), args)
-        loss.backward()
+        corpus = corpora[progress.step % len(corpora)]
+        sequences = [corpus.draw() for _ in range(max(1, args.batch_tokens // corpus.length))]
+        loss, votes = losses(body, model.lm_head, vote_loss, sequences, args)
+        (loss + args.vote_weight * votes).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizers.step(rate_at(progress, args))
         progress.losses.append(loss.item())
         progress.step += 1
-        progress.tokens += ids.size
+        progress.tokens += sum(len(s.ids) for s in sequences)
+        progress.votes.append(votes.item())
         now = time.monotonic()
         progress.seconds += now - last
         last = now
         if progress.step % 20 == 0:
-            mean = sum(progress.losses[-20:]) / 20
-            speed = progress.tokens / progress.seconds
-            print(f"{progress.step} {progress.seconds / 60:.1f} min, loss {mean:.3f}, {speed:.0f} tok/s", flush=True)
+            loss_mean, votes_mean = sum(progress.losses[-20:]) / 20, sum(progress.votes[-20:]) / 20
+            done = f"{progress.step} {progress.seconds / 60:.1f} min, {progress.tokens / progress.seconds:.0f} tok/s"
+            print(f"{done}, loss {loss_mean:.3f}, votes {votes_mean:.3f}", flush=True)
         if now - saved > 60 * args.save_minutes or progress.seconds >= 60 * args.minutes:
             save(model, optimizers, progress, args, origin, exam)
             last = saved = time.monotonic()
 
 
-def weighted_loss(
-    body: Callable[..., Any], head: nn.Module, ids: torch.Tensor, weights: torch.Tensor, args: argparse.Namespace
-) -> torch.Tensor:
-    """Mean cross entropy by weight; ids and weights [batch, length]. Of the tokens that are no answers only a random
-    share is scored, at a weight that makes up for it, since the vocabulary's matrix is a quarter of the work."""
+def losses(
+    body: Callable[..., Any],
+    head: nn.Module,
+    vote_loss: VoteLoss | None,
+    sequences: list[Sequence],
+    args: argparse.Namespace,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean cross entropy by weight, and the loss of the votes. Of the tokens that are no answers only a random share is
+    scored, at a weight that makes up for it, since the vocabulary's matrix is a quarter of the work."""
     device = next(head.parameters()).device
-    ids, weights = ids.to(device), weights[:, 1:].to(device)
-    crossing, prose_share = crossing_for(ids[:, :-1], args), args.prose_share
+    ids, weights = (torch.from_numpy(part).to(device) for part in batch(sequences))
+    weights = weights[:, 1:]
+    first = first_question(ids[:, :-1])
+    prose_share = args.prose_share
     kept = (weights >= ANSWER_WEIGHT) | ((torch.rand_like(weights) < prose_share) & (weights > 0))
     scale = torch.where(weights >= ANSWER_WEIGHT, weights, weights / prose_share)[kept]
     with torch.autocast(device.type, dtype=torch.bfloat16):
-        hidden = body(input_ids=ids[:, :-1], use_cache=False, crossing=crossing).last_hidden_state
-        logits = head(hidden[kept])
-    return (cross_entropy(logits.float(), ids[:, 1:][kept], reduction="none") * scale).sum() / scale.sum()
+        crossing = crossing_for(first, ids.shape[1] - 1, args)
+        out = body(input_ids=ids[:, :-1], use_cache=False, crossing=crossing, output_hidden_states=True)
+        logits = head(out.last_hidden_state[kept])
+        asked = drawn_questions(sequences, args.vote_questions)
+        votes = torch.zeros((), device=device)
+        if vote_loss and asked:
+            place = torch.arange(ids.shape[1] - 1, device=device)
+            document = (place >= 1) & (place < first[:, None])
+            votes = vote_loss(out.hidden_states[-2], document, asked)
+    return (cross_entropy(logits.float(), ids[:, 1:][kept], reduction="none") * scale).sum() / scale.sum(), votes
 
 
-def crossing_for(ids: torch.Tensor, args: argparse.Namespace) -> Crossing | None:
+def drawn_questions(sequences: list[Sequence], count: int) -> list[Asked]:
+    """Some of the batch's questions whose answer's place is known."""
+    turns = [(row, turn) for row, item in enumerate(sequences) for turn in item.turns]
+    known = [Asked(row, t.asked, t.answered, *t.source) for row, t in turns if t.source]
+    return [known[i] for i in torch.randperm(len(known))[:count].tolist()]
+
+
+def first_question(ids: torch.Tensor) -> torch.Tensor:
+    """Where each sequence's first question begins; ids [rows, length] -> [rows]."""
+    asks = ids == ASK
+    return torch.where(asks.any(dim=1), asks.int().argmax(dim=1), ids.shape[1])
+
+
+def crossing_for(first: torch.Tensor, length: int, args: argparse.Namespace) -> Crossing | None:
     """The distractors of this batch: in a share of the batches, the documents of `--others` other sequences."""
     if not args.others or torch.rand(()).item() >= args.cross_share:
         return None
-    asks = ids == ASK
-    first = torch.where(asks.any(dim=1), asks.int().argmax(dim=1), ids.shape[1])
-    return cross(first, ids.shape[1], min(args.tail, ids.shape[1]), args.others)
+    return cross(first, length, min(args.tail, length), args.others)
 
 
 def rate_at(progress: Progress, args: argparse.Namespace) -> float:
@@ -188,7 +220,7 @@ def save(
     progress: Progress,
     args: argparse.Namespace,
     origin: Path,
-    exam: list,
+    exam: list[Sequence],
 ) -> None:
     """Evaluate, log, write the checkpoint, and export the model as `last`, and as `best` where it is."""
     result = exact_match(model, exam)
@@ -197,8 +229,8 @@ def save(
     state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers.all], "progress": vars(progress)}
     torch.save(state, args.out / "checkpoint.part")
     os.replace(args.out / "checkpoint.part", args.out / "checkpoint.pt")
-    mean = sum(progress.losses[-100:]) / max(1, len(progress.losses[-100:]))
-    figures = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds), "loss": mean, **result}
+    means = {n: sum(v[-100:]) / max(1, len(v[-100:])) for n, v in (("loss", progress.losses), ("votes", progress.votes))}
+    figures = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds), **means, **result}
     with (args.out / "log.jsonl").open("a", encoding="utf-8") as log:
         log.write(json.dumps(figures) + "\n")
     print(json.dumps(figures), flush=True)

@@ -169,7 +169,7 @@ def test_files_that_cannot_be_read_are_named_and_the_rest_is_ingested(run: Run, 
     assert "bad.pdf: cannot be read" in done.stderr
     assert "2 of 3 files could not be read" in done.stderr
     assert "\x1b[31m" not in done.stderr
-    assert json.loads(run("info", "partial", "--json").stdout)["documents"][0]["path"].endswith("good.txt")
+    assert json.loads(run("info", "partial", "--json").stdout)["documents"][0]["file"].endswith("good.txt")
 
 
 def test_over_the_budget_nothing_is_cut_and_the_excess_is_named(run: Run, docs: Path) -> None:

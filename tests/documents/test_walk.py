@@ -26,6 +26,14 @@ def test_files_are_sorted_and_shown_below_the_folder_that_was_named(tmp_path: Pa
     assert [file.path for file in walk([tmp_path / "docs"])] == ["docs/a.txt", "docs/a/z.txt", "docs/b.txt"]
 
 
+def test_files_that_would_be_shown_alike_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    write(tmp_path, "a/notes.txt", "b/notes.txt", "b/other.txt", "x/a/docs/n.txt", "y/a/docs/n.txt")
+    files = walk([tmp_path / "a/notes.txt", tmp_path / "b/notes.txt", tmp_path / "b/other.txt"])
+    assert [file.path for file in files] == ["a/notes.txt", "b/notes.txt", "other.txt"]
+    files = walk([tmp_path / "x/a/docs", tmp_path / "y/a/docs"])
+    assert [file.path for file in files] == ["x/a/docs/n.txt", "y/a/docs/n.txt"]
+
+
 def test_nested_ignore_files_overrule_those_above(tmp_path: Path) -> None:
     write(tmp_path, ".git/config", "a.log", "sub/a.log", "sub/keep.log", "build/x.txt", "sub/build/x.txt")
     write(tmp_path, ".gitignore", text="*.log\n/build/\n")

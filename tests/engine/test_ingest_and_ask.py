@@ -171,6 +171,17 @@ def test_documents_of_another_folder_are_added_behind_and_kept(
     assert plan.cached_tokens > 0
 
 
+def test_files_of_one_name_from_two_folders_are_told_apart(load: tscli.LoadOptions, tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "notes.txt").write_text(f"The stone stands in {folder}. " * 100)
+    tscli.prepare([tmp_path / "a" / "notes.txt"], load=load).run()
+    report = tscli.prepare([tmp_path / "b" / "notes.txt"], load=load).run()
+    assert [document.path for document in report.documents] == ["notes.txt", "b/notes.txt"]
+    again = tscli.prepare([tmp_path / "a" / "notes.txt", tmp_path / "b" / "notes.txt"], load=load)
+    assert again.plan.prefill_tokens == 0
+
+
 def test_a_removed_file_is_dropped(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
     docs = write_documents()
     tscli.prepare([docs], load=load).run()

@@ -53,7 +53,24 @@ def info(context: typer.Context, library: Name = "default", as_json: flags.Json 
     """Show what a library holds."""
     details = tscli.info(library)
     if as_json:
-        print_json({**vars(details), "folder": str(details.folder)})
+        print_json(
+            {
+                "library": details.name,
+                "folder": str(details.folder),
+                "documents": [
+                    {"file": d["path"], "pages": d["num_pages"], "tokens": d["token_end"] - d["token_start"]}
+                    for d in details.documents
+                ],
+                "tokens": details.num_tokens,
+                "segments": details.segments,
+                "bytes": details.size_bytes,
+                "model": details.model_id,
+                "dtype": details.dtype,
+                "prefill": details.settings,
+                "created": details.created,
+                "updated": details.updated,
+            }
+        )
         return 0
     print(f"library    {details.name}")
     print(f"folder     {safe_line(str(details.folder))}")

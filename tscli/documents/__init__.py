@@ -2,6 +2,6 @@
 
 from tscli.documents.document import Document, Failure, Loaded
 from tscli.documents.load import load
-from tscli.documents.walk import FoundFile, WalkOptions, walk
+from tscli.documents.walk import FoundFile, WalkOptions, longer, walk
 
-__all__ = ["Document", "Failure", "FoundFile", "Loaded", "WalkOptions", "load", "walk"]
+__all__ = ["Document", "Failure", "FoundFile", "Loaded", "WalkOptions", "load", "longer", "walk"]

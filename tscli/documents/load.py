@@ -138,7 +138,7 @@ def _finish(file: FoundFile, reading: _Reading, end: Message) -> Result:
     pages = tuple(reading.pages.get(number, "") for number in range(1, opened.num_pages + 1))
     without = tuple(number for number, text in enumerate(pages, start=1) if not text.strip())
     if not opened.paged and without:
-        return Failure(file.path, "is empty")
+        return Failure(file.path, "is empty") if file.named else None
     return Document(
         path=file.path,
         source=str(file.source),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,7 +61,22 @@ def walk(paths: Sequence[Path], options: WalkOptions = WalkOptions()) -> list[Fo
         else:
             known = found.get(real, FoundFile(printable(absolute.name), real, True, _problem(real)))
             found[real] = replace(known, named=True)
-    return sorted(found.values(), key=lambda file: (file.path, str(file.source)))
+    return sorted(_told_apart(list(found.values())), key=lambda file: (file.path, str(file.source)))
+
+
+def longer(shown: str, source: Path) -> str:
+    """The shown path with the name of one more folder in front, for files that would be shown alike."""
+    return printable(os.path.join(*source.parts[-len(Path(shown).parts) - 1 :]))
+
+
+def _told_apart(files: list[FoundFile]) -> list[FoundFile]:
+    """Files that would be shown alike get as many of their folders' names as tell them apart."""
+    while True:
+        counts = Counter(file.path for file in files)
+        alike = [counts[file.path] > 1 and len(Path(file.path).parts) < len(file.source.parts) for file in files]
+        if not any(alike):
+            return files
+        files = [replace(f, path=longer(f.path, f.source)) if a else f for f, a in zip(files, alike, strict=True)]
 
 
 def printable(path: str) -> str:

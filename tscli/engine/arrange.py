@@ -7,11 +7,11 @@ kept as the tokens that they already are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tscli.documents import Document
+from tscli.documents import Document, longer
 from tscli.engine.library import context_of
 from tscli.errors import DamagedLibrary, LibraryError
 from tscli.store import Manifest, read_context, read_manifest
@@ -137,8 +137,17 @@ def arrange(paths: Sequence[Path], documents: Sequence[Document], previous: Prev
             document = candidates.pop(0)
             by_source.pop(document.source)
             slots.append(Slot(document, record))
-    slots += [Slot(document, None) for document in sorted(by_source.values(), key=lambda document: document.path)]
+    taken = {slot.source.title for slot in slots}
+    slots += [Slot(_apart(d, taken), None) for d in sorted(by_source.values(), key=lambda document: document.path)]
     return Arrangement(tuple(slots), previous)
+
+
+def _apart(document: Document, taken: set[str]) -> Document:
+    """The document, shown with the names of more folders where another one of the library is shown alike."""
+    path, num_parts = document.path, len(Path(document.source).parts)
+    while path in taken and len(Path(path).parts) < num_parts:
+        path = longer(path, Path(document.source))
+    return replace(document, path=path)
 
 
 def _refuse_to_forget(manifest: Manifest, paths: Sequence[Path], tokenizer_hash: str) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tscli.engine.options import IngestOptions
     from tscli.engine.session import Session, Stream, open_library
     from tscli.engine.statistics import Answer, LayerStatistics, Source, Statistics
+    from tscli.evaluation import Question, QuestionReport, ScoredAnswer, ask_all, read_questions
     from tscli.model.options import LoadOptions
     from tscli.selection.config import SelectionConfig, SelectionOptions
     from tscli.store import LibraryInfo, Problem, home
@@ -42,6 +43,7 @@ _HOMES = {
     "tscli.engine.options": ("IngestOptions",),
     "tscli.engine.session": ("Session", "Stream", "open_library"),
     "tscli.engine.statistics": ("Answer", "LayerStatistics", "Source", "Statistics"),
+    "tscli.evaluation": ("Question", "QuestionReport", "ScoredAnswer", "ask_all", "read_questions"),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
     "tscli.store": ("LibraryInfo", "Problem", "home"),
@@ -63,6 +65,9 @@ __all__ = [
     "PlannedDocument",
     "Preparation",
     "Problem",
+    "Question",
+    "QuestionReport",
+    "ScoredAnswer",
     "SelectionConfig",
     "SelectionOptions",
     "Session",
@@ -70,6 +75,7 @@ __all__ = [
     "Statistics",
     "Stream",
     "__version__",
+    "ask_all",
     "benchmark",
     "default_model",
     "errors",
@@ -80,6 +86,7 @@ __all__ = [
     "parse_count",
     "prepare",
     "prune",
+    "read_questions",
     "remove",
     "verify",
     "versions",

@@ -200,6 +200,31 @@ def test_list_info_prune_and_rm(run: Run, docs: Path) -> None:
     assert "short" not in [info["library"] for info in json.loads(run("list", "--json").stdout)]
 
 
+def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path) -> None:
+    file = tmp_path / "questions.jsonl"
+    lines = [
+        {"question": "When was the lighthouse at Corran Head built?", "answer": "1874", "file": "docs/a.txt", "page": 1},
+        {"question": "Who?", "answer": None},
+    ]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    done = run("eval", "--questions", str(file), "-l", library, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert set(report) == {"library", "model", "results", "unscored", "answers", "settings", "tokens", "versions"}
+    assert [(tally["kind"], tally["n"]) for tally in report["results"]] == [("lookup", 1)]
+    assert set(report["results"][0]) == {"kind", "n", "exact", "ci95", "f1", "page_first"}
+    assert report["answers"][0]["source"]["file"] == "docs/a.txt"
+    assert report["answers"][1]["exact"] is None
+    table = run("eval", "--questions", str(file), "-l", library, "--answers")
+    assert table.stdout.startswith("| kind | n | exact match |")
+    assert "| Who? | (not there) |" in table.stdout
+    assert "1 question without an answer" in table.stderr
+    file.write_text("{}\n")
+    refused = run("eval", "--questions", str(file), "-l", library)
+    assert refused.returncode == 2
+    assert "questions.jsonl:1" in refused.stderr
+
+
 def test_no_colour_and_no_animation_without_a_terminal(run: Run, library: str) -> None:
     assert "\x1b[" not in run("ask", "When?", "-l", library).stderr
 

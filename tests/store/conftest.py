@@ -46,12 +46,6 @@ def fill(folder: Path, token_ids: np.ndarray) -> Manifest:
         return writer.commit(manifest, {"token_ids": torch.from_numpy(token_ids)})
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TSCLI_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 @pytest.fixture
 def make_library(home: Path) -> Callable[..., Path]:
     def make(name: str = "lib", count: int = 150, seed: int = 0) -> Path:

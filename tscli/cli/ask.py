@@ -32,15 +32,8 @@ def ask(
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     top_p: Annotated[float, typer.Option(help="Share of probability that is sampled from.")] = 1.0,
     seed: Annotated[Optional[int], typer.Option(help="Makes sampling repeatable.")] = None,  # noqa: UP045
-    question_mode: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--question",
-            help="token: each token of the question selects; chunk: their mean (the paper); twice: read again beside what the "
-            "first reading chose. Default: what the model brings along, or token.",
-        ),
-    ] = None,
-    dense: Annotated[bool, typer.Option("--dense", help="Full attention at true positions.")] = False,
+    question_mode: flags.QuestionMode = None,
+    dense: flags.Dense = False,
     k: flags.K = None,
     n_init: flags.NInit = None,
     n_local: flags.NLocal = None,

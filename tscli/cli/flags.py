@@ -23,3 +23,12 @@ Pool = Annotated[Optional[int], typer.Option(help="Width over which votes carry 
 Metric = Annotated[Optional[str], typer.Option(help="soft (the paper), hard or raw.")]  # noqa: UP045
 Scale = Annotated[Optional[str], typer.Option(help="none (the paper) or sqrt, before the softmax of the vote.")]  # noqa: UP045
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+QuestionMode = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--question",
+        help="token: each token of the question selects; chunk: their mean (the paper); twice: read again beside what the "
+        "first reading chose. Default: what the model brings along, or token.",
+    ),
+]
+Dense = Annotated[bool, typer.Option("--dense", help="Full attention at true positions.")]

@@ -67,6 +67,11 @@ class Session:
         """The model's hub id, folder, or "reader"."""
         return self.decoder.model_id
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether all of the context is attended instead of a selection."""
+        return self._dense is not None
+
     def __enter__(self) -> Session:
         return self
 
@@ -236,7 +241,7 @@ class Stream:
             theta=config.theta,
             n_init=config.n_init,
             n_local=config.n_local,
-            dense=session._dense is not None,
+            dense=session.is_dense,
             question_mode=session.question_mode,
             stop_reason=self.stop_reason,
             layers=layers,

@@ -20,7 +20,7 @@ from tscli.reader.facts import Fact, question
 from tscli.reader.surroundings import Prose
 
 BOS, ASK, ANSWER, EOS = 0, 1, 2, 3
-PROSE_WEIGHT, QUESTION_WEIGHT, ANSWER_WEIGHT = 0.1, 0.05, 1.0
+PROSE_WEIGHT, QUESTION_WEIGHT, ANSWER_WEIGHT = 0.03, 0.03, 1.0
 CLOZE = (
     'How does it go on: "{}"?', 'What comes after "{}"?', 'Complete the sentence: "{}"', 'What follows "{}"?', '"{}" ...?',
     "{} what?", 'Which words follow "{}"?', "{} ...", 'What does the text say after "{}"?',
@@ -122,10 +122,16 @@ class Corpus:
 
     def _facts(self, num_questions: int) -> Example:
         """A context of facts among prose, from one in a whole window to little else."""
+        num_facts = self.rng.choice((1, 4, 8, 10, 12, 14, 16)) * self.length // 512 or 1
+        text, facts = self.page(num_facts, int(2.6 * self.length) - 65 * num_questions)
+        asked = self.rng.sample(facts, min(len(facts), num_questions))
+        return Example(text, tuple(Pair(self.ask(f), f.value, f.entity) for f in asked))
+
+    def page(self, num_facts: int, num_chars: int) -> tuple[str, list[Fact]]:
+        """Facts and the text that they are set into, of about so many characters where the facts leave room for more."""
         rng = self.rng
-        num_facts = rng.choice((1, 4, 8, 10, 12, 14, 16)) * self.length // 512 or 1
         blocks, facts = self._blocks(num_facts)
-        room = int(2.6 * self.length - 1.15 * sum(len(b) for b in blocks)) - 65 * min(num_questions, len(facts))
+        room = num_chars - int(1.15 * sum(len(b) for b in blocks))
         cuts = sorted(rng.random() for _ in blocks)
         shares = [b - a for a, b in zip([0.0, *cuts[:-1]], cuts, strict=True)]
         parts = []
@@ -135,10 +141,10 @@ class Corpus:
             parts.append(around.header(self.names) if rng.random() < 0.3 else "")
             parts.append(block + "\n\n")
         parts.append(self.sources.prose.passage(rng, int(room * (1 - cuts[-1]))) if room > 0 else "")
-        asked = rng.sample(facts, min(len(facts), num_questions))
-        return Example("".join(parts).rstrip() + "\n\n", tuple(Pair(self._ask(f), f.value, f.entity) for f in asked))
+        return "".join(parts).rstrip() + "\n\n", facts
 
-    def _ask(self, item: Fact) -> str:
+    def ask(self, item: Fact) -> str:
+        """A question for the fact, now and then with a word left out."""
         text = question(self.rng, item)
         return text.replace(" the ", " ", 1) if self.rng.random() < 0.05 else text
 

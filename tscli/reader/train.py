@@ -81,7 +81,8 @@ def main() -> None:
 
     seed = args.seed + 1_000_003 * progress.step
     corpora = [Corpus(sources, encode, length, seed + length) for length in (args.length, args.length // 2)]
-    exam = [Corpus(sources, encode, args.length, 7, held_out=True).draw(4) for _ in range(args.eval_sequences)]
+    held_out = Corpus(sources, encode, args.length, 7, held_out=True)
+    exam = [held_out.draw(4) for _ in range(args.eval_sequences)]
     train(model, optimizers, progress, corpora, exam, args, origin)
 
 

@@ -1,0 +1,89 @@
+"""Files of questions: what is read, what is refused, and that a report says what the session answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import tscli
+from tscli.errors import UsageError
+from tscli.evaluation import Question, QuestionReport, ScoredAnswer, ask_all, read_questions
+
+
+def written(folder: Path, *lines: object) -> Path:
+    file = folder / "questions.jsonl"
+    file.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
+    return file
+
+
+def test_questions_are_read_with_what_is_known_of_their_answers(tmp_path: Path) -> None:
+    file = written(
+        tmp_path,
+        {"id": 1, "question": "Who?", "answer": "Wren", "file": "a.pdf", "page": 3, "kind": "reworded"},
+        "",
+        {"question": "What for?", "answer": None, "file": None, "page": None},
+    )
+    assert read_questions(file) == [Question("Who?", "Wren", "reworded", "a.pdf", 3), Question("What for?", None)]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("{", "is no JSON"),
+        ("[1]", "must be an object"),
+        ('{"answer": "x"}', '"question" must be a string'),
+        ('{"question": "x"}', '"answer" is missing'),
+        ('{"question": "x", "answer": 5}', '"answer" is 5; it must be a string'),
+        ('{"question": "x", "answer": "y", "page": "2"}', "it must be a number"),
+        ('{"question": "x", "answer": "y", "kind": null}', '"kind" must be a string'),
+    ],
+)
+def test_a_bad_line_is_refused_by_its_number(tmp_path: Path, line: str, complaint: str) -> None:
+    file = written(tmp_path, {"question": "Who?", "answer": "Wren"}, line)
+    with pytest.raises(UsageError, match=r"questions\.jsonl:2: ") as refused:
+        read_questions(file)
+    assert complaint in str(refused.value)
+
+
+def test_no_file_and_no_questions_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_questions(tmp_path / "absent.jsonl")
+    with pytest.raises(UsageError, match="no questions"):
+        read_questions(written(tmp_path, ""))
+
+
+def test_tallies_count_by_kind_and_leave_out_what_has_no_answer() -> None:
+    def scored(kind: str, exact: bool | None, page_first: bool | None) -> ScoredAnswer:
+        question = Question("?", None if exact is None else "x", kind)
+        f1 = None if exact is None else float(exact)
+        return ScoredAnswer(question, "x", exact, f1, page_first, "a", 1, 0.1)
+
+    answers = (scored("a", True, True), scored("b", False, None), scored("a", False, False), scored("c", None, None))
+    report = QuestionReport(answers)
+    first, second = report.tallies()
+    assert (first.kind, first.n, first.exact, first.f1, first.page_first) == ("a", 2, 0.5, 0.5, 0.5)
+    assert (second.kind, second.n, second.exact) == ("b", 1, 0.0)
+    assert report.num_unscored == 1
+
+
+def test_all_are_asked_and_the_report_says_what_the_session_answers(
+    small_model: Path, write_documents: Callable[..., Path]
+) -> None:
+    load = tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")
+    tscli.prepare([write_documents()], load=load).run()
+    told = []
+    with tscli.open_library(load=load) as session:
+        stream = session.ask("Where?", max_new_tokens=6)
+        text = "".join(stream)
+        questions = [Question("Where?", text, file=stream.answer.sources[0].file, page=1), Question("Who?", "nobody at all")]
+        report = ask_all(session, questions, max_new_tokens=6, on_answer=lambda *done: told.append(done))
+    first, second = report.answers
+    assert first.exact
+    assert first.f1 == 1.0
+    assert first.page_first
+    assert not second.exact
+    assert second.page_first is None
+    assert told == [(1, 2), (2, 2)]

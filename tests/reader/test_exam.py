@@ -1,0 +1,25 @@
+"""The exam at length: documents that hold the answers, questions that `tscli eval` can read."""
+
+import json
+from pathlib import Path
+
+from tests.reader.test_corpus import corpus
+from tscli.reader import exam
+
+
+def test_the_answers_stand_in_the_documents_that_the_questions_name(tmp_path: Path) -> None:
+    exam.write(corpus(held_out=True), tmp_path, num_tokens=9_000, num_questions=20)
+    lines = [json.loads(line) for line in (tmp_path / "questions.jsonl").read_text().splitlines()]
+    assert len(lines) == 20
+    assert len(list((tmp_path / "documents").iterdir())) >= 3
+    found = [
+        " ".join(line["answer"].split()) in " ".join((tmp_path / line["file"]).read_text().split()).replace("- ", "-")
+        for line in lines
+    ]
+    assert sum(found) >= 18  # wrapped lines break a long word now and then
+
+
+def test_the_same_seed_gives_the_same_exam(tmp_path: Path) -> None:
+    for name in "ab":
+        exam.write(corpus(4, held_out=True), tmp_path / name, num_tokens=3_000, num_questions=5)
+    assert (tmp_path / "a/questions.jsonl").read_text() == (tmp_path / "b/questions.jsonl").read_text()

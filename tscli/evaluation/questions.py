@@ -1,0 +1,153 @@
+"""A file of questions with known answers, asked of an open library one after the other.
+
+Knows sessions and scores; reads no documents. Questions whose answer is null are asked, shown and not scored: what counts as a
+refusal is the model's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tscli.engine.session import Session
+from tscli.errors import UsageError
+from tscli.evaluation.score import exact_match, interval95, token_f1
+
+OnAnswer = Callable[[int, int], None]  # done, total
+FIELDS: dict[str, type] = {"question": str, "answer": str, "kind": str, "file": str, "page": int}
+
+
+@dataclass(frozen=True)
+class Question:
+    """answer: None where the documents do not say. file and page: where the answer stands, as `tscli ask` shows it, or None."""
+
+    question: str
+    answer: str | None
+    kind: str = "lookup"
+    file: str | None = None
+    page: int | None = None
+
+
+@dataclass(frozen=True)
+class ScoredAnswer:
+    """One question answered. exact and f1: None for a question without an answer; page_first: None where no page is known."""
+
+    question: Question
+    text: str
+    exact: bool | None
+    f1: float | None
+    page_first: bool | None
+    file: str | None
+    page: int | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The figures of one kind of question: n scored, shares of them, and Wilson's 95% interval of `exact`."""
+
+    kind: str
+    n: int
+    exact: float
+    ci95: tuple[float, float]
+    f1: float
+    page_first: float
+
+
+@dataclass(frozen=True)
+class QuestionReport:
+    """All answers, in the order of the questions."""
+
+    answers: tuple[ScoredAnswer, ...]
+
+    @property
+    def num_unscored(self) -> int:
+        """Questions without an answer."""
+        return sum(answer.exact is None for answer in self.answers)
+
+    def tallies(self) -> list[Tally]:
+        """One per kind with scored questions, in order of appearance."""
+        scored = [answer for answer in self.answers if answer.exact is not None]
+        kinds = dict.fromkeys(answer.question.kind for answer in scored)
+        return [_tally(kind, [answer for answer in scored if answer.question.kind == kind]) for kind in kinds]
+
+
+def read_questions(file: Path) -> list[Question]:
+    """JSON lines with "question" and "answer" (a string or null), and maybe "kind", "file", "page".
+
+    UsageError naming the file and the line where something else stands there.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    questions = [_question(f"{file}:{number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not questions:
+        raise UsageError(f'{file}: no questions; one line each, as {{"question": "...", "answer": "..."}}')
+    return questions
+
+
+def ask_all(
+    session: Session, questions: Iterable[Question], *, max_new_tokens: int = 32, on_answer: OnAnswer | None = None
+) -> QuestionReport:
+    """Ask greedily and score each; on_answer is called after each."""
+    asked = list(questions)
+    answers = []
+    for done, question in enumerate(asked, start=1):
+        answers.append(_ask(session, question, max_new_tokens))
+        if on_answer is not None:
+            on_answer(done, len(asked))
+    return QuestionReport(tuple(answers))
+
+
+def _ask(session: Session, question: Question, max_new_tokens: int) -> ScoredAnswer:
+    stream = session.ask(question.question, max_new_tokens=max_new_tokens)
+    for _ in stream:
+        pass
+    answer = stream.answer
+    file, page = (answer.sources[0].file, answer.sources[0].page) if answer.sources else (None, None)
+    known = question.answer is not None
+    return ScoredAnswer(
+        question,
+        answer.text,
+        exact_match(answer.text, question.answer or "") if known else None,
+        token_f1(answer.text, question.answer or "") if known else None,
+        (file, page) == (question.file, question.page) if question.file is not None else None,
+        file,
+        page,
+        answer.statistics.total_s,
+    )
+
+
+def _tally(kind: str, answers: Sequence[ScoredAnswer]) -> Tally:
+    n, right = len(answers), sum(bool(answer.exact) for answer in answers)
+    paged = [answer.page_first for answer in answers if answer.page_first is not None]
+    return Tally(
+        kind,
+        n,
+        right / n,
+        interval95(right, n),
+        sum(answer.f1 or 0.0 for answer in answers) / n,
+        sum(paged) / len(paged) if paged else 0.0,
+    )
+
+
+def _question(place: str, line: str) -> Question:
+    try:
+        found: Any = json.loads(line)
+    except ValueError as error:
+        raise UsageError(f"{place}: is no JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{place}: must be an object")
+    for name, kind in FIELDS.items():
+        value = found.get(name)
+        if value is None and name in ("question", "kind") and (name in found or name == "question"):
+            raise UsageError(f'{place}: "{name}" must be a string')
+        if value is not None and not isinstance(value, kind):
+            raise UsageError(f'{place}: "{name}" is {value!r}; it must be {"a number" if kind is int else "a string"}')
+    if "answer" not in found:
+        raise UsageError(f'{place}: "answer" is missing; null says that the documents do not tell')
+    return Question(**{name: found[name] for name in FIELDS if name in found})

@@ -114,7 +114,7 @@ class Corpus:
         roll = rng.random()
         if roll < 0.04 and self.sources.stories and not self.held_out:
             example = rng.choice(self.sources.stories)
-        elif roll < 0.16 and not self.held_out:
+        elif roll < 0.2 and not self.held_out:
             example = self._cloze(num_questions)
         else:
             example = self._facts(num_questions)
@@ -242,6 +242,16 @@ def find_source(pair: Pair, text: str, offsets: list[tuple[int, int]]) -> tuple[
 def _loose(words: str) -> re.Pattern[str]:
     """These words with any white space between them, in either case."""
     return re.compile(r"\s+".join(map(re.escape, words.split())), re.IGNORECASE)
+
+
+def second_reading(context: list[np.ndarray], asked: np.ndarray, reply: np.ndarray) -> Sequence:
+    """A question beside what the engine lets it see the second time: init, selected and local tokens; all are token ids."""
+    ids = np.concatenate([*context, asked, reply])
+    answered, end = len(ids) - len(reply), len(ids)
+    weights = np.zeros(len(ids), dtype=np.float32)
+    weights[answered - len(asked) : answered] = QUESTION_WEIGHT
+    weights[answered:] = ANSWER_WEIGHT
+    return Sequence(ids, weights, (Turn(answered - len(asked), answered, end, None),))
 
 
 def batch(sequences: list[Sequence]) -> tuple[np.ndarray, np.ndarray]:

@@ -16,17 +16,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
-from tscli.reader.corpus import ANSWER_WEIGHT, ASK, Corpus, Encoded, Sequence, batch, load_sources
+from tscli.reader.corpus import ANSWER_WEIGHT, ASK, Corpus, Encoded, Sequence, batch, load_sources, second_reading
 from tscli.reader.crossing import Crossing, cross, register
 from tscli.reader.evaluate import exact_match
-from tscli.reader.voting import Asked, VoteLoss
+from tscli.reader.voting import DISTANCE, Asked, Voter
 
+STATED = 10  # tokens before an answer that must be selected with it, or the question could not be answered
 SIDE_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 
 
@@ -103,9 +105,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--others", type=int, default=0, help="documents of other sequences that questions see too")
     parser.add_argument("--cross-share", type=float, default=0.7, help="share of the batches with --others")
     parser.add_argument("--tail", type=int, default=160, help="last tokens of a sequence that see --others")
-    parser.add_argument("--vote-weight", type=float, default=0.2, help="weight of the loss on the votes; 0: none")
+    parser.add_argument("--vote-weight", type=float, default=0.2, help="weight of the loss on the votes")
     parser.add_argument("--vote-questions", type=int, default=32, help="questions of a batch that the loss on the votes takes")
-    parser.add_argument("--banked", type=int, default=3, help="batches before whose documents draw votes too")
+    parser.add_argument("--second", type=int, default=20, help="questions of a batch that are read a second time in the next")
+    parser.add_argument("--k", type=int, default=128, help="tokens that a question selects for its second reading")
+    parser.add_argument("--banked", type=int, default=4, help="batches whose documents a question selects from")
     parser.add_argument("--compile", action="store_true", help="torch.compile the layers (needs a C++ compiler)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
@@ -135,12 +139,15 @@ def train(
 ) -> None:
     """Steps until the schedule's end, with a checkpoint and an evaluation every few minutes."""
     body = torch.compile(model.model, dynamic=False) if args.compile else model.model
-    vote_loss = VoteLoss(model, args.banked) if args.vote_weight else None
+    voter = Voter(model, args.banked)
+    second: list[Sequence] = []  # made from the votes of one step, read in the next
     last = saved = time.monotonic()
     while progress.seconds < 60 * args.minutes:
         corpus = corpora[progress.step % len(corpora)]
-        sequences = [corpus.draw() for _ in range(max(1, args.batch_tokens // corpus.length))]
-        loss, votes = losses(body, model.lm_head, vote_loss, sequences, args)
+        short, second = [s for s in second if len(s.ids) <= corpus.length], []
+        sequences = short + [corpus.draw() for _ in range(max(1, args.batch_tokens // corpus.length) - len(short))]
+        num_second = args.second if corpus is corpora[0] else 0  # short sequences are read from the votes of long ones
+        loss, votes, second = losses(body, model.lm_head, voter, sequences, num_second, args)
         (loss + args.vote_weight * votes).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizers.step(rate_at(progress, args))
@@ -163,12 +170,14 @@ def train(
 def losses(
     body: Callable[..., Any],
     head: nn.Module,
-    vote_loss: VoteLoss | None,
+    voter: Voter,
     sequences: list[Sequence],
+    num_second: int,
     args: argparse.Namespace,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean cross entropy by weight, and the loss of the votes. Of the tokens that are no answers only a random share is
-    scored, at a weight that makes up for it, since the vocabulary's matrix is a quarter of the work."""
+) -> tuple[torch.Tensor, torch.Tensor, list[Sequence]]:
+    """Mean cross entropy by weight, the loss of the votes, and some of the questions for a second reading. Of the tokens that
+    are no answers only a random share is scored, at a weight that makes up for it, since the vocabulary's matrix is a quarter
+    of the work."""
     device = next(head.parameters()).device
     ids, weights = (torch.from_numpy(part).to(device) for part in batch(sequences))
     weights = weights[:, 1:]
@@ -176,23 +185,45 @@ def losses(
     prose_share = args.prose_share
     kept = (weights >= ANSWER_WEIGHT) | ((torch.rand_like(weights) < prose_share) & (weights > 0))
     scale = torch.where(weights >= ANSWER_WEIGHT, weights, weights / prose_share)[kept]
+    asked = drawn_questions(sequences, args.vote_questions)
+    votes, second = torch.zeros((), device=device), list[Sequence]()
     with torch.autocast(device.type, dtype=torch.bfloat16):
         crossing = crossing_for(first, ids.shape[1] - 1, args)
         out = body(input_ids=ids[:, :-1], use_cache=False, crossing=crossing, output_hidden_states=True)
         logits = head(out.last_hidden_state[kept])
-        asked = drawn_questions(sequences, args.vote_questions)
-        votes = torch.zeros((), device=device)
-        if vote_loss and asked:
+        if asked:
             place = torch.arange(ids.shape[1] - 1, device=device)
             document = (place >= 1) & (place < first[:, None])
-            votes = vote_loss(out.hidden_states[-2], document, asked)
-    return (cross_entropy(logits.float(), ids[:, 1:][kept], reduction="none") * scale).sum() / scale.sum(), votes
+            votes = voter.loss(out.hidden_states[-2], document, asked)
+            second = second_readings(voter, out.hidden_states[-2], document, ids, asked[:num_second], args.k)
+    loss = (cross_entropy(logits.float(), ids[:, 1:][kept], reduction="none") * scale).sum() / scale.sum()
+    return loss, votes, second
+
+
+def second_readings(
+    voter: Voter, hidden: torch.Tensor, document: torch.Tensor, ids: torch.Tensor, asked: list[Asked], k: int
+) -> list[Sequence]:
+    """The questions that select their answer and what stands before it, each beside all that it selects; the local window is
+    another document's end."""
+    if not asked:
+        return []
+    selected = voter.selected(hidden, document, ids[:, :-1], asked, k).cpu().numpy()
+    rows, found = ids.cpu().numpy(), []
+    for number, (item, chosen) in enumerate(zip(asked, selected, strict=True)):
+        row = rows[item.row]
+        source = row[max(1, item.source_start - STATED) : item.source_stop]
+        if not (np.lib.stride_tricks.sliding_window_view(chosen, len(source)) == source).all(axis=1).any():
+            continue
+        other = rows[asked[number - 1].row]
+        reads = other[int(document[asked[number - 1].row].sum()) + 1 - DISTANCE :][:DISTANCE]
+        found.append(second_reading([row[:4], chosen, reads], row[item.start : item.stop], row[item.stop : item.end]))
+    return found
 
 
 def drawn_questions(sequences: list[Sequence], count: int) -> list[Asked]:
     """Some of the batch's questions whose answer's place is known."""
     turns = [(row, turn) for row, item in enumerate(sequences) for turn in item.turns]
-    known = [Asked(row, t.asked, t.answered, *t.source) for row, t in turns if t.source]
+    known = [Asked(row, t.asked, t.answered, t.end, *t.source) for row, t in turns if t.source]
     return [known[i] for i in torch.randperm(len(known))[:count].tolist()]
 
 

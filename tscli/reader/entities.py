@@ -192,7 +192,9 @@ class Names:
         return f"{round(value):,}" if self.rng.random() < 0.6 else str(round(value))
 
     def measure(self, low: int, high: int, *units: str) -> str:
-        return f"{self.number(low, high)} {self.rng.choice(units)}"
+        """A number with one of these units, now and then with a thing that is counted in their place."""
+        unit = f"{self.rng.choice(self.nouns)}s" if self.rng.random() < 0.1 else self.rng.choice(units)
+        return f"{self.number(low, high)} {unit}"
 
     def money(self) -> str:
         amount = self.number(2, 90_000)
@@ -233,14 +235,14 @@ VALUES: dict[str, Callable[[Names], str]] = {
     "frequency": Names.frequency,
     "metres": lambda n: n.measure(2, 9_000, "m", "metres", "m", "feet", "ft"),
     "km": lambda n: n.measure(1, 4_000, "km", "miles", "kilometres"),
-    "cm": lambda n: n.measure(1, 400, "cm", "mm", "inches"),
-    "area": lambda n: n.measure(3, 90_000, "m2", "square metres", "hectares", "km2"),
+    "cm": lambda n: n.measure(1, 400, "cm", "mm", "inches", "centimetres", "millimetres"),
+    "area": lambda n: n.measure(3, 90_000, "m2", "square metres", "hectares", "km2", "square kilometres", "acres"),
     "count": lambda n: n.number(2, 900),
     "big": lambda n: n.number(500, 9_000_000),
-    "kg": lambda n: n.measure(1, 9_000, "kg", "g", "tonnes", "lb"),
+    "kg": lambda n: n.measure(1, 9_000, "kg", "g", "tonnes", "lb", "kilograms", "grams", "pounds"),
     "colour": Names.colour,
     "place_in": Names.place_in,
-    "speed": lambda n: n.measure(3, 400, "knots", "km/h", "mph"),
+    "speed": lambda n: n.measure(3, 400, "knots", "km/h", "mph", "kilometres an hour"),
     "code": Names.code,
     "town": Names.word,
     "word": Names.syllables,
@@ -262,9 +264,9 @@ VALUES: dict[str, Callable[[Names], str]] = {
     "secret": Names.secret,
     "percent": lambda n: n.number(1, 100) + n.rng.choice(("%", " %", " percent", " per cent")),
     "weekday": lambda n: n.rng.choice(WEEKDAYS),
-    "power": lambda n: n.measure(1, 900, "kW", "W", "watts"),
+    "power": lambda n: n.measure(1, 900, "kW", "W", "watts", "kilowatts", "horsepower"),
     "volt": lambda n: n.measure(5, 9_000, "V", "volts"),
-    "temp": lambda n: n.measure(2, 2_000, "°C", "degrees", "K"),
+    "temp": lambda n: n.measure(2, 2_000, "°C", "degrees", "K", "degrees Celsius"),
     "pressure": lambda n: n.measure(1, 300, "bar", "kPa", "psi"),
     "rpm": lambda n: n.measure(20, 20_000, "rpm"),
     "days": lambda n: n.measure(2, 300, "days", "weeks", "working days", "hours"),
@@ -276,7 +278,7 @@ VALUES: dict[str, Callable[[Names], str]] = {
     "ip": lambda n: ".".join(str(n.rng.randint(1, 254)) for _ in range(4)),
     "port": lambda n: str(n.rng.randint(80, 65000)),
     "os": lambda n: f"{n.rng.choice(OS)} {n.rng.randint(1, 24)}",
-    "gb": lambda n: n.measure(2, 900, "GB", "TB", "MiB"),
+    "gb": lambda n: n.measure(2, 900, "GB", "TB", "MiB", "gigabytes"),
     "version": lambda n: ".".join(str(n.rng.randint(0, 30)) for _ in range(n.rng.randint(2, 3))),
     "identifier": Names.identifier,
     "seconds": lambda n: n.measure(1, 900, "seconds", "ms", "s", "minutes"),
@@ -291,7 +293,7 @@ VALUES: dict[str, Callable[[Names], str]] = {
     "month": lambda n: n.rng.choice(MONTHS),
     "street": lambda n: f"{n.rng.randint(1, 240)} {n.word()} {n.rng.choice(('Street', 'Road', 'Lane', 'Square'))}",
     "medicine": lambda n: n.rng.choice(MEDICINES),
-    "dose": lambda n: n.measure(1, 900, "mg", "ml", "drops"),
+    "dose": lambda n: n.measure(1, 900, "mg", "ml", "drops", "milligrams", "millilitres", "litres"),
     "cause": Names.cause,
     "place_rel": lambda n: f"{n.rng.choice(('north of', 'south of', 'on the coast of', 'near', 'west of'))} {n.word()}",
 }

@@ -84,7 +84,7 @@ def _json(report: QuestionReport, session: Session) -> dict[str, Any]:
         "results": [vars(tally) for tally in report.tallies()],
         "unscored": report.num_unscored,
         "answers": [_answer(answer) for answer in report.answers],
-        "settings": {**vars(session.config), "question": session.question_mode, "dense": session.is_dense},
+        "settings": {**vars(session.config), "question": session.asker.question_mode, "dense": session.asker.is_dense},
         "tokens": int(session.context.token_ids.shape[0]),
         "versions": tscli.versions(),
     }

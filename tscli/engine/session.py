@@ -9,26 +9,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
-import torch
-
-from tscli.engine.decode import Sampler, Sampling
+from tscli.engine.asker import Asker, QuestionMode
+from tscli.engine.decode import Sampling
 from tscli.engine.library import context_of, fingerprint_of, on_device
 from tscli.engine.statistics import Answer, Recorder, Source, Statistics
 from tscli.errors import UsageError
-from tscli.model.attention import AttentionRun
-from tscli.model.kv import DenseKeys, KVState
 from tscli.model.load import Decoder, LoadOptions, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
-from tscli.selection.question_votes import QuestionVotes
-from tscli.selection.select import Selection
-from tscli.selection.selection_cache import SelectionCache
 from tscli.store import StoredLibrary, library_folder
 from tscli.store import open_library as open_stored
 from tscli.tokens import Context, StreamDecoder, Template, Tokenizer, load_template, load_tokenizer
-
-QuestionMode = Literal["token", "chunk", "twice"]
 
 
 class Session:
@@ -51,11 +43,9 @@ class Session:
         self.template = template
         self.config = config
         self.context: Context = context_of(stored.manifest, stored.context)
-        self.question_mode = question_mode
         self.load_s = load_s
-        self._state = decoder.new_state([on_device(segment, decoder.device) for segment in stored.segments])
-        self._dense = DenseKeys() if dense else None
-        self._busy = False
+        state = decoder.new_state([on_device(segment, decoder.device) for segment in stored.segments])
+        self.asker = Asker(decoder, state, config, question_mode, template.end_ids, dense)
 
     @property
     def library(self) -> str:
@@ -67,11 +57,6 @@ class Session:
         """The model's hub id, folder, or "reader"."""
         return self.decoder.model_id
 
-    @property
-    def is_dense(self) -> bool:
-        """Whether all of the context is attended instead of a selection."""
-        return self._dense is not None
-
     def __enter__(self) -> Session:
         return self
 
@@ -80,7 +65,7 @@ class Session:
 
     def close(self) -> None:
         """Let go of the mapped pages."""
-        self._state = self.decoder.new_state()
+        self.asker.state = self.decoder.new_state()
 
     def ask(
         self,
@@ -98,77 +83,6 @@ class Session:
             raise UsageError(f"max-new-tokens must be at least 1, got {max_new_tokens}")
         return Stream(self, question, max_new_tokens, Sampling(temperature, top_p, seed))
 
-    def _generate(self, stream: Stream, sampling: Sampling, max_new_tokens: int) -> Iterator[int]:
-        """Token ids of the answer without the end token; leaves the cache as it found it."""
-        if self._busy:
-            raise UsageError("another answer of this session is still streaming; finish it first")
-        self._busy = True
-        state, sampler = self._state, Sampler(sampling)
-        try:
-            fixed = self._first_reading(stream.prompt_ids, state) if self.question_mode == "twice" else None
-            logits = self._run_prompt(stream.prompt_ids, state, stream.recorder, fixed)
-            reuse = SelectionCache(self.config.theta)
-            for made in range(max_new_tokens):
-                token = sampler.next_token(logits)
-                if token in self.template.end_ids:
-                    stream.stop_reason = "end"
-                    return
-                yield token
-                if made + 1 < max_new_tokens:
-                    logits = self._forward([token], state, stream.recorder, reuse, fixed=fixed)
-        finally:
-            state.crop()
-            if self._dense is not None:
-                self._dense.crop(state.committed)
-            self._busy = False
-
-    def _first_reading(self, prompt_ids: list[int], state: KVState) -> Selection | None:
-        """Run the question once to vote, and forget it; what it chose, None where the context is attended as a whole."""
-        votes = QuestionVotes(self.decoder.last_selecting_layer)
-        for token in prompt_ids:
-            self._forward([token], state, votes=votes)
-        state.crop()
-        if self._dense is not None:
-            self._dense.crop(state.committed)
-        return votes.selection(self.config, state.committed)
-
-    def _run_prompt(self, prompt_ids: list[int], state: KVState, recorder: Recorder, fixed: Selection | None) -> torch.Tensor:
-        """Each token of the question selects for itself, or all of them by their mean query (the paper's way).
-
-        The last token's step already makes the answer's first token, so it is recorded.
-        """
-        size = self.config.chunk if self.question_mode == "chunk" else 1
-        logits = torch.empty(0)
-        for start in range(0, len(prompt_ids), size):
-            last = start + size >= len(prompt_ids)
-            logits = self._forward(prompt_ids[start : start + size], state, recorder if last else None, fixed=fixed)
-        return logits
-
-    def _forward(
-        self,
-        token_ids: list[int],
-        state: KVState,
-        recorder: Recorder | None = None,
-        reuse: SelectionCache | None = None,
-        *,
-        votes: QuestionVotes | None = None,
-        fixed: Selection | None = None,
-    ) -> torch.Tensor:
-        ids = torch.tensor(token_ids, device=self.decoder.device)
-        run = AttentionRun(
-            state,
-            self.decoder.rotator,
-            self.config,
-            reuse=reuse,
-            votes=votes,
-            fixed=fixed,
-            dense=self._dense,
-            observe=recorder,
-        )
-        logits = self.decoder.forward(ids, run)
-        assert logits is not None
-        return logits
-
 
 class Stream:
     """Text pieces of one answer, as they are made."""
@@ -176,12 +90,11 @@ class Stream:
     def __init__(self, session: Session, question: str, max_new_tokens: int, sampling: Sampling) -> None:
         self._session = session
         self._question = question
-        self._max_new_tokens = max_new_tokens
         self._sampling = sampling
         self._answer: Answer | None = None
         self.recorder = Recorder(session.context.token_ids.shape[0])
         self.prompt_ids = session.template.question_ids(session.tokenizer, question.strip())
-        self.stop_reason = "length"
+        self._max_new_tokens = max_new_tokens
         self._run_before = session.decoder.tokens_run
 
     @property
@@ -196,7 +109,7 @@ class Stream:
         self._run_before = session.decoder.tokens_run
         decoder, ids, times = StreamDecoder(session.tokenizer), [], []
         text = ""
-        for token in session._generate(self, self._sampling, self._max_new_tokens):
+        for token in session.asker.answer(self.prompt_ids, self._sampling, self._max_new_tokens, self.recorder):
             times.append(time.perf_counter())
             ids.append(token)
             if piece := self._started(text, decoder.push(token)):
@@ -219,8 +132,8 @@ class Stream:
         selecting = [layer for layer in layers if layer.kind == "selected"] or layers
         config, total = session.config, int(session.context.token_ids.shape[0])
         run = session.decoder.tokens_run - self._run_before  # counted where tokens pass through the model
-        readings = 2 if session.question_mode == "twice" else 1
-        own = readings * len(self.prompt_ids) + (len(ids) if self.stop_reason == "end" else len(ids) - 1)
+        ended_itself = len(ids) < self._max_new_tokens
+        own = session.asker.readings * len(self.prompt_ids) + len(ids) - (0 if ended_itself else 1)
         statistics = Statistics(
             cached_tokens=total,
             recomputed_tokens=run - own,
@@ -241,9 +154,9 @@ class Stream:
             theta=config.theta,
             n_init=config.n_init,
             n_local=config.n_local,
-            dense=session.is_dense,
-            question_mode=session.question_mode,
-            stop_reason=self.stop_reason,
+            dense=session.asker.is_dense,
+            question_mode=session.asker.question_mode,
+            stop_reason="end" if ended_itself else "length",
             layers=layers,
             notes=session.decoder.notes,
         )
@@ -281,6 +194,4 @@ def open_library(
     mode = question_mode or decoder.question_default
     if mode not in get_args(QuestionMode):
         raise UsageError(f"question mode {mode!r}: choose {', '.join(get_args(QuestionMode))}")
-    if dense:
-        mode = "token"  # full attention selects nothing, so there is nothing to read a second time
     return Session(stored, decoder, tokenizer, template, config, cast(QuestionMode, mode), dense, load_s)

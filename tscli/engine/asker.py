@@ -1,0 +1,132 @@
+"""Questions over a cache: a question's tokens through the model, then the answer's, and the cache is as before.
+
+Knows the model and its attention; knows no libraries and no text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+
+from tscli.engine.decode import Sampler, Sampling
+from tscli.errors import UsageError
+from tscli.model.attention import AttentionRun, Observer
+from tscli.model.kv import DenseKeys, KVState
+from tscli.model.load import Decoder
+from tscli.selection.config import SelectionConfig
+from tscli.selection.question_votes import QuestionVotes
+from tscli.selection.select import Selection
+from tscli.selection.selection_cache import SelectionCache
+
+QuestionMode = Literal["token", "chunk", "twice"]
+
+
+class Asker:
+    """Runs questions over one state, which holds the documents' keys and values.
+
+    question_mode: each token of the question selects for itself ("token"), all by their mean query ("chunk", the paper), or
+    the question is run once to vote and again beside what it chose ("twice"). dense: full attention at true positions, where
+    there is nothing to choose and "twice" is "token".
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        state: KVState,
+        config: SelectionConfig,
+        question_mode: QuestionMode,
+        end_ids: frozenset[int],
+        dense: bool = False,
+    ) -> None:
+        self.decoder = decoder
+        self.state = state
+        self.config = config
+        self.question_mode: QuestionMode = "token" if dense else question_mode
+        self.end_ids = end_ids
+        self._dense = DenseKeys() if dense else None
+        self._busy = False
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether all of the context is attended instead of a selection."""
+        return self._dense is not None
+
+    @property
+    def readings(self) -> int:
+        """How often a question's tokens are run."""
+        return 2 if self.question_mode == "twice" else 1
+
+    def answer(
+        self, prompt_ids: list[int], sampling: Sampling, max_new_tokens: int, observe: Observer | None = None
+    ) -> Iterator[int]:
+        """Token ids of the answer without the end token; observe sees the steps that make them.
+
+        The last prompt token's step already makes the answer's first token, so it is observed.
+        """
+        if self._busy:
+            raise UsageError("another answer of this session is still streaming; finish it first")
+        self._busy = True
+        state, length, sampler = self.state, self.state.length, Sampler(sampling)
+        try:
+            fixed = self._first_reading(state, prompt_ids) if self.question_mode == "twice" else None
+            logits = self._run_prompt(state, prompt_ids, observe, fixed)
+            reuse = SelectionCache(self.config.theta)
+            for made in range(max_new_tokens):
+                token = sampler.next_token(logits)
+                if token in self.end_ids:
+                    return
+                yield token
+                if made + 1 < max_new_tokens:
+                    logits = self._forward(state, [token], observe, reuse, fixed=fixed)
+        finally:
+            self._rewind(state, length)
+            self._busy = False
+
+    def _first_reading(self, state: KVState, prompt_ids: list[int]) -> Selection | None:
+        """Run the question once to vote, and forget it; what it chose, None where the context is attended as a whole."""
+        votes, length = QuestionVotes(self.decoder.last_selecting_layer), state.length
+        for token in prompt_ids:
+            self._forward(state, [token], votes=votes)
+        self._rewind(state, length)
+        return votes.selection(self.config, length)
+
+    def _run_prompt(
+        self, state: KVState, prompt_ids: list[int], observe: Observer | None, fixed: Selection | None
+    ) -> torch.Tensor:
+        size = self.config.chunk if self.question_mode == "chunk" else 1
+        logits = torch.empty(0)
+        for start in range(0, len(prompt_ids), size):
+            last = start + size >= len(prompt_ids)
+            logits = self._forward(state, prompt_ids[start : start + size], observe if last else None, fixed=fixed)
+        return logits
+
+    def _forward(
+        self,
+        state: KVState,
+        token_ids: list[int],
+        observe: Observer | None = None,
+        reuse: SelectionCache | None = None,
+        *,
+        votes: QuestionVotes | None = None,
+        fixed: Selection | None = None,
+    ) -> torch.Tensor:
+        run = AttentionRun(
+            state,
+            self.decoder.rotator,
+            self.config,
+            reuse=reuse,
+            votes=votes,
+            fixed=fixed,
+            dense=self._dense,
+            observe=observe,
+        )
+        logits = self.decoder.forward(torch.tensor(token_ids, device=self.decoder.device), run)
+        assert logits is not None
+        return logits
+
+    def _rewind(self, state: KVState, length: int) -> None:
+        state.rewind(length)
+        if self._dense is not None:
+            self._dense.crop(length)

@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from tscli.engine.options import IngestOptions
     from tscli.engine.session import Session, Stream, open_library
     from tscli.engine.statistics import Answer, LayerStatistics, Source, Statistics
-    from tscli.evaluation import Question, QuestionReport, ScoredAnswer, ask_all, read_questions
+    from tscli.evaluation import (
+        Question,
+        QuestionReport,
+        Result,
+        ScoredAnswer,
+        Trial,
+        ask_all,
+        evaluate_tasks,
+        read_questions,
+        results_of,
+    )
     from tscli.model.options import LoadOptions
     from tscli.selection.config import SelectionConfig, SelectionOptions
     from tscli.store import LibraryInfo, Problem, home
@@ -43,7 +53,10 @@ _HOMES = {
     "tscli.engine.options": ("IngestOptions",),
     "tscli.engine.session": ("Session", "Stream", "open_library"),
     "tscli.engine.statistics": ("Answer", "LayerStatistics", "Source", "Statistics"),
-    "tscli.evaluation": ("Question", "QuestionReport", "ScoredAnswer", "ask_all", "read_questions"),
+    "tscli.evaluation": (
+        "Question", "QuestionReport", "Result", "ScoredAnswer", "Trial", "ask_all", "evaluate_tasks", "read_questions",
+        "results_of",
+    ),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
     "tscli.store": ("LibraryInfo", "Problem", "home"),
@@ -67,6 +80,7 @@ __all__ = [
     "Problem",
     "Question",
     "QuestionReport",
+    "Result",
     "ScoredAnswer",
     "SelectionConfig",
     "SelectionOptions",
@@ -74,11 +88,13 @@ __all__ = [
     "Source",
     "Statistics",
     "Stream",
+    "Trial",
     "__version__",
     "ask_all",
     "benchmark",
     "default_model",
     "errors",
+    "evaluate_tasks",
     "home",
     "info",
     "libraries",
@@ -88,6 +104,7 @@ __all__ = [
     "prune",
     "read_questions",
     "remove",
+    "results_of",
     "verify",
     "versions",
 ]

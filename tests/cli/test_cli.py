@@ -213,7 +213,7 @@ def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path)
     assert set(report) == {"library", "model", "results", "unscored", "answers", "settings", "tokens", "versions"}
     assert [(tally["kind"], tally["n"]) for tally in report["results"]] == [("lookup", 1)]
     assert set(report["results"][0]) == {"kind", "n", "exact", "ci95", "f1", "page_first"}
-    assert report["answers"][0]["source"]["file"] == "docs/a.txt"
+    assert report["answers"][0]["file"] == "docs/a.txt"
     assert report["answers"][1]["exact"] is None
     table = run("eval", "--questions", str(file), "-l", library, "--answers")
     assert table.stdout.startswith("| kind | n | exact match |")
@@ -223,6 +223,34 @@ def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path)
     refused = run("eval", "--questions", str(file), "-l", library)
     assert refused.returncode == 2
     assert "questions.jsonl:1" in refused.stderr
+
+
+def test_eval_compares_methods_at_lengths(run: Run) -> None:
+    arguments = (
+        "eval",
+        "--length",
+        "1k",
+        "--per-task",
+        "2",
+        "--tasks",
+        "passkey,multikey",
+        "--methods",
+        "streaming,tokenselect",
+    )
+    done = run(*arguments, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)["results"]
+    assert set(results[0]) == {"task", "length", "depth", "method", "n", "accuracy", "ci95"}
+    whole = {(r["task"], r["method"]): r["n"] for r in results if r["depth"] is None}
+    assert whole == {
+        (task, method): n for task, n in (("passkey", 1), ("multikey", 2)) for method in ("streaming", "tokenselect")
+    }
+    table = run(*arguments).stdout.splitlines()
+    assert table[0] == "| task | length | n | streaming | tokenselect |"
+    assert len(table) == 4
+    assert run(*arguments, "-o", "csv").stdout.startswith("task,length,depth,method,n,accuracy,ci95\n")
+    assert run("eval").returncode == 2
+    assert "choose dense" in run("eval", "--length", "1k", "--methods", "x").stderr
 
 
 def test_no_colour_and_no_animation_without_a_terminal(run: Run, library: str) -> None:

@@ -40,6 +40,13 @@ def test_a_step_attends_to_init_selected_local_and_itself() -> None:
         assert all(4 <= position < 150 - 16 for position in s.selection.positions.tolist())
 
 
+def test_a_k_of_zero_attends_to_init_and_local_tokens_only() -> None:
+    decoder = make_decoder()
+    config = SelectionConfig(k=0, n_init=4, n_local=16, chunk=16)
+    steps = step(decoder, filled(decoder, 150, config), config)
+    assert [(s.selected, s.attended, s.selection) for s in steps] == [(0, 4 + 16 + 1, None)] * 3
+
+
 def test_selecting_everything_equals_attending_to_everything() -> None:
     """With k >= N nothing is left out, so sparse decode gives the dense step's logits at the same positions."""
     decoder = make_decoder("qwen2")

@@ -1,9 +1,11 @@
-"""`tscli eval`: questions with known answers, asked of a library; a table on stdout, progress on stderr."""
+"""`tscli eval`: answers scored, of a library by a file of questions or of generated contexts by several methods."""
 
 from __future__ import annotations
 
+import csv
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -13,23 +15,37 @@ from tscli.cli.output import Settings, counted, print_json, safe_line, say, work
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tscli import QuestionReport, ScoredAnswer, Session
+    from tscli import QuestionReport, Result, ScoredAnswer, Session
 
-FORMATS = ("md", "json")
+FORMATS = ("md", "json", "csv")
+METHODS = "dense,streaming,tokenselect"
 
 
 def evaluate(
     context: typer.Context,
-    questions: Annotated[Path, typer.Option(help='JSON lines: {"question", "answer", "kind", "file", "page"}.')],
+    questions: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads it on Python 3.10
+        typer.Option(help='Score a library: JSON lines {"question", "answer", "kind", "file", "page"}.'),
+    ] = None,
     library: flags.Library = "default",
-    output: Annotated[str, typer.Option("-o", "--output", help="md or json.")] = "md",
-    answers: Annotated[bool, typer.Option("--answers", help="List every answer below the table.")] = False,
-    max_new_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = 32,
+    answers: Annotated[bool, typer.Option("--answers", help="With --questions: list every answer below the table.")] = False,
+    length: Annotated[Optional[str], typer.Option(help="Score methods at these lengths: 4k,16k,64k.")] = None,  # noqa: UP045
+    tasks: Annotated[Optional[str], typer.Option(help="Generated tasks, with commas; default: all.")] = None,  # noqa: UP045
+    methods: Annotated[str, typer.Option(help="dense, streaming, tokenselect, tokenselect-SETTING=VALUE.")] = METHODS,
+    per_task: Annotated[int, typer.Option(help="Questions per task and context.")] = 10,
+    max_dense: Annotated[str, typer.Option(help="Longest context that dense is run on.")] = "32k",
+    haystack: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder of text to hide needles in; default: invented sentences."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the generated contexts.")] = 1,
+    output: Annotated[str, typer.Option("-o", "--output", help="md, json or csv.")] = "md",
     question_mode: flags.QuestionMode = None,
     dense: flags.Dense = False,
     k: flags.K = None,
     n_init: flags.NInit = None,
     n_local: flags.NLocal = None,
+    chunk: flags.Chunk = None,
     theta: flags.Theta = None,
     pool: flags.Pool = None,
     metric: flags.Metric = None,
@@ -39,29 +55,63 @@ def evaluate(
     dtype: flags.Dtype = "auto",
     device: flags.Device = "auto",
 ) -> int:
-    """Ask a library questions whose answers are known, and score them."""
+    """Ask what is known and score the answers."""
     settings: Settings = context.obj
     if output not in FORMATS:
         raise UsageError(f"--output {output}: choose {', '.join(FORMATS)}")
-    asked = tscli.read_questions(questions)
-    selection = tscli.SelectionOptions(k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric)
+    if (questions is None) == (length is None):
+        raise UsageError("say what to score: a library by --questions FILE, or generated tasks by --length 4k,16k")
+    selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric)
     load = tscli.LoadOptions(model, revision, dtype, device)
-    with working(settings, f"opening library {library}"):
-        opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
-    with opened as session, working(settings, f"asking {counted(len(asked), 'question')}") as status:
-        update = getattr(status, "update", None)
-        told = (lambda done, total: update(f"asked {done} of {total}")) if update else None
-        report = tscli.ask_all(session, asked, max_new_tokens=max_new_tokens, on_answer=told)
-        if output == "json":
-            print_json(_json(report, session))
-    if output == "md":
-        _print_markdown(report, answers)
-        if report.num_unscored:
-            say(settings, f"{counted(report.num_unscored, 'question')} without an answer in the documents: asked, not scored")
+    if questions is not None:
+        asked = tscli.read_questions(questions)
+        with working(settings, f"opening library {library}"):
+            opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
+        with opened as session, working(settings, f"asking {counted(len(asked), 'question')}"):
+            report = tscli.ask_all(session, asked)
+            _print_report(settings, report, session, output, answers)
+        return 0
+    assert length is not None
+    trials = tscli.evaluate_tasks(
+        [tscli.parse_count(part) for part in length.split(",")],
+        **({"names": [name.strip() for name in tasks.split(",")]} if tasks else {}),
+        methods=methods.split(","),
+        load=load,
+        selection=selection,
+        num_questions=per_task,
+        max_dense=tscli.parse_count(max_dense),
+        haystack_folder=haystack,
+        seed=seed,
+        on_step=lambda text: say(settings, text),
+    )
+    _print_results(tscli.results_of(trials), output)
     return 0
 
 
-def _print_markdown(report: QuestionReport, answers: bool) -> None:
+def _print_results(results: list[Result], output: str) -> None:
+    if output == "json":
+        print_json({"results": [vars(result) for result in results], "versions": tscli.versions()})
+        return
+    if output == "csv":
+        _print_csv([{**vars(r), "ci95": f"{r.ci95[0]:.4f}-{r.ci95[1]:.4f}"} for r in results])
+        return
+    methods = list(dict.fromkeys(result.method for result in results))
+    whole = {(r.task, r.length, r.method): r for r in results if r.depth is None}
+    print(f"| task | length | n | {' | '.join(methods)} |")
+    print(f"| --- | ---: | ---: | {' | '.join('---:' for _ in methods)} |")
+    for task, length in dict.fromkeys((task, length) for task, length, _ in whole):
+        found = [whole.get((task, length, method)) for method in methods]
+        cells = [f"{r.accuracy:.0%} ({r.ci95[0]:.0%}-{r.ci95[1]:.0%})" if r else "" for r in found]
+        print(f"| {task} | {length:,} | {max(r.n for r in found if r)} | {' | '.join(cells)} |")
+
+
+def _print_report(settings: Settings, report: QuestionReport, session: Session, output: str, answers: bool) -> None:
+    if output == "json":
+        print_json(_json(report, session))
+        return
+    if output == "csv":
+        _print_csv([_answer(answer) for answer in report.answers])
+        return
     print("| kind | n | exact match | 95% | F1 | right page first |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for tally in report.tallies():
@@ -75,6 +125,16 @@ def _print_markdown(report: QuestionReport, answers: bool) -> None:
             page = f"{answer.file}, {answer.page}" if answer.file else ""
             cells = (mark, answer.question.question, answer.question.answer or "(not there)", answer.text, page)
             print(f"| {' | '.join(safe_line(cell).replace('|', '/') for cell in cells)} |")
+    if report.num_unscored:
+        say(settings, f"{counted(report.num_unscored, 'question')} without an answer in the documents: asked, not scored")
+
+
+def _print_csv(rows: list[dict[str, Any]]) -> None:
+    writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {name: safe_line(value) if isinstance(value, str) else value for name, value in row.items()} for row in rows
+    )
 
 
 def _json(report: QuestionReport, session: Session) -> dict[str, Any]:
@@ -98,7 +158,8 @@ def _answer(answer: ScoredAnswer) -> dict[str, Any]:
         "answer": answer.text,
         "exact": answer.exact,
         "f1": answer.f1,
-        "source": {"file": answer.file, "page": answer.page} if answer.file else None,
+        "file": answer.file,
+        "page": answer.page,
         "page_first": answer.page_first,
         "seconds": answer.seconds,
     }

@@ -1,5 +1,18 @@
-"""How good answers are: a file of questions with known answers, asked of a library and scored."""
+"""How good answers are: a library asked questions with known answers, and generated tasks at any length by several methods."""
 
 from tscli.evaluation.questions import Question, QuestionReport, ScoredAnswer, Tally, ask_all, read_questions
+from tscli.evaluation.results import Result, results_of
+from tscli.evaluation.run import Trial, evaluate_tasks
 
-__all__ = ["Question", "QuestionReport", "ScoredAnswer", "Tally", "ask_all", "read_questions"]
+__all__ = [
+    "Question",
+    "QuestionReport",
+    "Result",
+    "ScoredAnswer",
+    "Tally",
+    "Trial",
+    "ask_all",
+    "evaluate_tasks",
+    "read_questions",
+    "results_of",
+]

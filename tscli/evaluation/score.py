@@ -6,9 +6,12 @@ import math
 import re
 import string
 from collections import Counter
+from collections.abc import Sequence
 
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 PUNCTUATION = str.maketrans("", "", string.punctuation)
+NUMBER = re.compile(r"\d+")
+SEPARATORS = re.compile(r"[\n:\"'.,?!{}]")
 Z95 = 1.959964
 
 
@@ -31,7 +34,23 @@ def token_f1(answer: str, wanted: str) -> float:
     return 2 * shared / (len(given) + len(asked))
 
 
-def interval95(right: int, total: int) -> tuple[float, float]:
+def contained(answer: str, wanted: Sequence[str]) -> float:
+    """RULER's recall: the share of the wanted strings that the answer contains, in either case."""
+    return sum(one.lower() in answer.lower() for one in wanted) / len(wanted)
+
+
+def first_number(answer: str, wanted: Sequence[str]) -> float:
+    """InfiniteBench's score for passkey and number string: whether the first number of the answer is the wanted one."""
+    found = NUMBER.search(answer)
+    return float(found is not None and found[0] == wanted[0])
+
+
+def has_word(answer: str, wanted: Sequence[str]) -> float:
+    """InfiniteBench's score for key-value retrieval: whether the wanted value is one of the answer's words."""
+    return float(wanted[0] in SEPARATORS.sub(" ", answer).split())
+
+
+def interval95(right: float, total: int) -> tuple[float, float]:
     """Wilson's 95% interval of the share right / total; (0, 1) of nothing."""
     if total == 0:
         return 0.0, 1.0

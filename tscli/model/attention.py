@@ -99,7 +99,9 @@ class AttentionRun:
         local_start = max(n_init, n - config.n_local)
         candidates = local_start - n_init
         selection, reused, selected = None, False, 0
-        if candidates > config.count(candidates):
+        if candidates and not config.count(candidates):
+            chosen = torch.arange(0, device=query.device)
+        elif candidates > config.count(candidates):
             selection, reused = self._select(query, call.layer, local_start)
             local_start = selection.local_start
             chosen = selection.positions

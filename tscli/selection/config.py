@@ -17,7 +17,8 @@ Scale = Literal["none", "sqrt"]
 class SelectionConfig:
     """How tokens are selected; the defaults are the paper's (section 5.1).
 
-    k: tokens selected per query: a count, or with `share` a share of the context.
+    k: tokens selected per query: a count, or with `share` a share of the context. 0 selects nothing, which is StreamingLLM
+        (arXiv 2309.17453): first and local tokens only.
     n_init, n_local: first tokens, and tokens right before the query's chunk, that are always attended.
     chunk: tokens of a document that go through the model together and select once, by their mean query.
     theta: cosine similarity from which a decode step reuses the last selection (Selection Cache, Algorithm 1).
@@ -37,7 +38,7 @@ class SelectionConfig:
     metric: Metric = "soft"
 
     def __post_init__(self) -> None:
-        _require(self.k >= 1, f"k must be at least 1, got {self.k}")
+        _require(self.k >= 0, f"k must not be negative, got {self.k}")
         _require(self.share is None or 0 < self.share <= 1, f"k as a share must lie in (0%, 100%], got {self.share}")
         _require(self.n_init >= 0 and self.n_local >= 0, "n_init and n_local must not be negative")
         _require(

@@ -1,0 +1,98 @@
+"""Methods by name, contexts of a length, trials of a small random model, and the figures made of them."""
+
+from __future__ import annotations
+
+from itertools import repeat
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tscli.errors import UsageError
+from tscli.evaluation import tasks
+from tscli.evaluation.context import build
+from tscli.evaluation.methods import parse_methods
+from tscli.evaluation.results import results_of
+from tscli.evaluation.run import Trial, evaluate_tasks
+from tscli.model.options import LoadOptions
+from tscli.selection.config import SelectionConfig
+from tscli.tokens import load_template, load_tokenizer
+
+BASE = SelectionConfig(k=48, n_init=4, n_local=16, chunk=32, pool=3)
+
+
+def test_methods_change_one_setting_and_share_prefills_where_they_can() -> None:
+    names = [
+        "dense",
+        "streaming",
+        "tokenselect",
+        "tokenselect-metric=hard",
+        "tokenselect-theta=0.5",
+        "tokenselect-question=chunk",
+    ]
+    dense, streaming, plain, hard, loose, chunk = parse_methods(names, BASE, "twice", 512)
+    assert dense.dense
+    assert (streaming.config.k, streaming.config.n_local, streaming.config.window) == (0, 64, BASE.window)
+    assert plain.config == BASE
+    assert plain.question == hard.question == "twice"
+    assert hard.config.metric == "hard"
+    assert (loose.config.theta, chunk.question) == (0.5, "chunk")
+    assert plain.prefill_key == loose.prefill_key == chunk.prefill_key
+    assert len({method.prefill_key for method in (dense, streaming, plain, hard)}) == 4
+
+
+@pytest.mark.parametrize(
+    "name", ["sparse", "tokenselect-", "tokenselect-size=3", "tokenselect-pool=x", "tokenselect-question=no"]
+)
+def test_unknown_methods_are_refused_by_name(name: str) -> None:
+    with pytest.raises(UsageError):
+        parse_methods([name], BASE, "token", 512)
+
+
+def test_a_context_has_its_length_and_its_needles_at_their_depths(small_model: Path) -> None:
+    tokenizer = load_tokenizer(str(small_model))
+    template = load_template(tokenizer)
+    exam = tasks.needles(Random(2), ["single-numbers"], 5)
+    ids = build(exam, tokenizer, template, repeat("Nothing happened on that day."), 2000)
+    assert 1980 <= len(ids) <= 2000
+    text = tokenizer.decode(ids.tolist())
+    for item in exam.items:
+        assert text.index(item.wanted[0]) / len(text) == pytest.approx(item.depth, abs=0.08)
+    with pytest.raises(UsageError, match="ask fewer questions"):
+        build(exam, tokenizer, template, repeat("Nothing."), 60)
+
+
+def test_every_method_answers_every_question_of_every_length(small_model: Path) -> None:
+    load = LoadOptions(str(small_model), dtype="float32", device="cpu")
+    methods = ("dense", "streaming", "tokenselect", "tokenselect-question=chunk")
+    trials = list(
+        evaluate_tasks([400, 600], ["passkey", "single-numbers", "key-value"], methods, load, num_questions=2, max_dense=500)
+    )
+    asked = {(trial.length, trial.task, trial.question, trial.method) for trial in trials}
+    assert len(asked) == len(trials) == 5 * (4 + 3)
+    assert {trial.length for trial in trials if trial.method == "dense"} == {400}
+    assert all(0 <= trial.score <= 1 for trial in trials)
+    with pytest.raises(UsageError, match="choose among"):
+        next(evaluate_tasks([400], ["nonsense"], load=load))
+
+
+def test_figures_are_means_over_all_depths_and_by_fifths() -> None:
+    def trial(depth: float | None, score: float, method: str = "tokenselect", task: str = "multikey") -> Trial:
+        return Trial(task, 4096, depth, method, score, "?", "", ("x",))
+
+    trials = [
+        trial(0.05, 1),
+        trial(0.15, 0),
+        trial(0.95, 1),
+        trial(1.0, 0.5),
+        trial(0.5, 1, "dense"),
+        trial(None, 0.25, task="t"),
+    ]
+    found = {(r.task, r.method, r.depth): (r.n, r.accuracy) for r in results_of(trials)}
+    assert found == {
+        ("multikey", "tokenselect", None): (4, 0.625),
+        ("multikey", "tokenselect", 0.1): (2, 0.5),
+        ("multikey", "tokenselect", 0.9): (2, 0.75),
+        ("multikey", "dense", None): (1, 1.0),
+        ("t", "tokenselect", None): (1, 0.25),
+    }

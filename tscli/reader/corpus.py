@@ -13,6 +13,7 @@ from random import Random
 from typing import Protocol
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from tscli.reader import surroundings as around
 from tscli.reader.entities import Names
@@ -38,6 +39,17 @@ class Encoded(Protocol):
 
 
 Encode = Callable[[str], Encoded]
+
+
+def encoder(file: Path) -> Encode:
+    """The tokenizer of a tokenizer.json, as the corpus uses it."""
+    tokenizer = Tokenizer.from_file(str(file))
+
+    def encode(text: str) -> Encoded:
+        encoded: Encoded = tokenizer.encode(text, add_special_tokens=False)
+        return encoded
+
+    return encode
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
-from tscli.reader.corpus import Corpus, Encoded, load_sources
+from tscli.reader.corpus import Corpus, encoder, load_sources
 
 FACTS_A_PAGE = 8
 PAGE_CHARS = 6_000
@@ -24,13 +22,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--seed", type=int, default=11)
     args = parser.parse_args()
-    tokenizer = Tokenizer.from_file(str(Path(__file__).parent / "tokenizer.json"))
-
-    def encode(text: str) -> Encoded:
-        encoded: Encoded = tokenizer.encode(text, add_special_tokens=False)
-        return encoded
-
-    corpus = Corpus(load_sources(args.data), encode, 512, args.seed, held_out=True)
+    corpus = Corpus(load_sources(args.data), encoder(Path(__file__).parent / "tokenizer.json"), 512, args.seed, held_out=True)
     write(corpus, args.out, args.tokens, args.questions)
 
 

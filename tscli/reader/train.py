@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
-from tscli.reader.corpus import ANSWER_WEIGHT, ASK, Corpus, Encoded, Sequence, batch, load_sources, second_reading
+from tscli.reader.corpus import ANSWER_WEIGHT, ASK, Corpus, Sequence, batch, encoder, load_sources, second_reading
 from tscli.reader.crossing import Crossing, cross, register
 from tscli.reader.evaluate import exact_match
 from tscli.reader.voting import DISTANCE, Asked, Voter
@@ -71,15 +70,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     origin = args.init_from or Path(__file__).parent
     model = load_model(args.init_from, args.length).to(args.device)
-    tokenizer = Tokenizer.from_file(str(origin / "tokenizer.json"))
     optimizers, progress = Optimizers(model, args.rate), Progress()
     if args.resume and (args.out / "checkpoint.pt").exists():
         restore(args.out / "checkpoint.pt", model, optimizers, progress)
-    sources = load_sources(args.data)
-
-    def encode(text: str) -> Encoded:
-        encoded: Encoded = tokenizer.encode(text, add_special_tokens=False)
-        return encoded
+    sources, encode = load_sources(args.data), encoder(origin / "tokenizer.json")
 
     seed = args.seed + 1_000_003 * progress.step
     corpora = [Corpus(sources, encode, length, seed + length) for length in (args.length, args.length // 2)]
@@ -97,14 +91,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60.0, help="length of the schedule, resumed time included")
     parser.add_argument("--length", type=int, default=512, help="tokens of a sequence, and positions of the model")
     parser.add_argument("--batch-tokens", type=int, default=8192)
-    parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--warmup", type=int, default=50, help="steps")
     parser.add_argument("--save-minutes", type=float, default=4.0)
     parser.add_argument("--eval-sequences", type=int, default=128)
     parser.add_argument("--prose-share", type=float, default=0.2, help="share of the non-answer tokens that are scored")
-    parser.add_argument("--others", type=int, default=0, help="documents of other sequences that questions see too")
-    parser.add_argument("--cross-share", type=float, default=0.7, help="share of the batches with --others")
-    parser.add_argument("--tail", type=int, default=160, help="last tokens of a sequence that see --others")
+    parser.add_argument("--others", type=int, default=3, help="documents of other sequences that questions see too")
+    parser.add_argument("--cross-share", type=float, default=0.3, help="share of the batches with --others")
+    parser.add_argument("--tail", type=int, default=128, help="last tokens of a sequence that see --others")
     parser.add_argument("--vote-weight", type=float, default=0.2, help="weight of the loss on the votes")
     parser.add_argument("--vote-questions", type=int, default=32, help="questions of a batch that the loss on the votes takes")
     parser.add_argument("--second", type=int, default=20, help="questions of a batch that are read a second time in the next")

@@ -39,6 +39,10 @@ def evaluate(
         typer.Option(help="Folder of text to hide needles in; default: invented sentences."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the generated contexts.")] = 1,
+    picture: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="With --length: draw accuracy by length and depth into this PNG or SVG."),
+    ] = None,
     output: Annotated[str, typer.Option("-o", "--output", help="md, json or csv.")] = "md",
     question_mode: flags.QuestionMode = None,
     dense: flags.Dense = False,
@@ -84,7 +88,11 @@ def evaluate(
         seed=seed,
         on_step=lambda text: say(settings, text),
     )
-    _print_results(tscli.results_of(trials), output)
+    results = tscli.results_of(trials)
+    _print_results(results, output)
+    if picture is not None:
+        tscli.draw(results, picture)
+        say(settings, f"drawn into {picture}")
     return 0
 
 

@@ -1,5 +1,6 @@
 """How good answers are: a library asked questions with known answers, and generated tasks at any length by several methods."""
 
+from tscli.evaluation.picture import draw
 from tscli.evaluation.questions import Question, QuestionReport, ScoredAnswer, Tally, ask_all, read_questions
 from tscli.evaluation.results import Result, results_of
 from tscli.evaluation.run import Trial, evaluate_tasks
@@ -12,6 +13,7 @@ __all__ = [
     "Tally",
     "Trial",
     "ask_all",
+    "draw",
     "evaluate_tasks",
     "read_questions",
     "results_of",

@@ -204,21 +204,21 @@ def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path)
     file = tmp_path / "questions.jsonl"
     lines = [
         {"question": "When was the lighthouse at Corran Head built?", "answer": "1874", "file": "docs/a.txt", "page": 1},
-        {"question": "Who?", "answer": None},
+        {"question": "Who?", "answer": None, "kind": "absent"},
     ]
     file.write_text("\n".join(map(json.dumps, lines)))
     done = run("eval", "--questions", str(file), "-l", library, "-o", "json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert set(report) == {"library", "model", "results", "unscored", "answers", "settings", "tokens", "versions"}
-    assert [(tally["kind"], tally["n"]) for tally in report["results"]] == [("lookup", 1)]
-    assert set(report["results"][0]) == {"kind", "n", "exact", "ci95", "f1", "page_first"}
+    assert set(report) == {"library", "model", "results", "answers", "settings", "tokens", "versions"}
+    assert [(tally["kind"], tally["n"]) for tally in report["results"]] == [("lookup", 1), ("absent", 1)]
+    assert set(report["results"][0]) == {"method", "kind", "n", "exact", "ci95", "f1", "page_first"}
     assert report["answers"][0]["file"] == "docs/a.txt"
-    assert report["answers"][1]["exact"] is None
-    table = run("eval", "--questions", str(file), "-l", library, "--answers")
-    assert table.stdout.startswith("| kind | n | exact match |")
-    assert "| Who? | (not there) |" in table.stdout
-    assert "1 question without an answer" in table.stderr
+    table = run("eval", "--questions", str(file), "-l", library, "--answers", "--baselines").stdout
+    assert table.startswith("| method | kind | n | exact match |")
+    assert "| tokenselect | Who? | (not there) |" in table
+    assert "| no-answer | absent | 1 | 1 (100%)" in table
+    assert "| bm25 | When was the lighthouse at Corran Head built? | 1874 | The lighthouse at Corran Head was" in table
     file.write_text("{}\n")
     refused = run("eval", "--questions", str(file), "-l", library)
     assert refused.returncode == 2

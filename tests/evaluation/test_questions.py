@@ -10,7 +10,8 @@ import pytest
 
 import tscli
 from tscli.errors import UsageError
-from tscli.evaluation import Question, QuestionReport, ScoredAnswer, ask_all, read_questions
+from tscli.evaluation import Question, QuestionReport, ask_all, best_sentences, no_answers, read_questions
+from tscli.evaluation.questions import scored
 
 
 def written(folder: Path, *lines: object) -> Path:
@@ -55,18 +56,36 @@ def test_no_file_and_no_questions_are_errors(tmp_path: Path) -> None:
         read_questions(written(tmp_path, ""))
 
 
-def test_tallies_count_by_kind_and_leave_out_what_has_no_answer() -> None:
-    def scored(kind: str, exact: bool | None, page_first: bool | None) -> ScoredAnswer:
-        question = Question("?", None if exact is None else "x", kind)
-        f1 = None if exact is None else float(exact)
-        return ScoredAnswer(question, "x", exact, f1, page_first, "a", 1, 0.1)
-
-    answers = (scored("a", True, True), scored("b", False, None), scored("a", False, False), scored("c", None, None))
-    report = QuestionReport(answers)
+def test_tallies_count_by_kind_and_only_a_refusal_is_right_where_there_is_no_answer() -> None:
+    wren, none = Question("?", "Wren", "a", "f", 1), Question("?", None, "b")
+    report = QuestionReport(
+        (
+            scored(wren, "Wren.", "f", 1, 0.1),
+            scored(none, "Wren", "f", 1, 0.1),
+            scored(wren, "Mr Wren", "g", 1, 0.1),
+            scored(none, "Not in the documents.", None, None, 0.1),
+        )
+    )
     first, second = report.tallies()
-    assert (first.kind, first.n, first.exact, first.f1, first.page_first) == ("a", 2, 0.5, 0.5, 0.5)
-    assert (second.kind, second.n, second.exact) == ("b", 1, 0.0)
-    assert report.num_unscored == 1
+    assert (first.kind, first.n, first.exact, first.page_first) == ("a", 2, 0.5, 0.5)
+    assert first.f1 == pytest.approx((1 + 2 / 3) / 2)
+    assert (second.kind, second.n, second.exact, second.f1, second.page_first) == ("b", 2, 0.5, 0.5, None)
+    assert [tally.exact for tally in no_answers([wren, none]).tallies()] == [0.0, 1.0]
+
+
+def test_bm25_answers_with_the_sentence_that_shares_most_words_and_its_page(
+    small_model: Path, write_documents: Callable[..., Path]
+) -> None:
+    docs = write_documents(words=40)
+    (docs / "b.txt").write_text("The harbour is deep. Tobias Wren is the senior pilot of the port. It rains.")
+    tscli.prepare([docs], load=tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")).run()
+    with tscli.open_library(load=tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")) as session:
+        (answer,) = best_sentences(
+            session, [Question("Who is the senior pilot?", "Tobias Wren", file="docs/b.txt", page=1)]
+        ).answers
+    assert answer.text == "Tobias Wren is the senior pilot of the port."
+    assert answer.page_first
+    assert 0 < answer.f1 < 1
 
 
 def test_all_are_asked_and_the_report_says_what_the_session_answers(

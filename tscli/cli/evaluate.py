@@ -29,6 +29,9 @@ def evaluate(
     ] = None,
     library: flags.Library = "default",
     answers: Annotated[bool, typer.Option("--answers", help="With --questions: list every answer below the table.")] = False,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="With --questions: also BM25's best sentence, and no answer at all.")
+    ] = False,
     length: Annotated[Optional[str], typer.Option(help="Score methods at these lengths: 4k,16k,64k.")] = None,  # noqa: UP045
     tasks: Annotated[Optional[str], typer.Option(help="Generated tasks, with commas; default: all.")] = None,  # noqa: UP045
     methods: Annotated[str, typer.Option(help="dense, streaming, tokenselect, tokenselect-SETTING=VALUE.")] = METHODS,
@@ -72,8 +75,10 @@ def evaluate(
         with working(settings, f"opening library {library}"):
             opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
         with opened as session, working(settings, f"asking {counted(len(asked), 'question')}"):
-            report = tscli.ask_all(session, asked)
-            _print_report(settings, report, session, output, answers)
+            reports = {"dense" if session.asker.is_dense else "tokenselect": tscli.ask_all(session, asked)}
+            if baselines:
+                reports |= {"bm25": tscli.best_sentences(session, asked), "no-answer": tscli.no_answers(asked)}
+            _print_reports(reports, session, output, answers)
         return 0
     assert length is not None
     trials = tscli.evaluate_tasks(
@@ -113,28 +118,29 @@ def _print_results(results: list[Result], output: str) -> None:
         print(f"| {task} | {length:,} | {max(r.n for r in found if r)} | {' | '.join(cells)} |")
 
 
-def _print_report(settings: Settings, report: QuestionReport, session: Session, output: str, answers: bool) -> None:
+def _print_reports(reports: dict[str, QuestionReport], session: Session, output: str, answers: bool) -> None:
     if output == "json":
-        print_json(_json(report, session))
+        print_json(_json(reports, session))
         return
     if output == "csv":
-        _print_csv([_answer(answer) for answer in report.answers])
+        _print_csv([_answer(method, answer) for method, report in reports.items() for answer in report.answers])
         return
-    print("| kind | n | exact match | 95% | F1 | right page first |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for tally in report.tallies():
-        low, high = tally.ci95
-        exact = f"{round(tally.exact * tally.n)} ({tally.exact:.0%}) | {low:.0%}-{high:.0%}"
-        print(f"| {safe_line(tally.kind)} | {tally.n} | {exact} | {tally.f1:.2f} | {tally.page_first:.0%} |")
+    print("| method | kind | n | exact match | 95% | F1 | right page first |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    for method, report in reports.items():
+        for tally in report.tallies():
+            low, high = tally.ci95
+            exact = f"{round(tally.exact * tally.n)} ({tally.exact:.0%}) | {low:.0%}-{high:.0%}"
+            page = "" if tally.page_first is None else f"{tally.page_first:.0%}"
+            print(f"| {method} | {safe_line(tally.kind)} | {tally.n} | {exact} | {tally.f1:.2f} | {page} |")
     if answers:
-        print("\n| | question | wanted | answer | page |\n| --- | --- | --- | --- | --- |")
-        for answer in report.answers:
-            mark = {True: "right", False: "wrong", None: "-"}[answer.exact]
-            page = f"{answer.file}, {answer.page}" if answer.file else ""
-            cells = (mark, answer.question.question, answer.question.answer or "(not there)", answer.text, page)
-            print(f"| {' | '.join(safe_line(cell).replace('|', '/') for cell in cells)} |")
-    if report.num_unscored:
-        say(settings, f"{counted(report.num_unscored, 'question')} without an answer in the documents: asked, not scored")
+        print("\n| | method | question | wanted | answer | page |\n| --- | --- | --- | --- | --- | --- |")
+        for method, report in reports.items():
+            for answer in report.answers:
+                page = f"{answer.file}, {answer.page}" if answer.file else ""
+                wanted = answer.question.answer or "(not there)"
+                cells = ("right" if answer.exact else "wrong", method, answer.question.question, wanted, answer.text, page)
+                print(f"| {' | '.join(safe_line(cell).replace('|', '/') for cell in cells)} |")
 
 
 def _print_csv(rows: list[dict[str, Any]]) -> None:
@@ -145,21 +151,21 @@ def _print_csv(rows: list[dict[str, Any]]) -> None:
     )
 
 
-def _json(report: QuestionReport, session: Session) -> dict[str, Any]:
+def _json(reports: dict[str, QuestionReport], session: Session) -> dict[str, Any]:
     return {
         "library": session.library,
         "model": session.model_name,
-        "results": [vars(tally) for tally in report.tallies()],
-        "unscored": report.num_unscored,
-        "answers": [_answer(answer) for answer in report.answers],
+        "results": [{"method": method, **vars(tally)} for method, report in reports.items() for tally in report.tallies()],
+        "answers": [_answer(method, answer) for method, report in reports.items() for answer in report.answers],
         "settings": {**vars(session.config), "question": session.asker.question_mode, "dense": session.asker.is_dense},
         "tokens": int(session.context.token_ids.shape[0]),
         "versions": tscli.versions(),
     }
 
 
-def _answer(answer: ScoredAnswer) -> dict[str, Any]:
+def _answer(method: str, answer: ScoredAnswer) -> dict[str, Any]:
     return {
+        "method": method,
         "question": answer.question.question,
         "kind": answer.question.kind,
         "wanted": answer.question.answer,

@@ -1,5 +1,6 @@
 """How good answers are: a library asked questions with known answers, and generated tasks at any length by several methods."""
 
+from tscli.evaluation.baselines import best_sentences, no_answers
 from tscli.evaluation.picture import draw
 from tscli.evaluation.questions import Question, QuestionReport, ScoredAnswer, Tally, ask_all, read_questions
 from tscli.evaluation.results import Result, results_of
@@ -13,8 +14,10 @@ __all__ = [
     "Tally",
     "Trial",
     "ask_all",
+    "best_sentences",
     "draw",
     "evaluate_tasks",
+    "no_answers",
     "read_questions",
     "results_of",
 ]

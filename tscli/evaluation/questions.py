@@ -1,7 +1,6 @@
 """A file of questions with known answers, asked of an open library one after the other.
 
-Knows sessions and scores; reads no documents. Questions whose answer is null are asked, shown and not scored: what counts as a
-refusal is the model's own.
+Knows sessions and scores; reads no documents. Where the answer is null, only a refusal is right.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 
 from tscli.engine.session import Session
 from tscli.errors import UsageError
-from tscli.evaluation.score import exact_match, interval95, token_f1
+from tscli.evaluation.score import exact_match, interval95, is_refusal, token_f1
 
 OnAnswer = Callable[[int, int], None]  # done, total
 FIELDS: dict[str, type] = {"question": str, "answer": str, "kind": str, "file": str, "page": int}
@@ -33,12 +32,12 @@ class Question:
 
 @dataclass(frozen=True)
 class ScoredAnswer:
-    """One question answered. exact and f1: None for a question without an answer; page_first: None where no page is known."""
+    """One question answered. page_first: whether the page of the answer is the first source, None where no page is known."""
 
     question: Question
     text: str
-    exact: bool | None
-    f1: float | None
+    exact: bool
+    f1: float
     page_first: bool | None
     file: str | None
     page: int | None
@@ -47,14 +46,14 @@ class ScoredAnswer:
 
 @dataclass(frozen=True)
 class Tally:
-    """The figures of one kind of question: n scored, shares of them, and Wilson's 95% interval of `exact`."""
+    """The figures of one kind of question: n, shares of them, and Wilson's 95% interval of `exact`."""
 
     kind: str
     n: int
     exact: float
     ci95: tuple[float, float]
     f1: float
-    page_first: float
+    page_first: float | None
 
 
 @dataclass(frozen=True)
@@ -63,16 +62,10 @@ class QuestionReport:
 
     answers: tuple[ScoredAnswer, ...]
 
-    @property
-    def num_unscored(self) -> int:
-        """Questions without an answer."""
-        return sum(answer.exact is None for answer in self.answers)
-
     def tallies(self) -> list[Tally]:
-        """One per kind with scored questions, in order of appearance."""
-        scored = [answer for answer in self.answers if answer.exact is not None]
-        kinds = dict.fromkeys(answer.question.kind for answer in scored)
-        return [_tally(kind, [answer for answer in scored if answer.question.kind == kind]) for kind in kinds]
+        """One per kind of question, in order of appearance."""
+        kinds = dict.fromkeys(answer.question.kind for answer in self.answers)
+        return [_tally(kind, [answer for answer in self.answers if answer.question.kind == kind]) for kind in kinds]
 
 
 def read_questions(file: Path) -> list[Question]:
@@ -109,29 +102,28 @@ def _ask(session: Session, question: Question, max_new_tokens: int) -> ScoredAns
         pass
     answer = stream.answer
     file, page = (answer.sources[0].file, answer.sources[0].page) if answer.sources else (None, None)
+    return scored(question, answer.text, file, page, answer.statistics.total_s)
+
+
+def scored(question: Question, text: str, file: str | None, page: int | None, seconds: float) -> ScoredAnswer:
+    """An answer with its scores; file and page are its first source."""
     known = question.answer is not None
-    return ScoredAnswer(
-        question,
-        answer.text,
-        exact_match(answer.text, question.answer or "") if known else None,
-        token_f1(answer.text, question.answer or "") if known else None,
-        (file, page) == (question.file, question.page) if question.file is not None else None,
-        file,
-        page,
-        answer.statistics.total_s,
-    )
+    exact = exact_match(text, question.answer or "") if known else is_refusal(text)
+    f1 = token_f1(text, question.answer or "") if known else float(exact)
+    page_first = (file, page) == (question.file, question.page) if question.file is not None else None
+    return ScoredAnswer(question, text, exact, f1, page_first, file, page, seconds)
 
 
 def _tally(kind: str, answers: Sequence[ScoredAnswer]) -> Tally:
-    n, right = len(answers), sum(bool(answer.exact) for answer in answers)
+    n, right = len(answers), sum(answer.exact for answer in answers)
     paged = [answer.page_first for answer in answers if answer.page_first is not None]
     return Tally(
         kind,
         n,
         right / n,
         interval95(right, n),
-        sum(answer.f1 or 0.0 for answer in answers) / n,
-        sum(paged) / len(paged) if paged else 0.0,
+        sum(answer.f1 for answer in answers) / n,
+        sum(paged) / len(paged) if paged else None,
     )
 
 

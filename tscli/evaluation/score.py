@@ -12,6 +12,9 @@ ARTICLES = re.compile(r"\b(a|an|the)\b")
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 NUMBER = re.compile(r"\d+")
 SEPARATORS = re.compile(r"[\n:\"'.,?!{}]")
+REFUSALS = frozenset(
+    ("", "i dont know", "i do not know", "no answer", "none", "not given", "not in documents", "not stated", "unknown")
+)
 Z95 = 1.959964
 
 
@@ -23,6 +26,11 @@ def normalised(text: str) -> str:
 def exact_match(answer: str, wanted: str) -> bool:
     """Whether both are the same once normalised."""
     return normalised(answer) == normalised(wanted)
+
+
+def is_refusal(answer: str) -> bool:
+    """Whether an answer says that the documents do not tell."""
+    return normalised(answer) in REFUSALS
 
 
 def token_f1(answer: str, wanted: str) -> float:

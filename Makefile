@@ -23,7 +23,7 @@ demo: $(STAMP)  ## set up, ingest samples/, ask three questions
 	$(TSCLI) ingest samples --library demo
 	@echo "==> asking; no document token is computed again"
 	$(TSCLI) ask --library demo "When was the lighthouse at Marrow Point built?"
-	$(TSCLI) ask --library demo "Who is the harbour master?"
+	$(TSCLI) ask --library demo "Who is the senior pilot?"
 	$(TSCLI) ask --library demo "What is the depth at the North Quay?"
 
 test: check  ## set up, check style and types, run all tests (two processes of one thread each)

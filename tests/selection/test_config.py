@@ -36,7 +36,7 @@ def test_a_named_setting_that_does_not_fit_the_window_is_refused_with_the_sum() 
 
 @pytest.mark.parametrize(
     "settings",
-    [{"k": 0}, {"chunk": 100}, {"pool": 4}, {"theta": 2.0}, {"metric": "best"}, {"scale": "big"}, {"n_local": -1}],
+    [{"k": -1}, {"chunk": 100}, {"pool": 4}, {"theta": 2.0}, {"metric": "best"}, {"scale": "big"}, {"n_local": -1}],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(UsageError):

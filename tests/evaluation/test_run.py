@@ -76,6 +76,18 @@ def test_every_method_answers_every_question_of_every_length(small_model: Path) 
         next(evaluate_tasks([400], ["nonsense"], load=load))
 
 
+def test_many_needles_are_spread_over_several_contexts(small_model: Path) -> None:
+    load = LoadOptions(str(small_model), dtype="float32", device="cpu")
+    steps: list[str] = []
+    names = ["single-numbers", "multikey", "passkey"]
+    trials = list(evaluate_tasks([500], names, ["tokenselect"], load, num_questions=3, on_step=steps.append))
+    assert [trial.task for trial in trials] == ["single-numbers"] * 3 + ["multikey"] * 3 + ["passkey"]
+    assert sum("reading" in step for step in steps) > 1
+    whole = list(evaluate_tasks([4000], names, ["tokenselect"], load, num_questions=1, on_step=steps.append))
+    assert len(whole) == 3
+    assert sum("4,000 tokens" in step for step in steps) == 1
+
+
 def test_figures_are_means_over_all_depths_and_by_fifths() -> None:
     def trial(depth: float | None, score: float, method: str = "tokenselect", task: str = "multikey") -> Trial:
         return Trial(task, 4096, depth, method, score, "?", "", ("x",))

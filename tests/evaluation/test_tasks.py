@@ -67,6 +67,17 @@ def test_lists_hold_what_is_asked_for() -> None:
     assert sorted(set(coded), key=coded.count, reverse=True)[:3] == list(frequent.items[0].wanted)
 
 
+def test_a_list_of_words_for_a_long_context_has_enough_of_them() -> None:
+    exam = tasks.common_words(Random(1), 40_000)
+    assert len(exam.pieces) > 35_000
+    assert len({piece.split(". ")[1] for piece in exam.pieces}) > 5_000
+
+
+def test_more_questions_than_there_are_words_for_are_refused() -> None:
+    with pytest.raises(UsageError, match="ask fewer"):
+        tasks.needles(Random(1), ["multikey"], 2_000)
+
+
 def test_the_same_seed_gives_the_same_and_another_does_not() -> None:
     names = list(tasks.NEEDLE_TASKS)
     assert tasks.needles(Random(1), names, 4).needles == tasks.needles(Random(1), names, 4).needles

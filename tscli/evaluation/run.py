@@ -88,10 +88,10 @@ def evaluate_tasks(
 
 
 def _exams(setting: _Setting, names: Sequence[str], length: int, count: int, rng: Random) -> Iterator[tasks.Exam]:
-    """One context for all tasks that hide needles, and one for each of the others."""
+    """As few contexts as hold the needles of all tasks that hide them, and one for each of the other tasks."""
     hidden = [name for name in names if name in tasks.NEEDLE_TASKS]
     if hidden:
-        yield tasks.needles(rng, hidden, count)
+        yield from _sparse(setting, hidden, length, count, rng)
     makers: dict[str, Callable[[int], tasks.Exam]] = {
         "key-value": lambda size: tasks.key_value(rng, count, size),
         "common-words": lambda size: tasks.common_words(rng, size),
@@ -100,6 +100,17 @@ def _exams(setting: _Setting, names: Sequence[str], length: int, count: int, rng
     for name, make in makers.items():
         if name in names:
             yield _fitting(setting, make, length - len(setting.template.prefix_ids))
+
+
+def _sparse(setting: _Setting, names: list[str], length: int, count: int, rng: Random) -> Iterator[tasks.Exam]:
+    """The tasks in one context; where needles would be more than a quarter of it, one half of them in a context each."""
+    exam = tasks.needles(rng, names, count)
+    texts = [needle.text for needle in exam.needles]
+    if len(names) == 1 or 4 * sum(encoded.ids.shape[0] for encoded in setting.tokenizer.encode_text(texts)) <= length:
+        yield exam
+        return
+    for half in (names[: len(names) // 2], names[len(names) // 2 :]):
+        yield from _sparse(setting, half, length, count, rng)
 
 
 def _fitting(setting: _Setting, make: Callable[[int], tasks.Exam], room: int) -> tasks.Exam:

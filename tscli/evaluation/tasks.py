@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from uuid import UUID
 
+from tscli.errors import UsageError
 from tscli.evaluation.score import contained, first_number, has_word
 from tscli.reader.entities import words
 
@@ -79,11 +80,12 @@ class Draw:
         )
 
     def value(self, kind: str) -> str:
-        """A number of seven digits, a uuid, or two words."""
+        """A number of seven digits, a uuid, or two words (three once many are drawn)."""
         if kind == "uuids":
             return str(UUID(int=self.rng.getrandbits(128), version=4))
         if kind == "words":
-            return self._new(lambda: f"{self.rng.choice(QUALITIES)} {self.rng.choice(THINGS)}")
+            more = len(self._used) > len(QUALITIES) * len(THINGS) // 2
+            return self._new(lambda: " ".join([*self.rng.choices(QUALITIES, k=1 + more), self.rng.choice(THINGS)]))
         return self._new(lambda: str(self.rng.randint(1_000_000, 9_999_999)))
 
     def _unlike_pairs(self) -> Iterator[str]:
@@ -99,7 +101,7 @@ class Draw:
             if (found := draw()) not in self._used:
                 self._used.add(found)
                 return found
-        raise ValueError("too many questions: no unused words are left")
+        raise UsageError("too many questions for one context: no unused words are left; ask fewer")
 
 
 def needles(rng: Random, tasks: Sequence[str], count: int) -> Exam:

@@ -1,5 +1,6 @@
 """The corpus: sequences, their weights and answers; with a toy tokenizer and a few lines of prose."""
 
+from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from tscli.reader.corpus import (
     load_sources,
 )
 from tscli.reader.entities import Names
+from tscli.reader.facts import unanswered
+from tscli.reader.needles import REFUSAL
 from tscli.reader.surroundings import Prose
 
 FIRST = 4  # ids below are the special tokens
@@ -61,10 +64,31 @@ def test_every_answer_stands_in_the_text_before_it(held_out: bool) -> None:
     answers = 0
     for item in (source.draw() for _ in range(60)):
         text = " ".join(decode(item.ids[: list(item.ids).index(ASK)] if ASK in item.ids else item.ids).split())
-        for start, end in answers_of(item):
+        for turn in item.turns:
+            answer = decode(item.ids[turn.answered : turn.end]).strip()
+            if turn.kind == "absent":
+                assert answer == REFUSAL
+                continue
             answers += 1
-            assert decode(item.ids[start:end]).strip() in text
+            assert answer in text or all(part in text for part in answer.split(", "))
     assert answers > 60
+
+
+def test_a_question_without_an_answer_asks_for_what_no_fact_of_the_text_states() -> None:
+    for seed in range(60):
+        source = corpus(seed)
+        _, facts = source.page(8, 1_500)
+        assert source.absent(facts).answer == REFUSAL
+        missing = unanswered(Names(Random(seed)), facts)
+        assert not any(f.entity.lower() == missing.entity.lower() and f.relation.value == missing.relation.value for f in facts)
+
+
+def test_sequences_hold_needles_and_questions_that_have_no_answer() -> None:
+    source = corpus()
+    kinds = Counter(turn.kind for item in (source.draw() for _ in range(150)) for turn in item.turns)
+    assert kinds["needle"] > 50
+    assert kinds["absent"] > 25
+    assert kinds["fact"] > kinds["needle"]
 
 
 def test_full_weight_lies_on_the_answers_and_nowhere_else() -> None:
@@ -99,7 +123,7 @@ def test_the_source_of_an_answer_holds_it_and_stands_before_the_questions() -> N
 def test_of_several_places_the_source_is_the_one_beside_the_asked_thing(about: str, answer: str, wanted: int | None) -> None:
     text = "The pier has 12 lamps, all of them green.\nThe quay\nhas 12 lamps. The mole has 13."
     offsets = encode(text).offsets
-    place = find_source(Pair("", answer, about), text, offsets)
+    place = find_source(Pair("", (answer,), about), text, offsets)
     if wanted is None:
         assert place is None
     else:

@@ -7,7 +7,7 @@ Knows nothing of models or training.
 import csv
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Protocol
@@ -15,9 +15,11 @@ from typing import Protocol
 import numpy as np
 from tokenizers import Tokenizer
 
+from tscli.reader import needles
 from tscli.reader import surroundings as around
 from tscli.reader.entities import Names
-from tscli.reader.facts import Fact, question
+from tscli.reader.facts import Fact, former_question, question, unanswered
+from tscli.reader.needles import REFUSAL
 from tscli.reader.surroundings import Prose
 
 BOS, ASK, ANSWER, EOS = 0, 1, 2, 3
@@ -57,13 +59,14 @@ class Turn:
     """Where a question and its answer stand in a sequence, as token positions.
 
     The question is [asked, answered), the answer with its <eos> [answered, end); source: the tokens (start, end) of the
-    document that the answer is copied from, None where that is not certain.
+    document that the answer is copied from, None where that is not certain. kind: the pair's.
     """
 
     asked: int
     answered: int
     end: int
     source: tuple[int, int] | None
+    kind: str = "fact"
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,17 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Pair:
-    """A question and its answer; `about` is what stands beside that answer in the text, to tell it from like ones."""
+    """A question and the values that answer it, none if the text does not tell; `about` is what stands beside the first value
+    in the text, to tell it from like ones. kind: fact, needle, cloze, story or absent."""
 
     question: str
-    answer: str
+    values: tuple[str, ...]
     about: str = ""
+    kind: str = "fact"
+
+    @property
+    def answer(self) -> str:
+        return ", ".join(self.values) or REFUSAL
 
 
 @dataclass(frozen=True)
@@ -122,22 +131,71 @@ class Corpus:
     def draw(self, num_questions: int | None = None) -> Sequence:
         """The next sequence, with this many questions or a random number of them."""
         rng = self.rng
-        num_questions = num_questions or rng.choice((2, 6, 8, 10, 12))
+        num_questions = num_questions or round(rng.choice((2, 6, 8, 10, 12)) * max(1.0, self._share()))
         roll = rng.random()
-        if roll < 0.04 and self.sources.stories and not self.held_out:
+        if roll < 0.05 and self.sources.stories and not self.held_out:
             example = rng.choice(self.sources.stories)
-        elif roll < 0.2 and not self.held_out:
+        elif roll < 0.14 and not self.held_out:
             example = self._cloze(num_questions)
+        elif roll < 0.4:
+            example = self._needles(num_questions)
         else:
             example = self._facts(num_questions)
         return self._assemble(example, num_questions)
 
     def _facts(self, num_questions: int) -> Example:
         """A context of facts among prose, from one in a whole window to little else."""
-        num_facts = self.rng.choice((1, 4, 8, 10, 12, 14, 16)) * self.length // 512 or 1
+        rng = self.rng
+        num_facts = round(rng.choice((1, 4, 8, 10, 12, 14, 16)) * self._share()) or 1
         text, facts = self.page(num_facts, int(2.6 * self.length) - 65 * num_questions)
-        asked = self.rng.sample(facts, min(len(facts), num_questions))
-        return Example(text, tuple(Pair(self.ask(f), f.value, f.entity) for f in asked))
+        pairs = [Pair(self.ask(f), (f.value,), f.entity) for f in rng.sample(facts, min(len(facts), num_questions))]
+        pairs += [Pair(former_question(rng, f), (f.former,), f.entity) for f in facts if f.former and rng.random() < 0.3]
+        if rng.random() < 0.35:
+            pairs += [self.absent(facts) for _ in range(round(rng.choice((1, 2, 3)) * self._share()))]
+        rng.shuffle(pairs)
+        return Example(text, tuple(pairs))
+
+    def _share(self) -> float:
+        """How many times as many statements a sequence holds as one of 512 tokens: long ones hold more prose."""
+        windows = self.length / 512
+        return windows if windows < 1 else max(1.0, 0.6 * windows)
+
+    def absent(self, facts: list[Fact]) -> Pair:
+        """A question that a text with these facts does not answer."""
+        return Pair(self.ask(unanswered(self.names, facts)), (), kind="absent")
+
+    def _needles(self, num_questions: int) -> Example:
+        """Statements that mean nothing, of one form, hidden in prose or noise; or a JSON object of keys and values."""
+        rng, chars = self.rng, int(2.6 * self.length) - 65 * num_questions
+        if rng.random() < 0.2:
+            text, found, missing = needles.table(self.names, rng.randint(2, max(3, chars // 100)))
+            texts = list[str]()
+        else:
+            text = ""
+            texts, found, missing = needles.hidden(self.names, round(rng.choice((2, 4, 8, 12)) * self._share()))
+        pairs = [Pair(n.question, n.answers, n.about, "needle") for n in found]
+        pairs += [Pair(q, (), kind="absent") for q in missing if rng.random() < 0.4]
+        rng.shuffle(pairs)
+        pairs = pairs[:num_questions]
+        if rng.random() < 0.15:
+            more, n = needles.lone(self.names)
+            texts.append(more)
+            pairs.append(Pair(n.question, n.answers, n.about, "needle"))
+        ordered = list[str]()
+        if rng.random() < 0.1:
+            ordered, n = needles.chain(self.names)
+            pairs.append(Pair(n.question, n.answers, n.about, "needle"))
+        room = chars - len(text) - sum(map(len, texts))
+        noise = rng.choice(needles.NOISE) if rng.random() < 0.2 else ""
+        prose = noise * (room // len(noise)) if noise else self.sources.prose.passage(rng, room)
+        lines = around.SENTENCE_END.split(" ".join(prose.split()))
+        for line in (*texts, text):
+            lines.insert(rng.randint(0, len(lines)), line)
+        for place, line in zip(sorted(rng.randint(0, len(lines)) for _ in ordered), ordered, strict=True):
+            lines.insert(place + ordered.index(line), line)
+        rng.shuffle(pairs)
+        whole = " ".join(lines) + "\n\n"
+        return Example(whole, tuple(replace(p, values=needles.in_order(p.values, p.about, whole)) for p in pairs))
 
     def page(self, num_facts: int, num_chars: int) -> tuple[str, list[Fact]]:
         """Facts and the text that they are set into, of about so many characters where the facts leave room for more."""
@@ -206,7 +264,7 @@ class Corpus:
             asked = " ".join(words[max(0, end - tail - quote) : end - tail])
             answer = " ".join(words[end - tail : end]).rstrip(",;:")
             if answer and flat.count(asked) == 1:
-                pairs.append(Pair(rng.choice(CLOZE).format(asked), answer, asked))
+                pairs.append(Pair(rng.choice(CLOZE).format(asked), (answer,), asked, "cloze"))
         return Example(text + "\n\n", tuple(pairs[:num_questions]))
 
     def _assemble(self, example: Example, num_questions: int) -> Sequence:
@@ -219,7 +277,7 @@ class Corpus:
         while (excess := len(self.encode(text).ids) - room) > 0:
             text = text[2 * excess + 1 :]
         flat = " ".join(text.split())
-        kept = [(tail, pair) for tail, pair in zip(tails, pairs, strict=False) if pair.answer in flat]
+        kept = [(tail, pair) for tail, pair in zip(tails, pairs, strict=False) if all(value in flat for value in pair.values)]
         room = self.length - 1 - sum(len(ids) for (ids, _), _ in kept)
         if (short := room - len(self.encode(text).ids)) > 0:
             text = self.sources.prose.passage(self.rng, 6 * short) + "\n\n" + text
@@ -229,7 +287,7 @@ class Corpus:
         ids, weights, turns = [BOS, *encoded.ids[cut:]], [0.0] + [PROSE_WEIGHT] * len(offsets), []
         for (tail, reply), pair in kept:
             asked, end = len(ids), len(ids) + len(tail)
-            turns.append(Turn(asked, end - reply, end, find_source(pair, text, offsets)))
+            turns.append(Turn(asked, end - reply, end, find_source(pair, text, offsets), pair.kind))
             weights += [QUESTION_WEIGHT] * (len(tail) - reply) + [ANSWER_WEIGHT] * reply
             ids += tail
         return Sequence(np.array(ids), np.array(weights, dtype=np.float32), tuple(turns))
@@ -241,7 +299,10 @@ class Corpus:
 
 
 def find_source(pair: Pair, text: str, offsets: list[tuple[int, int]]) -> tuple[int, int] | None:
-    """Positions, behind `<bos>`, of the tokens that hold the answer: of several places the one nearest to `about`."""
+    """Positions, behind `<bos>`, of the tokens that hold the answer: of several places the one nearest to `about`. None where
+    that is not certain, where the answer has several parts, and where there is none."""
+    if len(pair.values) != 1:
+        return None
     places = [m.span() for m in _loose(pair.answer).finditer(text) if offsets and m.start() >= offsets[0][0]]
     anchors = [m.start() for m in _loose(pair.about).finditer(text)] if pair.about else []
     if not places or (len(places) > 1 and not anchors):
@@ -290,7 +351,7 @@ def _load_stories(folder: Path) -> tuple[Example, ...]:
             rows = [row for row in csv.DictReader(f) if row["ex-or-im1"] == "explicit"]
         for number, text in sections.items():
             pairs = [(r["question"], r["answer1"].strip(" .")) for r in rows if r["cor_section"] == number]
-            kept = tuple(Pair(q, a) for q, a in pairs if a and a in text)
+            kept = tuple(Pair(q, (a,), kind="story") for q, a in pairs if a and a in text)
             if kept and len(text) < 2_000:
                 found.append(Example(text + "\n\n", kept))
     return tuple(found)

@@ -11,6 +11,7 @@ from pathlib import Path
 from tscli.reader.corpus import Corpus, encoder, load_sources
 
 FACTS_A_PAGE = 8
+ABSENT = 5  # one question of so many has no answer in the documents
 PAGE_CHARS = 6_000
 
 
@@ -27,20 +28,25 @@ def main() -> None:
 
 
 def write(corpus: Corpus, folder: Path, num_tokens: int, num_questions: int) -> None:
-    """Pages until there are that many tokens, then questions about facts of random pages."""
+    """Pages until there are that many tokens, then questions about facts of random pages and of none."""
     documents = folder / "documents"
     documents.mkdir(parents=True, exist_ok=True)
-    asked, total = [], 0
+    asked, absent, total = [], list[str](), 0
     while total < num_tokens:
         text, facts = corpus.page(FACTS_A_PAGE, PAGE_CHARS)
         total += len(corpus.encode(text).ids)
         name = f"page-{len(list(documents.iterdir())):04}.txt"
         (documents / name).write_text(text, encoding="utf-8")
         asked += [(fact, f"documents/{name}") for fact in facts]
+        absent += [corpus.absent(facts).question for _ in facts]
     with (folder / "questions.jsonl").open("w", encoding="utf-8") as file:
-        for fact, document in corpus.rng.sample(asked, min(num_questions, len(asked))):
-            line = {"question": corpus.ask(fact), "answer": fact.value, "file": document, "page": 1, "kind": "lookup"}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        lines = [
+            {"question": corpus.ask(fact), "answer": fact.value, "file": document, "page": 1, "kind": "lookup"}
+            for fact, document in corpus.rng.sample(asked, min(num_questions, len(asked)))
+        ]
+        missing = corpus.rng.sample(absent, len(lines) // ABSENT)
+        lines += [{"question": q, "answer": None, "file": None, "page": None, "kind": "absent"} for q in missing]
+        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
 if __name__ == "__main__":

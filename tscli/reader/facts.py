@@ -4,7 +4,8 @@ Strings only, seeded. Knows the relation tables and names; does not know tokens 
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from random import Random
 
@@ -19,6 +20,14 @@ STATEMENTS: tuple[str, ...] = (
     "The {n} [chosen|given|recorded|noted|set] for {e} is {v}", "The {n} for {e} is {v}", "{e} ({n}: {v})",
     "The {n} of {e} has been [changed|set|moved] to {v}", "{es} {n}, [we learn|it turns out], is {v}",
     "The {n} [at|in|on] {e} is {v}", "{e} has the {n} {v}",
+)  # fmt: skip
+OUTDATED: tuple[str, ...] = (
+    "The {n} of {e} was {o} until {y}; since then it has been {v}", "Until {y} the {n} of {e} was {o}, now it is {v}",
+    "The {n} of {e}, formerly {o}, is now {v}", "{e}: {n} {v} (until {y}: {o})", "In {y} {v} replaced {o} as the {n} of {e}",
+    "{es} {n} used to be {o}; today it is {v}",
+)  # fmt: skip
+FORMER: tuple[str, ...] = (
+    "What was the {n} of {e} before?", "What was the former {n} of {e}?", "What did the {n} of {e} use to be?",
 )  # fmt: skip
 HELD_OUT_STATEMENTS: tuple[str, ...] = (
     "Anyone who asks for the {n} of {e} is told {v}",
@@ -56,7 +65,7 @@ class Relation:
 @dataclass(frozen=True)
 class Fact:
     """One fact. `noun` is the attribute's name (a noun of the relation or an invented one), "" if it has none; `verb` the
-    word that fills the relation's wordings."""
+    word that fills the relation's wordings; `former` an outdated value, "" if there is none."""
 
     kind: str
     entity: str
@@ -64,6 +73,7 @@ class Fact:
     noun: str
     value: str
     verb: str = ""
+    former: str = ""
 
 
 @lru_cache(maxsize=2)
@@ -117,11 +127,16 @@ def fact(names: Names, kind: str, name: str, relation: Relation) -> Fact:
     if noun and rng.random() < 0.25:
         noun = names.phrase() if rng.random() < 0.6 else f"{rng.choice(names.nouns)} {rng.choice(LAST_WORDS)}"
     verb = rng.choice(relation.verbs) if relation.verbs else ""
-    return Fact(kind, name, relation, noun, VALUES[relation.value](names), verb)
+    value = VALUES[relation.value](names)
+    former = VALUES[relation.value](names) if noun and rng.random() < 0.06 else ""
+    return Fact(kind, name, relation, noun, value, verb, former if former != value else "")
 
 
 def statement(rng: Random, item: Fact) -> str:
     """The fact as a clause, first letter in upper case, without its full stop."""
+    if item.former:
+        template = rng.choice(OUTDATED).replace("{y}", str(rng.randint(1800, 2030))).replace("{o}", item.former)
+        return cap(_fill(template, item, item.noun))
     return cap(_fill(choose(rng, rng.choice(item.relation.statements)).replace("  ", " "), item, item.noun or item.verb))
 
 
@@ -134,6 +149,27 @@ def question(rng: Random, item: Fact) -> str:
     if rng.random() < 0.12:
         return choose(rng, rng.choice(WRAPPERS)).format(text)
     return text if rng.random() < 0.1 else cap(text)
+
+
+def former_question(rng: Random, item: Fact) -> str:
+    """A question for the fact's outdated value."""
+    return _fill(rng.choice(FORMER), item, item.noun)
+
+
+def unanswered(names: Names, facts: Sequence[Fact]) -> Fact:
+    """A fact that none of these states, hard to tell from them: another attribute of the same thing, or the same attribute of
+    a thing with a like name; now and then about something else altogether."""
+    rng, roll = names.rng, names.rng.random()
+    item = rng.choice(facts)
+    known = {f.relation.value for f in facts if f.entity == item.entity}
+    others = [r for r in relations_by_kind(names.held_out)[item.kind] if r.value not in known]
+    if roll < 0.45 and others:
+        return fact(names, item.kind, item.entity, rng.choice(others))
+    taken = {f.entity.lower() for f in facts}
+    like = item.entity if roll < 0.85 else None
+    while (name := entity(names, item.kind, like)).lower() in taken:
+        like = None
+    return replace(item, entity=name, former="")
 
 
 def choose(rng: Random, template: str) -> str:

@@ -22,11 +22,25 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
-from tscli.reader.corpus import ANSWER_WEIGHT, ASK, Corpus, Sequence, batch, encoder, load_sources, second_reading
+from tscli.reader.corpus import (
+    ANSWER_WEIGHT,
+    ASK,
+    EOS,
+    Corpus,
+    Encode,
+    Sequence,
+    Sources,
+    batch,
+    encoder,
+    load_sources,
+    second_reading,
+)
 from tscli.reader.crossing import Crossing, cross, register
 from tscli.reader.evaluate import exact_match
+from tscli.reader.needles import REFUSAL
 from tscli.reader.voting import DISTANCE, Asked, Voter
 
+ABSENT = 4  # questions without an answer among those of a second reading
 STATED = 10  # tokens before an answer that must be selected with it, or the question could not be answered
 SIDE_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 
@@ -69,16 +83,16 @@ def main() -> None:
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     origin = args.init_from or Path(__file__).parent
-    model = load_model(args.init_from, args.length).to(args.device)
+    model = load_model(args.init_from, max(args.lengths)).to(args.device)
     optimizers, progress = Optimizers(model, args.rate), Progress()
     if args.resume and (args.out / "checkpoint.pt").exists():
         restore(args.out / "checkpoint.pt", model, optimizers, progress)
     sources, encode = load_sources(args.data), encoder(origin / "tokenizer.json")
+    args.refusal = np.array([*encode(" " + REFUSAL).ids, EOS])
 
     seed = args.seed + 1_000_003 * progress.step
-    corpora = [Corpus(sources, encode, length, seed + length) for length in (args.length, args.length // 2)]
-    held_out = Corpus(sources, encode, args.length, 7, held_out=True)
-    exam = [held_out.draw(4) for _ in range(args.eval_sequences)]
+    corpora = [Corpus(sources, encode, length, seed + length) for length in args.lengths]
+    exam = held_out_exam(sources, encode, args)
     train(model, optimizers, progress, corpora, exam, args, origin)
 
 
@@ -89,7 +103,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--init-from", type=Path, help="a model in HF layout to start from; default: from scratch")
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt, if it is there")
     parser.add_argument("--minutes", type=float, default=60.0, help="length of the schedule, resumed time included")
-    parser.add_argument("--length", type=int, default=512, help="tokens of a sequence, and positions of the model")
+    parser.add_argument(
+        "--lengths",
+        type=numbers,
+        default=(512, 256),
+        help="tokens of the sequences of one step after the other; the longest "
+        "is the model's window, in the shortest questions are read a second time",
+    )
     parser.add_argument("--batch-tokens", type=int, default=8192)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--warmup", type=int, default=50, help="steps")
@@ -111,6 +131,19 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def held_out_exam(sources: Sources, encode: Encode, args: argparse.Namespace) -> dict[int, list[Sequence]]:
+    """Sequences in names and wordings never trained, for each length of over 256."""
+    exams = {}
+    for length in sorted({n for n in args.lengths if n > 256}):
+        corpus = Corpus(sources, encode, length, 7, held_out=True)
+        exams[length] = [corpus.draw(4) for _ in range(args.eval_sequences * 512 // length)]
+    return exams
+
+
 def load_model(init_from: Path | None, length: int) -> PreTrainedModel:
     """The model to train, fp32: the given one, or a fresh one of the reader's shape."""
     if init_from:
@@ -127,7 +160,7 @@ def train(
     optimizers: Optimizers,
     progress: Progress,
     corpora: list[Corpus],
-    exam: list[Sequence],
+    exam: dict[int, list[Sequence]],
     args: argparse.Namespace,
     origin: Path,
 ) -> None:
@@ -138,10 +171,12 @@ def train(
     last = saved = time.monotonic()
     while progress.seconds < 60 * args.minutes:
         corpus = corpora[progress.step % len(corpora)]
-        short, second = [s for s in second if len(s.ids) <= corpus.length], []
-        sequences = short + [corpus.draw() for _ in range(max(1, args.batch_tokens // corpus.length) - len(short))]
-        num_second = args.second if corpus is corpora[0] else 0  # short sequences are read from the votes of long ones
-        loss, votes, second = losses(body, model.lm_head, voter, sequences, num_second, args)
+        sequences, rows = [], max(1, args.batch_tokens // corpus.length)
+        if corpus.length == min(args.lengths):
+            sequences, second = [s for s in second if len(s.ids) <= corpus.length][:rows], []
+        sequences += [corpus.draw() for _ in range(rows - len(sequences))]
+        loss, votes, more = losses(body, model.lm_head, voter, sequences, args.second - len(second), args)
+        second += more
         (loss + args.vote_weight * votes).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizers.step(rate_at(progress, args))
@@ -179,46 +214,56 @@ def losses(
     prose_share = args.prose_share
     kept = (weights >= ANSWER_WEIGHT) | ((torch.rand_like(weights) < prose_share) & (weights > 0))
     scale = torch.where(weights >= ANSWER_WEIGHT, weights, weights / prose_share)[kept]
-    asked = drawn_questions(sequences, args.vote_questions)
+    asked, absent = drawn_questions(sequences)
     votes, second = torch.zeros((), device=device), list[Sequence]()
     with torch.autocast(device.type, dtype=torch.bfloat16):
         crossing = crossing_for(first, ids.shape[1] - 1, args)
         out = body(input_ids=ids[:, :-1], use_cache=False, crossing=crossing, output_hidden_states=True)
         logits = head(out.last_hidden_state[kept])
         if asked:
+            again = asked[: max(0, num_second - ABSENT)] + absent[: min(ABSENT, num_second)]
+            asked = asked[: args.vote_questions]
             place = torch.arange(ids.shape[1] - 1, device=device)
             document = (place >= 1) & (place < first[:, None])
             votes = voter.loss(out.hidden_states[-2], document, asked)
-            second = second_readings(voter, out.hidden_states[-2], document, ids, asked[:num_second], args.k)
+            second = second_readings(voter, out.hidden_states[-2], document, ids, again, args)
     loss = (cross_entropy(logits.float(), ids[:, 1:][kept], reduction="none") * scale).sum() / scale.sum()
     return loss, votes, second
 
 
 def second_readings(
-    voter: Voter, hidden: torch.Tensor, document: torch.Tensor, ids: torch.Tensor, asked: list[Asked], k: int
+    voter: Voter, hidden: torch.Tensor, document: torch.Tensor, ids: torch.Tensor, asked: list[Asked], args: argparse.Namespace
 ) -> list[Sequence]:
-    """The questions that select their answer and what stands before it, each beside all that it selects; the local window is
-    another document's end."""
+    """Questions beside all that they select; the local window is another document's end. The reply is the answer where that
+    and what stands before it are selected, and a refusal where the answer is not selected or there is none."""
     if not asked:
         return []
-    selected = voter.selected(hidden, document, ids[:, :-1], asked, k).cpu().numpy()
+    selected = voter.selected(hidden, document, ids[:, :-1], asked, args.k).cpu().numpy()
     rows, found = ids.cpu().numpy(), []
     for number, (item, chosen) in enumerate(zip(asked, selected, strict=True)):
         row = rows[item.row]
-        source = row[max(1, item.source_start - STATED) : item.source_stop]
-        if not (np.lib.stride_tricks.sliding_window_view(chosen, len(source)) == source).all(axis=1).any():
+        reply = row[item.stop : item.end]
+        if not item.source_stop or not holds(chosen, row[item.source_start : item.source_stop]):
+            reply = args.refusal
+        elif not holds(chosen, row[max(1, item.source_start - STATED) : item.source_stop]):
             continue
         other = rows[asked[number - 1].row]
         reads = other[int(document[asked[number - 1].row].sum()) + 1 - DISTANCE :][:DISTANCE]
-        found.append(second_reading([row[:4], chosen, reads], row[item.start : item.stop], row[item.stop : item.end]))
+        found.append(second_reading([row[:4], chosen, reads], row[item.start : item.stop], reply))
     return found
 
 
-def drawn_questions(sequences: list[Sequence], count: int) -> list[Asked]:
-    """Some of the batch's questions whose answer's place is known."""
+def holds(tokens: np.ndarray, part: np.ndarray) -> bool:
+    """Whether the part stands among the tokens, in one piece."""
+    return len(part) <= len(tokens) and bool((np.lib.stride_tricks.sliding_window_view(tokens, len(part)) == part).all(1).any())
+
+
+def drawn_questions(sequences: list[Sequence]) -> tuple[list[Asked], list[Asked]]:
+    """The batch's questions in random order: those whose answer's place is known, and those that have no answer."""
     turns = [(row, turn) for row, item in enumerate(sequences) for turn in item.turns]
+    turns = [turns[i] for i in torch.randperm(len(turns)).tolist()]
     known = [Asked(row, t.asked, t.answered, t.end, *t.source) for row, t in turns if t.source]
-    return [known[i] for i in torch.randperm(len(known))[:count].tolist()]
+    return known, [Asked(row, t.asked, t.answered, t.end, 0, 0) for row, t in turns if t.kind == "absent"]
 
 
 def first_question(ids: torch.Tensor) -> torch.Tensor:
@@ -246,17 +291,18 @@ def save(
     progress: Progress,
     args: argparse.Namespace,
     origin: Path,
-    exam: list[Sequence],
+    exam: dict[int, list[Sequence]],
 ) -> None:
     """Evaluate, log, write the checkpoint, and export the model as `last`, and as `best` where it is."""
-    result = exact_match(model, exam)
-    if best := result["exact_match"] >= progress.best:
-        progress.best = result["exact_match"]
+    results = {str(length): exact_match(model, found, args.refusal[0]) for length, found in exam.items()}
+    mean = sum(r["exact_match"] for r in results.values()) / len(results)
+    if best := mean >= progress.best:
+        progress.best = mean
     state = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers.all], "progress": vars(progress)}
     torch.save(state, args.out / "checkpoint.part")
     os.replace(args.out / "checkpoint.part", args.out / "checkpoint.pt")
     means = {n: sum(v[-100:]) / max(1, len(v[-100:])) for n, v in (("loss", progress.losses), ("votes", progress.votes))}
-    figures = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds), **means, **result}
+    figures = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds), **means, **results}
     with (args.out / "log.jsonl").open("a", encoding="utf-8") as log:
         log.write(json.dumps(figures) + "\n")
     print(json.dumps(figures), flush=True)

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from tscli.engine.catalogue import LibraryDetails, default_model, info, libraries, prune, remove, verify, versions
     from tscli.engine.ingest import IngestPlan, IngestReport, PlannedDocument, Preparation, prepare
     from tscli.engine.options import IngestOptions
+    from tscli.engine.rebuild import rebuild_sketch
     from tscli.engine.session import Session, Stream, open_library
-    from tscli.engine.statistics import Answer, LayerStatistics, Source, Statistics
+    from tscli.engine.statistics import Answer, Fidelity, LayerStatistics, Source, Statistics
     from tscli.evaluation import (
         Question,
         QuestionReport,
@@ -54,8 +55,9 @@ _HOMES = {
     ),
     "tscli.engine.ingest": ("IngestPlan", "IngestReport", "PlannedDocument", "Preparation", "prepare"),
     "tscli.engine.options": ("IngestOptions",),
+    "tscli.engine.rebuild": ("rebuild_sketch",),
     "tscli.engine.session": ("Session", "Stream", "open_library"),
-    "tscli.engine.statistics": ("Answer", "LayerStatistics", "Source", "Statistics"),
+    "tscli.engine.statistics": ("Answer", "Fidelity", "LayerStatistics", "Source", "Statistics"),
     "tscli.evaluation": (
         "Question", "QuestionReport", "Result", "ScoredAnswer", "Trial", "ask_all", "best_sentences", "draw",
         "evaluate_tasks", "no_answers", "read_questions", "results_of",
@@ -71,6 +73,7 @@ __all__ = [
     "Answer",
     "BenchResult",
     "BenchRow",
+    "Fidelity",
     "IngestOptions",
     "IngestPlan",
     "IngestReport",
@@ -109,6 +112,7 @@ __all__ = [
     "prepare",
     "prune",
     "read_questions",
+    "rebuild_sketch",
     "remove",
     "results_of",
     "verify",

@@ -24,7 +24,9 @@ def read(selected: list[int], kind: str = "fact") -> list[Sequence]:
     voter: Any = SimpleNamespace(selected=lambda *args: torch.tensor([selected]))
     document = torch.zeros(1, IDS.shape[1] - 1, dtype=torch.bool)
     document[0, 1:ASKED] = True
-    return second_readings(voter, torch.zeros(1, 1, 1), document, IDS, known + absent, Namespace(k=64, refusal=REFUSAL))
+    return second_readings(
+        voter, torch.zeros(1, 1, 1), document, IDS, known + absent, Namespace(k=(64,), refusal=REFUSAL, refused=1.0)
+    )
 
 
 def test_the_answer_is_wanted_where_it_was_selected_with_what_stands_before_it() -> None:

@@ -207,8 +207,8 @@ def test_a_manifest_that_is_not_json_is_refused(make_library: Make) -> None:
 def test_another_model_is_refused_with_the_field_that_differs(make_library: Make, field: str, value: object) -> None:
     stored = open_library(make_library())
     with pytest.raises(LibraryError, match=field.replace("_", " ")):
-        stored.check(replace(FINGERPRINT, **{field: value}))  # type: ignore[arg-type]
-    stored.check(replace(FINGERPRINT, model_id="moved", revision="other"))
+        stored.manifest.check(replace(FINGERPRINT, **{field: value}))  # type: ignore[arg-type]
+    stored.manifest.check(replace(FINGERPRINT, model_id="moved", revision="other"))
 
 
 def test_a_second_writer_is_told_who_holds_the_lock(make_library: Make) -> None:

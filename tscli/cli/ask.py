@@ -15,9 +15,10 @@ from tscli.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tscli import Answer, Statistics, Stream
+    from tscli import Answer, Fidelity, Statistics, Stream
 
 STATS = ("none", "short", "full")
+SCANS = {"exact": "every cached token", "sketch": "by the sketch of the keys, its candidates exactly"}
 READ = {"token": "each selects", "chunk": "select by their mean", "twice": "read twice"}
 
 
@@ -41,6 +42,7 @@ def ask(
     pool: flags.Pool = None,
     metric: flags.Metric = None,
     scale: flags.Scale = None,
+    exact: flags.Exact = False,
     model: flags.Model = None,
     revision: flags.Revision = None,
     dtype: flags.Dtype = "auto",
@@ -50,7 +52,9 @@ def ask(
     settings: Settings = context.obj
     if stats not in STATS:
         raise UsageError(f"--stats {stats}: choose none, short or full")
-    selection = tscli.SelectionOptions(k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric)
+    selection = tscli.SelectionOptions(
+        k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
+    )
     load = tscli.LoadOptions(model, revision, dtype, device)
     with working(settings, f"opening library {library}"):
         opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
@@ -117,10 +121,16 @@ def _summary(statistics: Statistics) -> Table:
             f"{s.selected_mean:,.0f} tokens a step (k {s.k:,}, {s.metric} vote, pool {s.pool}); "
             f"attended {s.attended_mean:,.0f} of {s.total_tokens:,} ({share:.1%})",
         )
+        table.add_row("scan", SCANS[s.scan] + (_fidelity(s.fidelity) if s.fidelity else ""))
         table.add_row("reused", f"{s.cache_hit_rate:.0%} of selections (theta {s.theta})")
     for note in s.notes:
         table.add_row("note", safe_line(note))
     return table
+
+
+def _fidelity(fidelity: Fidelity) -> str:
+    held = f"{fidelity.vote_mass:.1%} of the exact selection's votes, {fidelity.recall:.1%} of its tokens"
+    return f"; compared {fidelity.compared} times: {held}"
 
 
 def _layers(statistics: Statistics) -> Table:
@@ -167,6 +177,8 @@ def _json(answer: Answer, library: str, model: str) -> dict[str, Any]:
             "attended_mean": s.attended_mean,
             "total": s.total_tokens,
             "cache_hit_rate": s.cache_hit_rate,
+            "scan": s.scan,
+            "fidelity": vars(s.fidelity) if s.fidelity else None,
         },
         "sources": [{"file": source.file, "page": source.page, "share": source.share} for source in answer.sources],
         "token_ids": answer.token_ids,

@@ -39,13 +39,14 @@ def bench(
     pool: flags.Pool = None,
     metric: flags.Metric = None,
     scale: flags.Scale = None,
+    exact: flags.Exact = False,
 ) -> int:
     """Measure prefill and decode, dense and TokenSelect."""
     settings: Settings = context.obj
     if output not in FORMATS:
         raise UsageError(f"--output {output}: choose {', '.join(FORMATS)}")
     lengths = [tscli.parse_count(part) for part in length.split(",")]
-    selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric)
+    selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
     load = tscli.LoadOptions(model, revision, dtype, device)
     result = tscli.benchmark(lengths, load, selection, n_gen, repetitions, dense, on_progress=lambda text: say(settings, text))
     _print(result, output)

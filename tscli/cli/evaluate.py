@@ -57,6 +57,7 @@ def evaluate(
     pool: flags.Pool = None,
     metric: flags.Metric = None,
     scale: flags.Scale = None,
+    exact: flags.Exact = False,
     model: flags.Model = None,
     revision: flags.Revision = None,
     dtype: flags.Dtype = "auto",
@@ -68,7 +69,7 @@ def evaluate(
         raise UsageError(f"--output {output}: choose {', '.join(FORMATS)}")
     if (questions is None) == (length is None):
         raise UsageError("say what to score: a library by --questions FILE, or generated tasks by --length 4k,16k")
-    selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric)
+    selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
     load = tscli.LoadOptions(model, revision, dtype, device)
     if questions is not None:
         asked = tscli.read_questions(questions)

@@ -22,6 +22,9 @@ Theta = Annotated[Optional[float], typer.Option(help="Similarity from which a se
 Pool = Annotated[Optional[int], typer.Option(help="Width over which votes carry to neighbours; 0 is the paper.")]  # noqa: UP045
 Metric = Annotated[Optional[str], typer.Option(help="soft (the paper), hard or raw.")]  # noqa: UP045
 Scale = Annotated[Optional[str], typer.Option(help="none (the paper) or sqrt, before the softmax of the vote.")]  # noqa: UP045
+Exact = Annotated[
+    bool, typer.Option("--exact", help="Score every cached token exactly, where long contexts are scanned by a sketch.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 QuestionMode = Annotated[
     Optional[str],  # noqa: UP045
@@ -32,3 +35,8 @@ QuestionMode = Annotated[
     ),
 ]
 Dense = Annotated[bool, typer.Option("--dense", help="Full attention at true positions.")]
+
+
+def scan(exact: bool) -> str | None:
+    """What --exact says of how long contexts are scanned; None leaves it to the model."""
+    return "exact" if exact else None

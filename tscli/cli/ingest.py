@@ -42,6 +42,7 @@ def ingest(
     pool: flags.Pool = None,
     metric: flags.Metric = None,
     scale: flags.Scale = None,
+    exact: flags.Exact = False,
     dense: Annotated[bool, typer.Option("--dense", help="Full attention in prefill; slow on long contexts.")] = False,
 ) -> int:
     """Read documents once and keep what the model computes of them."""
@@ -54,7 +55,9 @@ def ingest(
         max_tokens=tscli.parse_count(max_tokens),
         dense=dense,
     )
-    selection = tscli.SelectionOptions(k=k, n_init=n_init, n_local=n_local, chunk=chunk, scale=scale, pool=pool, metric=metric)
+    selection = tscli.SelectionOptions(
+        k=k, n_init=n_init, n_local=n_local, chunk=chunk, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
+    )
     load = tscli.LoadOptions(model, revision, dtype, device)
     preparation = _prepare(settings, paths, library, load, selection, options)
     plan = preparation.plan

@@ -9,7 +9,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, counted, error_line, print_json, safe_line, say, size
+from tscli.cli.output import Settings, counted, error_line, print_json, safe_line, say, size, working
 from tscli.errors import LibraryError, UsageError
 
 Name = Annotated[str, typer.Argument(help="Name of the library.")]
@@ -86,8 +86,19 @@ def info(context: typer.Context, library: Name = "default", as_json: flags.Json 
     return 0
 
 
-def verify(context: typer.Context, library: Name = "default", as_json: flags.Json = False) -> int:
+def verify(
+    context: typer.Context,
+    library: Name = "default",
+    rebuild_sketch: Annotated[
+        bool, typer.Option("--rebuild-sketch", help="First make the sketch of the keys anew, from the keys.")
+    ] = False,
+    as_json: flags.Json = False,
+) -> int:
     """Compute the checksums of all files of a library."""
+    if rebuild_sketch:
+        with working(context.obj, f"making the sketch of {library}"):
+            made = tscli.rebuild_sketch(library)
+        say(context.obj, f"library {library}: {'sketch made anew' if made else 'too short for a sketch: scanned exactly'}")
     problems = tscli.verify(library)
     if as_json:
         print_json({"library": library, "problems": [vars(problem) for problem in problems]})

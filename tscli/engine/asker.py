@@ -15,7 +15,9 @@ from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun, Observer
 from tscli.model.kv import DenseKeys, KVState
 from tscli.model.load import Decoder
+from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
+from tscli.selection.guard import Guard
 from tscli.selection.question_votes import QuestionVotes
 from tscli.selection.select import Selection
 from tscli.selection.selection_cache import SelectionCache
@@ -45,6 +47,7 @@ class Asker:
         self.config = config
         self.question_mode: QuestionMode = "token" if dense else question_mode
         self.end_ids = end_ids
+        self.guard = Guard()
         self._dense = DenseKeys() if dense else None
         self._busy = False
 
@@ -52,6 +55,12 @@ class Asker:
     def is_dense(self) -> bool:
         """Whether all of the context is attended instead of a selection."""
         return self._dense is not None
+
+    @property
+    def scan(self) -> str:
+        """Whether selections are made by the sketch ("sketch") or by all keys ("exact")."""
+        candidates = self.state.length - self.config.n_init - self.config.n_local
+        return "sketch" if self.state.sketch is not None and uses_sketch(self.config, candidates) else "exact"
 
     @property
     def readings(self) -> int:
@@ -121,6 +130,7 @@ class Asker:
             fixed=fixed,
             dense=self._dense,
             observe=observe,
+            guard=self.guard,
         )
         logits = self.decoder.forward(torch.tensor(token_ids, device=self.decoder.device), run)
         assert logits is not None

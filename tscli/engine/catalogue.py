@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tscli import reader, store
-from tscli.errors import LibraryError
-from tscli.store import LibraryInfo, Problem, library_folder, list_libraries, read_manifest
+from tscli.store import LibraryInfo, Problem, library_folder, list_libraries, require_manifest
 
 PACKAGES = ("tscli", "torch", "transformers", "tokenizers", "tiktoken", "triton", "pypdf", "numpy")
 
@@ -40,16 +39,14 @@ def libraries() -> list[LibraryInfo]:
 def info(name: str = "default") -> LibraryDetails:
     """The details of one library; LibraryError when there is none."""
     folder = library_folder(name)
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise LibraryError(f"no library {name} at {folder}; make one with: tscli ingest PATH --library {name}")
+    manifest = require_manifest(folder)
     return LibraryDetails(
         name=manifest.library,
         folder=folder,
         model_id=manifest.fingerprint.model_id,
         dtype=manifest.fingerprint.dtype,
         num_tokens=manifest.num_tokens,
-        size_bytes=sum(segment.size_bytes for segment in manifest.segments) + manifest.context_size,
+        size_bytes=sum(segment.size_bytes for segment in manifest.segments) + sum(size for _, size, _ in manifest.plain_files),
         created=manifest.created,
         updated=manifest.updated,
         documents=[dict(document) for document in manifest.documents],

@@ -12,7 +12,7 @@ from pathlib import Path
 from tscli.documents import Failure, WalkOptions
 from tscli.documents import load as load_documents
 from tscli.engine.arrange import Arrangement, arrange, previous_context
-from tscli.engine.library import SEGMENT_TOKENS, context_arrays, fingerprint_of
+from tscli.engine.library import SEGMENT_TOKENS, context_arrays, fingerprint_of, sketch_tensors
 from tscli.engine.measure import estimate_seconds
 from tscli.engine.options import IngestOptions
 from tscli.engine.prefill import Progress, prefill
@@ -106,7 +106,7 @@ class Preparation:
                 "choose fewer documents, or put libraries elsewhere with TSCLI_HOME"
             )
         with Writer(plan.folder) as writer:
-            records, done = prefill(
+            records, done, sketch = prefill(
                 self._decoder,
                 writer,
                 self._chain,
@@ -115,7 +115,7 @@ class Preparation:
                 dense=self._dense,
                 on_progress=on_progress,
             )
-            writer.commit(self._manifest.with_segments(records), context_arrays(self._context))
+            writer.commit(self._manifest.with_segments(records), context_arrays(self._context), sketch_tensors(sketch))
         return IngestReport(
             library=plan.library,
             folder=plan.folder,

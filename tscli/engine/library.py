@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tscli.model.kv import Pages
 from tscli.model.load import Decoder
+from tscli.selection.sketch import VERSION, Projection, Sketch
 from tscli.store import PAGE_SIZE, SEGMENT_PAGES, Fingerprint, Manifest
 from tscli.tokens import Context, DocumentTokens, Tokenizer
 
@@ -58,6 +59,30 @@ def fingerprint_of(decoder: Decoder, tokenizer: Tokenizer, prefill: Mapping[str,
 def context_arrays(context: Context) -> dict[str, Tensor]:
     """The context's arrays as the store keeps them."""
     return {name: torch.from_numpy(np.ascontiguousarray(getattr(context, name))) for name in ARRAYS}
+
+
+def sketch_tensors(sketch: Sketch | None) -> dict[str, Tensor]:
+    """A sketch as the store keeps it; empty where the context is too short for one."""
+    if sketch is None:
+        return {}
+    projection = sketch.projection.to(torch.device("cpu"))
+    planes = sketch.planes[..., : sketch.length].contiguous().cpu()
+    return {
+        "version": torch.tensor(VERSION),
+        "mean": projection.mean,
+        "key_map": projection.key_map,
+        "query_map": projection.query_map,
+        "planes": planes,
+    }
+
+
+def sketch_of(tensors: Mapping[str, Tensor], device: torch.device) -> Sketch | None:
+    """The sketch as it was stored, mapped on the CPU; None where there is none, or one of another version."""
+    if not tensors or int(tensors["version"]) != VERSION:
+        return None
+    projection = Projection(tensors["mean"], tensors["key_map"], tensors["query_map"]).to(device)
+    planes = tensors["planes"].to(device)
+    return Sketch(projection, planes, planes.shape[3])
 
 
 def context_of(manifest: Manifest, arrays: Mapping[str, Tensor]) -> Context:

@@ -7,16 +7,19 @@ segment goes to disk. A segment that is on disk already is mapped, not run.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 
-from tscli.engine.library import on_device
+from tscli.engine.library import SEGMENT_TOKENS, DevicePages, on_device
+from tscli.engine.sketching import grow_sketch
 from tscli.model.attention import AttentionRun
 from tscli.model.kv import DenseKeys, KVState
 from tscli.model.load import Decoder
 from tscli.selection.config import SelectionConfig
+from tscli.selection.guard import Guard
+from tscli.selection.sketch import Sketch
 from tscli.store import PAGE_SIZE, PlannedSegment, SegmentRecord, Writer
 
 Progress = Callable[[int, int, float], None]  # tokens done, tokens to run, seconds
@@ -31,35 +34,53 @@ def prefill(
     *,
     dense: bool = False,
     on_progress: Progress | None = None,
-) -> tuple[list[SegmentRecord], int]:
-    """Bring every planned segment to disk; returns their records in order and the number of tokens run.
+) -> tuple[list[SegmentRecord], int, Sketch | None]:
+    """Bring every planned segment to disk; returns their records in order, the number of tokens run, and the context's sketch.
 
     token_ids: int32 [T], the whole context. Bit-identical whether it runs at once or was interrupted between segments.
     """
     missing = {segment.id for segment in writer.missing(planned)}
     to_run = sum(segment.num_tokens for segment in planned if segment.id in missing)
-    state = decoder.new_state()
-    run = AttentionRun(state, decoder.rotator, config, dense=DenseKeys() if dense else None)
+    ids = torch.from_numpy(token_ids.astype(np.int64))
+    state, keys = decoder.new_state(), DenseKeys() if dense else None
     records, done, started = [], 0, time.perf_counter()
     for segment in planned:
         if segment.id in missing:
-            ids = torch.from_numpy(token_ids[segment.start : segment.start + segment.num_tokens].astype(np.int64))
-            for start in range(0, segment.num_tokens, config.chunk):
-                chunk = ids[start : start + config.chunk].to(decoder.device)
-                decoder.forward(chunk, run, logits=False)
-                done += chunk.shape[0]
+            for size in _run(decoder, state, ids[segment.start :][: segment.num_tokens], config, keys):
+                done += size
                 if on_progress is not None:
                     on_progress(done, to_run, time.perf_counter() - started)
-            record = _commit(state, writer, segment)
+            key, value = state.take_tail(PAGE_SIZE)
+            state.crop()
+            record = writer.write_segment(segment, key.cpu(), value.cpu())
         else:
             record = writer.record(segment)
         records.append(record)
-        if done < to_run:
-            state.extend(on_device(writer.map(record), decoder.device))
-    return records, done
+        state.extend(on_device(writer.map(record), decoder.device))
+        grow_sketch(decoder, state, ids, config)
+    return records, done, state.sketch
 
 
-def _commit(state: KVState, writer: Writer, segment: PlannedSegment) -> SegmentRecord:
-    key, value = state.take_tail(PAGE_SIZE)
-    state.crop()
-    return writer.write_segment(segment, key.cpu(), value.cpu())
+def prefill_in_memory(decoder: Decoder, token_ids: torch.Tensor, config: SelectionConfig, *, dense: bool = False) -> KVState:
+    """The same without a library: the state over token_ids (int64 [T]), its pages and its sketch in memory."""
+    state, keys = decoder.new_state(), DenseKeys() if dense else None
+    for start in range(0, token_ids.shape[0], SEGMENT_TOKENS):
+        for _ in _run(decoder, state, token_ids[start : start + SEGMENT_TOKENS], config, keys):
+            pass
+        num_tokens = state.tail_tokens
+        key, value = state.take_tail(PAGE_SIZE)
+        state.crop()
+        state.extend(DevicePages(key, value, num_tokens))
+        grow_sketch(decoder, state, token_ids, config)
+    return state
+
+
+def _run(
+    decoder: Decoder, state: KVState, token_ids: torch.Tensor, config: SelectionConfig, dense: DenseKeys | None
+) -> Iterator[int]:
+    """Run a segment's tokens chunk by chunk into the state's tail; yields the size of each."""
+    run = AttentionRun(state, decoder.rotator, config, dense=dense, guard=Guard())
+    for start in range(0, token_ids.shape[0], config.chunk):
+        chunk = token_ids[start : start + config.chunk]
+        decoder.forward(chunk.to(decoder.device), run, logits=False)
+        yield chunk.shape[0]

@@ -13,8 +13,8 @@ from typing import cast, get_args
 
 from tscli.engine.asker import Asker, QuestionMode
 from tscli.engine.decode import Sampling
-from tscli.engine.library import context_of, fingerprint_of, on_device
-from tscli.engine.statistics import Answer, Recorder, Source, Statistics
+from tscli.engine.library import context_of, fingerprint_of, on_device, sketch_of
+from tscli.engine.statistics import Answer, Fidelity, Recorder, Source, Statistics
 from tscli.errors import UsageError
 from tscli.model.load import Decoder, LoadOptions, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
@@ -45,6 +45,7 @@ class Session:
         self.context: Context = context_of(stored.manifest, stored.context)
         self.load_s = load_s
         state = decoder.new_state([on_device(segment, decoder.device) for segment in stored.segments])
+        state.sketch = sketch_of(stored.sketch, decoder.device)
         self.asker = Asker(decoder, state, config, question_mode, template.end_ids, dense)
 
     @property
@@ -157,6 +158,8 @@ class Stream:
             dense=session.asker.is_dense,
             question_mode=session.asker.question_mode,
             stop_reason="end" if ended_itself else "length",
+            scan=session.asker.scan,
+            fidelity=Fidelity.of(session.asker.guard),
             layers=layers,
             notes=session.decoder.notes,
         )
@@ -188,7 +191,7 @@ def open_library(
     decoder = load_decoder(load)
     tokenizer = load_tokenizer(str(decoder.folder))
     template = load_template(tokenizer)
-    stored.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision))
+    stored.manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision))
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     load_s = time.perf_counter() - started
     mode = question_mode or decoder.question_default

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from tscli.model.attention import LayerStep
+from tscli.selection.guard import Guard
 from tscli.tokens import Context
 
 
@@ -33,8 +34,28 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Fidelity:
+    """What the sketch's selections held of the exact ones, where both were made: means over `compared` of them.
+
+    vote_mass: share of the votes of the exact selection. recall: share of its tokens (recall@k).
+    """
+
+    compared: int
+    vote_mass: float
+    recall: float
+
+    @classmethod
+    def of(cls, guard: Guard) -> Fidelity | None:
+        """The guard's comparisons so far; None where it made none."""
+        return cls(len(guard.masses), _mean(guard.masses), _mean(guard.recalls)) if guard.masses else None
+
+
+@dataclass(frozen=True)
 class Statistics:
-    """The figures of one answer; tokens are counts, times are seconds."""
+    """The figures of one answer; tokens are counts, times are seconds.
+
+    scan: "sketch" where long contexts are scanned by it, else "exact". fidelity: of all answers since the library was opened.
+    """
 
     cached_tokens: int
     recomputed_tokens: int
@@ -58,6 +79,8 @@ class Statistics:
     dense: bool
     question_mode: str
     stop_reason: str
+    scan: str
+    fidelity: Fidelity | None
     layers: list[LayerStatistics] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

@@ -17,12 +17,11 @@ import torch
 
 from tscli.engine.asker import Asker, QuestionMode
 from tscli.engine.decode import Sampling
+from tscli.engine.prefill import prefill_in_memory
 from tscli.errors import UsageError
 from tscli.evaluation import haystack, tasks
 from tscli.evaluation.context import build
 from tscli.evaluation.methods import Method, parse_methods
-from tscli.model.attention import AttentionRun
-from tscli.model.kv import DenseKeys, KVState
 from tscli.model.load import Decoder, load_decoder
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionOptions, resolve
@@ -135,7 +134,7 @@ def _trials(
     """All questions of a context by the methods that share its prefill."""
     say(f"{length:,} tokens, {exam.items[0].task}{' and others' if len({i.task for i in exam.items}) > 1 else ''}: reading")
     started = time.perf_counter()
-    state = _prefill(setting.decoder, ids, group[0])
+    state = prefill_in_memory(setting.decoder, ids, group[0].config, dense=group[0].dense)
     names = ", ".join(method.name for method in group)
     say(f"read in {time.perf_counter() - started:.1f} s; asking {len(exam.items)} questions by {names}")
     for method in group:
@@ -145,11 +144,3 @@ def _trials(
             answer = setting.tokenizer.decode(list(asker.answer(prompt, Sampling(), MAX_NEW_TOKENS))).strip()
             score = item.score(answer, item.wanted)
             yield Trial(item.task, length, item.depth, method.name, score, item.question, answer, item.wanted)
-
-
-def _prefill(decoder: Decoder, ids: torch.Tensor, method: Method) -> KVState:
-    state = decoder.new_state()
-    run = AttentionRun(state, decoder.rotator, method.config, dense=DenseKeys() if method.dense else None)
-    for start in range(0, ids.shape[0], method.config.chunk):
-        decoder.forward(ids[start : start + method.config.chunk].to(decoder.device), run, logits=False)
-    return state

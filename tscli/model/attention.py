@@ -15,11 +15,14 @@ from torch import Tensor
 
 from tscli.model.kv import DenseKeys, KVState
 from tscli.model.rotary import Rotator
+from tscli.selection.candidates import candidate_votes, find_candidates, num_candidates, select_among, uses_sketch
 from tscli.selection.config import SelectionConfig
+from tscli.selection.guard import Guard
 from tscli.selection.question_votes import QuestionVotes
 from tscli.selection.select import Selection, ballot, select
 from tscli.selection.selection_cache import SelectionCache
-from tscli_kernels import attend
+from tscli.selection.sketch import Moments
+from tscli_kernels import attend, score_pages
 
 Kind = Literal["selected", "window", "dense"]
 
@@ -58,7 +61,8 @@ class AttentionRun:
 
     reuse: a SelectionCache for decode steps; None where every query selects for itself. votes: gathers the votes of a
     question's tokens. fixed: a selection that all layers use instead of making their own.
-    dense: full attention at true positions instead of selection. observe: called once per layer.
+    dense: full attention at true positions instead of selection. observe: called once per layer. guard: compares samples of
+    what the sketch selects with the exact scan. moments: gathers the queries as they are scored.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class AttentionRun:
         fixed: Selection | None = None,
         dense: DenseKeys | None = None,
         observe: Observer | None = None,
+        guard: Guard | None = None,
+        moments: Moments | None = None,
     ) -> None:
         self.state = state
         self.rotator = rotator
@@ -81,6 +87,8 @@ class AttentionRun:
         self.fixed = fixed
         self.dense = dense
         self.observe = observe
+        self.guard = guard
+        self.moments = moments
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
         """query [q_heads, t, head_dim], key and value [kv_heads, t, head_dim], all unrotated; [q_heads, t, head_dim]."""
@@ -125,13 +133,45 @@ class AttentionRun:
         # What left the local window since that selection stays attended; past a chunk's worth, select anew.
         if known is not None and local_start - known.local_start <= config.chunk:
             return known, True
-        scores = self._scores(mean, layer, local_start)[:, config.n_init :]
-        if self.votes is not None and layer == self.votes.layer:
-            self.votes.add(ballot(scores, config.count(scores.shape[1]), config))
-        selection = select(scores, config.n_init, local_start, config)
+        selection = self._by_sketch(mean, layer, local_start) or self._by_scan(mean, layer, local_start)
         if self.reuse is not None:
             self.reuse.remember(layer, mean, selection)
         return selection, False
+
+    def _by_scan(self, query: Tensor, layer: int, local_start: int) -> Selection:
+        """Select by the exact scores of all candidates."""
+        config = self.config
+        scores = self._scores(query, layer, local_start)[:, config.n_init :]
+        if self.votes is not None and layer == self.votes.layer:
+            self.votes.add(ballot(scores, config.count(scores.shape[1]), config))
+        return select(scores, config.n_init, local_start, config)
+
+    def _by_sketch(self, query: Tensor, layer: int, local_start: int) -> Selection | None:
+        """Select among the candidates that the sketch finds, by their exact scores; None where the exact scan is called for."""
+        config, sketch = self.config, self.state.sketch
+        num = local_start - config.n_init
+        if sketch is None or not uses_sketch(config, num):
+            return None
+        count = num_candidates(config.count(num), num) * (self.guard.factor(layer) if self.guard else 1)
+        if count >= num // 2:
+            return None
+        stop = min(local_start, sketch.length)
+        approximate = sketch.scan(layer, query, config.n_init, stop)
+        rest = torch.arange(stop, local_start, device=query.device)  # not in the sketch yet
+        positions = torch.cat([find_candidates(approximate, count) + config.n_init, rest])
+        scale = query.shape[-1] ** -0.5 if config.scale == "sqrt" else 1.0
+        keys = self.state.keys_at(layer, positions)
+        exact = score_pages(query, keys[None], positions.shape[0]) * scale
+        known = positions[: positions.shape[0] - rest.shape[0]] - config.n_init
+        votes = candidate_votes(exact, approximate, known, sketch.projection.shift(layer, query), scale)
+        selection = select_among(positions, votes, config.n_init, local_start, config)
+        if self.guard is not None and self.guard.due():
+            scores = self._scores(query, layer, local_start)[:, config.n_init :]
+            if not self.guard.compare(layer, selection, select(scores, config.n_init, local_start, config)):
+                return None
+        if self.votes is not None and layer == self.votes.layer:
+            self.votes.add(votes, positions - config.n_init)
+        return selection
 
     def _window(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall, window: int) -> Tensor:
         """A sliding-window layer: each query sees itself and the window - 1 tokens before it, nothing else."""
@@ -188,7 +228,10 @@ class AttentionRun:
         """The chunk's mean query, query i rotated to position n_local + i: all candidates, unrotated, look equally far."""
         first, t = self.config.n_local, query.shape[1]
         places = torch.arange(first, first + t, device=query.device)
-        return self.rotator(query.float(), places, layer, length=first + t).mean(dim=1)  # [q_heads, head_dim]
+        turned = self.rotator(query.float(), places, layer, length=first + t)
+        if self.moments is not None:
+            self.moments.add_queries(layer, turned)
+        return turned.mean(dim=1)  # [q_heads, head_dim]
 
     def _scores(self, query: Tensor, layer: int, stop: int) -> Tensor:
         scores = self.state.scores(layer, query, stop)

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tscli.selection.sketch import Sketch
 from tscli_kernels import gather_rows, score_pages
 
 
@@ -48,6 +49,7 @@ class KVState:
         self._device = device
         self._tail = self._allocate(0)
         self.tail_tokens = 0
+        self.sketch: Sketch | None = None  # of the committed tokens
         for segment in segments:
             self.extend(segment)
 
@@ -110,21 +112,29 @@ class KVState:
 
     def gather(self, layer: int, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values at ascending positions (int64 [n]); [kv_heads, n, head_dim] each."""
+        parts = self._parts(positions)
+        return self._rows(layer, 0, parts), self._rows(layer, 1, parts)
+
+    def keys_at(self, layer: int, positions: Tensor) -> Tensor:
+        """Keys at ascending positions (int64 [n]); [kv_heads, n, head_dim]."""
+        return self._rows(layer, 0, self._parts(positions))
+
+    def _parts(self, positions: Tensor) -> list[tuple[Pages | None, Tensor]]:
+        """Which segment (None: the tail) holds which of the positions, counted from its own start."""
         bounds = torch.searchsorted(positions, torch.tensor([*self.starts, self.committed], device=positions.device)).tolist()
-        keys, values = [], []
-        for segment, start, low, high in zip(self.segments, self.starts, bounds[:-1], bounds[1:], strict=True):
-            if high > low:
-                local = positions[low:high] - start
-                keys.append(gather_rows(segment.key[layer], local))
-                values.append(gather_rows(segment.value[layer], local))
-        if bounds[-1] < positions.shape[0]:
-            local = positions[bounds[-1] :] - self.committed
-            keys.append(self._tail[0, layer].index_select(1, local))
-            values.append(self._tail[1, layer].index_select(1, local))
-        if not keys:
-            empty = self._tail.new_empty(self._shape[1], 0, self._shape[2])
-            return empty, empty
-        return torch.cat(keys, dim=1), torch.cat(values, dim=1)
+        stops = [*bounds[1:], positions.shape[0]]
+        holders = zip([*self.segments, None], [*self.starts, self.committed], bounds, stops, strict=True)
+        return [(holder, positions[low:high] - start) for holder, start, low, high in holders if high > low]
+
+    def _rows(self, layer: int, which: int, parts: list[tuple[Pages | None, Tensor]]) -> Tensor:
+        """Keys (which 0) or values (1) of these parts, one behind the other."""
+        rows = [
+            self._tail[which, layer].index_select(1, local)
+            if segment is None
+            else gather_rows((segment.value if which else segment.key)[layer], local)
+            for segment, local in parts
+        ]
+        return torch.cat(rows, dim=1) if rows else self._tail.new_empty(self._shape[1], 0, self._shape[2])
 
     def _allocate(self, capacity: int) -> Tensor:
         layers, kv_heads, head_dim = self._shape

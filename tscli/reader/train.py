@@ -40,7 +40,7 @@ from tscli.reader.evaluate import exact_match
 from tscli.reader.needles import REFUSAL
 from tscli.reader.voting import DISTANCE, Asked, Voter
 
-ABSENT = 4  # questions without an answer among those of a second reading
+ABSENT = 1  # questions without an answer among those of a second reading
 STATED = 10  # tokens before an answer that must be selected with it, or the question could not be answered
 SIDE_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 
@@ -121,9 +121,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tail", type=int, default=128, help="last tokens of a sequence that see --others")
     parser.add_argument("--vote-weight", type=float, default=0.2, help="weight of the loss on the votes")
     parser.add_argument("--vote-questions", type=int, default=32, help="questions of a batch that the loss on the votes takes")
-    parser.add_argument("--second", type=int, default=20, help="questions of a batch that are read a second time in the next")
-    parser.add_argument("--k", type=int, default=128, help="tokens that a question selects for its second reading")
-    parser.add_argument("--banked", type=int, default=4, help="batches whose documents a question selects from")
+    parser.add_argument("--second", type=int, default=12, help="questions of a batch that are read a second time in the next")
+    parser.add_argument("--k", type=numbers, default=(128, 256, 384), help="tokens that questions select for it, one of these")
+    parser.add_argument(
+        "--refused", type=float, default=0.3, help="share of those whose answer is not selected that learn to refuse"
+    )
+    parser.add_argument("--banked", type=int, default=6, help="batches whose documents a question selects from")
     parser.add_argument("--compile", action="store_true", help="torch.compile the layers (needs a C++ compiler)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
@@ -238,12 +241,15 @@ def second_readings(
     and what stands before it are selected, and a refusal where the answer is not selected or there is none."""
     if not asked:
         return []
-    selected = voter.selected(hidden, document, ids[:, :-1], asked, args.k).cpu().numpy()
+    k = args.k[int(torch.randint(len(args.k), ()))]
+    selected = voter.selected(hidden, document, ids[:, :-1], asked, k).cpu().numpy()
     rows, found = ids.cpu().numpy(), []
     for number, (item, chosen) in enumerate(zip(asked, selected, strict=True)):
         row = rows[item.row]
         reply = row[item.stop : item.end]
         if not item.source_stop or not holds(chosen, row[item.source_start : item.source_stop]):
+            if item.source_stop and torch.rand(()).item() > args.refused:
+                continue
             reply = args.refusal
         elif not holds(chosen, row[max(1, item.source_start - STATED) : item.source_stop]):
             continue

@@ -11,6 +11,7 @@ from tscli.errors import UsageError
 
 Metric = Literal["soft", "hard", "raw"]
 Scale = Literal["none", "sqrt"]
+Scan = Literal["sketch", "exact"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class SelectionConfig:
     scale: factor on dot products before the softmax of the vote: none (the paper), or 1/sqrt(head_dim).
     pool: width of the max-pooling of votes over neighbouring tokens; 0 is the paper.
     metric: soft vote (Eq. 7), or hard vote or raw scores, which the paper's ablation rejects.
+    scan: whether long contexts are scanned by the sketch of their keys, its candidates scored exactly, or exactly throughout.
     """
 
     k: int = 2048
@@ -36,6 +38,7 @@ class SelectionConfig:
     scale: Scale = "none"
     pool: int = 0
     metric: Metric = "soft"
+    scan: Scan = "sketch"
 
     def __post_init__(self) -> None:
         _require(self.k >= 0, f"k must not be negative, got {self.k}")
@@ -48,6 +51,7 @@ class SelectionConfig:
         _require(-1 <= self.theta <= 1.01, f"theta is a cosine similarity, from -1 to 1, got {self.theta}")
         _require(self.pool == 0 or self.pool % 2 == 1, f"pool must be 0 or an odd width, got {self.pool}")
         _require(self.scale in ("none", "sqrt"), f"scale must be none or sqrt, got {self.scale}")
+        _require(self.scan in ("sketch", "exact"), f"scan must be sketch or exact, got {self.scan}")
         _require(self.metric in ("soft", "hard", "raw"), f"metric must be soft, hard or raw, got {self.metric}")
 
     def count(self, num_candidates: int) -> int:
@@ -80,6 +84,7 @@ class SelectionOptions:
     scale: str | None = None
     pool: int | None = None
     metric: str | None = None
+    scan: str | None = None
 
 
 def resolve(options: SelectionOptions, model_defaults: Mapping[str, Any], window: int) -> SelectionConfig:

@@ -22,12 +22,20 @@ class QuestionVotes:
         self.layer = layer
         self._votes: Tensor | None = None
 
-    def add(self, vote: Tensor) -> None:
-        """Add one token's vote [n] on the candidates; later tokens have a few more candidates than earlier ones."""
+    def add(self, vote: Tensor, positions: Tensor | None = None) -> None:
+        """Add one token's vote on the candidates; later tokens have a few more candidates than earlier ones.
+
+        vote: [n], or [c] with the candidates' positions (int64 [c]) where all others got next to nothing.
+        """
+        length = vote.shape[0] if positions is None else int(positions[-1]) + 1
         if self._votes is None:
-            self._votes = vote.clone()
+            self._votes = vote.new_zeros(length)
+        elif length > self._votes.shape[0]:
+            self._votes = functional.pad(self._votes, (0, length - self._votes.shape[0]))
+        if positions is None:
+            self._votes[:length] += vote
         else:
-            self._votes = functional.pad(self._votes, (0, vote.shape[0] - self._votes.shape[0])) + vote
+            self._votes.index_add_(0, positions, vote)
 
     def selection(self, config: SelectionConfig, num_cached: int) -> Selection | None:
         """The selection for the second reading among the `num_cached` tokens of the documents; None if nothing was voted on."""
@@ -35,5 +43,6 @@ class QuestionVotes:
         if self._votes is None:
             return None
         votes = self._votes[: local_start - config.n_init]
+        votes = functional.pad(votes, (0, local_start - config.n_init - votes.shape[0]))
         chosen = top_k(max_pool(votes, config.pool), config.count(votes.shape[0]))
         return Selection(chosen + config.n_init, votes[chosen], local_start)

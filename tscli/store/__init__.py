@@ -6,8 +6,8 @@ Knows tensors and plain records; nothing of documents, tokenizers or models.
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, segment_id
 from tscli.store.home import home, library_folder
 from tscli.store.manifest import FORMAT_VERSION, Fingerprint, Manifest, SegmentRecord
-from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest
-from tscli.store.segment import Segment
+from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest, require_manifest
+from tscli.store.segment import Segment, map_segment
 from tscli.store.verify import LibraryInfo, Problem, list_libraries, prune, remove, verify
 from tscli.store.writer import Writer, missing_segments
 
@@ -27,6 +27,7 @@ __all__ = [
     "home",
     "library_folder",
     "list_libraries",
+    "map_segment",
     "missing_segments",
     "open_library",
     "plan_chain",
@@ -34,6 +35,7 @@ __all__ = [
     "read_context",
     "read_manifest",
     "remove",
+    "require_manifest",
     "segment_id",
     "verify",
 ]

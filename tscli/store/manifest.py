@@ -79,6 +79,9 @@ class Manifest:
     context_file: str = ""
     context_size: int = 0
     context_xxh3: str = ""
+    sketch_file: str = ""  # none where the context is too short for a sketch to pay
+    sketch_size: int = 0
+    sketch_xxh3: str = ""
 
     @classmethod
     def new(
@@ -107,6 +110,21 @@ class Manifest:
             (),
             dict(settings),
         )
+
+    def check(self, loaded: Fingerprint) -> None:
+        """Refuse a model, tokenizer, dtype or setting other than the library's; LibraryError names each difference."""
+        mine = self.fingerprint
+        if differences := mine.differences(loaded):
+            raise LibraryError(
+                f"library {self.library} was made by {mine.model_id} and does not fit {loaded.model_id}: "
+                f"{'; '.join(differences)}; ask with the model it was made by, or ingest again under another --library"
+            )
+
+    @property
+    def plain_files(self) -> list[tuple[str, int, str]]:
+        """Name, size and XXH3-128 of the files beside the segments: the context, and the sketch where there is one."""
+        files = [(self.context_file, self.context_size, self.context_xxh3)]
+        return files + ([(self.sketch_file, self.sketch_size, self.sketch_xxh3)] if self.sketch_file else [])
 
     def with_segments(self, records: Sequence[SegmentRecord]) -> Manifest:
         """The same with these segments."""
@@ -148,5 +166,6 @@ class Manifest:
             at, parent = at + record.num_tokens, record.id
         if at != self.num_tokens:
             raise ValueError(f"segments hold {at} tokens of {self.num_tokens}")
-        if any("/" in name or not name for name in (*(record.id for record in self.segments), self.context_file)):
+        names = (*(record.id for record in self.segments), *(name for name, _, _ in self.plain_files))
+        if any("/" in name or not name for name in names):
             raise ValueError("a file name leaves the library's folder")

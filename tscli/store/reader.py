@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from tscli.errors import DamagedLibrary, LibraryError, ResourceError
-from tscli.store.manifest import Fingerprint, Manifest, SegmentRecord
+from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.segment import Segment, hash_file, load_tensors, map_segment, segment_path, write_durably
 
 MANIFEST = "manifest.json"
@@ -20,21 +20,13 @@ VERIFIED = "verified.json"
 
 @dataclass(frozen=True)
 class StoredLibrary:
-    """An open library: mapped, nothing copied."""
+    """An open library: mapped, nothing copied. sketch: its tensors by name, none where the context has no sketch."""
 
     folder: Path
     manifest: Manifest
     context: dict[str, Tensor]
     segments: list[Segment]
-
-    def check(self, loaded: Fingerprint) -> None:
-        """Refuse a model, tokenizer, dtype or setting other than the library's; LibraryError names each difference."""
-        mine = self.manifest.fingerprint
-        if differences := mine.differences(loaded):
-            raise LibraryError(
-                f"library {self.manifest.library} was made by {mine.model_id} and does not fit {loaded.model_id}: "
-                f"{'; '.join(differences)}; ask with the model it was made by, or ingest again under another --library"
-            )
+    sketch: dict[str, Tensor]
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -49,6 +41,14 @@ def read_manifest(folder: Path) -> Manifest | None:
     return Manifest.from_json(text, path)
 
 
+def require_manifest(folder: Path) -> Manifest:
+    """The manifest; LibraryError where there is no library, or its manifest is damaged or newer."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise LibraryError(f"no library at {folder}; make one with: tscli ingest PATH --library {folder.name}")
+    return manifest
+
+
 def read_context(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
     """Tokens and provenance, mapped; verified once."""
     path = folder / manifest.context_file
@@ -61,17 +61,16 @@ def open_library(folder: Path, *, verify: bool = False) -> StoredLibrary:
 
     Each file's checksum is computed unless the same file (size, mtime, inode) passed before; `verify` computes all.
     """
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise LibraryError(f"no library at {folder}; make one with: tscli ingest PATH --library {folder.name}")
+    manifest = require_manifest(folder)
     files = [(segment_path(folder, record.id), record.size_bytes, record.xxh3) for record in manifest.segments]
-    files.append((folder / manifest.context_file, manifest.context_size, manifest.context_xxh3))
+    files += [(folder / name, size, xxh3) for name, size, xxh3 in manifest.plain_files]
     _verify_files(folder, files, again=verify)
     segments = [map_segment(folder, record) for record in manifest.segments]
     shape = (manifest.fingerprint.num_layers, manifest.fingerprint.num_kv_heads, manifest.fingerprint.head_dim)
     for segment in segments:
         _check_shape(folder, segment, shape, manifest.fingerprint.dtype)
-    return StoredLibrary(folder, manifest, load_tensors(folder / manifest.context_file), segments)
+    sketch = load_tensors(folder / manifest.sketch_file) if manifest.sketch_file else {}
+    return StoredLibrary(folder, manifest, load_tensors(folder / manifest.context_file), segments, sketch)
 
 
 def problem_with(path: Path, size_bytes: int, xxh3: str) -> str | None:

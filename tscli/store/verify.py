@@ -8,8 +8,7 @@ from pathlib import Path
 
 from tscli.errors import LibraryError
 from tscli.store.home import home
-from tscli.store.manifest import Manifest
-from tscli.store.reader import MANIFEST, problem_with, read_manifest
+from tscli.store.reader import MANIFEST, problem_with, require_manifest
 from tscli.store.segment import segment_path
 from tscli.store.writer import Writer, record_path
 
@@ -38,21 +37,21 @@ class LibraryInfo:
 
 def verify(folder: Path) -> list[Problem]:
     """Hash every file that the manifest refers to; LibraryError when there is no library or its manifest is damaged."""
-    manifest = _require(folder)
+    manifest = require_manifest(folder)
     files = [(segment_path(folder, record.id), record.size_bytes, record.xxh3) for record in manifest.segments]
-    files.append((folder / manifest.context_file, manifest.context_size, manifest.context_xxh3))
+    files += [(folder / name, size, xxh3) for name, size, xxh3 in manifest.plain_files]
     found = [(path, problem_with(path, size, xxh3)) for path, size, xxh3 in files]
     return [Problem(str(path), reason) for path, reason in found if reason]
 
 
 def prune(folder: Path) -> tuple[int, int]:
     """Remove what the manifest does not refer to; number of files and bytes removed."""
-    manifest = _require(folder)
+    manifest = require_manifest(folder)
     with Writer(folder):
-        keep = {folder / manifest.context_file}
+        keep = {folder / name for name, _, _ in manifest.plain_files}
         for record in manifest.segments:
             keep |= {segment_path(folder, record.id), record_path(folder, record.id)}
-        stale = [path for path in (*folder.glob("context-*.pt"), *(folder / "segments").glob("*")) if path not in keep]
+        stale = [path for path in (*folder.glob("*-*.pt"), *(folder / "segments").glob("*")) if path not in keep]
         freed = sum(path.stat().st_size for path in stale)
         for path in stale:
             path.unlink()
@@ -74,11 +73,11 @@ def list_libraries() -> list[LibraryInfo]:
     for path in sorted((home() / "libraries").glob(f"*/{MANIFEST}")):
         folder = path.parent
         try:
-            manifest = _require(folder)
+            manifest = require_manifest(folder)
         except LibraryError as error:
             found.append(LibraryInfo(folder.name, folder, 0, 0, 0, "", "", str(error)))
             continue
-        size = sum(record.size_bytes for record in manifest.segments) + manifest.context_size
+        size = sum(record.size_bytes for record in manifest.segments) + manifest.context_size + manifest.sketch_size
         found.append(
             LibraryInfo(
                 folder.name,
@@ -91,10 +90,3 @@ def list_libraries() -> list[LibraryInfo]:
             )
         )
     return found
-
-
-def _require(folder: Path) -> Manifest:
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise LibraryError(f"no library at {folder}; make one with: tscli ingest PATH --library {folder.name}")
-    return manifest

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from filelock import FileLock, Timeout
 from torch import Tensor
@@ -123,25 +123,35 @@ class Writer:
         self._write_record(record)
         return record
 
-    def commit(self, manifest: Manifest, context: Mapping[str, Tensor]) -> Manifest:
-        """Make this the state that readers see: the context under a name of its own, then the manifest in one rename."""
+    def commit(
+        self, manifest: Manifest, context: Mapping[str, Tensor], sketch: Mapping[str, Tensor] = MappingProxyType({})
+    ) -> Manifest:
+        """Make this what readers see: context and sketch under names of their own, then the manifest in one rename."""
         previous = self._previous()
-        path = self.folder / f"context-{manifest.tokens_sha256[:16]}-{os.urandom(4).hex()}.pt"
-        size, xxh3 = save_tensors(path, dict(context))
+        stem = f"{manifest.tokens_sha256[:16]}-{os.urandom(4).hex()}.pt"
+        path, size, xxh3 = self._save(f"context-{stem}", context)
+        sketched = self._save(f"sketch-{stem}", sketch) if sketch else ("", 0, "")
         complete = replace(
             manifest,
             created=previous.created if previous else manifest.created,
             updated=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            context_file=path.name,
+            context_file=path,
             context_size=size,
             context_xxh3=xxh3,
+            sketch_file=sketched[0],
+            sketch_size=sketched[1],
+            sketch_xxh3=sketched[2],
         )
         complete._check()
         write_durably(self.folder / MANIFEST, lambda file: file.write(complete.to_json().encode()))
-        for old in self.folder.glob("context-*.pt"):
-            if old.name != path.name and (previous is None or old.name != previous.context_file):
+        kept = {name for state in (complete, previous) if state for name, _, _ in state.plain_files}
+        for old in (*self.folder.glob("context-*.pt"), *self.folder.glob("sketch-*.pt")):
+            if old.name not in kept:
                 old.unlink()
         return complete
+
+    def _save(self, name: str, tensors: Mapping[str, Tensor]) -> tuple[str, int, str]:
+        return name, *save_tensors(self.folder / name, dict(tensors))
 
     def _previous(self) -> Manifest | None:
         try:

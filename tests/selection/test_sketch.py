@@ -1,0 +1,186 @@
+"""The sketch against exact scores: the same at full rank, nearly all votes at a quarter of it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tscli.selection.candidates import (
+    candidate_votes,
+    find_candidates,
+    num_candidates,
+    select_among,
+    uses_sketch,
+)
+from tscli.selection.config import SelectionConfig
+from tscli.selection.guard import EVERY, Guard
+from tscli.selection.select import Selection, select
+from tscli.selection.sketch import Moments, Projection, Sketch, default_rank
+from tscli_kernels import soft_vote
+
+Q_HEADS, KV_HEADS, HEAD_DIM, NUM = 6, 2, 32, 4096
+
+
+def correlated(count: int, heads: int, seed: int) -> Tensor:
+    """Rows whose variance falls steeply over the directions, as that of real keys does, around a mean that is not zero."""
+    draw = torch.Generator().manual_seed(seed)
+    spread = torch.linalg.qr(torch.randn(heads, HEAD_DIM, HEAD_DIM, generator=draw)).Q * 0.8 ** torch.arange(HEAD_DIM)
+    return torch.randn(heads, count, HEAD_DIM, generator=draw) @ spread.mT * 3 + torch.randn(heads, 1, HEAD_DIM, generator=draw)
+
+
+def projection(key: Tensor, query: Tensor, rank: int) -> Projection:
+    moments = Moments(1, KV_HEADS, HEAD_DIM)
+    for part in key.split(1000, dim=1):
+        moments.add_keys(0, part)
+    moments.add_queries(0, query)
+    return moments.projection(rank)
+
+
+KEY = correlated(NUM, KV_HEADS, 1)
+QUERIES = correlated(200, Q_HEADS, 2)
+
+
+def exact_scores(query: Tensor) -> Tensor:
+    return torch.cat([query[3 * head : 3 * head + 3] @ KEY[head].T for head in range(KV_HEADS)])
+
+
+def sketch(rank: int, dtype: torch.dtype = torch.float32) -> Sketch:
+    found = projection(KEY, QUERIES[:, :100], rank)
+    planes = Sketch(found, torch.empty(1, KV_HEADS, rank, 0, dtype=dtype))
+    pages = KEY.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None].to(dtype)  # [1, pages, kv_heads, 64, head_dim]
+    planes.extend(pages[:, :40], 40 * 64)
+    planes.extend(pages[:, 40:], NUM - 40 * 64)
+    return planes
+
+
+def test_all_coordinates_give_the_exact_scores_less_the_shift() -> None:
+    full, query = sketch(HEAD_DIM), QUERIES[:, 150]
+    found = full.scan(0, query, 0, NUM) + full.projection.shift(0, query)[:, None]
+    torch.testing.assert_close(found, exact_scores(query), rtol=1e-3, atol=1e-3)
+
+
+def test_a_quarter_of_the_coordinates_carries_nearly_all_of_the_scores_variance() -> None:
+    part = sketch(default_rank(HEAD_DIM))
+    left = total = 0.0
+    for number in range(100, 200):
+        exact = exact_scores(QUERIES[:, number])
+        total += float(exact.var(dim=1).sum())
+        left += float((exact - part.scan(0, QUERIES[:, number], 0, NUM)).var(dim=1).sum())
+    assert left / total < 0.05
+    assert default_rank(HEAD_DIM) == HEAD_DIM // 4
+
+
+def test_balancing_by_the_queries_beats_the_keys_own_principal_axes() -> None:
+    unbalanced = Moments(1, KV_HEADS, HEAD_DIM)
+    unbalanced.add_keys(0, KEY)
+    unbalanced.query_outer += torch.eye(HEAD_DIM, dtype=torch.float64)
+    errors = []
+    for found in (projection(KEY, QUERIES[:, :100], 4), unbalanced.projection(4)):
+        planes = Sketch(found, torch.empty(1, KV_HEADS, 4, 0))
+        planes.extend(KEY.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None], NUM)
+        errors.append(
+            sum(float((exact_scores(q) - planes.scan(0, q, 0, NUM)).var(dim=1).sum()) for q in QUERIES[:, 100:].unbind(1))
+        )
+    assert errors[0] < errors[1]
+
+
+def test_candidates_hold_nearly_all_votes_of_fresh_queries() -> None:
+    part, masses = sketch(default_rank(HEAD_DIM), torch.bfloat16), []
+    for query in QUERIES[:, 150:].unbind(1):
+        found = find_candidates(part.scan(0, query, 0, NUM), NUM // 8)
+        votes = soft_vote(exact_scores(query))
+        best = votes.topk(64).indices
+        masses.append(float((votes[best] * torch.isin(best, found)).sum() / votes[best].sum()))
+    assert sum(masses) / len(masses) > 0.97
+
+
+def test_a_mean_that_is_the_same_for_all_keys_changes_no_vote() -> None:
+    part, query = sketch(default_rank(HEAD_DIM)), QUERIES[:, 150]
+    scores = part.scan(0, query, 0, NUM)
+    torch.testing.assert_close(soft_vote(scores + part.projection.shift(0, query)[:, None]), soft_vote(scores))
+
+
+def test_every_heads_best_tokens_are_candidates() -> None:
+    scores = torch.randn(4, 3200, generator=torch.Generator().manual_seed(5))
+    found = set(find_candidates(scores, 640).tolist())
+    for row in scores:
+        assert set(row.topk(80).indices.tolist()) <= found
+    assert len(found) < 1300
+
+
+def test_equal_scores_are_candidates_all_of_them() -> None:
+    assert find_candidates(torch.zeros(2, 500), 50).tolist() == list(range(500))
+
+
+def test_as_many_candidates_as_tokens_are_all_tokens() -> None:
+    assert find_candidates(torch.randn(2, 50), 50).tolist() == list(range(50))
+
+
+def test_votes_of_candidates_are_the_exact_ones_where_the_rest_scores_low() -> None:
+    scores = torch.randn(3, 2000, generator=torch.Generator().manual_seed(6))
+    positions = torch.arange(100, 300)
+    scores[:, positions] += 15
+    shift = torch.tensor([1.0, -2.0, 0.5])
+    votes = candidate_votes(scores[:, positions], scores - shift[:, None], positions, shift)
+    torch.testing.assert_close(votes, soft_vote(scores)[positions], rtol=1e-3, atol=1e-6)
+
+
+def test_the_softmaxs_tail_is_estimated_from_a_sample() -> None:
+    scores = torch.randn(3, 64_000, generator=torch.Generator().manual_seed(7))
+    positions = find_candidates(scores, 1000)
+    votes = candidate_votes(scores[:, positions], scores, positions, torch.zeros(3))
+    torch.testing.assert_close(votes, soft_vote(scores)[positions], rtol=0.05, atol=0)
+
+
+def test_candidates_that_the_sketch_does_not_hold_yet_are_counted_once() -> None:
+    scores = torch.randn(2, 3000, generator=torch.Generator().manual_seed(8))
+    known = torch.randperm(2500, generator=torch.Generator().manual_seed(9))[:1250].sort().values
+    positions = torch.cat([known, torch.arange(2500, 3000)])
+    votes = candidate_votes(scores[:, positions], scores[:, :2500], known, torch.zeros(2))
+    torch.testing.assert_close(votes, soft_vote(scores)[positions], rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("pool", [0, 1, 5, 33])
+@pytest.mark.parametrize("seed", range(6))
+def test_selecting_among_candidates_is_selecting_with_no_votes_elsewhere(pool: int, seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    num, config = 1500, SelectionConfig(k=60, n_init=7, n_local=20, pool=pool)
+    positions = torch.randperm(num, generator=draw)[:200].sort().values
+    scores = torch.full((1, num), -torch.inf)
+    scores[0, positions] = torch.randn(200, generator=draw) * 3
+    wanted = select(scores, 7, num + 7, config)
+    votes = soft_vote(scores)[positions]
+    found = select_among(positions + 7, votes, 7, num + 7, config)
+    assert found.positions.tolist() == wanted.positions.tolist()
+    torch.testing.assert_close(found.votes, wanted.votes)
+
+
+def test_fewer_candidates_than_k_are_selected_with_their_neighbours() -> None:
+    config = SelectionConfig(k=10, n_init=0, n_local=0, pool=3)
+    found = select_among(torch.tensor([5, 40]), torch.tensor([0.2, 0.7]), 0, 100, config)
+    assert found.positions.tolist() == [4, 5, 6, 39, 40, 41]
+
+
+def test_short_contexts_and_other_metrics_are_scanned_exactly() -> None:
+    assert uses_sketch(SelectionConfig(), 1 << 20)
+    assert not uses_sketch(SelectionConfig(), 1000)
+    assert not uses_sketch(SelectionConfig(scan="exact"), 1 << 20)
+    assert not uses_sketch(SelectionConfig(metric="raw"), 1 << 20)
+    assert num_candidates(128, 1 << 20) == 16_384
+    assert num_candidates(2048, 1 << 18) == 16_384
+
+
+def test_the_guard_compares_the_first_selection_and_one_in_so_many() -> None:
+    guard = Guard()
+    assert [guard.due() for _ in range(EVERY + 1)] == [True] + (EVERY - 1) * [False] + [True]
+
+
+def test_the_guard_widens_the_layer_that_recalls_too_little() -> None:
+    guard, votes = Guard(), torch.tensor([0.5, 0.3, 0.2])
+    exact = Selection(torch.tensor([1, 5, 9]), votes, 20)
+    assert guard.compare(0, exact, exact)
+    assert not guard.compare(1, Selection(torch.tensor([1, 5, 8]), votes, 20), exact)
+    assert (guard.factor(0), guard.factor(1)) == (1, 4)
+    assert guard.masses == pytest.approx([1.0, 0.8])
+    assert guard.recalls == pytest.approx([1.0, 2 / 3])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tscli.engine.session import Session, Stream, open_library
     from tscli.engine.statistics import Answer, Fidelity, LayerStatistics, Source, Statistics
     from tscli.evaluation import (
+        FidelityResult,
         Question,
         QuestionReport,
         Result,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         best_sentences,
         draw,
         evaluate_tasks,
+        fidelity_of,
         no_answers,
         read_questions,
         results_of,
@@ -59,6 +61,7 @@ _HOMES = {
     "tscli.engine.session": ("Session", "Stream", "open_library"),
     "tscli.engine.statistics": ("Answer", "Fidelity", "LayerStatistics", "Source", "Statistics"),
     "tscli.evaluation": (
+        "FidelityResult", "fidelity_of",
         "Question", "QuestionReport", "Result", "ScoredAnswer", "Trial", "ask_all", "best_sentences", "draw",
         "evaluate_tasks", "no_answers", "read_questions", "results_of",
     ),
@@ -74,6 +77,7 @@ __all__ = [
     "BenchResult",
     "BenchRow",
     "Fidelity",
+    "FidelityResult",
     "IngestOptions",
     "IngestPlan",
     "IngestReport",
@@ -103,6 +107,7 @@ __all__ = [
     "draw",
     "errors",
     "evaluate_tasks",
+    "fidelity_of",
     "home",
     "info",
     "libraries",

@@ -249,6 +249,10 @@ def test_eval_compares_methods_at_lengths(run: Run) -> None:
     assert table[0] == "| task | length | n | streaming | tokenselect |"
     assert len(table) == 4
     assert run(*arguments, "-o", "csv").stdout.startswith("task,length,depth,method,n,accuracy,ci95\n")
+    drawn = run(*arguments, "-o", "table", "--fidelity", "1").stdout
+    assert "mean accuracy of all tasks, by length" in drawn
+    assert "by depth of the needle: tokenselect" in drawn
+    assert "fidelity of decode steps" in drawn
     assert run("eval").returncode == 2
     assert "choose dense" in run("eval", "--length", "1k", "--methods", "x").stderr
 

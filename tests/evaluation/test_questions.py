@@ -37,6 +37,7 @@ def test_questions_are_read_with_what_is_known_of_their_answers(tmp_path: Path) 
         ("[1]", "must be an object"),
         ('{"answer": "x"}', '"question" must be a string'),
         ('{"question": "x"}', '"answer" is missing'),
+        ('{"question": "x", "answer": []}', '"answer" is []; it must be a string'),
         ('{"question": "x", "answer": 5}', '"answer" is 5; it must be a string'),
         ('{"question": "x", "answer": "y", "page": "2"}', "it must be a number"),
         ('{"question": "x", "answer": "y", "kind": null}', '"kind" must be a string'),
@@ -47,6 +48,15 @@ def test_a_bad_line_is_refused_by_its_number(tmp_path: Path, line: str, complain
     with pytest.raises(UsageError, match=r"questions\.jsonl:2: ") as refused:
         read_questions(file)
     assert complaint in str(refused.value)
+
+
+def test_of_several_right_answers_the_best_counts(tmp_path: Path) -> None:
+    (question,) = read_questions(written(tmp_path, {"question": "Who?", "answer": ["a miller's son", "the youngest"]}))
+    assert (question.answer, question.more) == ("a miller's son", ("the youngest",))
+    assert scored(question, "Youngest", None, None, 0.0).exact
+    answer = scored(question, "the youngest son", None, None, 0.0)
+    assert not answer.exact
+    assert answer.f1 == pytest.approx(2 / 3)
 
 
 def test_no_file_and_no_questions_are_errors(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from tscli.evaluation import tasks
 from tscli.evaluation.context import build
 from tscli.evaluation.methods import parse_methods
 from tscli.evaluation.results import results_of
-from tscli.evaluation.run import Trial, evaluate_tasks
+from tscli.evaluation.run import evaluate_tasks
+from tscli.evaluation.trial import Trial
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionConfig
 from tscli.tokens import load_template, load_tokenizer
@@ -39,6 +40,14 @@ def test_methods_change_one_setting_and_share_prefills_where_they_can() -> None:
     assert (loose.config.theta, chunk.question) == (0.5, "chunk")
     assert plain.prefill_key == loose.prefill_key == chunk.prefill_key
     assert len({method.prefill_key for method in (dense, streaming, plain, hard)}) == 4
+
+
+def test_the_reference_codes_head_mapping_is_another_method() -> None:
+    wrong, exact = parse_methods(["tokenselect-head_mapping=modulo", "tokenselect-scan=exact"], BASE, "token", 512)
+    assert wrong.config.head_mapping == "modulo"
+    assert exact.config.scan == "exact"
+    with pytest.raises(UsageError, match="head_mapping must be"):
+        parse_methods(["tokenselect-head_mapping=other"], BASE, "token", 512)
 
 
 @pytest.mark.parametrize(
@@ -80,12 +89,17 @@ def test_many_needles_are_spread_over_several_contexts(small_model: Path) -> Non
     load = LoadOptions(str(small_model), dtype="float32", device="cpu")
     steps: list[str] = []
     names = ["single-numbers", "multikey", "passkey"]
-    trials = list(evaluate_tasks([500], names, ["tokenselect"], load, num_questions=3, on_step=steps.append))
+
+    def note(text: str, done: int, total: int) -> None:
+        assert done <= total
+        steps.append(text)
+
+    trials = list(evaluate_tasks([500], names, ["tokenselect"], load, num_questions=3, on_progress=note))
     assert [trial.task for trial in trials] == ["single-numbers"] * 3 + ["multikey"] * 3 + ["passkey"]
     assert sum("reading" in step for step in steps) > 1
-    whole = list(evaluate_tasks([4000], names, ["tokenselect"], load, num_questions=1, on_step=steps.append))
+    whole = list(evaluate_tasks([4000], names, ["tokenselect"], load, num_questions=1, on_progress=note))
     assert len(whole) == 3
-    assert sum("4,000 tokens" in step for step in steps) == 1
+    assert sum("4,000 tokens" in step and "reading" in step for step in steps) == 1
 
 
 def test_figures_are_means_over_all_depths_and_by_fifths() -> None:

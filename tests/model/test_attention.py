@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.model.architectures import make_decoder
-from tscli.model.attention import AttentionRun, LayerStep
+from tscli.model.attention import AttentionRun, LayerStep, _as_the_reference_maps
 from tscli.model.kv import KVState
 from tscli.model.load import Decoder
 from tscli.selection.config import SelectionConfig
@@ -114,3 +114,12 @@ def test_the_tail_as_pages_holds_the_same_keys(tokens: int) -> None:
         expected_key, expected_value = state.gather(layer, positions)
         assert torch.equal(key[layer].transpose(0, 1).flatten(1, 2)[:, :tokens], expected_key)
         assert torch.equal(value[layer].transpose(0, 1).flatten(1, 2)[:, :tokens], expected_value)
+
+
+@pytest.mark.parametrize(("q_heads", "kv_heads"), [(4, 1), (4, 4), (6, 2), (28, 4)])
+def test_the_reference_codes_mapping_is_head_modulo_kv_heads(q_heads: int, kv_heads: int) -> None:
+    query = torch.arange(q_heads)[:, None].expand(q_heads, 8).float()
+    group, moved = q_heads // kv_heads, _as_the_reference_maps(query, kv_heads)[:, 0].int().tolist()
+    for place, head in enumerate(moved):
+        assert place // group == head % kv_heads
+    assert (moved == list(range(q_heads))) is (kv_heads == 1 or group == 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -11,13 +10,14 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, counted, print_json, safe_line, say, working
+from tscli.cli.eval_tables import print_csv, print_results
+from tscli.cli.output import Settings, counted, print_json, progress, safe_line, say, working
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tscli import QuestionReport, Result, ScoredAnswer, Session
+    from tscli import QuestionReport, ScoredAnswer, Session
 
-FORMATS = ("md", "json", "csv")
+FORMATS = ("table", "md", "json", "csv")
 METHODS = "dense,streaming,tokenselect"
 
 
@@ -46,7 +46,17 @@ def evaluate(
         Optional[Path],  # noqa: UP045
         typer.Option(help="With --length: draw accuracy by length and depth into this PNG or SVG."),
     ] = None,
-    output: Annotated[str, typer.Option("-o", "--output", help="md, json or csv.")] = "md",
+    fidelity: Annotated[
+        int, typer.Option(help="With --length: questions per context whose steps are compared with exact and dense ones.")
+    ] = 0,
+    resume: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="With --length: keep the answers in this file, and do not ask again what it holds."),
+    ] = None,
+    output: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("-o", "--output", help="table, md, json or csv; default: table on a terminal, else md."),
+    ] = None,
     question_mode: flags.QuestionMode = None,
     dense: flags.Dense = False,
     k: flags.K = None,
@@ -65,6 +75,7 @@ def evaluate(
 ) -> int:
     """Ask what is known and score the answers."""
     settings: Settings = context.obj
+    output = output or ("table" if length and sys.stdout.isatty() else "md")
     if output not in FORMATS:
         raise UsageError(f"--output {output}: choose {', '.join(FORMATS)}")
     if (questions is None) == (length is None):
@@ -75,48 +86,41 @@ def evaluate(
         asked = tscli.read_questions(questions)
         with working(settings, f"opening library {library}"):
             opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
-        with opened as session, working(settings, f"asking {counted(len(asked), 'question')}"):
-            reports = {"dense" if session.asker.is_dense else "tokenselect": tscli.ask_all(session, asked)}
+        with opened as session:
+            with progress(settings) as on_progress:
+                text = f"asking {counted(len(asked), 'question')}"
+                report = tscli.ask_all(session, asked, on_answer=lambda done, total: on_progress(text, done, total))
+            reports = {"dense" if session.asker.is_dense else "tokenselect": report}
             if baselines:
                 reports |= {"bm25": tscli.best_sentences(session, asked), "no-answer": tscli.no_answers(asked)}
             _print_reports(reports, session, output, answers)
         return 0
     assert length is not None
-    trials = tscli.evaluate_tasks(
-        [tscli.parse_count(part) for part in length.split(",")],
-        **({"names": [name.strip() for name in tasks.split(",")]} if tasks else {}),
-        methods=methods.split(","),
-        load=load,
-        selection=selection,
-        num_questions=per_task,
-        max_dense=tscli.parse_count(max_dense),
-        haystack_folder=haystack,
-        seed=seed,
-        on_step=lambda text: say(settings, text),
-    )
+    with progress(settings) as on_progress:
+        trials = list(
+            tscli.evaluate_tasks(
+                [tscli.parse_count(part) for part in length.split(",")],
+                **({"names": [name.strip() for name in tasks.split(",")]} if tasks else {}),
+                methods=methods.split(","),
+                load=load,
+                selection=selection,
+                num_questions=per_task,
+                max_dense=tscli.parse_count(max_dense),
+                fidelity=fidelity,
+                haystack_folder=haystack,
+                seed=seed,
+                resume=resume,
+                on_progress=on_progress,
+            )
+        )
     results = tscli.results_of(trials)
-    _print_results(results, output)
+    named = {"model": model or "reader", "per_task": per_task, "seed": seed, "haystack": str(haystack or "invented")}
+    chosen = {name: value for name, value in vars(selection).items() if value is not None}
+    print_results(results, tscli.fidelity_of(trials), {**named, **chosen}, output)
     if picture is not None:
         tscli.draw(results, picture)
         say(settings, f"drawn into {picture}")
     return 0
-
-
-def _print_results(results: list[Result], output: str) -> None:
-    if output == "json":
-        print_json({"results": [vars(result) for result in results], "versions": tscli.versions()})
-        return
-    if output == "csv":
-        _print_csv([{**vars(r), "ci95": f"{r.ci95[0]:.4f}-{r.ci95[1]:.4f}"} for r in results])
-        return
-    methods = list(dict.fromkeys(result.method for result in results))
-    whole = {(r.task, r.length, r.method): r for r in results if r.depth is None}
-    print(f"| task | length | n | {' | '.join(methods)} |")
-    print(f"| --- | ---: | ---: | {' | '.join('---:' for _ in methods)} |")
-    for task, length in dict.fromkeys((task, length) for task, length, _ in whole):
-        found = [whole.get((task, length, method)) for method in methods]
-        cells = [f"{r.accuracy:.0%} ({r.ci95[0]:.0%}-{r.ci95[1]:.0%})" if r else "" for r in found]
-        print(f"| {task} | {length:,} | {max(r.n for r in found if r)} | {' | '.join(cells)} |")
 
 
 def _print_reports(reports: dict[str, QuestionReport], session: Session, output: str, answers: bool) -> None:
@@ -124,7 +128,7 @@ def _print_reports(reports: dict[str, QuestionReport], session: Session, output:
         print_json(_json(reports, session))
         return
     if output == "csv":
-        _print_csv([_answer(method, answer) for method, report in reports.items() for answer in report.answers])
+        print_csv([_answer(method, answer) for method, report in reports.items() for answer in report.answers])
         return
     print("| method | kind | n | exact match | 95% | F1 | right page first |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
@@ -142,14 +146,6 @@ def _print_reports(reports: dict[str, QuestionReport], session: Session, output:
                 wanted = answer.question.answer or "(not there)"
                 cells = ("right" if answer.exact else "wrong", method, answer.question.question, wanted, answer.text, page)
                 print(f"| {' | '.join(safe_line(cell).replace('|', '/') for cell in cells)} |")
-
-
-def _print_csv(rows: list[dict[str, Any]]) -> None:
-    writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {name: safe_line(value) if isinstance(value, str) else value for name, value in row.items()} for row in rows
-    )
 
 
 def _json(reports: dict[str, QuestionReport], session: Session) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,27 @@ def animated() -> bool:
 def working(settings: Settings, text: str) -> AbstractContextManager[object]:
     """A moving line while something takes time; nothing when quiet or without a terminal."""
     return stderr().status(safe_line(text)) if not settings.quiet and animated() else nullcontext()
+
+
+@contextmanager
+def progress(settings: Settings) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar with what is done now and the time left (work done, work in all); without a terminal a line for each thing done."""
+    last = [""]
+
+    def line(text: str, done: int, total: int) -> None:
+        if text != last[0]:
+            last[0] = text
+            say(settings, f"{done / max(1, total):4.0%}  {text}")
+
+    if settings.quiet or not animated():
+        yield line
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.description}"), console=stderr()) as bar:
+        task = bar.add_task("")
+        yield lambda text, done, total: bar.update(task, description=safe_line(text), completed=done, total=total)
 
 
 def say(settings: Settings, text: str) -> None:

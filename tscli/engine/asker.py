@@ -12,7 +12,7 @@ import torch
 
 from tscli.engine.decode import Sampler, Sampling
 from tscli.errors import UsageError
-from tscli.model.attention import AttentionRun, Observer
+from tscli.model.attention import AttentionRun, Audit, Observer
 from tscli.model.kv import DenseKeys, KVState
 from tscli.model.load import Decoder
 from tscli.selection.candidates import uses_sketch
@@ -93,6 +93,22 @@ class Asker:
             self._rewind(state, length)
             self._busy = False
 
+    def replay(self, prompt_ids: list[int], answer_ids: list[int], audit: Audit | None = None) -> torch.Tensor:
+        """The logits that come before each token of a given answer and behind its last, [len(answer_ids) + 1, vocab] float32.
+
+        audit sees the selections that make them; the cache is as before.
+        """
+        state, length = self.state, self.state.length
+        try:
+            fixed = self._first_reading(state, prompt_ids) if self.question_mode == "twice" else None
+            logits = [self._run_prompt(state, prompt_ids, None, fixed, audit)]
+            reuse = SelectionCache(self.config.theta)
+            for token in answer_ids:
+                logits.append(self._forward(state, [token], None, reuse, fixed=fixed, audit=audit))
+            return torch.stack(logits)
+        finally:
+            self._rewind(state, length)
+
     def _first_reading(self, state: KVState, prompt_ids: list[int]) -> Selection | None:
         """Run the question once to vote, and forget it; what it chose, None where the context is attended as a whole."""
         votes, length = QuestionVotes(self.decoder.last_selecting_layer), state.length
@@ -102,13 +118,19 @@ class Asker:
         return votes.selection(self.config, length)
 
     def _run_prompt(
-        self, state: KVState, prompt_ids: list[int], observe: Observer | None, fixed: Selection | None
+        self,
+        state: KVState,
+        prompt_ids: list[int],
+        observe: Observer | None,
+        fixed: Selection | None,
+        audit: Audit | None = None,
     ) -> torch.Tensor:
         size = self.config.chunk if self.question_mode == "chunk" else 1
         logits = torch.empty(0)
         for start in range(0, len(prompt_ids), size):
             last = start + size >= len(prompt_ids)
-            logits = self._forward(state, prompt_ids[start : start + size], observe if last else None, fixed=fixed)
+            watched = (observe, audit) if last else (None, None)
+            logits = self._forward(state, prompt_ids[start : start + size], watched[0], fixed=fixed, audit=watched[1])
         return logits
 
     def _forward(
@@ -120,6 +142,7 @@ class Asker:
         *,
         votes: QuestionVotes | None = None,
         fixed: Selection | None = None,
+        audit: Audit | None = None,
     ) -> torch.Tensor:
         run = AttentionRun(
             state,
@@ -131,6 +154,7 @@ class Asker:
             dense=self._dense,
             observe=observe,
             guard=self.guard,
+            audit=audit,
         )
         logits = self.decoder.forward(torch.tensor(token_ids, device=self.decoder.device), run)
         assert logits is not None

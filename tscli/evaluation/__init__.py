@@ -3,10 +3,12 @@
 from tscli.evaluation.baselines import best_sentences, no_answers
 from tscli.evaluation.picture import draw
 from tscli.evaluation.questions import Question, QuestionReport, ScoredAnswer, Tally, ask_all, read_questions
-from tscli.evaluation.results import Result, results_of
-from tscli.evaluation.run import Trial, evaluate_tasks
+from tscli.evaluation.results import FidelityResult, Result, fidelity_of, results_of
+from tscli.evaluation.run import evaluate_tasks
+from tscli.evaluation.trial import Trial
 
 __all__ = [
+    "FidelityResult",
     "Question",
     "QuestionReport",
     "Result",
@@ -17,6 +19,7 @@ __all__ = [
     "best_sentences",
     "draw",
     "evaluate_tasks",
+    "fidelity_of",
     "no_answers",
     "read_questions",
     "results_of",

@@ -57,7 +57,7 @@ def _method(name: str, base: SelectionConfig, question: QuestionMode, window: in
 
 
 def _value(setting: str, value: str) -> Any:
-    if setting in ("k", "metric", "scale"):
+    if setting in ("k", "metric", "scale", "scan", "head_mapping"):
         return value
     try:
         return float(value) if setting == "theta" else int(value)

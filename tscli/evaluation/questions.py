@@ -21,13 +21,15 @@ FIELDS: dict[str, type] = {"question": str, "answer": str, "kind": str, "file": 
 
 @dataclass(frozen=True)
 class Question:
-    """answer: None where the documents do not say. file and page: where the answer stands, as `tscli ask` shows it, or None."""
+    """answer: None where the documents do not say; more: other answers that are as right. file and page: where the answer
+    stands, as `tscli ask` shows it, or None."""
 
     question: str
     answer: str | None
     kind: str = "lookup"
     file: str | None = None
     page: int | None = None
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class QuestionReport:
 
 
 def read_questions(file: Path) -> list[Question]:
-    """JSON lines with "question" and "answer" (a string or null), and maybe "kind", "file", "page".
+    """JSON lines with "question" and "answer" (a string, several in a list, or null), and maybe "kind", "file", "page".
 
     UsageError naming the file and the line where something else stands there.
     """
@@ -106,10 +108,13 @@ def _ask(session: Session, question: Question, max_new_tokens: int) -> ScoredAns
 
 
 def scored(question: Question, text: str, file: str | None, page: int | None, seconds: float) -> ScoredAnswer:
-    """An answer with its scores; file and page are its first source."""
-    known = question.answer is not None
-    exact = exact_match(text, question.answer or "") if known else is_refusal(text)
-    f1 = token_f1(text, question.answer or "") if known else float(exact)
+    """An answer with its scores, the best over all that are right (as SQuAD's); file and page are its first source."""
+    if question.answer is None:
+        exact = is_refusal(text)
+        f1 = float(exact)
+    else:
+        right = (question.answer, *question.more)
+        exact, f1 = any(exact_match(text, r) for r in right), max(token_f1(text, r) for r in right)
     page_first = (file, page) == (question.file, question.page) if question.file is not None else None
     return ScoredAnswer(question, text, exact, f1, page_first, file, page, seconds)
 
@@ -134,6 +139,9 @@ def _question(place: str, line: str) -> Question:
         raise UsageError(f"{place}: is no JSON ({error})") from error
     if not isinstance(found, dict):
         raise UsageError(f"{place}: must be an object")
+    several = found.get("answer")
+    if isinstance(several, list) and several and all(isinstance(answer, str) for answer in several):
+        found["answer"] = several[0]
     for name, kind in FIELDS.items():
         value = found.get(name)
         if value is None and name in ("question", "kind") and (name in found or name == "question"):
@@ -142,4 +150,5 @@ def _question(place: str, line: str) -> Question:
             raise UsageError(f'{place}: "{name}" is {value!r}; it must be {"a number" if kind is int else "a string"}')
     if "answer" not in found:
         raise UsageError(f'{place}: "answer" is missing; null says that the documents do not tell')
-    return Question(**{name: found[name] for name in FIELDS if name in found})
+    more = tuple(several[1:]) if isinstance(several, list) else ()
+    return Question(**{name: found[name] for name in FIELDS if name in found}, more=more)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tscli.evaluation.run import Trial
+from tscli.evaluation.fidelity import Fidelity, pooled
 from tscli.evaluation.score import interval95
+from tscli.evaluation.trial import Trial
 
 BANDS = 5  # of depth
 
@@ -40,6 +41,23 @@ def results_of(trials: Iterable[Trial]) -> list[Result]:
         if len(bands) > 1:
             found += [_result(task, length, depth, method, bands[depth]) for depth in sorted(bands)]
     return found
+
+
+@dataclass(frozen=True)
+class FidelityResult(Fidelity):
+    """The fidelity of one method at one length."""
+
+    length: int
+    method: str
+
+
+def fidelity_of(trials: Iterable[Trial]) -> list[FidelityResult]:
+    """One per length and method, of those trials in which it was measured."""
+    groups: dict[tuple[int, str], list[Fidelity]] = {}
+    for trial in trials:
+        if trial.fidelity is not None:
+            groups.setdefault((trial.length, trial.method), []).append(trial.fidelity)
+    return [FidelityResult(**vars(pooled(parts)), length=n, method=method) for (n, method), parts in groups.items()]
 
 
 def _result(task: str, length: int, depth: float | None, method: str, trials: Sequence[Trial]) -> Result:

@@ -5,8 +5,7 @@ The cache lives in memory. Knows the model and the tasks; prints nothing.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -21,28 +20,19 @@ from tscli.engine.prefill import prefill_in_memory
 from tscli.errors import UsageError
 from tscli.evaluation import haystack, tasks
 from tscli.evaluation.context import build
+from tscli.evaluation.fidelity import fidelity as measure
+from tscli.evaluation.journal import Journal
 from tscli.evaluation.methods import Method, parse_methods
+from tscli.evaluation.trial import Trial
+from tscli.model.kv import KVState
 from tscli.model.load import Decoder, load_decoder
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionOptions, resolve
 from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
 
 MAX_NEW_TOKENS = 48
-OnStep = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One question of one context, answered by one method. score: 0 to 1."""
-
-    task: str
-    length: int
-    depth: float | None
-    method: str
-    score: float
-    question: str
-    answer: str
-    wanted: tuple[str, ...]
+QUESTION_UNITS = 1_000  # a question counts in the progress as so many tokens of a context that is read
+OnProgress = Callable[[str, int, int], None]  # what is done now; units done, units in all
 
 
 @dataclass(frozen=True)
@@ -51,6 +41,25 @@ class _Setting:
     tokenizer: Tokenizer
     template: Template
     methods: list[Method]
+    max_dense: int
+    fidelity: int
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A context as one prefill reads it, and the methods that share that."""
+
+    exam: tasks.Exam
+    length: int
+    methods: list[Method]
+
+    @property
+    def num_questions(self) -> int:
+        return len(self.methods) * len(self.exam.items)
+
+    @property
+    def units(self) -> int:
+        return self.length + QUESTION_UNITS * self.num_questions
 
 
 def evaluate_tasks(
@@ -62,13 +71,17 @@ def evaluate_tasks(
     *,
     num_questions: int = 10,
     max_dense: int = 32768,
+    fidelity: int = 0,
     haystack_folder: Path | None = None,
     seed: int = 1,
-    on_step: OnStep | None = None,
+    resume: Path | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Iterator[Trial]:
     """Every question of every task at every length by every method, in the order of lengths and contexts.
 
-    max_dense: longest context that dense is run on. UsageError for unknown names and for contexts that do not fit.
+    max_dense: longest context that dense is run on. fidelity: questions per context and method whose steps are compared with
+    the exact and the dense ones. resume: a file of answers; those that it holds are not asked again.
+    UsageError for unknown names, for contexts that do not fit, and for a file made with other settings.
     """
     if unknown := [name for name in names if name not in tasks.TASKS]:
         raise UsageError(f"task {unknown[0]!r}: choose among {', '.join(tasks.TASKS)}")
@@ -76,14 +89,78 @@ def evaluate_tasks(
     tokenizer = load_tokenizer(str(decoder.folder))
     base = resolve(selection, decoder.selection_defaults, decoder.window)
     chosen = parse_methods(methods, base, cast(QuestionMode, decoder.question_default), decoder.window)
-    setting = _Setting(decoder, tokenizer, load_template(tokenizer), chosen)
-    say = on_step or (lambda _: None)
-    for length in lengths:
-        for exam in _exams(setting, names, length, num_questions, Random(f"{seed} {length}")):
+    setting = _Setting(decoder, tokenizer, load_template(tokenizer), chosen, max_dense, fidelity)
+    settings = {
+        "model": decoder.hash,
+        "tokenizer": tokenizer.hash,
+        "dtype": str(decoder.dtype),
+        **vars(base),
+        "tasks": list(names),
+        "per_task": num_questions,
+        "fidelity": fidelity,
+        "haystack": str(haystack_folder),
+        "seed": seed,
+    }
+    journal = Journal(resume, settings) if resume else None
+    readings = [
+        _Reading(exam, length, group)
+        for length in lengths
+        for exam in _exams(setting, names, length, num_questions, Random(f"{seed} {length}"))
+        for group in _by_prefill([m for m in chosen if not (m.dense and length > max_dense)])
+    ]
+    say, done, total = on_progress or (lambda *_: None), 0, sum(reading.units for reading in readings)
+    for reading in readings:
+        known = _known(reading, journal)
+        if len(known) == reading.num_questions:
+            yield from known.values()
+        else:
             sentences = haystack.of_folder(haystack_folder) if haystack_folder else haystack.invented(Random(seed))
-            ids = torch.from_numpy(build(exam, tokenizer, setting.template, sentences, length))
-            for group in _by_prefill([m for m in chosen if not (m.dense and length > max_dense)]):
-                yield from _trials(setting, exam, ids, length, group, say)
+            ids = torch.from_numpy(build(reading.exam, tokenizer, setting.template, sentences, reading.length))
+            say(f"{_title(reading)}: reading", done, total)
+            state = prefill_in_memory(decoder, ids, reading.methods[0].config, dense=reading.methods[0].dense)
+            for number, trial in enumerate(_trials(setting, reading, state, known)):
+                if journal is not None and trial.key not in known:
+                    journal.add(trial)
+                yield trial
+                say(f"{_title(reading)}: {trial.method}", done + reading.length + QUESTION_UNITS * (number + 1), total)
+        done += reading.units
+        say(_title(reading), done, total)
+
+
+def _title(reading: _Reading) -> str:
+    names = list(dict.fromkeys(item.task for item in reading.exam.items))
+    return f"{reading.length:,} tokens, {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}"
+
+
+def _known(reading: _Reading, journal: Journal | None) -> dict[tuple[int, str, str, str], Trial]:
+    """The trials of this reading that the journal holds, in their order."""
+    kept = journal.trials if journal else {}
+    keys = [(reading.length, m.name, item.task, item.question) for m in reading.methods for item in reading.exam.items]
+    return {key: kept[key] for key in keys if key in kept}
+
+
+def _trials(
+    setting: _Setting, reading: _Reading, state: KVState, known: Mapping[tuple[int, str, str, str], Trial]
+) -> Iterator[Trial]:
+    """All questions of a context by the methods that share its prefill."""
+    end_ids, step = setting.template.end_ids, max(1, len(reading.exam.items) // max(1, setting.fidelity))
+    dense: Asker | None = None
+    for method in reading.methods:
+        asker = Asker(setting.decoder, state, method.config, method.question, end_ids, method.dense)
+        for number, item in enumerate(reading.exam.items):
+            if trial := known.get((reading.length, method.name, item.task, item.question)):
+                yield trial
+                continue
+            prompt = setting.template.question_ids(setting.tokenizer, item.question)
+            ids = list(asker.answer(prompt, Sampling(), MAX_NEW_TOKENS))
+            answer = setting.tokenizer.decode(ids).strip()
+            measured = None
+            if setting.fidelity and number % step == 0 and not method.dense:
+                if dense is None and reading.length <= setting.max_dense:
+                    dense = Asker(setting.decoder, state, method.config, "token", end_ids, dense=True)
+                measured = measure(asker, dense, prompt, ids)
+            score = item.score(answer, item.wanted)
+            yield Trial(item.task, reading.length, item.depth, method.name, score, item.question, answer, item.wanted, measured)
 
 
 def _exams(setting: _Setting, names: Sequence[str], length: int, count: int, rng: Random) -> Iterator[tasks.Exam]:
@@ -126,21 +203,3 @@ def _fitting(setting: _Setting, make: Callable[[int], tasks.Exam], room: int) ->
 def _by_prefill(methods: list[Method]) -> list[list[Method]]:
     ordered = sorted(methods, key=lambda method: str(method.prefill_key))
     return [list(group) for _, group in groupby(ordered, key=lambda method: str(method.prefill_key))]
-
-
-def _trials(
-    setting: _Setting, exam: tasks.Exam, ids: torch.Tensor, length: int, group: list[Method], say: OnStep
-) -> Iterator[Trial]:
-    """All questions of a context by the methods that share its prefill."""
-    say(f"{length:,} tokens, {exam.items[0].task}{' and others' if len({i.task for i in exam.items}) > 1 else ''}: reading")
-    started = time.perf_counter()
-    state = prefill_in_memory(setting.decoder, ids, group[0].config, dense=group[0].dense)
-    names = ", ".join(method.name for method in group)
-    say(f"read in {time.perf_counter() - started:.1f} s; asking {len(exam.items)} questions by {names}")
-    for method in group:
-        asker = Asker(setting.decoder, state, method.config, method.question, setting.template.end_ids, method.dense)
-        for item in exam.items:
-            prompt = setting.template.question_ids(setting.tokenizer, item.question)
-            answer = setting.tokenizer.decode(list(asker.answer(prompt, Sampling(), MAX_NEW_TOKENS))).strip()
-            score = item.score(answer, item.wanted)
-            yield Trial(item.task, length, item.depth, method.name, score, item.question, answer, item.wanted)

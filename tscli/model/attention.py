@@ -54,6 +54,7 @@ class LayerCall:
 
 
 Observer = Callable[[LayerStep], None]
+Audit = Callable[[Selection, int, Tensor], None]  # what is attended, the first candidate, the exact votes [n] of all
 
 
 class AttentionRun:
@@ -63,6 +64,7 @@ class AttentionRun:
     question's tokens. fixed: a selection that all layers use instead of making their own.
     dense: full attention at true positions instead of selection. observe: called once per layer. guard: compares samples of
     what the sketch selects with the exact scan. moments: gathers the queries as they are scored.
+    audit: is shown each selection beside the exact votes of all candidates, which are computed for it.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class AttentionRun:
         observe: Observer | None = None,
         guard: Guard | None = None,
         moments: Moments | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self.state = state
         self.rotator = rotator
@@ -89,6 +92,7 @@ class AttentionRun:
         self.observe = observe
         self.guard = guard
         self.moments = moments
+        self.audit = audit
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
         """query [q_heads, t, head_dim], key and value [kv_heads, t, head_dim], all unrotated; [q_heads, t, head_dim]."""
@@ -111,6 +115,9 @@ class AttentionRun:
             chosen = torch.arange(0, device=query.device)
         elif candidates > config.count(candidates):
             selection, reused = self._select(query, call.layer, local_start)
+            if self.audit is not None:
+                scores = self._scores(self._mean_query(query, call.layer), call.layer, local_start)[:, n_init:]
+                self.audit(selection, n_init, ballot(scores, config.count(candidates), config))
             local_start = selection.local_start
             chosen = selection.positions
             selected = chosen.shape[0]
@@ -231,7 +238,8 @@ class AttentionRun:
         turned = self.rotator(query.float(), places, layer, length=first + t)
         if self.moments is not None:
             self.moments.add_queries(layer, turned)
-        return turned.mean(dim=1)  # [q_heads, head_dim]
+        mean: Tensor = turned.mean(dim=1)  # [q_heads, head_dim]
+        return mean if self.config.head_mapping == "grouped" else _as_the_reference_maps(mean, self.state.kv_heads)
 
     def _scores(self, query: Tensor, layer: int, stop: int) -> Tensor:
         scores = self.state.scores(layer, query, stop)
@@ -240,6 +248,12 @@ class AttentionRun:
     def _report(self, layer: int, kind: Kind, attended: int, selected: int, selection: Selection | None, reused: bool) -> None:
         if self.observe is not None:
             self.observe(LayerStep(layer, kind, attended, selected, selection, reused))
+
+
+def _as_the_reference_maps(query: Tensor, kv_heads: int) -> Tensor:
+    """The query heads in an order in which head h is scored against the keys of kv head h % kv_heads instead of h // group."""
+    heads = sorted(range(query.shape[0]), key=lambda head: (head % kv_heads, head))
+    return query[heads]
 
 
 def causal_mask(t: int, s: int, window: int | None, device: torch.device) -> Tensor | None:

@@ -54,6 +54,11 @@ class KVState:
             self.extend(segment)
 
     @property
+    def kv_heads(self) -> int:
+        """Key/value heads per layer."""
+        return self._shape[1]
+
+    @property
     def length(self) -> int:
         """Tokens held: committed and tail."""
         return self.committed + self.tail_tokens

@@ -12,6 +12,7 @@ from tscli.errors import UsageError
 Metric = Literal["soft", "hard", "raw"]
 Scale = Literal["none", "sqrt"]
 Scan = Literal["sketch", "exact"]
+HeadMapping = Literal["grouped", "modulo"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class SelectionConfig:
     scale: factor on dot products before the softmax of the vote: none (the paper), or 1/sqrt(head_dim).
     pool: width of the max-pooling of votes over neighbouring tokens; 0 is the paper.
     metric: soft vote (Eq. 7), or hard vote or raw scores, which the paper's ablation rejects.
+    head_mapping: which kv head's keys a query head is scored against: that of its group, or, as the paper's public code has it,
+        head % kv_heads ("modulo"), to show what that costs.
     scan: whether long contexts are scanned by the sketch of their keys, its candidates scored exactly, or exactly throughout.
     """
 
@@ -39,6 +42,7 @@ class SelectionConfig:
     pool: int = 0
     metric: Metric = "soft"
     scan: Scan = "sketch"
+    head_mapping: HeadMapping = "grouped"
 
     def __post_init__(self) -> None:
         _require(self.k >= 0, f"k must not be negative, got {self.k}")
@@ -52,6 +56,7 @@ class SelectionConfig:
         _require(self.pool == 0 or self.pool % 2 == 1, f"pool must be 0 or an odd width, got {self.pool}")
         _require(self.scale in ("none", "sqrt"), f"scale must be none or sqrt, got {self.scale}")
         _require(self.scan in ("sketch", "exact"), f"scan must be sketch or exact, got {self.scan}")
+        _require(self.head_mapping in ("grouped", "modulo"), f"head_mapping must be grouped or modulo, got {self.head_mapping}")
         _require(self.metric in ("soft", "hard", "raw"), f"metric must be soft, hard or raw, got {self.metric}")
 
     def count(self, num_candidates: int) -> int:
@@ -85,6 +90,7 @@ class SelectionOptions:
     pool: int | None = None
     metric: str | None = None
     scan: str | None = None
+    head_mapping: str | None = None
 
 
 def resolve(options: SelectionOptions, model_defaults: Mapping[str, Any], window: int) -> SelectionConfig:

@@ -1,0 +1,130 @@
+"""What `tscli eval --length` prints: tables, accuracy drawn in the terminal, JSON, CSV, Markdown."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import tscli
+from tscli.cli.output import print_json, safe_line
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from tscli import FidelityResult, Result
+
+SHADES = " ░▒▓█"
+BANDS = 5  # of depth, as the results have them
+
+
+def print_results(results: Sequence[Result], fidelity: Sequence[FidelityResult], settings: dict[str, Any], output: str) -> None:
+    """On stdout, in this format: table, md, json or csv."""
+    if output == "json":
+        found = {"results": [vars(r) for r in results], "fidelity": [vars(f) for f in fidelity]}
+        print_json({**found, "settings": settings, "versions": tscli.versions()})
+    elif output == "csv":
+        print_csv([{**vars(r), "ci95": f"{r.ci95[0]:.4f}-{r.ci95[1]:.4f}"} for r in results])
+    elif output == "md":
+        _print_markdown(*_accuracy(results))
+        if fidelity:
+            print()
+            _print_markdown(*_fidelity(fidelity))
+    else:
+        _print_tables(results, fidelity)
+
+
+def print_csv(rows: list[dict[str, Any]]) -> None:
+    """Rows of the same fields on stdout."""
+    writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {name: safe_line(value) if isinstance(value, str) else value for name, value in row.items()} for row in rows
+    )
+
+
+def _accuracy(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows: a row per task and length, a column per method."""
+    methods = list(dict.fromkeys(result.method for result in results))
+    whole = {(r.task, r.length, r.method): r for r in results if r.depth is None}
+    rows = []
+    for task, length in dict.fromkeys((task, length) for task, length, _ in whole):
+        found = [whole.get((task, length, method)) for method in methods]
+        cells = [f"{r.accuracy:.0%} ({r.ci95[0]:.0%}-{r.ci95[1]:.0%})" if r else "" for r in found]
+        rows.append([task, f"{length:,}", str(max(r.n for r in found if r)), *cells])
+    return ["task", "length", "n", *methods], rows
+
+
+def _fidelity(fidelity: Sequence[FidelityResult]) -> tuple[list[str], list[list[str]]]:
+    def row(f: FidelityResult) -> list[str]:
+        same = "skipped: too long for dense" if f.agreement is None else f"{f.agreement:.0%}"
+        divergence = "skipped" if f.kl is None else f"{f.kl:.3f}"
+        return [f"{f.length:,}", f.method, str(f.steps), f"{f.vote_mass:.1%}", f"{f.recall:.1%}", same, divergence]
+
+    heads = ["length", "method", "steps", "vote mass", "recall@k", "same token as dense", "KL(dense || sparse), nats"]
+    return heads, [row(f) for f in fidelity]
+
+
+def _print_markdown(heads: list[str], rows: list[list[str]]) -> None:
+    numbers = [all(cell[:1].isdigit() or not cell for cell in column) for column in zip(*rows, strict=True)]
+    print(f"| {' | '.join(heads)} |")
+    print(f"| {' | '.join('---:' if number else '---' for number in numbers)} |")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+
+
+def _print_tables(results: Sequence[Result], fidelity: Sequence[FidelityResult]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, emoji=False, markup=False)
+    for title, (heads, rows) in (
+        ("accuracy (95% interval)", _accuracy(results)),
+        ("fidelity of decode steps", _fidelity(fidelity)),
+    ):
+        if rows:
+            table = Table(title=title, title_justify="left")
+            for head in heads:
+                table.add_column(head, justify="left" if head in ("task", "method") else "right")
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+    _draw(console, results)
+
+
+def _draw(console: Console, results: Sequence[Result]) -> None:
+    """Mean accuracy over the tasks by length, a bar per method, and by length and depth of the needle."""
+    methods, lengths = list(dict.fromkeys(r.method for r in results)), sorted({r.length for r in results})
+    whole = [r for r in results if r.depth is None]
+    console.print("mean accuracy of all tasks, by length")
+    for length in lengths:
+        for method in methods:
+            if (share := _mean([r for r in whole if (r.length, r.method) == (length, method)])) is not None:
+                console.print(_bar(f"{length:>9,}  {method:<{max(map(len, methods))}}  ", share))
+    deep = [r for r in results if r.depth is not None]
+    for method in dict.fromkeys(r.method for r in deep):
+        console.print(f"by depth of the needle: {method} (left: beginning of the text)")
+        for length in lengths:
+            cells = [
+                _mean([r for r in deep if (r.length, r.method) == (length, method) and int((r.depth or 0) * BANDS) == band])
+                for band in range(BANDS)
+            ]
+            if any(cell is not None for cell in cells):
+                console.print(f"{length:>9,}  " + "  ".join(_cell(cell) for cell in cells))
+
+
+def _bar(label: str, share: float) -> RenderableType:
+    filled = round(30 * share)
+    return f"{label}{'█' * filled}{'·' * (30 - filled)} {share:>4.0%}"
+
+
+def _cell(share: float | None) -> str:
+    if share is None:
+        return " " * 7
+    return f"{SHADES[min(4, int(share * 5))] * 2} {share:>4.0%}"
+
+
+def _mean(results: Sequence[Result]) -> float | None:
+    total = sum(r.n for r in results)
+    return sum(r.accuracy * r.n for r in results) / total if total else None

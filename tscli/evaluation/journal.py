@@ -1,0 +1,76 @@
+"""What an evaluation has answered so far, a line each, so that an interrupted one goes on where it was. Files and JSON only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tscli.errors import UsageError
+from tscli.evaluation.fidelity import Fidelity
+from tscli.evaluation.trial import Trial
+
+FIRST = '{"settings": '  # what such a file begins with
+
+
+class Journal:
+    """Trials by their key, read from a file and appended to it. settings: all that changes an answer, the first line."""
+
+    def __init__(self, file: Path, settings: Mapping[str, Any]) -> None:
+        self.file = file
+        self.trials: dict[tuple[int, str, str, str], Trial] = {}
+        lines = self._read()
+        if not lines:
+            self._write("w", {"settings": dict(settings)})
+            return
+        _check(file, lines[0].get("settings"), json.loads(json.dumps(dict(settings))))
+        try:
+            for line in lines[1:]:
+                found = line.pop("fidelity")
+                trial = Trial(**{**line, "wanted": tuple(line["wanted"])}, fidelity=Fidelity(**found) if found else None)
+                self.trials[trial.key] = trial
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"{file}: not the answers of an evaluation ({error}); name another --resume file") from error
+
+    def add(self, trial: Trial) -> None:
+        """Keep this answer; it is on disk when this returns."""
+        self.trials[trial.key] = trial
+        self._write("a", asdict(trial))
+
+    def _read(self) -> list[dict[str, Any]]:
+        """The lines of the file, but for a last one that was cut off, which is removed."""
+        try:
+            text = self.file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{self.file}: cannot be read ({error}); name another --resume file") from error
+        if text and not text.startswith(FIRST):
+            raise UsageError(f"{self.file}: not the answers of an evaluation; name another --resume file")
+        whole = text[: text.rfind("\n") + 1]
+        try:
+            lines = [json.loads(line) for line in whole.splitlines()]
+        except json.JSONDecodeError as error:
+            raise UsageError(f"{self.file}: not the answers of an evaluation ({error}); name another --resume file") from error
+        if whole != text:
+            self.file.write_text(whole, encoding="utf-8")
+        return lines
+
+    def _write(self, mode: str, line: dict[str, Any]) -> None:
+        try:
+            with self.file.open(mode, encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise UsageError(f"{self.file}: cannot be written ({error}); name another --resume file") from error
+
+
+def _check(file: Path, kept: Any, wanted: dict[str, Any]) -> None:
+    """UsageError names the settings in which this evaluation differs from the file's."""
+    if not isinstance(kept, dict):
+        raise UsageError(f"{file}: not the answers of an evaluation; name another --resume file")
+    different = [name for name in sorted({*kept, *wanted}) if kept.get(name) != wanted.get(name)]
+    if different:
+        parts = [f"{name} (there {kept.get(name)}, here {wanted.get(name)})" for name in different]
+        raise UsageError(f"{file} was made with other settings: {', '.join(parts)}; use those, or name another --resume file")

@@ -7,7 +7,7 @@ DEMO_HOME := .demo
 TSCLI := TSCLI_HOME=$(DEMO_HOME) $(BIN)/tscli
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench clean
+.PHONY: help demo test check fmt bench evaluate clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,5 +42,8 @@ fmt: $(STAMP)  ## format the code
 bench: $(STAMP)  ## dense against TokenSelect at 8k and 32k with the embedded reader
 	$(BIN)/tscli bench --length 8k,32k -r 3 --n-gen 64
 
+evaluate: $(STAMP)  ## accuracy from 4K to 1M tokens, dense against sparse: README's tables, picture and their JSON
+	$(BIN)/python -m tscli.evaluation.publish
+
 clean:  ## remove the environment and the demo's library
-	rm -rf $(VENV) $(DEMO_HOME)
+	rm -rf $(VENV) $(DEMO_HOME) .evaluation

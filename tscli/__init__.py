@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tscli import errors
 
 if TYPE_CHECKING:
-    from tscli.bench import BenchResult, BenchRow, benchmark
+    from tscli.bench import AttentionBench, AttentionRow, BenchResult, BenchRow, benchmark, benchmark_attention
     from tscli.engine.catalogue import LibraryDetails, default_model, info, libraries, prune, remove, verify, versions
     from tscli.engine.ingest import IngestPlan, IngestReport, PlannedDocument, Preparation, prepare
     from tscli.engine.options import IngestOptions
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "tscli.bench": ("BenchResult", "BenchRow", "benchmark"),
+    "tscli.bench": ("AttentionBench", "AttentionRow", "BenchResult", "BenchRow", "benchmark", "benchmark_attention"),
     "tscli.engine.catalogue": (
         "LibraryDetails", "default_model", "info", "libraries", "prune", "remove", "verify", "versions",
     ),
@@ -74,6 +74,8 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Answer",
+    "AttentionBench",
+    "AttentionRow",
     "BenchResult",
     "BenchRow",
     "Fidelity",
@@ -102,6 +104,7 @@ __all__ = [
     "__version__",
     "ask_all",
     "benchmark",
+    "benchmark_attention",
     "best_sentences",
     "default_model",
     "draw",

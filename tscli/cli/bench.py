@@ -15,7 +15,7 @@ from tscli.cli.output import Settings, as_json, print_json, safe_line, say, size
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tscli import BenchResult, BenchRow
+    from tscli import AttentionBench, BenchResult, BenchRow
 
 FORMATS = ("md", "json", "jsonl", "csv")
 
@@ -26,6 +26,10 @@ def bench(
     n_gen: Annotated[int, typer.Option(help="Tokens decoded per repetition.")] = 128,
     repetitions: Annotated[int, typer.Option("-r", "--repetitions", help="Repetitions of the decode.")] = 5,
     output: Annotated[str, typer.Option("-o", "--output", help="md, json, jsonl or csv.")] = "md",
+    attention: Annotated[
+        bool, typer.Option("--attention", help="One layer's attention: the best dense way against each way of selecting.")
+    ] = False,
+    preset: Annotated[str, typer.Option(help="With --attention, whose shapes: reader, qwen2.5-7b or llama-3.1-8b.")] = "reader",
     dense: Annotated[bool, typer.Option("--dense/--no-dense", help="Measure full attention beside TokenSelect.")] = True,
     model: flags.Model = None,
     revision: flags.Revision = None,
@@ -46,11 +50,29 @@ def bench(
     if output not in FORMATS:
         raise UsageError(f"--output {output}: choose {', '.join(FORMATS)}")
     lengths = [tscli.parse_count(part) for part in length.split(",")]
+    if attention:
+        if output not in ("md", "json"):
+            raise UsageError(f"--attention -o {output}: choose md or json")
+        found = tscli.benchmark_attention(lengths, preset, repetitions, device, on_progress=lambda text: say(settings, text))
+        _print_attention(found, output)
+        return 0
     selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
     load = tscli.LoadOptions(model, revision, dtype, device)
     result = tscli.benchmark(lengths, load, selection, n_gen, repetitions, dense, on_progress=lambda text: say(settings, text))
     _print(result, output)
     return 0
+
+
+def _print_attention(bench: AttentionBench, output: str) -> None:
+    if output == "json":
+        print_json({**bench.to_json(), "versions": tscli.versions()})
+        return
+    print("| test | length | method | ms | best dense / this | bytes | share of copy bandwidth | vote mass |")
+    print("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |")
+    for r in bench.rows:
+        mass = "" if r.vote_mass is None else f"{r.vote_mass:.2%}"
+        shares = f"{r.ms:,.2f} | {r.ratio:.2f}x | {size(r.bytes)} | {r.bandwidth_share:.0%} | {mass}"
+        print(f"| {r.test} | {r.length:,} | {r.method} | {shares} |")
 
 
 def _print(result: BenchResult, output: str) -> None:

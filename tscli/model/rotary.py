@@ -72,3 +72,13 @@ class Rotator:
         probe = torch.zeros(1, 1, 1, dtype=torch.float32, device=device)
         cos, sin = self._embedding(probe, torch.arange(size, device=device)[None], *extra)
         return cos[0], sin[0]  # [size, rotary_dim] float32
+
+
+def plain_rotator(head_dim: int, theta: float, device: torch.device) -> Rotator:
+    """RoPE without scaling (arXiv 2104.09864) for attention that belongs to no model: halves rotated, as Llama and Qwen do."""
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
+
+    rope = {"rope_type": "default", "rope_theta": theta}
+    config = LlamaConfig(hidden_size=head_dim, num_attention_heads=1, head_dim=head_dim, rope_parameters=rope)
+    return Rotator(LlamaRotaryEmbedding(config).to(device), apply_rotary_pos_emb, None, "default")

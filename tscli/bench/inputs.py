@@ -1,0 +1,159 @@
+"""Keys, values and queries of one layer, of any shape and length, with the statistics of real ones.
+
+The embedded reader reads invented sentences and questions; its keys before RoPE and its queries as they are scored are
+taken from the middle of it. A longer context is drawn from those keys in blocks of 64 neighbours, each key with noise of the
+keys' own covariance added, so that none stands twice. Heads of 128 are two heads of 64 side by side; further heads are the same
+ones turned by a rotation of their own, queries alike, which leaves their scores as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tscli.engine.library import DevicePages
+from tscli.engine.prefill import prefill_in_memory
+from tscli.evaluation.haystack import invented
+from tscli.model.attention import AttentionRun
+from tscli.model.load import load_decoder
+from tscli.model.options import LoadOptions
+from tscli.model.rotary import Rotator, plain_rotator
+from tscli.selection.config import SelectionConfig
+from tscli.selection.sketch import Moments, Projection, default_rank
+from tscli.store import PAGE_SIZE
+from tscli.tokens import load_template, load_tokenizer
+
+REAL_TOKENS = 16_384
+NOISE = 0.3  # share of the standard deviation
+LAYER = 2
+NUM_CHUNKS, CHUNK = 2, 512  # of queries
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One layer's attention. theta: RoPE's base."""
+
+    q_heads: int
+    kv_heads: int
+    head_dim: int
+    theta: float
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """bfloat16, which all of the presets are kept in."""
+        return torch.bfloat16
+
+    @property
+    def heads(self) -> dict[str, Any]:
+        """What a KVState wants to know."""
+        return {"kv_heads": self.kv_heads, "head_dim": self.head_dim}
+
+    def rotator(self, device: torch.device) -> Rotator:
+        """RoPE of this shape."""
+        return plain_rotator(self.head_dim, self.theta, device)
+
+
+PRESETS = {
+    "reader": Shape(4, 2, 64, 1e4),
+    "qwen2.5-7b": Shape(28, 4, 128, 1e6),
+    "llama-3.1-8b": Shape(32, 8, 128, 5e5),
+}
+
+
+class Inputs:
+    """pages: one layer's; planes: its sketch [1, kv_heads, rank, n]; chunks and steps: queries [q_heads, t, head_dim]."""
+
+    def __init__(self, pages: LayerPages, projection: LayerProjection, chunks: list[Tensor], steps: list[Tensor]) -> None:
+        self.pages, self.projection, self.chunks, self.steps = pages, projection, chunks, steps
+        flat = pages.key[0].transpose(0, 1).flatten(1, 2)[:, : pages.num_tokens]
+        parts = [projection.keys(0, part) for part in flat.split(REAL_TOKENS, dim=1)]
+        self.planes = torch.cat(parts, dim=2)[None]
+
+
+class LayerPages(DevicePages):
+    """The pages of one layer."""
+
+    def copies(self, layers: int) -> DevicePages:
+        """The same for several layers, each in memory of its own."""
+        key, value = (part.expand(layers, -1, -1, -1, -1).clone() for part in (self.key, self.value))
+        return DevicePages(key, value, self.num_tokens)
+
+
+class LayerProjection(Projection):
+    """The projection of one layer."""
+
+    def copies(self, layers: int) -> Projection:
+        """The same for several layers."""
+        parts = (self.mean, self.key_map, self.query_map)
+        return Projection(*(part.expand(layers, *part.shape[1:]) for part in parts))
+
+
+def draw_inputs(shape: Shape, length: int, device: torch.device, seed: int = 0) -> Inputs:
+    """Keys and values of `length` tokens, and queries; the projection is fitted to the keys and to queries that are not among
+    those."""
+    key, query = _real()  # [2, n, 64] and [4, m, 64], float32
+    draw = torch.Generator().manual_seed(seed)
+    halves = shape.head_dim // 64
+    keys, queries = [], []
+    for head in range(shape.kv_heads):
+        turn = torch.linalg.qr(torch.randn(shape.head_dim, shape.head_dim, generator=draw)).Q
+        which = [(head + half) % 2 for half in range(halves)]
+        drawn = torch.cat([_longer(key[w], length, draw) for w in which], dim=-1)
+        keys.append((drawn @ turn).to(shape.dtype))
+        group = shape.q_heads // shape.kv_heads
+        for number in range(group):
+            asked = torch.cat([query[2 * w + number % 2] for w in which], dim=-1) / halves**0.5
+            queries.append(asked @ turn)
+    flat = torch.stack(keys)  # [kv_heads, n, head_dim]
+    pages = flat.unflatten(1, (-1, PAGE_SIZE)).transpose(0, 1)[None].contiguous().to(device)
+    layer = LayerPages(pages, torch.randn(pages.shape, generator=draw, dtype=torch.float32).to(pages), length)
+    asked = torch.stack(queries)
+    moments = Moments(1, shape.kv_heads, shape.head_dim)
+    moments.add_keys(0, flat[:, :65_536])
+    moments.add_queries(0, asked[:, ::2])
+    found = moments.projection(default_rank(shape.head_dim)).to(device)
+    fresh = asked[:, 1::2].to(shape.dtype).to(device)
+    steps = [fresh[:, n : n + 1].contiguous() for n in range(0, fresh.shape[1], fresh.shape[1] // 16)]
+    projection = LayerProjection(found.mean, found.key_map, found.query_map)
+    return Inputs(layer, projection, list(fresh.split(CHUNK, dim=1)), steps)
+
+
+class _Queries(Moments):
+    """Keeps the queries of one layer as they are scored."""
+
+    def __init__(self) -> None:
+        self.kept: list[Tensor] = []
+
+    def add_queries(self, layer: int, query: Tensor) -> None:
+        if layer == LAYER:
+            self.kept.append(query.clone())
+
+
+def _real() -> tuple[Tensor, Tensor]:
+    """Keys [kv_heads, n, 64] of the reader's LAYER over invented sentences, and queries [q_heads, m, 64] behind them."""
+    decoder = load_decoder(LoadOptions())
+    tokenizer = load_tokenizer(str(decoder.folder))
+    sentences = invented(Random(0))
+    text = " ".join(next(sentences) for _ in range(REAL_TOKENS // 8))
+    ids = torch.tensor([*load_template(tokenizer).prefix_ids, *tokenizer.encode_text([text])[0].ids.tolist()])[:REAL_TOKENS]
+    config = SelectionConfig(k=128, n_init=4, n_local=64, chunk=256, pool=33)
+    state = prefill_in_memory(decoder, ids, config)
+    queries = _Queries()
+    run = AttentionRun(state, decoder.rotator, config, moments=queries)
+    for start in range(0, 2 * NUM_CHUNKS * CHUNK, config.chunk):
+        decoder.forward(ids[start : start + config.chunk].to(decoder.device), run, logits=False)
+        state.crop()
+    return state.keys_at(LAYER, torch.arange(ids.shape[0])).float().cpu(), torch.cat(queries.kept, dim=1).float().cpu()
+
+
+def _longer(key: Tensor, length: int, draw: torch.Generator) -> Tensor:
+    """[n, 64] to [length, 64], in blocks of PAGE_SIZE neighbours with noise of the keys' own covariance."""
+    starts = torch.randint(key.shape[0] - PAGE_SIZE, (-(-length // PAGE_SIZE),), generator=draw)
+    rows = (starts[:, None] + torch.arange(PAGE_SIZE)).flatten()
+    values, vectors = torch.linalg.eigh(torch.cov(key.T))
+    root = vectors @ torch.diag(values.clamp_min(0).sqrt()) @ vectors.T
+    return key[rows] + NOISE * torch.randn(rows.shape[0], key.shape[1], generator=draw) @ root

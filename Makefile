@@ -7,7 +7,7 @@ DEMO_HOME := .demo
 TSCLI := TSCLI_HOME=$(DEMO_HOME) $(BIN)/tscli
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench evaluate clean
+.PHONY: help demo test check fmt bench gpu-bench kernels evaluate clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,14 @@ fmt: $(STAMP)  ## format the code
 
 bench: $(STAMP)  ## dense against TokenSelect at 8k and 32k with the embedded reader
 	$(BIN)/tscli bench --length 8k,32k -r 3 --n-gen 64
+
+gpu-bench: $(STAMP)  ## on a machine with a GPU: kernel tests, attention against the best dense one, prefill and decode; JSON in docs/results
+	$(BIN)/python -m pytest -q tests/kernels
+	$(BIN)/tscli bench --attention --preset qwen2.5-7b --length 128k,512k,1m -o json > docs/results/gpu-attention.json
+	$(BIN)/tscli bench --length 8k,32k,128k -r 3 --n-gen 64 -o json > docs/results/gpu-bench.json
+
+kernels: $(STAMP)  ## compile every Triton kernel for sm_80 and sm_90 without a GPU; registers and spills
+	PYTHONPATH=kernels TRITON_DEFAULT_FP_FUSION=1 $(BIN)/python -m tscli_kernels.cuda.ahead
 
 evaluate: $(STAMP)  ## accuracy from 4K to 1M tokens, dense against sparse: README's tables, picture and their JSON
 	$(BIN)/python -m tscli.evaluation.publish

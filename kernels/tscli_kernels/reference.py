@@ -50,3 +50,46 @@ def attend(
             scores = scores.masked_fill(~mask, -math.inf)
         out.append(torch.softmax(scores, dim=-1) @ value[head // group])
     return torch.stack(out)
+
+
+def scan_sketch(query: Tensor, planes: Tensor, num_tokens: int) -> Tensor:
+    """Dot product of every head's sketch [kv_heads, group, rank] with that of every key [kv_heads, rank, n]; [q_heads, n]."""
+    return torch.cat([query[head] @ planes[head, :, :num_tokens] for head in range(query.shape[0])])
+
+
+def attend_selected(
+    query: Tensor,
+    key_pages: Tensor,
+    value_pages: Tensor,
+    rows: Tensor,
+    key: Tensor,
+    value: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    *,
+    scaling: float,
+    softcap: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Attention over the pages' rows, then causally over the chunk, at compact positions; and the log-sum-exp [q_heads, t]."""
+    page_size, t = key_pages.shape[2], query.shape[1]
+    group = query.shape[0] // key.shape[0]
+    out, sums = [], []
+    for head in range(query.shape[0]):
+        kv = head // group
+        old_key, old_value = (pages[rows // page_size, kv, rows % page_size] for pages in (key_pages, value_pages))
+        turned = _turn(torch.cat([old_key, key[kv]]), cos, sin)
+        scores = _turn(query[head], cos[-t:], sin[-t:]) @ turned.T * scaling
+        if softcap is not None:
+            scores = softcap * torch.tanh(scores / softcap)
+        ahead = torch.arange(turned.shape[0])[None] > rows.shape[0] + torch.arange(t)[:, None]
+        scores = scores.masked_fill(ahead, -math.inf)
+        out.append(torch.softmax(scores, dim=-1) @ torch.cat([old_value, value[kv]]))
+        sums.append(torch.logsumexp(scores, dim=-1))
+    return torch.stack(out), torch.stack(sums)
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate the first rotary_dim coordinates of x [n, head_dim], half against half; cos, sin [n, rotary_dim]."""
+    rotary = cos.shape[1]
+    first, second, rest = x[:, : rotary // 2], x[:, rotary // 2 : rotary], x[:, rotary:]
+    return torch.cat([x[:, :rotary] * cos + torch.cat([-second, first], dim=1) * sin, rest], dim=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+DAMAGED = "a vote is NaN: the model or the cache is damaged"
+
 
 def top_k(vote: Tensor, k: int) -> Tensor:
     """Positions of the k highest votes, in ascending order; among equal votes the lower position is taken first.
@@ -18,8 +20,15 @@ def top_k(vote: Tensor, k: int) -> Tensor:
     n = vote.shape[0]
     if k < 0:
         raise ValueError(f"k must not be negative, got {k}")
+    if vote.is_cuda and 0 < k < n and vote.dtype == torch.float32:
+        from tscli_kernels.cuda import voting
+
+        found, nan = voting.top_k(vote.contiguous(), k)
+        if nan.item():
+            raise ValueError(DAMAGED)
+        return found
     if torch.isnan(vote).any():
-        raise ValueError("a vote is NaN: the model or the cache is damaged")
+        raise ValueError(DAMAGED)
     if k >= n:
         return torch.arange(n, device=vote.device)
     if k == 0:

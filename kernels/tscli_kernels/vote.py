@@ -14,6 +14,10 @@ def soft_vote(scores: Tensor) -> Tensor:
 
     Returns: [n], sums to the number of voting heads.
     """
+    if scores.is_cuda:
+        from tscli_kernels.cuda import voting
+
+        return voting.soft_vote(scores.float().contiguous(), torch.logsumexp(scores.float(), dim=-1))
     highest = scores.amax(dim=-1, keepdim=True)
     weights = torch.exp(scores - highest.clamp_min(torch.finfo(scores.dtype).min))
     total = weights.sum(dim=-1).clamp_min(torch.finfo(scores.dtype).tiny)

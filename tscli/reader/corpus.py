@@ -150,7 +150,7 @@ class Corpus:
         text, facts = self.page(num_facts, int(2.6 * self.length) - 65 * num_questions)
         pairs = [Pair(self.ask(f), (f.value,), f.entity) for f in rng.sample(facts, min(len(facts), num_questions))]
         pairs += [Pair(former_question(rng, f), (f.former,), f.entity) for f in facts if f.former and rng.random() < 0.3]
-        if rng.random() < 0.35:
+        if rng.random() < 0.2:
             pairs += [self.absent(facts) for _ in range(round(rng.choice((1, 2, 3)) * self._share()))]
         rng.shuffle(pairs)
         return Example(text, tuple(pairs))
@@ -174,7 +174,7 @@ class Corpus:
             text = ""
             texts, found, missing = needles.hidden(self.names, round(rng.choice((2, 4, 8, 12)) * self._share()))
         pairs = [Pair(n.question, n.answers, n.about, "needle") for n in found]
-        pairs += [Pair(q, (), kind="absent") for q in missing if rng.random() < 0.4]
+        pairs += [Pair(q, (), kind="absent") for q in missing if rng.random() < 0.25]
         rng.shuffle(pairs)
         pairs = pairs[:num_questions]
         if rng.random() < 0.15:

@@ -124,7 +124,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--second", type=int, default=12, help="questions of a batch that are read a second time in the next")
     parser.add_argument("--k", type=numbers, default=(128, 256, 384), help="tokens that questions select for it, one of these")
     parser.add_argument(
-        "--refused", type=float, default=0.3, help="share of those whose answer is not selected that learn to refuse"
+        "--refused", type=float, default=0.1, help="share of those whose answer is not selected that learn to refuse"
     )
     parser.add_argument("--banked", type=int, default=6, help="batches whose documents a question selects from")
     parser.add_argument("--compile", action="store_true", help="torch.compile the layers (needs a C++ compiler)")

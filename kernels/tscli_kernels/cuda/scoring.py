@@ -1,0 +1,135 @@
+"""Dot products with all keys, straight from the pages; and with their sketch. Log-sum-exp of each block on the way."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+ROWS = 16  # of a tensor core's tile: a group of query heads is padded to it
+
+
+@triton.jit
+def dot(a, b, WIDEN: tl.constexpr):
+    """Product of two tiles, accumulated in float32; WIDEN: in float32 throughout (Triton's interpreter has no bfloat16 dot)."""
+    if WIDEN:
+        a, b = a.to(tl.float32), b.to(tl.float32)
+    return tl.dot(a, b, input_precision="ieee")
+
+
+@triton.jit
+def _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, block, blocks, GROUP: tl.constexpr):
+    """Write a tile of scores [rows, tokens] and each row's maximum and sum of exponentials over the block."""
+    inside = at < n
+    mask = heads_in[:, None] & inside[None, :]
+    tl.store(out_ptr + head.to(tl.int64)[:, None] * n + at[None, :], scores, mask=mask)
+    scores = tl.where(inside[None, :], scores, float("-inf"))
+    highest = tl.max(scores, axis=1)
+    base = tl.where(highest == float("-inf"), 0.0, highest)
+    total = tl.sum(tl.exp(scores - base[:, None]), axis=1)
+    tl.store(max_ptr + head * blocks + block, highest, mask=heads_in)
+    tl.store(sum_ptr + head * blocks + block, total, mask=heads_in)
+
+
+@triton.jit
+def score_kernel(
+    query_ptr, pages_ptr, table_ptr, out_ptr, max_ptr, sum_ptr, n, blocks, kv_heads, page_size,
+    GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr,
+    WIDEN: tl.constexpr,
+):  # fmt: skip
+    block, kv = tl.program_id(0), tl.program_id(1)
+    at = block * BLOCK + tl.arange(0, BLOCK)
+    dim, row = tl.arange(0, DIM), tl.arange(0, ROWS)
+    heads_in, head = row < GROUP, kv * GROUP + row
+    query = tl.load(
+        query_ptr + head[:, None] * HEAD_DIM + dim[None, :], mask=heads_in[:, None] & (dim < HEAD_DIM)[None, :], other=0.0
+    )
+    page = tl.load(table_ptr + at // page_size, mask=at < n, other=0).to(tl.int64)  # 4M slots overflow 32 bits
+    place = (page * kv_heads + kv) * page_size + at % page_size
+    key = tl.load(
+        pages_ptr + place[:, None] * HEAD_DIM + dim[None, :], mask=(at < n)[:, None] & (dim < HEAD_DIM)[None, :], other=0.0
+    )
+    scores = dot(query.to(key.dtype), tl.trans(key), WIDEN)
+    _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, block, blocks, GROUP)
+
+
+@triton.jit
+def sketch_kernel(
+    query_ptr, planes_ptr, out_ptr, max_ptr, sum_ptr, n, blocks, capacity,
+    GROUP: tl.constexpr, RANK: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr, WIDEN: tl.constexpr,
+):  # fmt: skip
+    block, kv = tl.program_id(0), tl.program_id(1)
+    at = block * BLOCK + tl.arange(0, BLOCK)
+    dim, row = tl.arange(0, DIM), tl.arange(0, ROWS)
+    heads_in, head = row < GROUP, kv * GROUP + row
+    query = tl.load(query_ptr + head[:, None] * RANK + dim[None, :], mask=heads_in[:, None] & (dim < RANK)[None, :], other=0.0)
+    plane = (kv * RANK + dim).to(tl.int64) * capacity
+    key = tl.load(planes_ptr + plane[:, None] + at[None, :], mask=(dim < RANK)[:, None] & (at < n)[None, :], other=0.0)
+    scores = dot(query.to(key.dtype), key, WIDEN)
+    _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, block, blocks, GROUP)
+
+
+def score_pages(
+    query: Tensor, key_pages: Tensor, num_tokens: int, table: Tensor | None = None, out: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Scores [q_heads, num_tokens] float32 and each head's log-sum-exp [q_heads].
+
+    query: [q_heads, head_dim]; key_pages: [pages, kv_heads, page_size, head_dim] contiguous; table: int32, the page that holds
+    each run of page_size tokens, None where they stand in order; out: contiguous, to be written to. Any float dtype of pages.
+    """
+    pages, kv_heads, page_size, head_dim = key_pages.shape
+    group = query.shape[0] // kv_heads
+    if table is None:
+        table = torch.arange(pages, dtype=torch.int32, device=query.device)
+    if out is None:
+        out = torch.empty(query.shape[0], num_tokens, dtype=torch.float32, device=query.device)
+    block = block_of(head_dim)
+    blocks = triton.cdiv(num_tokens, block)
+    highest, total = query.new_empty(2, query.shape[0], blocks, dtype=torch.float32)
+    score_kernel[(blocks, kv_heads)](
+        query.contiguous(), key_pages, table, out, highest, total, num_tokens, blocks, kv_heads, page_size,
+        GROUP=group, HEAD_DIM=head_dim, DIM=padded(head_dim), BLOCK=block, ROWS=max(ROWS, triton.next_power_of_2(group)),
+        WIDEN=not query.is_cuda, num_warps=num_warps(head_dim),
+    )  # fmt: skip
+    return out, log_sum_exp(highest, total)
+
+
+def scan_sketch(query: Tensor, planes: Tensor, num_tokens: int) -> tuple[Tensor, Tensor]:
+    """Approximate scores [q_heads, num_tokens] float32 and each head's log-sum-exp [q_heads].
+
+    query: [kv_heads, group, rank] as the sketch has it; planes: [kv_heads, rank, capacity] contiguous, any float dtype.
+    """
+    kv_heads, group, rank = query.shape
+    out = torch.empty(kv_heads * group, num_tokens, dtype=torch.float32, device=query.device)
+    block = block_of(rank)
+    blocks = triton.cdiv(num_tokens, block)
+    highest, total = query.new_empty(2, kv_heads * group, blocks, dtype=torch.float32)
+    sketch_kernel[(blocks, kv_heads)](
+        query.contiguous(), planes, out, highest, total, num_tokens, blocks, planes.shape[2],
+        GROUP=group, RANK=rank, DIM=padded(rank), BLOCK=block, ROWS=max(ROWS, triton.next_power_of_2(group)),
+        WIDEN=not query.is_cuda,
+    )  # fmt: skip
+    return out, log_sum_exp(highest, total)
+
+
+def block_of(head_dim: int) -> int:
+    """Tokens of a program, so that its tile fits into registers (`ahead` tells)."""
+    return 128 if head_dim <= 64 else 64 if head_dim <= 128 else 32
+
+
+def num_warps(head_dim: int) -> int:
+    """Warps of a program, for the same reason."""
+    return 4 if head_dim <= 64 else 8
+
+
+def log_sum_exp(highest: Tensor, total: Tensor) -> Tensor:
+    """Of whole rows, from the maxima and sums of their blocks [q_heads, blocks]; -inf where all scores are."""
+    top = highest.amax(dim=-1, keepdim=True)
+    base = top.clamp_min(torch.finfo(torch.float32).min)
+    return (total * torch.exp(highest - base)).sum(dim=-1).log() + base.squeeze(-1)
+
+
+def padded(dim: int) -> int:
+    """A power of two that a tensor core takes."""
+    return max(16, triton.next_power_of_2(dim))

@@ -38,11 +38,11 @@ from tscli.reader.corpus import (
 from tscli.reader.crossing import Crossing, cross, register
 from tscli.reader.evaluate import exact_match
 from tscli.reader.needles import REFUSAL
+from tscli.reader.vocabulary import SIDE_FILES, train_tokenizer
 from tscli.reader.voting import DISTANCE, Asked, Voter
 
 ABSENT = 1  # questions without an answer among those of a second reading
 STATED = 10  # tokens before an answer that must be selected with it, or the question could not be answered
-SIDE_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 
 
 @dataclass
@@ -83,7 +83,9 @@ def main() -> None:
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     origin = args.init_from or Path(__file__).parent
-    model = load_model(args.init_from, max(args.lengths)).to(args.device)
+    if args.vocabulary:
+        origin = train_tokenizer(load_sources(args.data), args.vocabulary, Path(__file__).parent, args.out / "tokenizer")
+    model = load_model(args.init_from, max(args.lengths), args.vocabulary).to(args.device)
     optimizers, progress = Optimizers(model, args.rate), Progress()
     if args.resume and (args.out / "checkpoint.pt").exists():
         restore(args.out / "checkpoint.pt", model, optimizers, progress)
@@ -101,14 +103,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with books/, peps/, fairytaleqa/")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints, log.jsonl and the exported model/")
     parser.add_argument("--init-from", type=Path, help="a model in HF layout to start from; default: from scratch")
+    parser.add_argument("--vocabulary", type=int, help="train a tokenizer of so many tokens first; default: the reader's own")
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt, if it is there")
     parser.add_argument("--minutes", type=float, default=60.0, help="length of the schedule, resumed time included")
     parser.add_argument(
         "--lengths",
         type=numbers,
-        default=(512, 256),
+        default=(512, 512, 4096),
         help="tokens of the sequences of one step after the other; the longest "
         "is the model's window, in the shortest questions are read a second time",
+    )
+    parser.add_argument(
+        "--short-share", type=float, default=0.75, help="share of the schedule in which none is longer than the first"
     )
     parser.add_argument("--batch-tokens", type=int, default=8192)
     parser.add_argument("--rate", type=float, default=2e-3)
@@ -147,12 +153,13 @@ def held_out_exam(sources: Sources, encode: Encode, args: argparse.Namespace) ->
     return exams
 
 
-def load_model(init_from: Path | None, length: int) -> PreTrainedModel:
+def load_model(init_from: Path | None, length: int, vocabulary: int | None) -> PreTrainedModel:
     """The model to train, fp32: the given one, or a fresh one of the reader's shape."""
     if init_from:
         model = AutoModelForCausalLM.from_pretrained(init_from, dtype=torch.float32, attn_implementation=register())
     else:
         config = LlamaConfig.from_pretrained(Path(__file__).parent)
+        config.vocab_size = vocabulary or config.vocab_size
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation=register())
     model.config.max_position_embeddings = length
     return model.train()
@@ -173,7 +180,9 @@ def train(
     second: list[Sequence] = []  # made from the votes of one step, read in the next
     last = saved = time.monotonic()
     while progress.seconds < 60 * args.minutes:
-        corpus = corpora[progress.step % len(corpora)]
+        early = progress.seconds < 60 * args.minutes * args.short_share
+        ready = [c for c in corpora if c.length <= corpora[0].length] if early else corpora
+        corpus = ready[progress.step % len(ready)]
         sequences, rows = [], max(1, args.batch_tokens // corpus.length)
         if corpus.length == min(args.lengths):
             sequences, second = [s for s in second if len(s.ids) <= corpus.length][:rows], []
@@ -300,7 +309,8 @@ def save(
     exam: dict[int, list[Sequence]],
 ) -> None:
     """Evaluate, log, write the checkpoint, and export the model as `last`, and as `best` where it is."""
-    results = {str(length): exact_match(model, found, args.refusal[0]) for length, found in exam.items()}
+    first = int(args.refusal[0])
+    results = {str(n): exact_match(model, found, first, rows=max(1, args.batch_tokens // n)) for n, found in exam.items()}
     mean = sum(r["exact_match"] for r in results.values()) / len(results)
     if best := mean >= progress.best:
         progress.best = mean

@@ -100,7 +100,7 @@ def test_an_answer_by_the_sketch_says_how_much_of_the_exact_selection_it_held(
 def test_with_every_coordinate_the_sketch_selects_what_the_exact_scan_selects(
     small_model: Path, write_documents: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sketching, "default_rank", lambda head_dim: head_dim)
+    monkeypatch.setattr(sketching, "ranks", lambda head_dim: (head_dim,))
     monkeypatch.setattr(guard, "EVERY", 2)
     make(small_model, write_documents(words=700))
     fidelity = answer(small_model).statistics.fidelity
@@ -108,6 +108,18 @@ def test_with_every_coordinate_the_sketch_selects_what_the_exact_scan_selects(
     assert fidelity.compared > 10
     assert fidelity.vote_mass > 0.98
     assert fidelity.recall > 0.8  # votes of a random model differ little: where they are cut off is chance
+
+
+def test_as_few_coordinates_are_kept_as_recall_enough(
+    small_model: Path, write_documents: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = []
+    for enough in (0.0, 1.1):
+        monkeypatch.setattr(sketching, "ENOUGH", enough)
+        monkeypatch.setenv("TSCLI_HOME", str(small_model.parent / f"home-{enough}"))
+        make(small_model, write_documents(words=500))
+        kept.append(stored_sketch()["planes"].shape[2])
+    assert kept == [4, 8]  # of head_dim 16: the least, and the most where even that is not enough
 
 
 def test_the_sketch_is_the_same_after_an_interruption(small_model: Path, write_documents: Callable[..., Path]) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from tscli.selection.candidates import (
     candidate_votes,
     find_candidates,
+    mass_recalled,
     num_candidates,
     select_among,
     uses_sketch,
@@ -16,7 +17,7 @@ from tscli.selection.candidates import (
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import EVERY, Guard
 from tscli.selection.select import Selection, select
-from tscli.selection.sketch import Moments, Projection, Sketch, default_rank
+from tscli.selection.sketch import Moments, Projection, Sketch, ranks
 from tscli_kernels import soft_vote
 
 Q_HEADS, KV_HEADS, HEAD_DIM, NUM = 6, 2, 32, 4096
@@ -61,14 +62,14 @@ def test_all_coordinates_give_the_exact_scores_less_the_shift() -> None:
 
 
 def test_a_quarter_of_the_coordinates_carries_nearly_all_of_the_scores_variance() -> None:
-    part = sketch(default_rank(HEAD_DIM))
+    part = sketch(HEAD_DIM // 4)
     left = total = 0.0
     for number in range(100, 200):
         exact = exact_scores(QUERIES[:, number])
         total += float(exact.var(dim=1).sum())
         left += float((exact - part.scan(0, QUERIES[:, number], 0, NUM)).var(dim=1).sum())
     assert left / total < 0.05
-    assert default_rank(HEAD_DIM) == HEAD_DIM // 4
+    assert ranks(HEAD_DIM) == (4, 8, 16)
 
 
 def test_balancing_by_the_queries_beats_the_keys_own_principal_axes() -> None:
@@ -86,7 +87,7 @@ def test_balancing_by_the_queries_beats_the_keys_own_principal_axes() -> None:
 
 
 def test_candidates_hold_nearly_all_votes_of_fresh_queries() -> None:
-    part, masses = sketch(default_rank(HEAD_DIM), torch.bfloat16), []
+    part, masses = sketch(HEAD_DIM // 4, torch.bfloat16), []
     for query in QUERIES[:, 150:].unbind(1):
         found = find_candidates(part.scan(0, query, 0, NUM), NUM // 8)
         votes = soft_vote(exact_scores(query))
@@ -96,7 +97,7 @@ def test_candidates_hold_nearly_all_votes_of_fresh_queries() -> None:
 
 
 def test_a_mean_that_is_the_same_for_all_keys_changes_no_vote() -> None:
-    part, query = sketch(default_rank(HEAD_DIM)), QUERIES[:, 150]
+    part, query = sketch(HEAD_DIM // 4), QUERIES[:, 150]
     scores = part.scan(0, query, 0, NUM)
     torch.testing.assert_close(soft_vote(scores + part.projection.shift(0, query)[:, None]), soft_vote(scores))
 
@@ -184,3 +185,16 @@ def test_the_guard_widens_the_layer_that_recalls_too_little() -> None:
     assert (guard.factor(0), guard.factor(1)) == (1, 4)
     assert guard.masses == pytest.approx([1.0, 0.8])
     assert guard.recalls == pytest.approx([1.0, 2 / 3])
+
+
+def test_the_mass_recalled_is_whole_by_exact_scores_and_little_by_noise() -> None:
+    scores = 3 * torch.randn(4, 8000, generator=torch.Generator().manual_seed(11))
+    config = SelectionConfig(k=50, n_init=0, n_local=0, pool=3)
+    assert mass_recalled(scores, scores, torch.zeros(4), config) > 0.95  # the softmax's tail is estimated
+    noise = 3 * torch.randn(4, 8000, generator=torch.Generator().manual_seed(12))
+    assert mass_recalled(scores, noise, torch.zeros(4), config) < 0.5
+
+
+def test_fewer_coordinates_are_the_first_of_more() -> None:
+    more, fewer = projection(KEY, QUERIES, 16), projection(KEY, QUERIES, 8)
+    torch.testing.assert_close(more.first(8).keys(0, KEY), fewer.keys(0, KEY))

@@ -23,7 +23,7 @@ from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.rotary import Rotator, plain_rotator
 from tscli.selection.config import SelectionConfig
-from tscli.selection.sketch import Moments, Projection, default_rank
+from tscli.selection.sketch import Moments, Projection
 from tscli.store import PAGE_SIZE
 from tscli.tokens import load_template, load_tokenizer
 
@@ -115,7 +115,7 @@ def draw_inputs(shape: Shape, length: int, device: torch.device, seed: int = 0) 
     moments = Moments(1, shape.kv_heads, shape.head_dim)
     moments.add_keys(0, flat[:, :65_536])
     moments.add_queries(0, asked[:, ::2])
-    found = moments.projection(default_rank(shape.head_dim)).to(device)
+    found = moments.projection(shape.head_dim // 4).to(device)
     fresh = asked[:, 1::2].to(shape.dtype).to(device)
     steps = [fresh[:, n : n + 1].contiguous() for n in range(0, fresh.shape[1], fresh.shape[1] // 16)]
     projection = LayerProjection(found.mean, found.key_map, found.query_map)

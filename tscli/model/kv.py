@@ -59,6 +59,11 @@ class KVState:
         return self._shape[1]
 
     @property
+    def device(self) -> torch.device:
+        """Where the keys and values lie."""
+        return self._device
+
+    @property
     def length(self) -> int:
         """Tokens held: committed and tail."""
         return self.committed + self.tail_tokens

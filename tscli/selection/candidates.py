@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tscli.selection.config import SelectionConfig
-from tscli.selection.select import Selection
+from tscli.selection.select import Selection, select
 from tscli_kernels import top_k
 
 SKETCH_FROM = 65_536  # candidates from which the sketch is faster than the exact scan (docs/LOG.md)
@@ -57,6 +57,16 @@ def candidate_votes(exact: Tensor, approximate: Tensor, positions: Tensor, shift
     weights = torch.exp(exact - highest)
     total = weights.sum(dim=-1) + SAMPLE * torch.exp(sample - highest).sum(dim=-1)
     return torch.mv(weights.T, total.reciprocal())
+
+
+def mass_recalled(exact: Tensor, approximate: Tensor, shift: Tensor, config: SelectionConfig) -> float:
+    """Share of the exact selection's votes that the selection by approximate scores holds; both scores [q_heads, n]."""
+    n = exact.shape[1]
+    positions = find_candidates(approximate, num_candidates(config.count(n), n))
+    votes = candidate_votes(exact[:, positions], approximate, positions, shift)
+    found, wanted = select_among(positions, votes, 0, n, config), select(exact, 0, n, config)
+    total = wanted.votes.sum()
+    return float((wanted.votes * torch.isin(wanted.positions, found.positions)).sum() / total) if total > 0 else 1.0
 
 
 def select_among(positions: Tensor, votes: Tensor, first: int, local_start: int, config: SelectionConfig) -> Selection:

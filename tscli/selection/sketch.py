@@ -17,9 +17,9 @@ VERSION = 1
 RIDGE = 1e-6  # of the mean variance, so that a direction in which no key varies has an inverse
 
 
-def default_rank(head_dim: int) -> int:
-    """Coordinates kept per key: a quarter, which adds an eighth to a token's keys and values."""
-    return max(4, head_dim // 4)
+def ranks(head_dim: int) -> tuple[int, ...]:
+    """How many coordinates may be kept per key, ascending: an eighth, a quarter (an eighth more bytes per token), a half."""
+    return tuple(sorted({max(4, head_dim // part) for part in (8, 4, 2)}))
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class Projection:
     def to(self, device: torch.device) -> Projection:
         """The same on this device."""
         return Projection(self.mean.to(device), self.key_map.to(device), self.query_map.to(device))
+
+    def first(self, rank: int) -> Projection:
+        """The projection to the first so many of the coordinates."""
+        return Projection(self.mean, self.key_map[:, :, :rank].contiguous(), self.query_map[:, :, :rank].contiguous())
 
     @property
     def rank(self) -> int:

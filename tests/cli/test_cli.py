@@ -103,6 +103,24 @@ def test_the_answer_is_on_stdout_and_the_statistics_on_stderr(run: Run, library:
         assert words in done.stderr
 
 
+def test_ask_takes_questions_from_a_file_and_from_standard_input(run: Run, library: str, tmp_path: Path) -> None:
+    (tmp_path / "q.txt").write_text(
+        "When was the lighthouse at Corran Head built?\nWhat is the access code of the boathouse?\n"
+    )
+    done = run("ask", "-f", str(tmp_path / "q.txt"), "-o", str(tmp_path / "a.jsonl"), "-l", library, "--max-new-tokens", "4")
+    assert done.returncode == 0, done.stderr
+    assert "2 questions answered" in done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [line["question"][:4] for line in lines] == ["When", "What"]
+    assert set(lines[0]) >= {"answer", "sources", "timing", "tokens"}
+    again = run("ask", "-f", str(tmp_path / "q.txt"), "-o", str(tmp_path / "a.jsonl"), "-l", library)
+    assert "0 questions answered" in again.stderr
+    assert "2 questions answered before" in again.stderr
+    assert run("ask", "-l", library).returncode == 2
+    assert run("ask", "Who?", "-o", "x", "-l", library).returncode == 2
+    assert "the question is empty" in run("ask", "-", "-l", library).stderr  # standard input is empty here
+
+
 def test_the_json_of_ask_has_its_keys(run: Run, library: str) -> None:
     done = run("ask", "What is the access code of the boathouse?", "-l", library, "--json")
     result = json.loads(done.stdout)
@@ -112,7 +130,7 @@ def test_the_json_of_ask_has_its_keys(run: Run, library: str) -> None:
     assert set(result["tokens"]) == {"cached", "recomputed", "prompt", "generated"}
     assert result["tokens"]["recomputed"] == 0
     assert set(result["timing"]) == {"load_s", "ttft_s", "decode_tps", "total_s"}
-    assert set(result["selection"]) == {"k", "selected_mean", "attended_mean", "total", "cache_hit_rate"}
+    assert set(result["selection"]) == {"k", "selected_mean", "attended_mean", "total", "cache_hit_rate", "scan", "fidelity"}
     assert set(result["sources"][0]) == {"file", "page", "share"}
     assert done.stderr == ""
 
@@ -127,7 +145,7 @@ def test_quiet_leaves_the_answer_only(run: Run, library: str) -> None:
     ("arguments", "code", "words"),
     [
         (("nonsense",), 2, "No such command"),
-        (("ask",), 2, "Missing argument"),
+        (("ask",), 2, "ask one question in quotes"),
         (("ask", "x", "-l", "absent"), 4, "tscli ingest"),
         (("ask", "x", "-l", "../bad name/.."), 4, "no library"),
         (("ask", "x", "-l", "bad name"), 2, "library name"),

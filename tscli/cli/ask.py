@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 import tscli
 from tscli.cli import flags
+from tscli.cli.ask_many import ask_many, read_questions
 from tscli.cli.output import Settings, duration, print_json, safe, safe_line, stderr, working
 from tscli.errors import UsageError
 
@@ -24,7 +26,18 @@ READ = {"token": "each selects", "chunk": "select by their mean", "twice": "read
 
 def ask(
     context: typer.Context,
-    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    question: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads it on Python 3.10
+        typer.Argument(help='The question, in quotes; "-" reads it from standard input.'),
+    ] = None,
+    file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--file", "-f", help="Many questions: a line each, or JSON lines. Answers are JSON lines."),
+    ] = None,
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--output", "-o", help="With -f: append the answers to this file, and skip what it answers already."),
+    ] = None,
     library: flags.Library = "default",
     as_json: flags.Json = False,
     stats: Annotated[str, typer.Option(help="Statistics: none, short or full (per layer).")] = "short",
@@ -52,6 +65,7 @@ def ask(
     settings: Settings = context.obj
     if stats not in STATS:
         raise UsageError(f"--stats {stats}: choose none, short or full")
+    questions = _questions(question, file, output)
     selection = tscli.SelectionOptions(
         k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
     )
@@ -59,13 +73,34 @@ def ask(
     with working(settings, f"opening library {library}"):
         opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
     with opened as session:
-        stream = session.ask(question, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+
+        def start(text: str) -> Stream:
+            return session.ask(text, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+
+        if file is not None:
+            names = session.library, session.model_name
+            ask_many(
+                settings, questions, lambda text: _run(settings, start(text), show=False), output, lambda a: _json(a, *names)
+            )
+            return 0
+        stream = start(questions[0])
         answer = _run(settings, stream, show=not as_json)
         if as_json:
             print_json(_json(answer, session.library, session.model_name))
     if stats != "none" and not settings.quiet and not as_json:
         _show(answer, top, full=stats == "full")
     return 0
+
+
+def _questions(question: str | None, file: Path | None, output: Path | None) -> list[str]:
+    if (question is None) == (file is None):
+        raise UsageError('ask one question in quotes, "-" for standard input, or many with -f FILE')
+    if output is not None and file is None:
+        raise UsageError("-o goes with -f: one answer is printed")
+    if file is not None:
+        return read_questions(file)
+    assert question is not None
+    return [sys.stdin.read().strip() if question == "-" else question]
 
 
 def _run(settings: Settings, stream: Stream, *, show: bool) -> Answer:

@@ -11,8 +11,10 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from tscli.reader.corpus import (
     second_reading,
 )
 from tscli.reader.crossing import Crossing, cross, register
+from tscli.reader.draws import draws
 from tscli.reader.evaluate import exact_match
 from tscli.reader.needles import REFUSAL
 from tscli.reader.vocabulary import SIDE_FILES, train_tokenizer
@@ -93,9 +96,11 @@ def main() -> None:
     args.refusal = np.array([*encode(" " + REFUSAL).ids, EOS])
 
     seed = args.seed + 1_000_003 * progress.step
-    corpora = [Corpus(sources, encode, length, seed + length) for length in args.lengths]
+    streams = {
+        length: draws(partial(corpus_of, sources, encode, length, seed + length), args.workers) for length in set(args.lengths)
+    }
     exam = held_out_exam(sources, encode, args)
-    train(model, optimizers, progress, corpora, exam, args, origin)
+    train(model, optimizers, progress, streams, exam, args, origin)
 
 
 def parse() -> argparse.Namespace:
@@ -134,10 +139,15 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--banked", type=int, default=6, help="batches whose documents a question selects from")
     parser.add_argument("--compile", action="store_true", help="torch.compile the layers (needs a C++ compiler)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make sequences; a GPU wants several")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
+
+
+def corpus_of(sources: Sources, encode: Encode, length: int, seed: int, worker: int) -> Corpus:
+    return Corpus(sources, encode, length, seed + 7919 * worker)
 
 
 def numbers(text: str) -> tuple[int, ...]:
@@ -169,7 +179,7 @@ def train(
     model: PreTrainedModel,
     optimizers: Optimizers,
     progress: Progress,
-    corpora: list[Corpus],
+    streams: dict[int, Iterator[Sequence]],
     exam: dict[int, list[Sequence]],
     args: argparse.Namespace,
     origin: Path,
@@ -181,12 +191,12 @@ def train(
     last = saved = time.monotonic()
     while progress.seconds < 60 * args.minutes:
         early = progress.seconds < 60 * args.minutes * args.short_share
-        ready = [c for c in corpora if c.length <= corpora[0].length] if early else corpora
-        corpus = ready[progress.step % len(ready)]
-        sequences, rows = [], max(1, args.batch_tokens // corpus.length)
-        if corpus.length == min(args.lengths):
-            sequences, second = [s for s in second if len(s.ids) <= corpus.length][:rows], []
-        sequences += [corpus.draw() for _ in range(rows - len(sequences))]
+        ready = [length for length in args.lengths if length <= args.lengths[0]] if early else args.lengths
+        length = ready[progress.step % len(ready)]
+        sequences, rows = [], max(1, args.batch_tokens // length)
+        if length == min(args.lengths):
+            sequences, second = [s for s in second if len(s.ids) <= length][:rows], []
+        sequences += islice(streams[length], rows - len(sequences))
         loss, votes, more = losses(body, model.lm_head, voter, sequences, args.second - len(second), args)
         second += more
         (loss + args.vote_weight * votes).backward()

@@ -22,6 +22,7 @@ from tscli import errors
 if TYPE_CHECKING:
     from tscli.bench import AttentionBench, AttentionRow, BenchResult, BenchRow, benchmark, benchmark_attention
     from tscli.engine.catalogue import LibraryDetails, default_model, info, libraries, prune, remove, verify, versions
+    from tscli.engine.doctor import Examination, examine
     from tscli.engine.ingest import IngestPlan, IngestReport, PlannedDocument, Preparation, prepare
     from tscli.engine.options import IngestOptions
     from tscli.engine.rebuild import rebuild_sketch
@@ -55,6 +56,7 @@ _HOMES = {
     "tscli.engine.catalogue": (
         "LibraryDetails", "default_model", "info", "libraries", "prune", "remove", "verify", "versions",
     ),
+    "tscli.engine.doctor": ("Examination", "examine"),
     "tscli.engine.ingest": ("IngestPlan", "IngestReport", "PlannedDocument", "Preparation", "prepare"),
     "tscli.engine.options": ("IngestOptions",),
     "tscli.engine.rebuild": ("rebuild_sketch",),
@@ -78,6 +80,7 @@ __all__ = [
     "AttentionRow",
     "BenchResult",
     "BenchRow",
+    "Examination",
     "Fidelity",
     "FidelityResult",
     "IngestOptions",
@@ -110,6 +113,7 @@ __all__ = [
     "draw",
     "errors",
     "evaluate_tasks",
+    "examine",
     "fidelity_of",
     "home",
     "info",

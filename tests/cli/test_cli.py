@@ -218,6 +218,16 @@ def test_list_info_prune_and_rm(run: Run, docs: Path) -> None:
     assert "short" not in [info["library"] for info in json.loads(run("list", "--json").stdout)]
 
 
+def test_doctor_says_what_there_is_and_what_a_library_needs(run: Run, home: Path) -> None:
+    text = run("doctor", "--tokens", "2k").stdout
+    assert text.startswith("versions   python ")
+    assert "2,000 tokens take" in text or "2,048 tokens take" in text
+    found = json.loads(run("doctor", "--json").stdout)
+    assert found["home"] == str(home)
+    assert found["library_bytes"] > found["tokens"] * found["kv_bytes_per_token"]
+    assert run("where").stdout.strip() == str(home)
+
+
 def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path) -> None:
     file = tmp_path / "questions.jsonl"
     lines = [

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 
 from tscli.engine.catalogue import versions
+from tscli.engine.doctor import processor
 from tscli.evaluation.fidelity import Fidelity
 from tscli.evaluation.picture import draw
 from tscli.evaluation.results import Result, fidelity_of, results_of
@@ -77,7 +77,12 @@ def write(root: Path, results: Sequence[Result], sweeps: Sequence[Result], fidel
     content: dict[str, Any] = {
         "date": date.today().isoformat(),
         "command": "python -m tscli.evaluation.publish",
-        "hardware": {"processor": processor(), "cores": os.cpu_count(), "device": device},
+        "hardware": {
+            "processor": processor(),
+            "bfloat16": torch.cpu._is_avx512_bf16_supported(),
+            "cores": os.cpu_count(),
+            "device": device,
+        },
         "versions": versions(),
         "settings": {"per_task": PER_TASK, "max_dense": MAX_DENSE, "seed": 1, "model": "reader"},
         "results": [vars(result) for result in results],
@@ -122,16 +127,6 @@ def replaced(text: str, name: str, table: str) -> str:
     if begin not in text or end not in text:
         raise ValueError(f"README.md: no place marked {begin} ... {end}")
     return f"{text[: text.index(begin) + len(begin)]}\n{table}\n{text[text.index(end) :]}"
-
-
-def processor() -> str:
-    """What the processor calls itself, and whether it multiplies bfloat16."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    except OSError:
-        name = platform.processor()
-    return f"{name}{', AVX512-BF16' if torch.cpu._is_avx512_bf16_supported() else ''}"
 
 
 def _short(length: int) -> str:

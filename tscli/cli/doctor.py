@@ -1,0 +1,51 @@
+"""`tscli doctor`: what this machine offers, and what a library would need of it. `tscli where`: the folder of the libraries."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import tscli
+from tscli.cli import flags
+from tscli.cli.output import Settings, print_json, safe_line, say, size, working
+
+
+def doctor(
+    context: typer.Context,
+    tokens: Annotated[str, typer.Option(help="How large a library to reckon for: 256k, 1m.")] = "1m",
+    model: flags.Model = None,
+    revision: flags.Revision = None,
+    dtype: flags.Dtype = "auto",
+    device: flags.Device = "auto",
+    as_json: flags.Json = False,
+) -> int:
+    """Say what this machine offers: versions, processor, GPU, memory, disk; and what a library needs."""
+    settings: Settings = context.obj
+    with working(settings, "looking around"):
+        found = tscli.examine(tscli.LoadOptions(model, revision, dtype, device), tscli.parse_count(tokens))
+    if as_json:
+        print_json({**vars(found), "home": str(found.home)})
+        return 0
+    named = ", ".join(f"{name} {version}" for name, version in found.versions.items())
+    native = "bfloat16 in hardware" if found.bfloat16 else "no bfloat16 in hardware: float32 is used"
+    print(f"versions   {named}")
+    print(f"processor  {safe_line(found.processor)}, {found.cores} cores, {native}")
+    print(f"GPU        {f'{safe_line(found.gpu)}, {size(found.gpu_bytes or 0)}' if found.gpu else 'none that torch can use'}")
+    if found.memory_bytes:
+        print(f"memory     {size(found.memory_bytes)}, {size(found.memory_free_bytes or 0)} free")
+    print(f"libraries  {safe_line(str(found.home))}, {size(found.disk_free_bytes)} free on that disk")
+    print(
+        f"model      {safe_line(found.model)}, {size(found.model_bytes)} in {found.dtype}, trained for {found.window:,} tokens"
+    )
+    per_token = size(found.kv_bytes_per_token)
+    print(f"a library  {found.tokens:,} tokens take {size(found.library_bytes)} of disk ({per_token} per token and the sketch)")
+    if found.library_bytes > found.disk_free_bytes:
+        say(settings, "that is more than is free: choose fewer documents, or put libraries elsewhere with TSCLI_HOME")
+    return 0
+
+
+def where() -> int:
+    """Print the folder that libraries are kept in."""
+    print(tscli.home())
+    return 0

@@ -1,0 +1,131 @@
+"""What could be saved in selecting, on a library and its questions: `python tests/harness/selection_probe.py LIBRARY QUESTIONS`.
+
+Per layer, over the queries of real questions and answers: votes and tokens of the exact selection that the sketch recalls,
+by rank, with planes of 8 bits, and by how many candidates; for how many tokens the norms of what the sketch leaves out prove
+that they are no candidates; how much of a selection the layer before has selected too; how often a step could reuse one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+import tscli
+from tscli.engine.sketching import calibrate
+from tscli.model.attention import AttentionRun
+from tscli.selection.candidates import candidate_votes, find_candidates, num_candidates, select_among
+from tscli.selection.select import Selection, select
+
+NUM_QUESTIONS, PER_LAYER = 12, 24
+
+
+def main() -> None:
+    library, questions = sys.argv[1], tscli.read_questions(Path(sys.argv[2]))
+    session = tscli.open_library(library)
+    state, config, decoder = session.asker.state, session.config, session.decoder
+    kept: dict[int, list[tuple[Tensor, int]]] = defaultdict(list)
+    scores_of = AttentionRun._scores
+    by_sketch = AttentionRun._by_sketch
+
+    def recorded(run: AttentionRun, query: Tensor, layer: int, stop: int) -> Tensor:
+        kept[layer].append((query.clone(), stop))
+        return scores_of(run, query, layer, stop)
+
+    AttentionRun._scores = recorded  # type: ignore[method-assign]
+    AttentionRun._by_sketch = lambda *_: None  # type: ignore[assignment, method-assign]
+    for question in questions[:NUM_QUESTIONS]:
+        list(session.ask(question.question, max_new_tokens=16))
+    AttentionRun._scores, AttentionRun._by_sketch = scores_of, by_sketch  # type: ignore[method-assign]
+    state.sketch = None
+    ids = torch.from_numpy(session.context.token_ids.astype("int64"))
+    projection = calibrate(decoder, state, ids, config)
+    print(f"{state.length:,} tokens; the rank that calibration chooses: {projection.rank} of {decoder.head_dim}")
+    full = _full(decoder, state, ids, config)
+    print("layer | what | vote mass | recall@k")
+    last: dict[int, Selection] = {}
+    for layer in range(decoder.layers):
+        parts = [pages.key[layer].transpose(0, 1).flatten(1, 2)[:, : pages.num_tokens] for pages in state.segments]
+        keys = torch.cat(parts, dim=1)
+        planes = torch.cat([full.keys(layer, part) for part in keys.split(16_384, dim=1)], dim=2)
+        found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        step = max(1, len(kept[layer]) // PER_LAYER)
+        for number, (query, stop) in enumerate(kept[layer][::step]):
+            first, end = config.n_init, min(stop, planes.shape[2])
+            exact = state.scores(layer, query, end)[:, first:]
+            wanted = select(exact, first, end, config)
+            for name, divisor, eight, factor in VARIANTS:
+                rank = decoder.head_dim // divisor
+                part = planes[:, :rank, first:end]
+                part = _eight_bits(part) if eight else part
+                approximate = torch.matmul(full.query(layer, query)[..., :rank].to(part.dtype), part).flatten(0, 1)
+                count = int(num_candidates(config.count(exact.shape[1]), exact.shape[1]) * factor)
+                places = find_candidates(approximate, count)
+                votes = candidate_votes(exact[:, places], approximate, places, full.shift(layer, query))
+                found[name].append(_held(wanted, select_among(places + first, votes, first, end, config)))
+            found["proved by norms"].append((_proved(exact, query, planes[:, :, first:end], full, layer), 0.0))
+            if layer and number in last:
+                found["selected by the layer before"].append(_held(wanted, last[number]))
+            last[number] = wanted
+        for name, pairs in found.items():
+            print(f"{layer} | {name} | {_mean([p[0] for p in pairs]):.3f} | {_mean([p[1] for p in pairs]):.3f}")
+        flat = [query.flatten() for query, _ in kept[layer]]
+        near = torch.tensor([float(cosine_similarity(a, b, dim=0)) for a, b in pairwise(flat)])
+        shares = ", ".join(f"{theta}: {float((near >= theta).float().mean()):.2f}" for theta in (0.8, 0.9, 0.95))
+        print(f"{layer} | queries like the one before, by theta | {shares}")
+
+
+VARIANTS = (  # name, part of head_dim, eight bits, candidates by the usual number
+    ("rank d/8", 8, False, 1),
+    ("rank d/4", 4, False, 1),
+    ("rank d/2", 2, False, 1),
+    ("rank d/4 in 8 bits", 4, True, 1),
+    ("rank d/4, a quarter of the candidates", 4, False, 0.25),
+    ("rank d/4, four times the candidates", 4, False, 4),
+)
+
+
+def _full(decoder, state, ids, config):  # type: ignore[no-untyped-def]
+    """The projection with all coordinates."""
+    from tscli.engine import sketching
+
+    sketching.ENOUGH, enough = 2.0, sketching.ENOUGH  # none is enough: the most coordinates that are tried
+    ranks, sketching.ranks = sketching.ranks, lambda head_dim: (head_dim,)
+    try:
+        return calibrate(decoder, state, ids, config)
+    finally:
+        sketching.ENOUGH, sketching.ranks = enough, ranks
+
+
+def _held(wanted: Selection, found: Selection) -> tuple[float, float]:
+    held = torch.isin(wanted.positions, found.positions)
+    return float((wanted.votes * held).sum() / wanted.votes.sum()), float(held.float().mean())
+
+
+def _eight_bits(planes: Tensor) -> Tensor:
+    """Rounded to 8 bits with a scale for each coordinate."""
+    scale = planes.float().abs().amax(dim=2, keepdim=True) / 127
+    return ((planes.float() / scale).round() * scale).to(planes.dtype)
+
+
+def _proved(exact: Tensor, query: Tensor, planes: Tensor, projection, layer: int) -> float:  # type: ignore[no-untyped-def]
+    """Share of tokens that cannot be among any head's best 128: |q_tail| |k_tail| bounds what d/4 coordinates leave out."""
+    rank, turned = planes.shape[1] // 4, projection.query(layer, query)
+    approximate = torch.matmul(turned[..., :rank].float(), planes[:, :rank].float())
+    bound = turned[..., rank:].float().norm(dim=-1)[..., None] * planes[:, rank:].float().norm(dim=1)[:, None]
+    shift = projection.shift(layer, query)[:, None]
+    threshold = exact.topk(128, dim=-1).values[:, -1:]
+    return float((((approximate + bound).flatten(0, 1) + shift) < threshold).all(dim=0).float().mean())
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""What could be saved in selecting, on a library and its questions: `python tests/harness/selection_probe.py LIBRARY QUESTIONS`.
+"""What could be saved in selecting, on a library: `python tests/harness/selection_probe.py LIBRARY QUESTIONS`.
 
 Per layer, over the queries of real questions and answers: votes and tokens of the exact selection that the sketch recalls,
 by rank, with planes of 8 bits, and by how many candidates; for how many tokens the norms of what the sketch leaves out prove

@@ -19,6 +19,7 @@ import torch
 
 from tscli.bench.rows import BenchResult, BenchRow, timing_fields
 from tscli.engine.measure import estimate_seconds
+from tscli.engine.prefill import prefill_in_memory
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun, LayerStep
 from tscli.model.kv import DenseKeys, KVState
@@ -75,10 +76,9 @@ def _measure(bench: _Bench, length: int, method: str) -> tuple[BenchRow, BenchRo
         reason = f"prefill expected to take {expected:,.0f} s, the limit is {PREFILL_LIMIT_S:,.0f} s"
         bench.say(f"{names[0]} {method}: skipped: {reason}; decoding at that depth over a TokenSelect prefill")
     bench.say(f"{names[0]} {method}: about {expected:,.0f} s")
-    state = decoder.new_state()
     ids = torch.randint(decoder.config.vocab_size, (length,), generator=torch.Generator().manual_seed(SEED))
     skip = dense and expected > PREFILL_LIMIT_S
-    prefill_s = _prefill(bench, state, ids.to(decoder.device), dense=dense and not skip)
+    prefill_s, state = _prefill(bench, ids.to(decoder.device), dense=dense and not skip)
     common = _common(bench, method, length)
     prefill_fields = {**common, "n_prompt": length, "n_gen": 0, "n_depth": 0}
     if skip:
@@ -97,21 +97,19 @@ def _expected_prefill(bench: _Bench, length: int, dense: bool) -> float:
         return estimate_seconds(decoder, config, [(0, length)])
     probe = min(length, 8 * config.chunk)
     ids = torch.randint(decoder.config.vocab_size, (2 * probe,), generator=torch.Generator().manual_seed(SEED))
-    short = _prefill(bench, decoder.new_state(), ids[:probe].to(decoder.device), dense=True)
-    double = _prefill(bench, decoder.new_state(), ids.to(decoder.device), dense=True)
+    short, _ = _prefill(bench, ids[:probe].to(decoder.device), dense=True)
+    double, _ = _prefill(bench, ids.to(decoder.device), dense=True)
     quadratic = max(0.0, (double - 2 * short) / (2 * probe**2))
     linear = max(0.0, short / probe - quadratic * probe)
     return linear * length + quadratic * length**2
 
 
-def _prefill(bench: _Bench, state: KVState, ids: torch.Tensor, *, dense: bool) -> float:
-    decoder, chunk = bench.decoder, bench.config.chunk
-    run = AttentionRun(state, decoder.rotator, bench.config, dense=DenseKeys() if dense else None)
+def _prefill(bench: _Bench, ids: torch.Tensor, *, dense: bool) -> tuple[float, KVState]:
+    """Seconds, and the state that holds the keys and values."""
     started = time.perf_counter()
-    for start in range(0, ids.shape[0], chunk):
-        decoder.forward(ids[start : start + chunk], run, logits=False)
-    _synchronize(decoder.device)
-    return time.perf_counter() - started
+    state = prefill_in_memory(bench.decoder, ids, bench.config, dense=dense)
+    _synchronize(bench.decoder.device)
+    return time.perf_counter() - started, state
 
 
 def _decode(bench: _Bench, state: KVState, dense: bool) -> dict[str, Any]:

@@ -10,8 +10,10 @@ import torch
 from tscli.model.attention import AttentionRun
 from tscli.model.kv import DenseKeys
 from tscli.model.load import Decoder
+from tscli.selection.candidates import find_candidates, num_candidates, uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import select
+from tscli.selection.sketch import ranks
 from tscli_kernels import score_pages
 
 SCAN_TOKENS = 65536
@@ -23,14 +25,15 @@ def estimate_seconds(
 ) -> float:
     """Seconds to run these spans (first token, number of tokens).
 
-    Chunks at the measured speed, plus one scan of all earlier keys per chunk and layer.
+    Chunks at the measured speed, plus one scan of all earlier keys, or of their sketch, per chunk and layer.
     """
-    chunk_s = _chunk_seconds(decoder, config, dense)
-    scan_s = _scan_seconds(decoder, config) * decoder.layers / SCAN_TOKENS  # per chunk and earlier token
+    chunk_s, per_token = _chunk_seconds(decoder, config, dense), decoder.layers / SCAN_TOKENS
+    exact_s, sketch_s = _scan_seconds(decoder, config) * per_token, _sketch_seconds(decoder, config) * per_token
     seconds = 0.0
     for start, num_tokens in spans:
-        chunks = -(-num_tokens // config.chunk)
-        seconds += chunks * (chunk_s + scan_s * (start + num_tokens / 2))
+        earlier = start + num_tokens / 2
+        scan_s = sketch_s if uses_sketch(config, int(earlier)) else exact_s
+        seconds += -(-num_tokens // config.chunk) * (chunk_s + scan_s * earlier)
     return seconds
 
 
@@ -53,6 +56,19 @@ def _scan_seconds(decoder: Decoder, config: SelectionConfig) -> float:
 
     def scan() -> object:
         return select(score_pages(query, pages, SCAN_TOKENS), 0, SCAN_TOKENS, config)
+
+    scan()
+    return _median(scan, decoder.device)
+
+
+def _sketch_seconds(decoder: Decoder, config: SelectionConfig) -> float:
+    """One layer's scan of a sketch of SCAN_TOKENS keys and the choice of candidates."""
+    planes = torch.randn(decoder.kv_heads, ranks(decoder.head_dim)[1], SCAN_TOKENS, dtype=decoder.dtype, device=decoder.device)
+    query = torch.randn(decoder.kv_heads, decoder.q_heads // decoder.kv_heads, planes.shape[1]).to(planes)
+
+    def scan() -> object:
+        scores = torch.matmul(query, planes).flatten(0, 1)
+        return find_candidates(scores, num_candidates(config.count(SCAN_TOKENS), SCAN_TOKENS))
 
     scan()
     return _median(scan, decoder.device)

@@ -195,6 +195,10 @@ def test_the_mass_recalled_is_whole_by_exact_scores_and_little_by_noise() -> Non
     assert mass_recalled(scores, noise, torch.zeros(4), config) < 0.5
 
 
+def test_small_heads_keep_no_more_coordinates_than_they_have() -> None:
+    assert [ranks(head_dim) for head_dim in (2, 8, 16, 128)] == [(2,), (4,), (4, 8), (16, 32, 64)]
+
+
 def test_fewer_coordinates_are_the_first_of_more() -> None:
     more, fewer = projection(KEY, QUERIES, 16), projection(KEY, QUERIES, 8)
     torch.testing.assert_close(more.first(8).keys(0, KEY), fewer.keys(0, KEY))

@@ -63,8 +63,10 @@ def _scan_seconds(decoder: Decoder, config: SelectionConfig) -> float:
 
 def _sketch_seconds(decoder: Decoder, config: SelectionConfig) -> float:
     """One layer's scan of a sketch of SCAN_TOKENS keys and the choice of candidates."""
-    planes = torch.randn(decoder.kv_heads, ranks(decoder.head_dim)[1], SCAN_TOKENS, dtype=decoder.dtype, device=decoder.device)
-    query = torch.randn(decoder.kv_heads, decoder.q_heads // decoder.kv_heads, planes.shape[1]).to(planes)
+    kept = ranks(decoder.head_dim)
+    rank = kept[len(kept) // 2]
+    planes = torch.randn(decoder.kv_heads, rank, SCAN_TOKENS, dtype=decoder.dtype, device=decoder.device)
+    query = torch.randn(decoder.kv_heads, decoder.q_heads // decoder.kv_heads, rank).to(planes)
 
     def scan() -> object:
         scores = torch.matmul(query, planes).flatten(0, 1)

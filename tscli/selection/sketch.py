@@ -19,7 +19,7 @@ RIDGE = 1e-6  # of the mean variance, so that a direction in which no key varies
 
 def ranks(head_dim: int) -> tuple[int, ...]:
     """How many coordinates may be kept per key, ascending: an eighth, a quarter (an eighth more bytes per token), a half."""
-    return tuple(sorted({max(4, head_dim // part) for part in (8, 4, 2)}))
+    return tuple(sorted({min(head_dim, max(4, head_dim // part)) for part in (8, 4, 2)}))
 
 
 @dataclass(frozen=True)

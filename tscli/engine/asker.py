@@ -79,7 +79,8 @@ class Asker:
         self._busy = True
         state, length, sampler = self.state, self.state.length, Sampler(sampling)
         try:
-            fixed = self._first_reading(state, prompt_ids) if self.question_mode == "twice" else None
+            votes = self._first_reading(state, prompt_ids)
+            fixed = votes.selection(self.config, length)
             logits = self._run_prompt(state, prompt_ids, observe, fixed)
             reuse = SelectionCache(self.config.theta)
             for made in range(max_new_tokens):
@@ -88,7 +89,8 @@ class Asker:
                     return
                 yield token
                 if made + 1 < max_new_tokens:
-                    logits = self._forward(state, [token], observe, reuse, fixed=fixed)
+                    logits = self._forward(state, [token], observe, reuse, votes=votes if fixed else None, fixed=fixed)
+                    fixed = votes.follow(fixed, self.config) if fixed else None
         finally:
             self._rewind(state, length)
             self._busy = False
@@ -100,22 +102,26 @@ class Asker:
         """
         state, length = self.state, self.state.length
         try:
-            fixed = self._first_reading(state, prompt_ids) if self.question_mode == "twice" else None
+            votes = self._first_reading(state, prompt_ids)
+            fixed = votes.selection(self.config, length)
             logits = [self._run_prompt(state, prompt_ids, None, fixed, audit)]
             reuse = SelectionCache(self.config.theta)
             for token in answer_ids:
-                logits.append(self._forward(state, [token], None, reuse, fixed=fixed, audit=audit))
+                part = self._forward(state, [token], None, reuse, votes=votes if fixed else None, fixed=fixed, audit=audit)
+                logits.append(part)
+                fixed = votes.follow(fixed, self.config) if fixed else None
             return torch.stack(logits)
         finally:
             self._rewind(state, length)
 
-    def _first_reading(self, state: KVState, prompt_ids: list[int]) -> Selection | None:
-        """Run the question once to vote, and forget it; what it chose, None where the context is attended as a whole."""
+    def _first_reading(self, state: KVState, prompt_ids: list[int]) -> QuestionVotes:
+        """Run the question once to vote, and forget it; no votes where it is read once or the context attended as a whole."""
         votes, length = QuestionVotes(self.decoder.last_selecting_layer), state.length
-        for token in prompt_ids:
-            self._forward(state, [token], votes=votes)
-        self._rewind(state, length)
-        return votes.selection(self.config, length)
+        if self.question_mode == "twice":
+            for token in prompt_ids:
+                self._forward(state, [token], votes=votes)
+            self._rewind(state, length)
+        return votes
 
     def _run_prompt(
         self,

@@ -26,7 +26,7 @@ from tscli.evaluation.run import evaluate_tasks
 from tscli.evaluation.trial import Trial
 from tscli.tokens.counts import parse_count
 
-LENGTHS = ("4k", "8k", "16k", "64k", "256k", "1m")
+LENGTHS = ("1k", "4k", "8k", "16k", "64k", "256k", "1m")
 TASKS = ("single-words", "single-numbers", "single-uuids", "multikey")
 METHODS = ("dense", "streaming", "tokenselect")
 EXACT, EXACT_TO = "tokenselect-scan=exact", "256k"  # beyond, it takes longer than all else together

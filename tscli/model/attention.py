@@ -18,7 +18,7 @@ from tscli.model.rotary import Rotator
 from tscli.selection.candidates import candidate_votes, find_candidates, num_candidates, select_among, uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
-from tscli.selection.question_votes import QuestionVotes
+from tscli.selection.question_votes import QuestionVotes, nearby
 from tscli.selection.select import Selection, ballot, select
 from tscli.selection.selection_cache import SelectionCache
 from tscli.selection.sketch import Moments
@@ -61,7 +61,7 @@ class AttentionRun:
     """TokenSelect attention (paper, Figure 2) of new tokens over the tokens that `state` holds.
 
     reuse: a SelectionCache for decode steps; None where every query selects for itself. votes: gathers the votes of a
-    question's tokens. fixed: a selection that all layers use instead of making their own.
+    question's tokens, and the answer's on what stands around `fixed`: a selection that all layers use instead of their own.
     dense: full attention at true positions instead of selection. observe: called once per layer. guard: compares samples of
     what the sketch selects with the exact scan. moments: gathers the queries as they are scored.
     audit: is shown each selection beside the exact votes of all candidates, which are computed for it.
@@ -134,6 +134,8 @@ class AttentionRun:
     def _select(self, query: Tensor, layer: int, local_start: int) -> tuple[Selection, bool]:
         config = self.config
         if self.fixed is not None and local_start - self.fixed.local_start <= config.chunk:
+            if self.votes is not None and layer == self.votes.layer:
+                self._vote_nearby(self._mean_query(query, layer), layer, self.fixed)
             return self.fixed, True
         mean = self._mean_query(query, layer)
         known = self.reuse.lookup(layer, mean) if self.reuse is not None else None
@@ -144,6 +146,14 @@ class AttentionRun:
         if self.reuse is not None:
             self.reuse.remember(layer, mean, selection)
         return selection, False
+
+    def _vote_nearby(self, query: Tensor, layer: int, fixed: Selection) -> None:
+        """Vote on what stands in and around the fixed selection."""
+        assert self.votes is not None
+        positions = nearby(fixed, self.config)
+        keys = self.state.keys_at(layer, positions)
+        scores = score_pages(query, keys[None], positions.shape[0])
+        self.votes.add(ballot(scores, fixed.positions.shape[0], self.config), positions - self.config.n_init)
 
     def _by_scan(self, query: Tensor, layer: int, local_start: int) -> Selection:
         """Select by the exact scores of all candidates."""

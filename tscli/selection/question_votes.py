@@ -2,21 +2,24 @@
 
 Not in the paper. Measured on small models: the tokens of a question find the passage that answers it, each from its own
 words, but in the last layers only, and the query of the answer's first token often does not. So the question is run once to
-vote, then again with the sum of its votes as the one selection of all layers (docs/LOG.md has the figures).
+vote, then again with the sum of its votes as the one selection of all layers (docs/LOG.md has the figures). The answer's tokens
+add their votes on what stands in and around the selection, so that it moves along with an answer that is longer than a passage.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tscli.selection.candidates import select_among
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import Selection
 from tscli_kernels import max_pool, top_k
 
 
 class QuestionVotes:
-    """Sums the votes of one layer over the tokens of a question."""
+    """Sums the votes of one layer over the tokens of a question and of its answer."""
 
     def __init__(self, layer: int) -> None:
         self.layer = layer
@@ -30,8 +33,7 @@ class QuestionVotes:
         length = vote.shape[0] if positions is None else int(positions[-1]) + 1
         if self._votes is None:
             self._votes = vote.new_zeros(length)
-        elif length > self._votes.shape[0]:
-            self._votes = functional.pad(self._votes, (0, length - self._votes.shape[0]))
+        self._votes = _at_least(self._votes, length)
         if positions is None:
             self._votes[:length] += vote
         else:
@@ -42,7 +44,26 @@ class QuestionVotes:
         local_start = max(config.n_init, num_cached - config.n_local)
         if self._votes is None:
             return None
-        votes = self._votes[: local_start - config.n_init]
-        votes = functional.pad(votes, (0, local_start - config.n_init - votes.shape[0]))
+        votes = _at_least(self._votes, local_start - config.n_init)[: local_start - config.n_init]
         chosen = top_k(max_pool(votes, config.pool), config.count(votes.shape[0]))
         return Selection(chosen + config.n_init, votes[chosen], local_start)
+
+    def follow(self, fixed: Selection, config: SelectionConfig) -> Selection:
+        """The selection by all votes so far among what stands in and around an earlier one."""
+        if self._votes is None:
+            return fixed
+        positions = nearby(fixed, config)
+        votes = _at_least(self._votes, fixed.local_start - config.n_init)
+        return select_among(positions, votes[positions - config.n_init], config.n_init, fixed.local_start, config)
+
+
+def nearby(fixed: Selection, config: SelectionConfig) -> Tensor:
+    """The candidates that lie at most a pooling window's width from a selected one; int64, ascending."""
+    offsets = torch.arange(-config.pool, config.pool + 1, device=fixed.positions.device)
+    places = (fixed.positions[:, None] + offsets).flatten()
+    return places.clamp(config.n_init, fixed.local_start - 1).unique()
+
+
+def _at_least(votes: Tensor, length: int) -> Tensor:
+    """With zeros behind, where there are fewer."""
+    return functional.pad(votes, (0, max(0, length - votes.shape[0])))

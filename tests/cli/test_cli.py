@@ -305,3 +305,13 @@ def test_the_table_of_bench_is_markdown_and_its_json_has_llama_benchs_names(run:
     more = {"ttft_ms", "tpot_ms", "itl_ms", "n_selected", "cache_hit_rate", "bytes_read", "peak_rss", "versions", "seed"}
     assert names | more <= set(rows[3])
     assert rows[2]["ratio"] == 1.0
+
+
+def test_asking_the_embedded_reader_imports_no_transformers(home: Path, library: str) -> None:
+    program = (
+        "import sys\nfrom tscli.cli.app import run\n"
+        f"code = run(['ask', '--library', '{library}', 'Who?', '--max-new-tokens', '1'])\n"
+        "assert code == 0 and 'torch' in sys.modules and 'transformers' not in sys.modules"
+    )
+    settings = {**os.environ, "TSCLI_HOME": str(home)}
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=ROOT, env=settings)

@@ -13,7 +13,8 @@ from tscli.engine.prefill import prefill_in_memory
 from tscli.evaluation.fidelity import Audit, Fidelity, fidelity, pooled
 from tscli.evaluation.results import FidelityResult, fidelity_of
 from tscli.evaluation.trial import Trial
-from tscli.model.load import Decoder, load_decoder
+from tscli.model.decoder import Decoder
+from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import Selection

@@ -9,7 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tscli.model.fits import find_parts
-from tscli.model.load import Decoder, register_attention
+from tscli.model.stock import StockDecoder, register_attention
 
 SIZES = {
     "vocab_size": 128,
@@ -81,8 +81,8 @@ def make_model(name: str, seed: int = 0) -> Any:
     return model
 
 
-def make_decoder(name: str = "llama", seed: int = 0) -> Decoder:
+def make_decoder(name: str = "llama", seed: int = 0) -> StockDecoder:
     """The model of this architecture with the seam in place."""
     register_attention()
     model = make_model(name, seed)
-    return Decoder(model, find_parts(model, name), name, Path(), torch.device("cpu"))
+    return StockDecoder(model, find_parts(model, name), name, Path(), torch.device("cpu"))

@@ -7,8 +7,8 @@ import torch
 
 from tests.model.architectures import make_decoder
 from tscli.model.attention import AttentionRun, LayerStep, _as_the_reference_maps
+from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
-from tscli.model.load import Decoder
 from tscli.selection.config import SelectionConfig
 from tscli.selection.selection_cache import SelectionCache
 

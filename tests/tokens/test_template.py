@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,15 @@ def test_the_tokens_that_end_a_turn_end_an_answer(tmp_path: Path) -> None:
         tokenizer, template = load(tmp_path, name)
         for end in ends:
             assert tokenizer.encode_template(end)[0] in template.end_ids
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_library_gives_the_template_back_as_it_was(tmp_path: Path, name: str) -> None:
+    _, template = load(tmp_path, name)
+    kept = json.loads(json.dumps(template.record()))
+    assert Template.of_record(kept) == template
+    kept.pop("end_ids")
+    assert Template.of_record(kept) is None
 
 
 def test_a_question_cannot_forge_a_turn(tmp_path: Path) -> None:

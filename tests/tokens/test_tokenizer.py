@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.tokens.kinds import CHATML, save
 from tscli import reader
 from tscli.errors import TscliError
-from tscli.tokens import StreamDecoder, Tokenizer, load_tokenizer
+from tscli.tokens import StreamDecoder, Tokenizer, known_tokenizer, load_tokenizer
 
 SPECIAL = ["<|im_start|>", "<|im_end|>"]
 KINDS = {"gpt2": "tiktoken", "llama3": "tiktoken", "qwen": "tiktoken", "metaspace": "huggingface"}
@@ -88,6 +88,17 @@ def test_endless_runs_neither_hang_nor_crash(text: str) -> None:
 
 def test_the_embedded_reader_is_served_by_tiktoken() -> None:
     assert load_tokenizer(str(reader.path())).backend == "tiktoken"
+
+
+def test_a_tokenizer_that_is_known_needs_nothing_but_its_file(tmp_path: Path) -> None:
+    loaded = load_tokenizer(str(reader.path()))
+    known = known_tokenizer(reader.path(), loaded.hash)
+    assert known is not None
+    text = "Who keeps the light? <q> \u00e9"
+    assert known.encode_text([text])[0].ids.tolist() == loaded.encode_text([text])[0].ids.tolist()
+    assert known.encode_template("<q>") == loaded.encode_template("<q>")
+    assert known_tokenizer(reader.path(), "another") is None
+    assert known_tokenizer(tmp_path, loaded.hash) is None
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:

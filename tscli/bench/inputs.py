@@ -54,7 +54,7 @@ class Shape:
 
     def rotator(self, device: torch.device) -> Rotator:
         """RoPE of this shape."""
-        return plain_rotator(self.head_dim, self.theta, device)
+        return plain_rotator(self.head_dim, {"rope_theta": self.theta}, device)
 
 
 PRESETS = {

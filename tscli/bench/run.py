@@ -22,8 +22,9 @@ from tscli.engine.measure import estimate_seconds
 from tscli.engine.prefill import prefill_in_memory
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun, LayerStep
+from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
-from tscli.model.load import Decoder, load_decoder
+from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
 from tscli.selection.selection_cache import SelectionCache
@@ -76,7 +77,7 @@ def _measure(bench: _Bench, length: int, method: str) -> tuple[BenchRow, BenchRo
         reason = f"prefill expected to take {expected:,.0f} s, the limit is {PREFILL_LIMIT_S:,.0f} s"
         bench.say(f"{names[0]} {method}: skipped: {reason}; decoding at that depth over a TokenSelect prefill")
     bench.say(f"{names[0]} {method}: about {expected:,.0f} s")
-    ids = torch.randint(decoder.config.vocab_size, (length,), generator=torch.Generator().manual_seed(SEED))
+    ids = torch.randint(decoder.shape.vocab_size, (length,), generator=torch.Generator().manual_seed(SEED))
     skip = dense and expected > PREFILL_LIMIT_S
     prefill_s, state = _prefill(bench, ids.to(decoder.device), dense=dense and not skip)
     common = _common(bench, method, length)
@@ -96,7 +97,7 @@ def _expected_prefill(bench: _Bench, length: int, dense: bool) -> float:
     if not dense:
         return estimate_seconds(decoder, config, [(0, length)])
     probe = min(length, 8 * config.chunk)
-    ids = torch.randint(decoder.config.vocab_size, (2 * probe,), generator=torch.Generator().manual_seed(SEED))
+    ids = torch.randint(decoder.shape.vocab_size, (2 * probe,), generator=torch.Generator().manual_seed(SEED))
     short, _ = _prefill(bench, ids[:probe].to(decoder.device), dense=True)
     double, _ = _prefill(bench, ids.to(decoder.device), dense=True)
     quadratic = max(0.0, (double - 2 * short) / (2 * probe**2))
@@ -159,7 +160,7 @@ def _bytes_read(attended: list[int], reused: list[float], depth: int, row_bytes:
 
 def _common(bench: _Bench, method: str, length: int) -> dict[str, Any]:
     decoder = bench.decoder
-    parameters = sum(parameter.numel() for parameter in decoder.module.parameters())
+    parameters = sum(weight.numel() for weight in decoder.weights)
     return {
         "model": decoder.model_id,
         "size": parameters * decoder.dtype.itemsize,

@@ -13,8 +13,8 @@ import torch
 from tscli.engine.decode import Sampler, Sampling
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun, Audit, Observer
+from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
-from tscli.model.load import Decoder
 from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard

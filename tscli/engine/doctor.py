@@ -43,7 +43,7 @@ def examine(load: LoadOptions = LoadOptions(), tokens: int = 1 << 20) -> Examina
     """Look at the machine and at a model as it would be loaded here; UsageError for a model that there is not."""
     decoder, folder = load_decoder(load), home()
     gpu = torch.cuda.get_device_properties(0) if pick_device("auto").type == "cuda" else None
-    weights = sum(part.numel() * part.element_size() for part in decoder.module.parameters())
+    weights = sum(weight.numel() * weight.element_size() for weight in decoder.weights)
     return Examination(
         versions=versions(),
         processor=processor(),

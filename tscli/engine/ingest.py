@@ -17,12 +17,13 @@ from tscli.engine.measure import estimate_seconds
 from tscli.engine.options import IngestOptions
 from tscli.engine.prefill import Progress, prefill
 from tscli.errors import ResourceError, UsageError
-from tscli.model.load import Decoder, load_decoder
+from tscli.model.decoder import Decoder
+from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.parity import check_parity
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
 from tscli.store import Manifest, PlannedSegment, Writer, library_folder, missing_segments, plan_chain
-from tscli.tokens import Context, DocumentTokens, Template, load_template, load_tokenizer
+from tscli.tokens import Context, DocumentTokens, load_template, load_tokenizer
 
 Event = Callable[[str, str, int, int], None]  # kind, detail, done, total
 
@@ -177,7 +178,7 @@ def prepare(
     manifest = Manifest.new(
         library=folder.name,
         fingerprint=fingerprint,
-        template=template_record(template),
+        template=template.record(),
         tokens_sha256=context.tokens_sha256,
         num_tokens=int(context.token_ids.shape[0]),
         documents=arrangement.records(context),
@@ -187,11 +188,6 @@ def prepare(
     notes = [*([damage] if damage else []), *lost, *decoder.notes]
     plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, seconds, notes)
     return Preparation(plan, decoder, context, manifest, chain, config, options.dense)
-
-
-def template_record(template: Template) -> dict[str, object]:
-    """The template as the manifest keeps it."""
-    return {"prefix": template.prefix, "middle": template.middle, "suffix": template.suffix, "source": template.source}
 
 
 def _plan(

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tscli.model.decoder import Decoder
 from tscli.model.kv import Pages
-from tscli.model.load import Decoder
 from tscli.selection.sketch import VERSION, Projection, Sketch
 from tscli.store import PAGE_SIZE, SEGMENT_PAGES, Fingerprint, Manifest
 from tscli.tokens import Context, DocumentTokens, Tokenizer
@@ -49,7 +49,7 @@ def fingerprint_of(decoder: Decoder, tokenizer: Tokenizer, prefill: Mapping[str,
         num_layers=decoder.layers,
         num_kv_heads=decoder.kv_heads,
         head_dim=decoder.head_dim,
-        rope=decoder.rope,
+        rope=decoder.shape.rope,
         prefill=dict(prefill),
         page_size=PAGE_SIZE,
         segment_pages=SEGMENT_PAGES,

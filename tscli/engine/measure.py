@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from tscli.model.attention import AttentionRun
+from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys
-from tscli.model.load import Decoder
 from tscli.selection.candidates import find_candidates, num_candidates, uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import select
@@ -40,7 +40,7 @@ def estimate_seconds(
 def _chunk_seconds(decoder: Decoder, config: SelectionConfig, dense: bool) -> float:
     """One chunk over a context that already fills the selection."""
     run = AttentionRun(decoder.new_state(), decoder.rotator, config, dense=DenseKeys() if dense else None)
-    ids = torch.randint(decoder.config.vocab_size, (config.chunk,), generator=torch.Generator().manual_seed(0))
+    ids = torch.randint(decoder.shape.vocab_size, (config.chunk,), generator=torch.Generator().manual_seed(0))
     ids = ids.to(decoder.device)
     warm_up = 2 + min(8, config.window // config.chunk)
     for _ in range(warm_up):

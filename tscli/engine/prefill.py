@@ -15,8 +15,8 @@ import torch
 from tscli.engine.library import SEGMENT_TOKENS, DevicePages, on_device
 from tscli.engine.sketching import grow_sketch
 from tscli.model.attention import AttentionRun
+from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
-from tscli.model.load import Decoder
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
 from tscli.selection.sketch import Sketch

@@ -16,11 +16,12 @@ from tscli.engine.decode import Sampling
 from tscli.engine.library import context_of, fingerprint_of, on_device, sketch_of
 from tscli.engine.statistics import Answer, Fidelity, Recorder, Source, Statistics
 from tscli.errors import UsageError
-from tscli.model.load import Decoder, LoadOptions, load_decoder
+from tscli.model.decoder import Decoder
+from tscli.model.load import LoadOptions, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
 from tscli.store import StoredLibrary, library_folder
 from tscli.store import open_library as open_stored
-from tscli.tokens import Context, StreamDecoder, Template, Tokenizer, load_template, load_tokenizer
+from tscli.tokens import Context, StreamDecoder, Template, Tokenizer, known_tokenizer, load_template, load_tokenizer
 
 
 class Session:
@@ -189,8 +190,11 @@ def open_library(
     if load.dtype == "auto":
         load = LoadOptions(load.model, load.revision, fingerprint.dtype, load.device)
     decoder = load_decoder(load)
-    tokenizer = load_tokenizer(str(decoder.folder))
-    template = load_template(tokenizer)
+    template = Template.of_record(stored.manifest.template)
+    tokenizer = known_tokenizer(decoder.folder, fingerprint.tokenizer_hash) if template else None
+    if tokenizer is None or template is None:
+        tokenizer = load_tokenizer(str(decoder.folder))
+        template = load_template(tokenizer)
     stored.manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision))
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     load_s = time.perf_counter() - started

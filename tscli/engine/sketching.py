@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from tscli.model.attention import AttentionRun
+from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
-from tscli.model.load import Decoder
 from tscli.selection.candidates import SKETCH_FROM, mass_recalled
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import Moments, Projection, Sketch, ranks

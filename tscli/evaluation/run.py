@@ -24,8 +24,9 @@ from tscli.evaluation.fidelity import fidelity as measure
 from tscli.evaluation.journal import Journal
 from tscli.evaluation.methods import Method, parse_methods
 from tscli.evaluation.trial import Trial
+from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
-from tscli.model.load import Decoder, load_decoder
+from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionOptions, resolve
 from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer

@@ -105,6 +105,12 @@ class AttentionRun:
         self.state.append(call.layer, key, value)
         return out
 
+    def keep(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> None:
+        """Append keys and values without attending: nobody asks for what this layer would give."""
+        if self.moments is not None:
+            self._mean_query(query, call.layer)
+        self.state.append(call.layer, key, value)
+
     def _sparse(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
         n, config = self.state.length, self.config
         n_init = min(config.n_init, n)

@@ -6,8 +6,8 @@ import torch
 
 from tscli.errors import TscliError
 from tscli.model.attention import AttentionRun
+from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys
-from tscli.model.load import Decoder
 from tscli.selection.config import SelectionConfig
 
 TOKENS = 48
@@ -21,7 +21,7 @@ def check_parity(decoder: Decoder) -> float:
     A wrong rotation, mask, scale or head mapping gives an error near 1; rounding stays far below the tolerance.
     """
     generator = torch.Generator().manual_seed(0)
-    token_ids = torch.randint(decoder.config.vocab_size, (TOKENS,), generator=generator).to(decoder.device)
+    token_ids = torch.randint(decoder.shape.vocab_size, (TOKENS,), generator=generator).to(decoder.device)
     stock = decoder.stock_logits(token_ids)[-1]
     run = AttentionRun(decoder.new_state(), decoder.rotator, SelectionConfig(), dense=DenseKeys())
     for start in range(0, TOKENS, CHUNK):
@@ -30,7 +30,7 @@ def check_parity(decoder: Decoder) -> float:
     error = float(torch.linalg.vector_norm(logits - stock) / torch.linalg.vector_norm(stock))
     if not error <= TOLERANCE[decoder.dtype]:
         raise TscliError(
-            f"{decoder.model_id} ({decoder.config.model_type}) does not run rightly here: its logits differ from "
+            f"{decoder.model_id} ({decoder.shape.kind}) does not run rightly here: its logits differ from "
             f"transformers' own by {error:.0%}; use another model, or report this architecture"
         )
     return error

@@ -8,6 +8,7 @@ Knows nothing of caches or selection.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -74,11 +75,50 @@ class Rotator:
         return cos[0], sin[0]  # [size, rotary_dim] float32
 
 
-def plain_rotator(head_dim: int, theta: float, device: torch.device) -> Rotator:
-    """RoPE without scaling (arXiv 2104.09864) for attention that belongs to no model: halves rotated, as Llama and Qwen do."""
-    from transformers import LlamaConfig
-    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
+def plain_rotator(head_dim: int, rope: dict[str, Any], device: torch.device) -> Rotator:
+    """RoPE (arXiv 2104.09864) with halves rotated, as Llama and Qwen do, without transformers.
 
-    rope = {"rope_type": "default", "rope_theta": theta}
-    config = LlamaConfig(hidden_size=head_dim, num_attention_heads=1, head_dim=head_dim, rope_parameters=rope)
-    return Rotator(LlamaRotaryEmbedding(config).to(device), apply_rotary_pos_emb, None, "default")
+    rope: rope_theta, and rope_type "default", "linear" (factor) or "llama3" (factor, low_freq_factor, high_freq_factor,
+    original_max_position_embeddings), as in a model's configuration.
+    """
+    return Rotator(PlainRotary(head_dim, rope).to(device), rotate_halves, None, "default")
+
+
+class PlainRotary(nn.Module):
+    """Tables of cos and sin, each angle twice, as transformers' embeddings give them."""
+
+    frequencies: Tensor
+
+    def __init__(self, head_dim: int, rope: dict[str, Any]) -> None:
+        super().__init__()
+        frequencies = 1.0 / float(rope["rope_theta"]) ** (torch.arange(0, head_dim, 2).float() / head_dim)
+        kind = rope.get("rope_type", "default")
+        if kind == "linear":
+            frequencies = frequencies / float(rope["factor"])
+        elif kind == "llama3":
+            frequencies = _llama3(frequencies, rope)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+
+    def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+        angles = position_ids[..., None].float() * self.frequencies
+        doubled = torch.cat([angles, angles], dim=-1)
+        return doubled.cos(), doubled.sin()
+
+
+def rotate_halves(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotate query and key [1, heads, n, head_dim] by cos and sin [1, n, head_dim]."""
+    cos, sin = cos[:, None], sin[:, None]
+
+    def turned(x: Tensor) -> Tensor:
+        first, second = x.chunk(2, dim=-1)
+        return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+    return turned(query), turned(key)
+
+
+def _llama3(frequencies: Tensor, rope: dict[str, Any]) -> Tensor:
+    """Llama 3.1's scaling: long wavelengths by the factor, short ones not at all, those between in proportion."""
+    factor, low, high = (float(rope[name]) for name in ("factor", "low_freq_factor", "high_freq_factor"))
+    turns = float(rope["original_max_position_embeddings"]) * frequencies / (2 * math.pi)  # over the window of the training
+    share = ((turns - low) / (high - low)).clamp(0, 1)
+    return frequencies * (share + (1 - share) / factor)

@@ -7,7 +7,7 @@ from tscli.tokens.context import SourceText, build_context
 from tscli.tokens.counts import parse_count
 from tscli.tokens.provenance import Context, DocumentTokens, Place
 from tscli.tokens.template import Template, load_template
-from tscli.tokens.tokenizer import Encoded, StreamDecoder, Tokenizer, load_tokenizer
+from tscli.tokens.tokenizer import Encoded, StreamDecoder, Tokenizer, known_tokenizer, load_tokenizer
 
 __all__ = [
     "Context",
@@ -19,6 +19,7 @@ __all__ = [
     "Template",
     "Tokenizer",
     "build_context",
+    "known_tokenizer",
     "load_template",
     "load_tokenizer",
     "parse_count",

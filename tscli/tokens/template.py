@@ -6,7 +6,8 @@ Found by rendering the model's own template around markers, so nothing is known 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,18 @@ class Template:
         """What is run per question: the template around it with its special tokens, the question itself as plain text."""
         asked = tokenizer.encode_text([question])[0].ids.tolist()
         return [*tokenizer.encode_template(self.middle), *asked, *tokenizer.encode_template(self.suffix)]
+
+    def record(self) -> dict[str, Any]:
+        """The template as a library keeps it."""
+        return {**asdict(self), "prefix_ids": list(self.prefix_ids), "end_ids": sorted(self.end_ids)}
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Template | None:
+        """The template that a library keeps; None where it was written before all of it was kept."""
+        if not {field.name for field in fields(cls)} <= set(record):
+            return None
+        values = {**record, "prefix_ids": tuple(record["prefix_ids"]), "end_ids": frozenset(record["end_ids"])}
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 def load_template(tokenizer: Tokenizer) -> Template:

@@ -36,9 +36,11 @@ class Encoded:
 class Tokenizer:
     """Encodes documents and template text, decodes answers."""
 
-    def __init__(self, fast: Any, chat: Any) -> None:
+    def __init__(self, fast: Any, chat: Any = None) -> None:
+        fast.no_truncation()
+        fast.no_padding()
         self._fast = fast  # tokenizers.Tokenizer
-        self.chat = chat  # the transformers tokenizer, for its chat template and special tokens
+        self.chat = chat  # the transformers tokenizer, for its chat template and special tokens; None where nobody needs them
         serialised: str = fast.to_str()
         self.hash = hashlib.sha256(serialised.encode()).hexdigest()
         self.vocab_size: int = fast.get_vocab_size(with_added_tokens=True)
@@ -145,6 +147,14 @@ def load_tokenizer(folder: str, *, revision: str | None = None, local_files_only
     fast = getattr(chat, "backend_tokenizer", None)
     if fast is None:
         raise TscliError(f"{Path(folder).name}: its tokenizer has no tokenizer.json, which tscli needs; choose another --model")
-    fast.no_truncation()
-    fast.no_padding()
     return Tokenizer(fast, chat)
+
+
+def known_tokenizer(folder: Path, tokenizer_hash: str) -> Tokenizer | None:
+    """The tokenizer of this hash, straight from a folder's tokenizer.json; None where transformers makes another one of it."""
+    from tokenizers import Tokenizer as Fast
+
+    if not (folder / "tokenizer.json").is_file():
+        return None
+    found = Tokenizer(Fast.from_file(str(folder / "tokenizer.json")))
+    return found if found.hash == tokenizer_hash else None

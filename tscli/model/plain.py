@@ -1,0 +1,230 @@
+"""The Llama family (Llama, Mistral, Qwen 2 and 3 without sliding windows) in a few plain lines, without transformers' code.
+
+Importing that code takes longer than answering, and so do its layers for a small model. Nothing runs by this that does not fit
+exactly, down to the names of the weights; and every ingest compares it with transformers (`parity`). Knows no libraries.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear, rms_norm, silu
+
+from tscli.model.attention import AttentionRun, LayerCall
+from tscli.model.decoder import Decoder, Shape
+from tscli.model.rotary import plain_rotator
+
+KINDS = ("llama", "mistral", "qwen2", "qwen3")
+NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "rms_norm_eps", "max_position_embeddings")
+NAMES = re.compile(
+    r"lm_head\.weight|model\.(embed_tokens|norm)\.weight|model\.layers\.\d+\.("
+    r"(input_layernorm|post_attention_layernorm|self_attn\.[qk]_norm)\.weight|"
+    r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)\.(weight|bias))"
+)
+IGNORED = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's weights; projections that read the same input lie behind each other in one matrix."""
+
+    attention_norm: Tensor
+    qkv: tuple[Tensor, Tensor | None]
+    query_norm: Tensor | None
+    key_norm: Tensor | None
+    out: tuple[Tensor, Tensor | None]
+    mlp_norm: Tensor
+    gate_up: tuple[Tensor, Tensor | None]
+    down: tuple[Tensor, Tensor | None]
+
+
+class PlainDecoder(Decoder):
+    """Embedding, layers of attention and gated feed-forward, norm, head."""
+
+    def __init__(
+        self, shape: Shape, tensors: dict[str, Tensor], eps: float, model_id: str, folder: Path, device: torch.device
+    ) -> None:
+        embedding = tensors["model.embed_tokens.weight"]
+        super().__init__(shape, plain_rotator(shape.head_dim, shape.rope, device), model_id, folder, embedding.dtype, device)
+        self._eps = eps
+        self._embedding = embedding
+        self._layers = [_layer(tensors, f"model.layers.{number}.") for number in range(self.layers)]
+        self._norm = tensors["model.norm.weight"]
+        self._head = tensors.get("lm_head.weight", embedding)
+
+    def _run(self, token_ids: Tensor, run: AttentionRun, logits: bool) -> Tensor | None:
+        heads, kv_heads, size = self.q_heads, self.kv_heads, self.head_dim
+        x = self._embedding[token_ids]  # [t, hidden]
+        for number, layer in enumerate(self._layers):
+            projected = linear(self._normed(x, layer.attention_norm), *layer.qkv)
+            stacked = projected.view(-1, heads + 2 * kv_heads, size).transpose(0, 1)  # [heads, t, head_dim]
+            query, key, value = stacked.split([heads, kv_heads, kv_heads])
+            if layer.query_norm is not None and layer.key_norm is not None:
+                query, key = self._normed(query, layer.query_norm), self._normed(key, layer.key_norm)
+            call = LayerCall(number, size**-0.5, None, None)
+            if not logits and number == self.layers - 1:
+                run.keep(query, key, value, call)  # nothing reads what this layer would give
+                return None
+            attended = run(query, key, value, call).transpose(0, 1).flatten(1)
+            x = x + linear(attended, *layer.out)
+            gate, up = linear(self._normed(x, layer.mlp_norm), *layer.gate_up).chunk(2, dim=-1)
+            x = x + linear(silu(gate) * up, *layer.down)
+        return linear(self._normed(x[-1], self._norm), self._head).float()
+
+    def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
+        return rms_norm(x, weight.shape, weight, self._eps)
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """All parameters, each once."""
+        return list({id(tensor): tensor for tensor in self._tensors.values()}.values())
+
+    @cached_property
+    def _tensors(self) -> dict[str, Tensor]:
+        """The weights by the names that transformers gives them; views, no copies."""
+        found = {"model.embed_tokens.weight": self._embedding, "model.norm.weight": self._norm}
+        if self._head is not self._embedding:
+            found["lm_head.weight"] = self._head
+        sizes = {"q": self.q_heads * self.head_dim, "k": self.kv_heads * self.head_dim, "v": self.kv_heads * self.head_dim}
+        for number, layer in enumerate(self._layers):
+            at = f"model.layers.{number}."
+            found |= {
+                at + "input_layernorm.weight": layer.attention_norm,
+                at + "post_attention_layernorm.weight": layer.mlp_norm,
+            }
+            if layer.query_norm is not None and layer.key_norm is not None:
+                found |= {at + "self_attn.q_norm.weight": layer.query_norm, at + "self_attn.k_norm.weight": layer.key_norm}
+            half = layer.gate_up[0].shape[0] // 2
+            found |= _apart(layer.qkv, {f"{at}self_attn.{name}_proj": size for name, size in sizes.items()})
+            found |= _apart(layer.gate_up, {f"{at}mlp.{name}_proj": half for name in ("gate", "up")})
+            found |= _apart(layer.out, {at + "self_attn.o_proj": layer.out[0].shape[0]})
+            found |= _apart(layer.down, {at + "mlp.down_proj": layer.down[0].shape[0]})
+        return found
+
+    @torch.inference_mode()
+    def stock_logits(self, token_ids: Tensor) -> Tensor:
+        """What transformers computes with these very weights for token_ids (int64 [t]) in one pass: [t, vocab] float32."""
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        config = AutoConfig.from_pretrained(self.folder)
+        with torch.device("meta"):
+            module = AutoModelForCausalLM.from_config(config).eval()
+        module.model.rotary_emb = type(module.model.rotary_emb)(config).to(self.device)
+        module.load_state_dict(self._tensors, strict=False, assign=True)
+        module.tie_weights()
+        logits: Tensor = module(token_ids[None], use_cache=False).logits[0].float()
+        return logits
+
+
+def load_plain(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> PlainDecoder | None:
+    """The model by this module's lines; None where it does not fit them, or cannot be read: transformers then says why."""
+    from safetensors.torch import load_file
+
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        shape = plain_shape(config)
+        files = sorted(folder.glob("*.safetensors"))
+        if shape is None or not files:
+            return None
+        tensors = {name: part.to(device, dtype) for file in files for name, part in load_file(file).items()}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    tensors = {name: part for name, part in tensors.items() if not IGNORED.fullmatch(name)}
+    if config.get("tie_word_embeddings"):
+        tensors.pop("lm_head.weight", None)
+    if not _complete(tensors, shape, config):
+        return None
+    return PlainDecoder(shape, tensors, float(config["rms_norm_eps"]), model, folder, device)
+
+
+def plain_shape(config: dict[str, Any]) -> Shape | None:
+    """The shape that a configuration describes; None where it asks for anything that is not done here."""
+    kind = config.get("model_type")
+    windowed = config.get("sliding_window", 4096) if kind == "mistral" else config.get("use_sliding_window")
+    rope = _rope(config)
+    if (
+        kind not in KINDS
+        or any(config.get(name) is None for name in NEEDED)
+        or windowed
+        or any(name != "full_attention" for name in config.get("layer_types") or ())
+        or config.get("hidden_act", "silu") != "silu"
+        or config.get("quantization_config")
+        or rope.get("rope_type") not in ("default", "linear", "llama3")
+        or float(rope.get("partial_rotary_factor", 1.0)) != 1.0
+    ):
+        return None
+    heads = int(config["num_attention_heads"])
+    return Shape(
+        kind=str(kind),
+        vocab_size=int(config["vocab_size"]),
+        q_heads=heads,
+        kv_heads=int(config.get("num_key_value_heads") or heads),
+        head_dim=int(config.get("head_dim") or config["hidden_size"] // heads),
+        window=int(config["max_position_embeddings"]),
+        sliding=(None,) * int(config["num_hidden_layers"]),
+        rope=rope,
+    )
+
+
+def _rope(config: dict[str, Any]) -> dict[str, Any]:
+    """The rotary embedding's parameters, which older files spread over two places, as transformers 5 has them."""
+    rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
+    rope.setdefault("rope_type", rope.pop("type", "default"))
+    if "rope_theta" in config:
+        rope.setdefault("rope_theta", config["rope_theta"])
+    return rope if "rope_theta" in rope else {}
+
+
+def _complete(tensors: dict[str, Tensor], shape: Shape, config: dict[str, Any]) -> bool:
+    """Whether these are all weights that such a model has, and no others."""
+    head = "lm_head.weight" in tensors or bool(config.get("tie_word_embeddings"))
+    if not head or not all(map(NAMES.fullmatch, tensors)):
+        return False
+    parts = ("input_layernorm", "post_attention_layernorm", *(f"self_attn.{name}_proj" for name in "qkvo"))
+    parts += tuple(f"mlp.{name}_proj" for name in ("gate", "up", "down"))
+    wanted = {f"model.layers.{number}.{part}.weight" for number in range(len(shape.sliding)) for part in parts}
+    if shape.kind == "qwen3":
+        wanted |= {f"model.layers.{n}.self_attn.{part}_norm.weight" for n in range(len(shape.sliding)) for part in "qk"}
+    wanted |= {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"} - ({"lm_head.weight"} - set(tensors))
+    return wanted == {name for name in tensors if not name.endswith(".bias")}
+
+
+def _layer(tensors: dict[str, Tensor], at: str) -> Layer:
+    """A layer of the named weights, which it takes out of `tensors` so that none is held twice."""
+    return Layer(
+        attention_norm=tensors.pop(at + "input_layernorm.weight"),
+        qkv=_together(tensors, [f"{at}self_attn.{name}_proj" for name in "qkv"]),
+        query_norm=tensors.pop(at + "self_attn.q_norm.weight", None),
+        key_norm=tensors.pop(at + "self_attn.k_norm.weight", None),
+        out=_together(tensors, [at + "self_attn.o_proj"]),
+        mlp_norm=tensors.pop(at + "post_attention_layernorm.weight"),
+        gate_up=_together(tensors, [at + "mlp.gate_proj", at + "mlp.up_proj"]),
+        down=_together(tensors, [at + "mlp.down_proj"]),
+    )
+
+
+def _together(tensors: dict[str, Tensor], names: list[str]) -> tuple[Tensor, Tensor | None]:
+    """Weights and biases of these projections in one matrix and one vector; a missing bias beside others is zero."""
+    weights = [tensors.pop(f"{name}.weight") for name in names]
+    biases = [tensors.pop(f"{name}.bias", None) for name in names]
+    joined = torch.cat(weights) if len(weights) > 1 else weights[0]
+    if all(bias is None for bias in biases):
+        return joined, None
+    full = [w.new_zeros(w.shape[0]) if bias is None else bias for w, bias in zip(weights, biases, strict=True)]
+    return joined, torch.cat(full)
+
+
+def _apart(joined: tuple[Tensor, Tensor | None], sizes: dict[str, int]) -> dict[str, Tensor]:
+    """Views of the weights and biases that `_together` put into one."""
+    weight, bias = joined
+    found = {f"{name}.weight": part for name, part in zip(sizes, weight.split(list(sizes.values())), strict=True)}
+    if bias is not None:
+        found |= {f"{name}.bias": part for name, part in zip(sizes, bias.split(list(sizes.values())), strict=True)}
+    return found

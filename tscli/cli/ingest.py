@@ -11,6 +11,7 @@ import typer
 import tscli
 from tscli.cli import flags
 from tscli.cli.output import Settings, animated, counted, duration, error_line, print_json, safe_line, say, size, stderr
+from tscli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,9 +45,18 @@ def ingest(
     scale: flags.Scale = None,
     exact: flags.Exact = False,
     dense: Annotated[bool, typer.Option("--dense", help="Full attention in prefill; slow on long contexts.")] = False,
+    documents: Annotated[
+        str | None,
+        typer.Option(
+            help="joint: each is read after those before it; independent: each by itself, so that a changed file costs only "
+            "itself. Default: as the library was made, or what the model brings along, or joint."
+        ),
+    ] = None,
 ) -> int:
     """Read documents once and keep what the model computes of them."""
     settings: Settings = context.obj
+    if documents not in (None, "joint", "independent"):
+        raise UsageError(f"--documents {documents}: choose joint or independent")
     options = tscli.IngestOptions(
         no_ignore=no_ignore,
         hidden=hidden,
@@ -54,6 +64,7 @@ def ingest(
         passwords=tuple(password or ()),
         max_tokens=tscli.parse_count(max_tokens),
         dense=dense,
+        documents=documents,  # type: ignore[arg-type]
     )
     selection = tscli.SelectionOptions(
         k=k, n_init=n_init, n_local=n_local, chunk=chunk, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)

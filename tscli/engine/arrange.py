@@ -24,6 +24,7 @@ class Previous:
 
     context: Context
     records: tuple[dict[str, Any], ...]
+    independent: bool
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,9 @@ def _previous(folder: Path, manifest: Manifest, tokenizer_hash: str, template: T
     same = manifest.fingerprint.tokenizer_hash == tokenizer_hash and manifest.template["prefix"] == template.prefix
     if not same:
         return None
-    return Previous(context_of(manifest, read_context(folder, manifest)), tuple(dict(d) for d in manifest.documents))
+    return Previous(
+        context_of(manifest, read_context(folder, manifest)), tuple(dict(d) for d in manifest.documents), manifest.independent
+    )
 
 
 def arrange(paths: Sequence[Path], documents: Sequence[Document], previous: Previous | None) -> Arrangement:

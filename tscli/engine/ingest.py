@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tscli.documents import Failure, WalkOptions
 from tscli.documents import load as load_documents
-from tscli.engine.arrange import Arrangement, arrange, previous_context
+from tscli.engine.arrange import Arrangement, Previous, arrange, previous_context
 from tscli.engine.library import SEGMENT_TOKENS, context_arrays, fingerprint_of, sketch_tensors
 from tscli.engine.measure import estimate_seconds
 from tscli.engine.options import IngestOptions
@@ -22,7 +22,7 @@ from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.parity import check_parity
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
-from tscli.store import Manifest, PlannedSegment, Writer, library_folder, missing_segments, plan_chain
+from tscli.store import Manifest, PlannedSegment, Writer, library_folder, missing_segments, plan_chain, plan_independent
 from tscli.tokens import Context, DocumentTokens, load_template, load_tokenizer
 
 Event = Callable[[str, str, int, int], None]  # kind, detail, done, total
@@ -153,10 +153,12 @@ def prepare(
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     error = check_parity(decoder)
     tell("model", f"{decoder.model_id}: logits within {error:.1g} of transformers'", 1, 1)
-    settings = {**config.prefill_settings(), "dense": options.dense}
-    fingerprint = fingerprint_of(decoder, tokenizer, settings, load.revision)
     named = [Path(path) for path in paths]
-    previous, damage = previous_context(folder, named, fingerprint.tokenizer_hash, template)
+    previous, damage = previous_context(folder, named, tokenizer.hash, template)
+    settings: dict[str, object] = {**config.prefill_settings(), "dense": options.dense}
+    if independent := _independent(options, previous, decoder):
+        settings["documents"] = "independent"
+    fingerprint = fingerprint_of(decoder, tokenizer, settings, load.revision)
     loaded = load_documents(
         named,
         options=WalkOptions(options.no_ignore, options.hidden, options.globs),
@@ -169,10 +171,14 @@ def prepare(
     tell("tokenize", f"{len(arrangement.slots)} documents", 0, 1)
     context = arrangement.build(tokenizer, template, options.max_tokens)
     tell("tokenize", f"{context.token_ids.shape[0]:,} tokens", 1, 1)
-    chain = plan_chain(fingerprint.digest(), context.token_ids, SEGMENT_TOKENS)
+    if independent:
+        starts = [document.token_start for document in context.documents]
+        chain = plan_independent(fingerprint.digest(), context.token_ids, starts, SEGMENT_TOKENS)
+    else:
+        chain = plan_chain(fingerprint.digest(), context.token_ids, SEGMENT_TOKENS)
     missing = missing_segments(folder, chain)
     tell("measure", "speed of this machine", 0, 1)
-    spans = [(segment.start, segment.num_tokens) for segment in missing]
+    spans = [(segment.behind, segment.num_tokens) for segment in missing]
     seconds = estimate_seconds(decoder, config, spans, dense=options.dense) if spans else None
     tell("measure", "speed of this machine", 1, 1)
     manifest = Manifest.new(
@@ -188,6 +194,12 @@ def prepare(
     notes = [*([damage] if damage else []), *lost, *decoder.notes]
     plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, seconds, notes)
     return Preparation(plan, decoder, context, manifest, chain, config, options.dense)
+
+
+def _independent(options: IngestOptions, previous: Previous | None, decoder: Decoder) -> bool:
+    if options.documents is None and previous is not None:
+        return previous.independent
+    return (options.documents or decoder.documents_default) == "independent"
 
 
 def _plan(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+Documents = Literal["joint", "independent"]
 DEFAULT_MAX_TOKENS = 1_048_576
 
 
 @dataclass(frozen=True)
 class IngestOptions:
     """no_ignore, hidden, globs: which files (as ripgrep); passwords: tried on encrypted PDFs after the empty one;
-    max_tokens: an error beyond it, never a cut; dense: full attention in prefill instead of TokenSelect."""
+    max_tokens: an error beyond it, never a cut; dense: full attention in prefill instead of TokenSelect;
+    documents: "joint" (each is read after those before it) or "independent" (each by itself, so that a changed file costs only
+    itself); None: as the library was made, and for a new one as the model brings along, or "joint"."""
 
     no_ignore: bool = False
     hidden: bool = False
@@ -18,3 +22,4 @@ class IngestOptions:
     passwords: tuple[str, ...] = ()
     max_tokens: int = DEFAULT_MAX_TOKENS
     dense: bool = False
+    documents: Documents | None = None

@@ -16,7 +16,7 @@ from tscli.engine.library import SEGMENT_TOKENS, DevicePages, on_device
 from tscli.engine.sketching import grow_sketch
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
-from tscli.model.kv import DenseKeys, KVState
+from tscli.model.kv import DenseKeys, KVState, Pages
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
 from tscli.selection.sketch import Sketch
@@ -42,9 +42,14 @@ def prefill(
     missing = {segment.id for segment in writer.missing(planned)}
     to_run = sum(segment.num_tokens for segment in planned if segment.id in missing)
     ids = torch.from_numpy(token_ids.astype(np.int64))
-    state, keys = decoder.new_state(), DenseKeys() if dense else None
+    chains: dict[str | None, tuple[PlannedSegment, ...]] = {None: ()}  # what was computed before and with a segment
+    pages: dict[str, Pages] = {}
+    state, keys, last = decoder.new_state(), DenseKeys() if dense else None, None
     records, done, started = [], 0, time.perf_counter()
     for segment in planned:
+        if segment.parent != last:  # another document, by itself
+            state = decoder.new_state([pages[part.id] for part in chains[segment.parent]])
+            keys = DenseKeys() if dense else None
         if segment.id in missing:
             for size in _run(decoder, state, ids[segment.start :][: segment.num_tokens], config, keys):
                 done += size
@@ -56,7 +61,12 @@ def prefill(
         else:
             record = writer.record(segment)
         records.append(record)
-        state.extend(on_device(writer.map(record), decoder.device))
+        chains[segment.id], last = (*chains[segment.parent], segment), segment.id
+        pages[segment.id] = on_device(writer.map(record), decoder.device)
+        state.extend(pages[segment.id])
+        grow_sketch(decoder, state, torch.cat([ids[part.start :][: part.num_tokens] for part in chains[last]]), config)
+    if state.committed < ids.shape[0]:  # the last of several documents: the sketch is of them all
+        state = decoder.new_state([pages[segment.id] for segment in planned])
         grow_sketch(decoder, state, ids, config)
     return records, done, state.sketch
 

@@ -24,7 +24,9 @@ def rebuild_sketch(library: str = "default") -> bool:
     decoder = load_decoder(LoadOptions(fingerprint.model_id, fingerprint.revision, fingerprint.dtype))
     tokenizer = load_tokenizer(str(decoder.folder))
     manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, fingerprint.revision))
-    config = SelectionConfig(**{name: value for name, value in fingerprint.prefill.items() if name != "dense"})
+    config = SelectionConfig(
+        **{name: value for name, value in fingerprint.prefill.items() if name not in ("dense", "documents")}
+    )
     with Writer(folder) as writer:
         context = {name: part.clone() for name, part in read_context(folder, manifest).items()}
         state = decoder.new_state([on_device(map_segment(folder, record), decoder.device) for record in manifest.segments])

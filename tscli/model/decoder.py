@@ -108,6 +108,11 @@ class Decoder(ABC):
         return dict(json.loads(path.read_text())) if path.is_file() else {}
 
     @property
+    def documents_default(self) -> str:
+        """How this model's documents are best run (tscli.json), "joint" where it does not say."""
+        return str(self._brought_along.get("documents", "joint"))
+
+    @property
     def last_selecting_layer(self) -> int:
         """The last layer without a sliding window."""
         return max((layer for layer, window in enumerate(self.shape.sliding) if window is None), default=0)

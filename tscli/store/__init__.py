@@ -3,7 +3,7 @@
 Knows tensors and plain records; nothing of documents, tokenizers or models.
 """
 
-from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, segment_id
+from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, plan_independent, segment_id
 from tscli.store.home import home, library_folder
 from tscli.store.manifest import FORMAT_VERSION, Fingerprint, Manifest, SegmentRecord
 from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest, require_manifest
@@ -31,6 +31,7 @@ __all__ = [
     "missing_segments",
     "open_library",
     "plan_chain",
+    "plan_independent",
     "prune",
     "read_context",
     "read_manifest",

@@ -121,6 +121,11 @@ class Manifest:
             )
 
     @property
+    def independent(self) -> bool:
+        """Whether every document was run by itself."""
+        return self.settings.get("documents") == "independent"
+
+    @property
     def plain_files(self) -> list[tuple[str, int, str]]:
         """Name, size and XXH3-128 of the files beside the segments: the context, and the sketch where there is one."""
         files = [(self.context_file, self.context_size, self.context_xxh3)]
@@ -158,12 +163,12 @@ class Manifest:
         return manifest
 
     def _check(self) -> None:
-        """The segments must cover the tokens in one chain; ValueError otherwise."""
-        at, parent = 0, None
+        """The segments must cover the tokens in one chain, or in one per independent document; ValueError otherwise."""
+        at, parents = 0, set[str | None]([None])
         for record in self.segments:
-            if record.start != at or record.num_tokens < 1 or record.parent != parent:
+            if record.start != at or record.num_tokens < 1 or record.parent not in parents:
                 raise ValueError(f"segment {record.id} is not where the chain has it")
-            at, parent = at + record.num_tokens, record.id
+            at, parents = at + record.num_tokens, (parents if self.independent else set()) | {record.id}
         if at != self.num_tokens:
             raise ValueError(f"segments hold {at} tokens of {self.num_tokens}")
         names = (*(record.id for record in self.segments), *(name for name, _, _ in self.plain_files))

@@ -32,18 +32,13 @@ def record_path(folder: Path, segment_id: str) -> Path:
 
 
 def read_record(folder: Path, planned: PlannedSegment) -> SegmentRecord | None:
-    """The record of a segment that was written here, None if there is none that fits the plan."""
+    """The record of a segment that was written here, with its place in the plan; None if there is none that fits."""
     try:
         record = SegmentRecord(**json.loads(record_path(folder, planned.id).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    fits = (record.id, record.parent, record.start, record.num_tokens) == (
-        planned.id,
-        planned.parent,
-        planned.start,
-        planned.num_tokens,
-    )
-    return record if fits else None
+    fits = (record.id, record.parent, record.num_tokens) == (planned.id, planned.parent, planned.num_tokens)
+    return replace(record, start=planned.start) if fits else None  # an independent document may have moved
 
 
 def missing_segments(folder: Path, planned: Sequence[PlannedSegment]) -> list[PlannedSegment]:

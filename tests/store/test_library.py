@@ -310,3 +310,13 @@ def test_home_follows_the_environment(home: Path) -> None:
     from tscli.store import home as store_home
 
     assert store_home() == home
+
+
+def test_what_was_just_written_is_not_hashed_again(make_library: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_library()
+
+    def hash_file(path: Path) -> str:
+        raise AssertionError(f"{path} was hashed again")
+
+    monkeypatch.setattr("tscli.store.reader.hash_file", hash_file)
+    assert len(open_library(folder).segments) == 3

@@ -96,6 +96,15 @@ def _verify_files(folder: Path, files: list[tuple[Path, int, str]], *, again: bo
                 raise DamagedLibrary(f"{path}: {reason}")
             state = _state(path, xxh3)
         fresh[path.name] = state
+    _remember(folder, seen, fresh)
+
+
+def remember_verified(folder: Path, files: list[tuple[Path, str]]) -> None:
+    """These files have just been hashed, each with this result: whoever reads them next need not do it again."""
+    _remember(folder, _read_verified(folder), {path.name: _state(path, xxh3) for path, xxh3 in files})
+
+
+def _remember(folder: Path, seen: dict[str, Any], fresh: dict[str, Any]) -> None:
     if any(seen.get(name) != state for name, state in fresh.items()):
         with contextlib.suppress(OSError, ResourceError):  # a read-only library is verified each time
             text = json.dumps({**seen, **fresh})

@@ -22,7 +22,7 @@ from torch import Tensor
 from tscli.errors import DamagedLibrary, LibraryError
 from tscli.store.chain import PlannedSegment
 from tscli.store.manifest import Manifest, SegmentRecord
-from tscli.store.reader import MANIFEST, present, read_manifest
+from tscli.store.reader import MANIFEST, present, read_manifest, remember_verified
 from tscli.store.segment import Segment, hash_file, map_segment, save_tensors, segment_path, write_durably
 
 
@@ -67,6 +67,7 @@ class Writer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = FileLock(folder / "lock", timeout=0)
+        self._hashed: list[tuple[Path, str]] = []
 
     def __enter__(self) -> Writer:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -113,7 +114,7 @@ class Writer:
 
         key, value: [layers, pages, kv_heads, page_size, head_dim]. Raises ResourceError when the disk is full.
         """
-        size, xxh3 = save_tensors(segment_path(self.folder, planned.id), {"key": key, "value": value})
+        size, xxh3 = self._save(segment_path(self.folder, planned.id), {"key": key, "value": value})
         record = SegmentRecord(planned.id, planned.parent, planned.start, planned.num_tokens, size, xxh3)
         self._write_record(record)
         return record
@@ -124,13 +125,14 @@ class Writer:
         """Make this what readers see: context and sketch under names of their own, then the manifest in one rename."""
         previous = self._previous()
         stem = f"{manifest.tokens_sha256[:16]}-{os.urandom(4).hex()}.pt"
-        path, size, xxh3 = self._save(f"context-{stem}", context)
-        sketched = self._save(f"sketch-{stem}", sketch) if sketch else ("", 0, "")
+        path, sketch_path = self.folder / f"context-{stem}", self.folder / f"sketch-{stem}"
+        size, xxh3 = self._save(path, context)
+        sketched = (sketch_path.name, *self._save(sketch_path, sketch)) if sketch else ("", 0, "")
         complete = replace(
             manifest,
             created=previous.created if previous else manifest.created,
             updated=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            context_file=path,
+            context_file=path.name,
             context_size=size,
             context_xxh3=xxh3,
             sketch_file=sketched[0],
@@ -139,14 +141,17 @@ class Writer:
         )
         complete._check()
         write_durably(self.folder / MANIFEST, lambda file: file.write(complete.to_json().encode()))
+        remember_verified(self.folder, self._hashed)
         kept = {name for state in (complete, previous) if state for name, _, _ in state.plain_files}
         for old in (*self.folder.glob("context-*.pt"), *self.folder.glob("sketch-*.pt")):
             if old.name not in kept:
                 old.unlink()
         return complete
 
-    def _save(self, name: str, tensors: Mapping[str, Tensor]) -> tuple[str, int, str]:
-        return name, *save_tensors(self.folder / name, dict(tensors))
+    def _save(self, path: Path, tensors: Mapping[str, Tensor]) -> tuple[int, str]:
+        size, xxh3 = save_tensors(path, dict(tensors))
+        self._hashed.append((path, xxh3))
+        return size, xxh3
 
     def _previous(self) -> Manifest | None:
         try:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from tscli.bench.peers import TransformersPeer
 from tscli.bench.rows import BenchResult, BenchRow, timing_fields
 from tscli.engine.measure import estimate_seconds
 from tscli.engine.prefill import prefill_in_memory
@@ -51,10 +52,16 @@ def benchmark(
     repetitions: int = 5,
     dense: bool = True,
     on_progress: Say | None = None,
+    peer: str | None = None,
 ) -> BenchResult:
-    """Measure each length: one prefill per method, then `repetitions` decodes of n_gen tokens at that depth."""
+    """Measure each length: one prefill per method, then `repetitions` decodes of n_gen tokens at that depth.
+
+    peer: "transformers" for stock transformers with its DynamicCache beside our own methods.
+    """
     if any(length < 1 for length in lengths) or n_gen < 1 or repetitions < 1:
         raise UsageError("lengths, --n-gen and -r must be at least 1")
+    if peer not in (None, "transformers"):
+        raise UsageError(f"--peer {peer}: only transformers can be measured beside tscli")
     decoder = load_decoder(load)
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     bench = _Bench(decoder, config, n_gen, repetitions, on_progress or (lambda _: None))
@@ -62,6 +69,9 @@ def benchmark(
     for length in lengths:
         methods = ["dense", "tokenselect"] if dense else ["tokenselect"]
         measured = {method: _measure(bench, length, method) for method in methods}
+        if peer is not None:
+            methods.append(peer)
+            measured[peer] = _measure_peer(bench, length)
         for index in range(2):  # prefill rows, then decode rows
             base = measured["dense"][index].fields.get("avg_ts") if dense else None
             rows += [_with_ratio(measured[method][index], base) for method in methods]
@@ -91,6 +101,32 @@ def _measure(bench: _Bench, length: int, method: str) -> tuple[BenchRow, BenchRo
     return first, BenchRow(names[1], method, {**decode_fields, "peak_rss": _peak_rss()})
 
 
+def _measure_peer(bench: _Bench, length: int) -> tuple[BenchRow, BenchRow]:
+    """The same two rows by stock transformers."""
+    decoder, method, names = bench.decoder, "transformers", (f"pp{length}", f"tg{bench.n_gen} @ d{length}")
+    common, expected = _common(bench, method, length), _expected_prefill(bench, length, dense=True)
+    if expected > PREFILL_LIMIT_S:
+        reason = f"a dense prefill is expected to take {expected:,.0f} s, the limit is {PREFILL_LIMIT_S:,.0f} s"
+        bench.say(f"{names[0]} {method}: skipped: {reason}")
+        return BenchRow(names[0], method, common, skipped=reason), BenchRow(names[1], method, common, skipped=reason)
+    bench.say(f"{names[0]} {method}: about {expected:,.0f} s")
+    ids = torch.randint(decoder.shape.vocab_size, (length,), generator=torch.Generator().manual_seed(SEED)).to(decoder.device)
+    model = TransformersPeer(decoder.folder, decoder.dtype, decoder.device)
+    seconds = model.prefill(ids)
+    prefill = {
+        **common,
+        "n_prompt": length,
+        "n_gen": 0,
+        "n_depth": 0,
+        **timing_fields([seconds], length),
+        "peak_rss": _peak_rss(),
+    }
+    bench.say(f"{names[1]} {method}")
+    runs = [model.decode(ids, bench.n_gen) for _ in range(bench.repetitions + 1)][1:]  # the first warms up
+    decode = {**common, "n_prompt": 0, "n_gen": bench.n_gen, "n_depth": length, **_decode_fields(runs, bench.n_gen)}
+    return BenchRow(names[0], method, prefill), BenchRow(names[1], method, {**decode, "peak_rss": _peak_rss()})
+
+
 def _expected_prefill(bench: _Bench, length: int, dense: bool) -> float:
     """Seconds that a prefill will take; for dense, quadratic from a short one."""
     decoder, config = bench.decoder, bench.config
@@ -116,7 +152,7 @@ def _prefill(bench: _Bench, ids: torch.Tensor, *, dense: bool) -> tuple[float, K
 def _decode(bench: _Bench, state: KVState, dense: bool) -> dict[str, Any]:
     """Greedy decodes at this depth; every repetition starts from the same state."""
     decoder, config, depth = bench.decoder, bench.config, state.length
-    keys, totals, firsts, gaps = DenseKeys() if dense else None, [], [], []
+    keys, runs = DenseKeys() if dense else None, list[list[float]]()
     steps: list[LayerStep] = []
     for repetition in range(bench.repetitions + 1):  # the first warms up: dense keys are rotated there
         reuse = None if dense else SelectionCache(config.theta)
@@ -133,20 +169,26 @@ def _decode(bench: _Bench, state: KVState, dense: bool) -> dict[str, Any]:
         if keys is not None:
             keys.crop(depth)
         if repetition:
-            totals.append(times[-1] - times[0])
-            firsts.append(times[1] - times[0])
-            gaps += [later - earlier for earlier, later in pairwise(times[1:])]
+            runs.append(times)
     attended = [step.attended for step in steps] or [depth]
     reused = [float(step.reused) for step in steps]
     row_bytes = decoder.kv_bytes_per_token // decoder.layers
     return {
-        **timing_fields(totals, bench.n_gen),
-        "ttft_ms": 1e3 * sum(firsts) / len(firsts),
-        "tpot_ms": 1e3 * sum(gaps) / len(gaps) if gaps else None,
-        "itl_ms": sorted(1e3 * gap for gap in gaps)[len(gaps) // 2] if gaps else None,
+        **_decode_fields(runs, bench.n_gen),
         "n_selected": sum(step.selected for step in steps) / len(steps) if steps else None,
         "cache_hit_rate": sum(reused) / len(reused) if reused else None,
         "bytes_read": _bytes_read(attended, reused, depth, row_bytes, decoder.layers, dense),
+    }
+
+
+def _decode_fields(runs: Sequence[Sequence[float]], n_gen: int) -> dict[str, Any]:
+    """From the times at which each run began and made its tokens."""
+    gaps = [later - earlier for times in runs for earlier, later in pairwise(times[1:])]
+    return {
+        **timing_fields([times[-1] - times[0] for times in runs], n_gen),
+        "ttft_ms": 1e3 * sum(times[1] - times[0] for times in runs) / len(runs),
+        "tpot_ms": 1e3 * sum(gaps) / len(gaps) if gaps else None,
+        "itl_ms": sorted(1e3 * gap for gap in gaps)[len(gaps) // 2] if gaps else None,
     }
 
 

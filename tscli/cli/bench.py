@@ -31,6 +31,7 @@ def bench(
     ] = False,
     preset: Annotated[str, typer.Option(help="With --attention, whose shapes: reader, qwen2.5-7b or llama-3.1-8b.")] = "reader",
     dense: Annotated[bool, typer.Option("--dense/--no-dense", help="Measure full attention beside TokenSelect.")] = True,
+    peer: Annotated[str | None, typer.Option(help="Also measure this on the same model and tokens: transformers.")] = None,
     model: flags.Model = None,
     revision: flags.Revision = None,
     dtype: flags.Dtype = "auto",
@@ -58,7 +59,7 @@ def bench(
         return 0
     selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
     load = tscli.LoadOptions(model, revision, dtype, device)
-    result = tscli.benchmark(lengths, load, selection, n_gen, repetitions, dense, on_progress=lambda text: say(settings, text))
+    result = tscli.benchmark(lengths, load, selection, n_gen, repetitions, dense, lambda text: say(settings, text), peer)
     _print(result, output)
     return 0
 

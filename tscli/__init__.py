@@ -21,7 +21,18 @@ from tscli import errors
 
 if TYPE_CHECKING:
     from tscli.bench import AttentionBench, AttentionRow, BenchResult, BenchRow, benchmark, benchmark_attention
-    from tscli.engine.catalogue import LibraryDetails, default_model, info, libraries, prune, remove, verify, versions
+    from tscli.engine.catalogue import (
+        LibraryDetails,
+        default_model,
+        export_library,
+        import_library,
+        info,
+        libraries,
+        prune,
+        remove,
+        verify,
+        versions,
+    )
     from tscli.engine.doctor import Examination, examine
     from tscli.engine.ingest import IngestPlan, IngestReport, PlannedDocument, Preparation, prepare
     from tscli.engine.options import IngestOptions
@@ -54,7 +65,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "tscli.bench": ("AttentionBench", "AttentionRow", "BenchResult", "BenchRow", "benchmark", "benchmark_attention"),
     "tscli.engine.catalogue": (
-        "LibraryDetails", "default_model", "info", "libraries", "prune", "remove", "verify", "versions",
+        "LibraryDetails", "default_model", "export_library", "import_library", "info",
+        "libraries", "prune", "remove", "verify", "versions",
     ),
     "tscli.engine.doctor": ("Examination", "examine"),
     "tscli.engine.ingest": ("IngestPlan", "IngestReport", "PlannedDocument", "Preparation", "prepare"),
@@ -114,8 +126,10 @@ __all__ = [
     "errors",
     "evaluate_tasks",
     "examine",
+    "export_library",
     "fidelity_of",
     "home",
+    "import_library",
     "info",
     "libraries",
     "no_answers",

@@ -10,7 +10,7 @@ import traceback
 import typer
 
 import tscli
-from tscli.cli import ask, bench, doctor, evaluate, ingest, libraries
+from tscli.cli import archive, ask, bench, doctor, evaluate, ingest, libraries
 from tscli.cli.endings import INTERRUPTED, ending
 from tscli.cli.output import Settings, error_line
 
@@ -33,6 +33,8 @@ app.command("info")(libraries.info)
 app.command("verify")(libraries.verify)
 app.command("rm")(libraries.rm)
 app.command("prune")(libraries.prune)
+app.command("export")(archive.export)
+app.command("import")(archive.import_)
 app.command("where")(doctor.where)
 app.command("doctor")(doctor.doctor)
 

@@ -3,6 +3,7 @@
 Knows tensors and plain records; nothing of documents, tokenizers or models.
 """
 
+from tscli.store.archive import export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, segment_id
 from tscli.store.home import home, library_folder
 from tscli.store.manifest import FORMAT_VERSION, Fingerprint, Manifest, SegmentRecord
@@ -24,7 +25,9 @@ __all__ = [
     "SegmentRecord",
     "StoredLibrary",
     "Writer",
+    "export_library",
     "home",
+    "import_library",
     "library_folder",
     "list_libraries",
     "map_segment",

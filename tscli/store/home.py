@@ -10,6 +10,7 @@ from platformdirs import user_data_dir
 
 from tscli.errors import UsageError
 
+MANIFEST = "manifest.json"
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -26,3 +27,8 @@ def library_folder(name: str) -> Path:
     if not NAME.fullmatch(name):
         raise UsageError(f"library name {name!r}: use letters, digits, '.', '_' and '-' (not '.' first), or a path")
     return home() / "libraries" / name
+
+
+def library_folders(parent: Path) -> list[Path]:
+    """The folders in this one that hold a library, by name; a hidden one is an import that is not done."""
+    return sorted(path.parent for path in parent.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))

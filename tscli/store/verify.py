@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tscli.errors import LibraryError
-from tscli.store.home import home
-from tscli.store.reader import MANIFEST, problem_with, require_manifest
+from tscli.store.home import MANIFEST, home, library_folders
+from tscli.store.reader import problem_with, require_manifest
 from tscli.store.segment import segment_path
 from tscli.store.writer import Writer, record_path
 
@@ -70,8 +70,7 @@ def remove(folder: Path) -> None:
 def list_libraries() -> list[LibraryInfo]:
     """All libraries under home, by name; damaged ones with their error."""
     found = []
-    for path in sorted((home() / "libraries").glob(f"*/{MANIFEST}")):
-        folder = path.parent
+    for folder in library_folders(home() / "libraries"):
         try:
             manifest = require_manifest(folder)
         except LibraryError as error:

@@ -98,6 +98,7 @@ def test_the_json_of_ingest_has_its_keys(run: Run, docs: Path, library: str) -> 
 def test_the_answer_is_on_stdout_and_the_statistics_on_stderr(run: Run, library: str) -> None:
     done = run("ask", "When was the lighthouse at Corran Head built?", "-l", library, "--stats", "full")
     assert done.returncode == 0
+    assert {info["library"]: info for info in json.loads(run("list", "--json").stdout)}[library]["last_used"]
     assert len(done.stdout.strip().splitlines()) == 1
     for words in ("0 computed again", "first token", "selected", "docs/a.txt", "layers", "not proof of causation"):
         assert words in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ Name = Annotated[str, typer.Argument(help="Name of the library.")]
 
 
 def list_(context: typer.Context, as_json: flags.Json = False) -> int:
-    """Show the libraries that there are."""
+    """Show the libraries that there are: size, tokens, last use, model."""
     found = tscli.libraries()
     if as_json:
         print_json(
@@ -28,6 +29,7 @@ def list_(context: typer.Context, as_json: flags.Json = False) -> int:
                     "bytes": info.size_bytes,
                     "model": info.model_id,
                     "updated": info.updated,
+                    "last_used": info.last_used,
                     "error": info.error,
                 }
                 for info in found
@@ -37,15 +39,13 @@ def list_(context: typer.Context, as_json: flags.Json = False) -> int:
     if not found:
         say(context.obj, f"no libraries in {tscli.home()}; make one with: tscli ingest PATH")
         return 0
-    width = max(len(info.name) for info in found)
+    width = max(len("library"), *(len(info.name) for info in found))
+    print(f"{'library':<{width}}  {'on disk':>10}  {'tokens':>10}  {'last use':<16}  model")
     for info in found:
-        if info.error:
-            print(f"{info.name:<{width}}  damaged: {safe_line(info.error)}")
-            continue
-        print(
-            f"{info.name:<{width}}  {counted(info.num_documents, 'document'):>15}  {info.num_tokens:>10,} tokens  "
-            f"{size(info.size_bytes):>10}  {_minute(info.updated)}  {safe_line(info.model_id)}"
-        )
+        last = _minute(info.last_used) if info.last_used else "-"
+        held = f"damaged: {safe_line(info.error)}" if info.error else safe_line(info.model_id)
+        tokens = "?" if info.error else f"{info.num_tokens:,}"
+        print(f"{info.name:<{width}}  {size(info.size_bytes):>10}  {tokens:>10}  {last:<16}  {held}")
     return 0
 
 
@@ -150,5 +150,8 @@ def _what_is_lost(library: str) -> str:
 
 
 def _minute(moment: str) -> str:
-    """The manifest's time, to the minute."""
-    return moment[:16].replace("T", " ")
+    """A time as libraries keep it, to the minute, as clocks here show it."""
+    try:
+        return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
+    except (ValueError, TypeError, OverflowError):  # a manifest that was edited
+        return safe_line(str(moment))

@@ -9,7 +9,7 @@ from tscli.store.home import home, library_folder
 from tscli.store.manifest import FORMAT_VERSION, Fingerprint, Manifest, SegmentRecord
 from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest, require_manifest
 from tscli.store.segment import Segment, map_segment
-from tscli.store.verify import LibraryInfo, Problem, list_libraries, prune, remove, verify
+from tscli.store.verify import LibraryInfo, Problem, list_libraries, mark_used, prune, remove, verify
 from tscli.store.writer import Writer, missing_segments
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "library_folder",
     "list_libraries",
     "map_segment",
+    "mark_used",
     "missing_segments",
     "open_library",
     "plan_chain",

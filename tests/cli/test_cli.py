@@ -25,7 +25,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(home: Path) -> Run:
     def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join([str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")])
-        settings = {**os.environ, "TSCLI_HOME": str(home), "PYTHONPATH": path, "COLUMNS": "100", **environment}
+        ours = {"TSCLI_HOME": str(home), "TSCLI_CONFIG": os.devnull, "PYTHONPATH": path, "COLUMNS": "100"}
+        settings = {**os.environ, **ours, **environment}
         command = [sys.executable, "-m", "tscli", *arguments]
         return subprocess.run(command, capture_output=True, text=True, env=settings, check=False, stdin=subprocess.DEVNULL)
 

@@ -13,8 +13,6 @@ from tscli.cli import flags
 from tscli.cli.output import Settings, counted, error_line, print_json, safe_line, say, size, working
 from tscli.errors import LibraryError, UsageError
 
-Name = Annotated[str, typer.Argument(help="Name of the library.")]
-
 
 def list_(context: typer.Context, as_json: flags.Json = False) -> int:
     """Show the libraries that there are: size, tokens, last use, model."""
@@ -49,7 +47,7 @@ def list_(context: typer.Context, as_json: flags.Json = False) -> int:
     return 0
 
 
-def info(context: typer.Context, library: Name = "default", as_json: flags.Json = False) -> int:
+def info(context: typer.Context, library: flags.Name = "default", as_json: flags.Json = False) -> int:
     """Show what a library holds."""
     details = tscli.info(library)
     if as_json:
@@ -88,7 +86,7 @@ def info(context: typer.Context, library: Name = "default", as_json: flags.Json 
 
 def verify(
     context: typer.Context,
-    library: Name = "default",
+    library: flags.Name = "default",
     rebuild_sketch: Annotated[
         bool, typer.Option("--rebuild-sketch", help="First make the sketch of the keys anew, from the keys.")
     ] = False,
@@ -113,24 +111,24 @@ def verify(
 
 def rm(
     context: typer.Context,
-    library: Annotated[str, typer.Argument(help="Name of the library.")],
+    name: Annotated[str, typer.Argument(help="Name of the library.")],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: flags.Json = False,
 ) -> int:
     """Remove a library (its documents are not touched)."""
     if not yes and not sys.stdin.isatty():
-        raise UsageError(f"rm {library}: there is no terminal to ask on; add --yes to remove it")
-    if not yes and not typer.confirm(f"Remove library {library} ({_what_is_lost(library)})?", err=True):
-        error_line(f"library {library} was not removed")
+        raise UsageError(f"rm {name}: there is no terminal to ask on; add --yes to remove it")
+    if not yes and not typer.confirm(f"Remove library {name} ({_what_is_lost(name)})?", err=True):
+        error_line(f"library {name} was not removed")
         return 1
-    tscli.remove(library)
+    tscli.remove(name)
     if as_json:
-        print_json({"library": library, "removed": True})
-    say(context.obj, f"library {library} removed")
+        print_json({"library": name, "removed": True})
+    say(context.obj, f"library {name} removed")
     return 0
 
 
-def prune(context: typer.Context, library: Name = "default", as_json: flags.Json = False) -> int:
+def prune(context: typer.Context, library: flags.Name = "default", as_json: flags.Json = False) -> int:
     """Remove segments that a library no longer refers to."""
     settings: Settings = context.obj
     files, num_bytes = tscli.prune(library)

@@ -56,8 +56,9 @@ if TYPE_CHECKING:
         results_of,
     )
     from tscli.model.options import LoadOptions
+    from tscli.places import home, library_names
     from tscli.selection.config import SelectionConfig, SelectionOptions
-    from tscli.store import LibraryInfo, Problem, home
+    from tscli.store import LibraryInfo, Problem
     from tscli.tokens.counts import parse_count
 
 __version__ = "0.1.0"
@@ -81,7 +82,8 @@ _HOMES = {
     ),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
-    "tscli.store": ("LibraryInfo", "Problem", "home"),
+    "tscli.places": ("home", "library_names"),
+    "tscli.store": ("LibraryInfo", "Problem"),
     "tscli.tokens.counts": ("parse_count",),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -132,6 +134,7 @@ __all__ = [
     "import_library",
     "info",
     "libraries",
+    "library_names",
     "no_answers",
     "open_library",
     "parse_count",

@@ -9,12 +9,13 @@ import typer
 
 import tscli
 from tscli.cli import flags
+from tscli.cli.completion import library_names
 from tscli.cli.output import counted, print_json, safe_line, say, size, working
 
 
 def export(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name of the library.")],
+    name: flags.Named,
     file: Annotated[Path, typer.Argument(help="The archive to write.", metavar="FILE.tar")],
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
     as_json: flags.Json = False,
@@ -33,7 +34,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="An archive of tscli export.", metavar="FILE.tar")],
     name: Annotated[
         Optional[str],  # noqa: UP045 - typer reads it on Python 3.10
-        typer.Option("--library", "-l", help="Name to give it; default: the one that it had."),
+        typer.Option("--library", "-l", autocompletion=library_names, help="Name to give it; default: the one that it had."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the library of that name.")] = False,
     as_json: flags.Json = False,

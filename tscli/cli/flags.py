@@ -6,11 +6,21 @@ from typing import Annotated, Optional
 
 import typer
 
+from tscli.cli.completion import library_names
+
 Library = Annotated[
-    str, typer.Option("--library", "-l", envvar="TSCLI_LIBRARY", help="Name of the library, or a folder with a slash in it.")
+    str,
+    typer.Option(
+        "--library",
+        "-l",
+        envvar="TSCLI_LIBRARY",
+        autocompletion=library_names,
+        help="Name of the library, or a folder with a slash in it.",
+    ),
 ]
-# The same as an argument, of commands that look after a library; without one it is the library of every day.
-Name = Annotated[str, typer.Argument(envvar="TSCLI_LIBRARY", help="Name of the library.")]
+# The same as an argument, of commands that look after a library; Named must be given, whatever is set.
+Name = Annotated[str, typer.Argument(envvar="TSCLI_LIBRARY", autocompletion=library_names, help="Name of the library.")]
+Named = Annotated[str, typer.Argument(autocompletion=library_names, help="Name of the library.")]
 Model = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it on Python 3.10
     typer.Option(envvar="TSCLI_MODEL", help='Model: hub id, folder, or "reader" (embedded, the default).'),

@@ -111,7 +111,7 @@ def verify(
 
 def rm(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Name of the library.")],
+    name: flags.Named,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: flags.Json = False,
 ) -> int:

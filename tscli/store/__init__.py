@@ -3,9 +3,9 @@
 Knows tensors and plain records; nothing of documents, tokenizers or models.
 """
 
+from tscli.places import home, library_folder
 from tscli.store.archive import export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, segment_id
-from tscli.store.home import home, library_folder
 from tscli.store.manifest import FORMAT_VERSION, Fingerprint, Manifest, SegmentRecord
 from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest, require_manifest
 from tscli.store.segment import Segment, map_segment

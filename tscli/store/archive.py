@@ -19,8 +19,8 @@ from pathlib import Path
 import xxhash
 
 from tscli.errors import DamagedLibrary, LibraryError, ResourceError, UsageError
+from tscli.places import NAME, library_folder
 from tscli.store.chain import PlannedSegment
-from tscli.store.home import NAME, library_folder
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.reader import MANIFEST, present, problem_with, require_manifest
 from tscli.store.segment import BLOCK, segment_path, write_durably

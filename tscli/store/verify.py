@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from tscli.errors import LibraryError
-from tscli.store.home import MANIFEST, home, library_folders
+from tscli.places import MANIFEST, home, library_folders
 from tscli.store.reader import problem_with, require_manifest
 from tscli.store.segment import segment_path
 from tscli.store.writer import Writer, record_path

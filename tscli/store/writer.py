@@ -20,8 +20,8 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from tscli.errors import DamagedLibrary, LibraryError
+from tscli.places import MANIFEST, library_folders
 from tscli.store.chain import PlannedSegment
-from tscli.store.home import MANIFEST, library_folders
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.reader import present, read_manifest
 from tscli.store.segment import Segment, hash_file, map_segment, save_tensors, segment_path, write_durably

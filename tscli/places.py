@@ -1,4 +1,5 @@
-"""Where libraries lie: $TSCLI_HOME, or the platform's data folder for this user."""
+"""Where libraries lie: $TSCLI_HOME, or the platform's data folder for this user. Free of torch: a shell that completes a name
+does not wait for it."""
 
 from __future__ import annotations
 
@@ -32,3 +33,8 @@ def library_folder(name: str) -> Path:
 def library_folders(parent: Path) -> list[Path]:
     """The folders in this one that hold a library, by name; a hidden one is an import that is not done."""
     return sorted(path.parent for path in parent.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
+
+
+def library_names() -> list[str]:
+    """The names of all libraries under home; no manifest is read."""
+    return [folder.name for folder in library_folders(home() / "libraries")]

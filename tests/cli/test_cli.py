@@ -137,6 +137,20 @@ def test_the_json_of_ask_has_its_keys(run: Run, library: str) -> None:
     assert done.stderr == ""
 
 
+def test_a_library_that_was_carried_elsewhere_answers_and_goes_on_without_reading_again(
+    run: Run, docs: Path, library: str, tmp_path: Path
+) -> None:
+    elsewhere = {"TSCLI_HOME": str(tmp_path / "elsewhere"), "TSCLI_LIBRARY": "carried"}
+    assert run("export", library, str(tmp_path / "lib.tar")).returncode == 0
+    assert run("import", str(tmp_path / "lib.tar"), "-l", "carried", **elsewhere).returncode == 0
+    question = ("ask", "What is the access code of the boathouse?", "--json")
+    there, here = json.loads(run(*question, **elsewhere).stdout), json.loads(run(*question, "-l", library).stdout)
+    assert there["tokens"]["recomputed"] == 0
+    assert (there["library"], there["token_ids"]) == ("carried", here["token_ids"])
+    again = json.loads(run("ingest", str(docs), "--json", **elsewhere).stdout)
+    assert (again["library"], again["tokens"]["prefilled"]) == ("carried", 0)
+
+
 def test_quiet_leaves_the_answer_only(run: Run, library: str) -> None:
     done = run("--quiet", "ask", "Where was the wind from?", "-l", library)
     assert done.stderr == ""

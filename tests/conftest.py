@@ -22,6 +22,7 @@ if not torch.cuda.is_available():
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("TSCLI_HOME", str(folder))
+    monkeypatch.setenv("TSCLI_CONFIG", os.devnull)
     return folder
 
 

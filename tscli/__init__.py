@@ -21,7 +21,18 @@ from tscli import errors
 
 if TYPE_CHECKING:
     from tscli.bench import AttentionBench, AttentionRow, BenchResult, BenchRow, benchmark, benchmark_attention
-    from tscli.engine.catalogue import LibraryDetails, default_model, info, libraries, prune, remove, verify, versions
+    from tscli.engine.catalogue import (
+        LibraryDetails,
+        default_model,
+        export_library,
+        import_library,
+        info,
+        libraries,
+        prune,
+        remove,
+        verify,
+        versions,
+    )
     from tscli.engine.doctor import Examination, examine
     from tscli.engine.ingest import IngestPlan, IngestReport, PlannedDocument, Preparation, prepare
     from tscli.engine.options import IngestOptions
@@ -45,8 +56,9 @@ if TYPE_CHECKING:
         results_of,
     )
     from tscli.model.options import LoadOptions
+    from tscli.places import home, library_names
     from tscli.selection.config import SelectionConfig, SelectionOptions
-    from tscli.store import LibraryInfo, Problem, home
+    from tscli.store import LibraryInfo, Problem
     from tscli.tokens.counts import parse_count
 
 __version__ = "0.1.0"
@@ -54,7 +66,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "tscli.bench": ("AttentionBench", "AttentionRow", "BenchResult", "BenchRow", "benchmark", "benchmark_attention"),
     "tscli.engine.catalogue": (
-        "LibraryDetails", "default_model", "info", "libraries", "prune", "remove", "verify", "versions",
+        "LibraryDetails", "default_model", "export_library", "import_library", "info",
+        "libraries", "prune", "remove", "verify", "versions",
     ),
     "tscli.engine.doctor": ("Examination", "examine"),
     "tscli.engine.ingest": ("IngestPlan", "IngestReport", "PlannedDocument", "Preparation", "prepare"),
@@ -69,7 +82,8 @@ _HOMES = {
     ),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
-    "tscli.store": ("LibraryInfo", "Problem", "home"),
+    "tscli.places": ("home", "library_names"),
+    "tscli.store": ("LibraryInfo", "Problem"),
     "tscli.tokens.counts": ("parse_count",),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -114,10 +128,13 @@ __all__ = [
     "errors",
     "evaluate_tasks",
     "examine",
+    "export_library",
     "fidelity_of",
     "home",
+    "import_library",
     "info",
     "libraries",
+    "library_names",
     "no_answers",
     "open_library",
     "parse_count",

@@ -25,7 +25,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(home: Path) -> Run:
     def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join([str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")])
-        settings = {**os.environ, "TSCLI_HOME": str(home), "PYTHONPATH": path, "COLUMNS": "100", **environment}
+        ours = {"TSCLI_HOME": str(home), "TSCLI_CONFIG": os.devnull, "PYTHONPATH": path, "COLUMNS": "100"}
+        settings = {**os.environ, **ours, **environment}
         command = [sys.executable, "-m", "tscli", *arguments]
         return subprocess.run(command, capture_output=True, text=True, env=settings, check=False, stdin=subprocess.DEVNULL)
 
@@ -98,6 +99,7 @@ def test_the_json_of_ingest_has_its_keys(run: Run, docs: Path, library: str) -> 
 def test_the_answer_is_on_stdout_and_the_statistics_on_stderr(run: Run, library: str) -> None:
     done = run("ask", "When was the lighthouse at Corran Head built?", "-l", library, "--stats", "full")
     assert done.returncode == 0
+    assert {info["library"]: info for info in json.loads(run("list", "--json").stdout)}[library]["last_used"]
     assert len(done.stdout.strip().splitlines()) == 1
     for words in ("0 computed again", "first token", "selected", "docs/a.txt", "layers", "not proof of causation"):
         assert words in done.stderr
@@ -133,6 +135,20 @@ def test_the_json_of_ask_has_its_keys(run: Run, library: str) -> None:
     assert set(result["selection"]) == {"k", "selected_mean", "attended_mean", "total", "cache_hit_rate", "scan", "fidelity"}
     assert set(result["sources"][0]) == {"file", "page", "share"}
     assert done.stderr == ""
+
+
+def test_a_library_that_was_carried_elsewhere_answers_and_goes_on_without_reading_again(
+    run: Run, docs: Path, library: str, tmp_path: Path
+) -> None:
+    elsewhere = {"TSCLI_HOME": str(tmp_path / "elsewhere"), "TSCLI_LIBRARY": "carried"}
+    assert run("export", library, str(tmp_path / "lib.tar")).returncode == 0
+    assert run("import", str(tmp_path / "lib.tar"), "-l", "carried", **elsewhere).returncode == 0
+    question = ("ask", "What is the access code of the boathouse?", "--json")
+    there, here = json.loads(run(*question, **elsewhere).stdout), json.loads(run(*question, "-l", library).stdout)
+    assert there["tokens"]["recomputed"] == 0
+    assert (there["library"], there["token_ids"]) == ("carried", here["token_ids"])
+    again = json.loads(run("ingest", str(docs), "--json", **elsewhere).stdout)
+    assert (again["library"], again["tokens"]["prefilled"]) == ("carried", 0)
 
 
 def test_quiet_leaves_the_answer_only(run: Run, library: str) -> None:

@@ -10,7 +10,7 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
@@ -214,7 +214,7 @@ def _common(bench: _Bench, method: str, length: int) -> dict[str, Any]:
         "selection": dict(vars(bench.config)),
         "versions": {name: version(name) for name in ("torch", "transformers")},
         "seed": SEED,
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 

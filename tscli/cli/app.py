@@ -10,7 +10,7 @@ import traceback
 import typer
 
 import tscli
-from tscli.cli import ask, bench, doctor, evaluate, ingest, libraries
+from tscli.cli import archive, ask, bench, config, configuration, doctor, evaluate, ingest, libraries
 from tscli.cli.endings import INTERRUPTED, ending
 from tscli.cli.output import Settings, error_line
 
@@ -33,6 +33,9 @@ app.command("info")(libraries.info)
 app.command("verify")(libraries.verify)
 app.command("rm")(libraries.rm)
 app.command("prune")(libraries.prune)
+app.command("export")(archive.export)
+app.command("import")(archive.import_)
+app.command("config")(config.config)
 app.command("where")(doctor.where)
 app.command("doctor")(doctor.doctor)
 
@@ -51,6 +54,8 @@ def _options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
     context.obj = Settings(quiet, debug)
+    if context.invoked_subcommand:
+        context.default_map = {context.invoked_subcommand: configuration.defaults(context.invoked_subcommand)}
 
 
 # The base of what the parser raises; Typer brings its own copy of click in some versions.

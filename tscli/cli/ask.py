@@ -40,9 +40,9 @@ def ask(
     ] = None,
     library: flags.Library = "default",
     as_json: flags.Json = False,
-    stats: Annotated[str, typer.Option(help="Statistics: none, short or full (per layer).")] = "short",
-    top: Annotated[int, typer.Option(help="How many pages to show as sources.")] = 5,
-    max_new_tokens: Annotated[int, typer.Option(help="Most tokens of the answer.")] = 128,
+    stats: flags.Stats = "short",
+    top: flags.Top = 5,
+    max_new_tokens: flags.MaxNewTokens = 128,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     top_p: Annotated[float, typer.Option(help="Share of probability that is sampled from.")] = 1.0,
     seed: Annotated[Optional[int], typer.Option(help="Makes sampling repeatable.")] = None,  # noqa: UP045
@@ -56,9 +56,9 @@ def ask(
     metric: flags.Metric = None,
     scale: flags.Scale = None,
     exact: flags.Exact = False,
-    model: flags.Model = None,
-    revision: flags.Revision = None,
-    dtype: flags.Dtype = "auto",
+    model: flags.LibraryModel = None,
+    revision: flags.LibraryRevision = None,
+    dtype: flags.LibraryDtype = "auto",
     device: flags.Device = "auto",
 ) -> int:
     """Ask a library a question; no document is read again."""

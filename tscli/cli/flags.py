@@ -1,4 +1,4 @@
-"""Flags that several commands share."""
+"""Flags that several commands share. Those with a variable can be set once, also in the file of `tscli config`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,48 @@ from typing import Annotated, Optional
 
 import typer
 
-Library = Annotated[str, typer.Option("--library", "-l", help="Name of the library, or a folder with a slash in it.")]
+from tscli.cli.completion import library_names
+
+Library = Annotated[
+    str,
+    typer.Option(
+        "--library",
+        "-l",
+        envvar="TSCLI_LIBRARY",
+        autocompletion=library_names,
+        help="Name of the library, or a folder with a slash in it.",
+    ),
+]
+# The same as an argument, of commands that look after a library; Named must be given, whatever is set.
+Name = Annotated[str, typer.Argument(envvar="TSCLI_LIBRARY", autocompletion=library_names, help="Name of the library.")]
+Named = Annotated[str, typer.Argument(autocompletion=library_names, help="Name of the library.")]
 Model = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it on Python 3.10
-    typer.Option(help='Model: hub id, folder, or "reader" (embedded, the default).'),
+    typer.Option(envvar="TSCLI_MODEL", help='Model: hub id, folder, or "reader" (embedded, the default).'),
 ]
-Revision = Annotated[Optional[str], typer.Option(help="Revision of a hub model.")]  # noqa: UP045
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-K = Annotated[Optional[str], typer.Option("--k", help='Tokens selected per step: a count, or a share such as "20%".')]  # noqa: UP045
-NInit = Annotated[Optional[int], typer.Option(help="First tokens, always attended.")]  # noqa: UP045
-NLocal = Annotated[Optional[int], typer.Option(help="Tokens right before, always attended.")]  # noqa: UP045
-Chunk = Annotated[Optional[int], typer.Option(help="Document tokens that select together in prefill.")]  # noqa: UP045
-Theta = Annotated[Optional[float], typer.Option(help="Similarity from which a selection is reused.")]  # noqa: UP045
-Pool = Annotated[Optional[int], typer.Option(help="Width over which votes carry to neighbours; 0 is the paper.")]  # noqa: UP045
-Metric = Annotated[Optional[str], typer.Option(help="soft (the paper), hard or raw.")]  # noqa: UP045
-Scale = Annotated[Optional[str], typer.Option(help="none (the paper) or sqrt, before the softmax of the vote.")]  # noqa: UP045
+Revision = Annotated[Optional[str], typer.Option(envvar="TSCLI_REVISION", help="Revision of a hub model.")]  # noqa: UP045
+Dtype = Annotated[str, typer.Option(envvar="TSCLI_DTYPE", help="auto, float32, bfloat16 or float16.")]
+LibraryModel = Annotated[str | None, typer.Option("--model", help="Model: hub id or folder, of the one that made the library.")]
+LibraryRevision = Annotated[Optional[str], typer.Option("--revision", help="Revision of a hub model.")]  # noqa: UP045
+LibraryDtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
+Device = Annotated[str, typer.Option(envvar="TSCLI_DEVICE", help="auto, cpu or cuda.")]
+K = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--k", envvar="TSCLI_K", help='Tokens selected per step: a count, or a share such as "20%".'),
+]
+NInit = Annotated[Optional[int], typer.Option(envvar="TSCLI_N_INIT", help="First tokens, always attended.")]  # noqa: UP045
+NLocal = Annotated[Optional[int], typer.Option(envvar="TSCLI_N_LOCAL", help="Tokens right before, always attended.")]  # noqa: UP045
+Chunk = Annotated[Optional[int], typer.Option(envvar="TSCLI_CHUNK", help="Document tokens that select together in prefill.")]  # noqa: UP045
+Theta = Annotated[Optional[float], typer.Option(envvar="TSCLI_THETA", help="Similarity from which a selection is reused.")]  # noqa: UP045
+Pool = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(envvar="TSCLI_POOL", help="Width over which votes carry to neighbours; 0 is the paper."),
+]
+Metric = Annotated[Optional[str], typer.Option(envvar="TSCLI_METRIC", help="soft (the paper), hard or raw.")]  # noqa: UP045
+Scale = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(envvar="TSCLI_SCALE", help="none (the paper) or sqrt, before the softmax of the vote."),
+]
 Exact = Annotated[
     bool, typer.Option("--exact", help="Score every cached token exactly, where long contexts are scanned by a sketch.")
 ]
@@ -30,10 +56,15 @@ QuestionMode = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         "--question",
+        envvar="TSCLI_QUESTION",
         help="token: each token of the question selects; chunk: their mean (the paper); twice: read again beside what the "
         "first reading chose. Default: what the model brings along, or token.",
     ),
 ]
+MaxTokens = Annotated[str, typer.Option(envvar="TSCLI_MAX_TOKENS", help="Most tokens of the whole context: 4096, 256k, 1m.")]
+MaxNewTokens = Annotated[int, typer.Option(envvar="TSCLI_MAX_NEW_TOKENS", help="Most tokens of the answer.")]
+Stats = Annotated[str, typer.Option(envvar="TSCLI_STATS", help="Statistics: none, short or full (per layer).")]
+Top = Annotated[int, typer.Option(envvar="TSCLI_TOP", help="How many pages to show as sources.")]
 Dense = Annotated[bool, typer.Option("--dense", help="Full attention at true positions.")]
 
 

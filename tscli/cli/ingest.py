@@ -27,7 +27,7 @@ def ingest(
     library: flags.Library = "default",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop after the plan.")] = False,
     as_json: flags.Json = False,
-    max_tokens: Annotated[str, typer.Option(help="Most tokens of the whole context: 4096, 256k, 1m.")] = "1m",
+    max_tokens: flags.MaxTokens = "1m",
     no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Take files that .gitignore and .ignore leave out.")] = False,
     hidden: Annotated[bool, typer.Option("--hidden", help="Take hidden files.")] = False,
     glob: Annotated[Optional[list[str]], typer.Option("--glob", "-g", help='Only files like this; "!*.py" leaves out.')] = None,  # noqa: UP045

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -12,11 +13,9 @@ from tscli.cli import flags
 from tscli.cli.output import Settings, counted, error_line, print_json, safe_line, say, size, working
 from tscli.errors import LibraryError, UsageError
 
-Name = Annotated[str, typer.Argument(help="Name of the library.")]
-
 
 def list_(context: typer.Context, as_json: flags.Json = False) -> int:
-    """Show the libraries that there are."""
+    """Show the libraries that there are: size, tokens, last use, model."""
     found = tscli.libraries()
     if as_json:
         print_json(
@@ -28,6 +27,7 @@ def list_(context: typer.Context, as_json: flags.Json = False) -> int:
                     "bytes": info.size_bytes,
                     "model": info.model_id,
                     "updated": info.updated,
+                    "last_used": info.last_used,
                     "error": info.error,
                 }
                 for info in found
@@ -37,19 +37,17 @@ def list_(context: typer.Context, as_json: flags.Json = False) -> int:
     if not found:
         say(context.obj, f"no libraries in {tscli.home()}; make one with: tscli ingest PATH")
         return 0
-    width = max(len(info.name) for info in found)
+    width = max(len("library"), *(len(info.name) for info in found))
+    print(f"{'library':<{width}}  {'on disk':>10}  {'tokens':>10}  {'last use':<16}  model")
     for info in found:
-        if info.error:
-            print(f"{info.name:<{width}}  damaged: {safe_line(info.error)}")
-            continue
-        print(
-            f"{info.name:<{width}}  {counted(info.num_documents, 'document'):>15}  {info.num_tokens:>10,} tokens  "
-            f"{size(info.size_bytes):>10}  {_minute(info.updated)}  {safe_line(info.model_id)}"
-        )
+        last = _minute(info.last_used) if info.last_used else "-"
+        held = f"damaged: {safe_line(info.error)}" if info.error else safe_line(info.model_id)
+        tokens = "?" if info.error else f"{info.num_tokens:,}"
+        print(f"{info.name:<{width}}  {size(info.size_bytes):>10}  {tokens:>10}  {last:<16}  {held}")
     return 0
 
 
-def info(context: typer.Context, library: Name = "default", as_json: flags.Json = False) -> int:
+def info(context: typer.Context, library: flags.Name = "default", as_json: flags.Json = False) -> int:
     """Show what a library holds."""
     details = tscli.info(library)
     if as_json:
@@ -88,7 +86,7 @@ def info(context: typer.Context, library: Name = "default", as_json: flags.Json 
 
 def verify(
     context: typer.Context,
-    library: Name = "default",
+    library: flags.Name = "default",
     rebuild_sketch: Annotated[
         bool, typer.Option("--rebuild-sketch", help="First make the sketch of the keys anew, from the keys.")
     ] = False,
@@ -113,24 +111,24 @@ def verify(
 
 def rm(
     context: typer.Context,
-    library: Annotated[str, typer.Argument(help="Name of the library.")],
+    name: flags.Named,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: flags.Json = False,
 ) -> int:
     """Remove a library (its documents are not touched)."""
     if not yes and not sys.stdin.isatty():
-        raise UsageError(f"rm {library}: there is no terminal to ask on; add --yes to remove it")
-    if not yes and not typer.confirm(f"Remove library {library} ({_what_is_lost(library)})?", err=True):
-        error_line(f"library {library} was not removed")
+        raise UsageError(f"rm {name}: there is no terminal to ask on; add --yes to remove it")
+    if not yes and not typer.confirm(f"Remove library {name} ({_what_is_lost(name)})?", err=True):
+        error_line(f"library {name} was not removed")
         return 1
-    tscli.remove(library)
+    tscli.remove(name)
     if as_json:
-        print_json({"library": library, "removed": True})
-    say(context.obj, f"library {library} removed")
+        print_json({"library": name, "removed": True})
+    say(context.obj, f"library {name} removed")
     return 0
 
 
-def prune(context: typer.Context, library: Name = "default", as_json: flags.Json = False) -> int:
+def prune(context: typer.Context, library: flags.Name = "default", as_json: flags.Json = False) -> int:
     """Remove segments that a library no longer refers to."""
     settings: Settings = context.obj
     files, num_bytes = tscli.prune(library)
@@ -150,5 +148,8 @@ def _what_is_lost(library: str) -> str:
 
 
 def _minute(moment: str) -> str:
-    """The manifest's time, to the minute."""
-    return moment[:16].replace("T", " ")
+    """A time as libraries keep it, to the minute, as clocks here show it."""
+    try:
+        return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
+    except (ValueError, TypeError, OverflowError):  # a manifest that was edited
+        return safe_line(str(moment))

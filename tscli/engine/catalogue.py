@@ -1,4 +1,4 @@
-"""The libraries that there are: list, describe, verify, prune, remove. Reads manifests; runs no model."""
+"""The libraries that there are: list, describe, verify, prune, remove, export, import. Reads manifests; runs no model."""
 
 from __future__ import annotations
 
@@ -68,6 +68,20 @@ def prune(name: str = "default") -> tuple[int, int]:
 def remove(name: str) -> None:
     """Remove a library; others that share segments with it keep theirs."""
     store.remove(library_folder(name))
+
+
+def export_library(name: str, file: Path, *, force: bool = False) -> int:
+    """Write a library, verified, into one file; its size in bytes. `force` replaces a file that is there."""
+    return store.export_library(library_folder(name), file, force=force)
+
+
+def import_library(file: Path, name: str | None = None, *, force: bool = False) -> LibraryDetails:
+    """Make the library of an archive, under its own name or another; `force` replaces a library of that name.
+
+    Every checksum is compared before anything is visible; LibraryError for anything but an archive of a whole library. What its
+    pages hold cannot be told without running the model: import archives of people whose documents you would trust.
+    """
+    return info(str(store.import_library(file, name, force=force)))
 
 
 def default_model() -> str:

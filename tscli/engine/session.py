@@ -19,7 +19,7 @@ from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.load import LoadOptions, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
-from tscli.store import StoredLibrary, library_folder
+from tscli.store import StoredLibrary, library_folder, mark_used
 from tscli.store import open_library as open_stored
 from tscli.tokens import Context, StreamDecoder, Template, Tokenizer, known_tokenizer, load_template, load_tokenizer
 
@@ -201,4 +201,5 @@ def open_library(
     mode = question_mode or decoder.question_default
     if mode not in get_args(QuestionMode):
         raise UsageError(f"question mode {mode!r}: choose {', '.join(get_args(QuestionMode))}")
+    mark_used(folder)
     return Session(stored, decoder, tokenizer, template, config, cast(QuestionMode, mode), dense, load_s)

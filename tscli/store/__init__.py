@@ -3,12 +3,13 @@
 Knows tensors and plain records; nothing of documents, tokenizers or models.
 """
 
+from tscli.places import home, library_folder
+from tscli.store.archive import export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, plan_independent, segment_id
-from tscli.store.home import home, library_folder
 from tscli.store.manifest import FORMAT_VERSION, Fingerprint, Manifest, SegmentRecord
 from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest, require_manifest
 from tscli.store.segment import Segment, map_segment
-from tscli.store.verify import LibraryInfo, Problem, list_libraries, prune, remove, verify
+from tscli.store.verify import LibraryInfo, Problem, list_libraries, mark_used, prune, remove, verify
 from tscli.store.writer import Writer, missing_segments
 
 __all__ = [
@@ -24,10 +25,13 @@ __all__ = [
     "SegmentRecord",
     "StoredLibrary",
     "Writer",
+    "export_library",
     "home",
+    "import_library",
     "library_folder",
     "list_libraries",
     "map_segment",
+    "mark_used",
     "missing_segments",
     "open_library",
     "plan_chain",

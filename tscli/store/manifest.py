@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from tscli.errors import DamagedLibrary, LibraryError
 FORMAT_VERSION = 1
 # Where a model lies and what it is called may change; what it computes is in the hashes.
 NAMES_ONLY = ("model_id", "revision")
+SEGMENT_ID = re.compile(r"[0-9a-f]{32}")
+PLAIN_FILE = re.compile(r"(context|sketch)-[0-9a-f]+-[0-9a-f]+\.pt")
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Manifest:
         settings: Mapping[str, Any],
     ) -> Manifest:
         """A manifest without segments yet; the writer completes it."""
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(
             FORMAT_VERSION,
             library,
@@ -171,6 +174,11 @@ class Manifest:
             at, parents = at + record.num_tokens, (parents if self.independent else set()) | {record.id}
         if at != self.num_tokens:
             raise ValueError(f"segments hold {at} tokens of {self.num_tokens}")
-        names = (*(record.id for record in self.segments), *(name for name, _, _ in self.plain_files))
-        if any("/" in name or not name for name in names):
-            raise ValueError("a file name leaves the library's folder")
+        ids, names = [record.id for record in self.segments], [name for name, _, _ in self.plain_files]
+        if not all(map(SEGMENT_ID.fullmatch, ids)) or not all(map(PLAIN_FILE.fullmatch, names)):
+            raise ValueError("a file name is none that a library has")
+        if len({*ids, *names}) != len(ids) + len(names):
+            raise ValueError("a file is named twice")
+        sizes = [record.size_bytes for record in self.segments] + [size for _, size, _ in self.plain_files]
+        if not all(isinstance(size, int) for size in sizes):
+            raise ValueError("a size is no number")

@@ -11,10 +11,10 @@ from typing import Any
 from torch import Tensor
 
 from tscli.errors import DamagedLibrary, LibraryError, ResourceError
+from tscli.places import MANIFEST
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.segment import Segment, hash_file, load_tensors, map_segment, segment_path, write_durably
 
-MANIFEST = "manifest.json"
 VERIFIED = "verified.json"
 
 

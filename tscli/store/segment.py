@@ -97,7 +97,7 @@ def write_durably(path: Path, write: Callable[[Any], object]) -> None:
             temporary.unlink()
         if _is_out_of_space(error):
             raise ResourceError(
-                f"{path.parent}: no space left on the disk; what is committed is kept: make room and run tscli ingest again"
+                f"{path.parent}: no space left on the disk; what is committed is kept: make room and run the same command again"
             ) from error
         if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
             raise ResourceError(f"{path.parent}: cannot be written ({error}); choose another TSCLI_HOME") from error

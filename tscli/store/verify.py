@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tscli.errors import LibraryError
-from tscli.store.home import home
-from tscli.store.reader import MANIFEST, problem_with, require_manifest
+from tscli.places import MANIFEST, home, library_folders
+from tscli.store.reader import problem_with, require_manifest
 from tscli.store.segment import segment_path
 from tscli.store.writer import Writer, record_path
+
+USED = "used"
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class LibraryInfo:
-    """One line of the list; error: why the library cannot be read."""
+    """One line of the list; size_bytes: all files in its folder; last_used: when it was opened last, None where that is not
+    known; error: why the library cannot be read."""
 
     name: str
     folder: Path
@@ -32,6 +37,7 @@ class LibraryInfo:
     size_bytes: int
     model_id: str
     updated: str
+    last_used: str | None = None
     error: str | None = None
 
 
@@ -67,26 +73,39 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
+def mark_used(folder: Path) -> None:
+    """Remember that a library was opened now, as the time of an empty file; a library that cannot be written forgets it."""
+    with suppress(OSError):
+        (folder / USED).touch()
+
+
 def list_libraries() -> list[LibraryInfo]:
     """All libraries under home, by name; damaged ones with their error."""
-    found = []
-    for path in sorted((home() / "libraries").glob(f"*/{MANIFEST}")):
-        folder = path.parent
-        try:
-            manifest = require_manifest(folder)
-        except LibraryError as error:
-            found.append(LibraryInfo(folder.name, folder, 0, 0, 0, "", "", str(error)))
-            continue
-        size = sum(record.size_bytes for record in manifest.segments) + manifest.context_size + manifest.sketch_size
-        found.append(
-            LibraryInfo(
-                folder.name,
-                folder,
-                manifest.num_tokens,
-                len(manifest.documents),
-                size,
-                manifest.fingerprint.model_id,
-                manifest.updated,
-            )
-        )
-    return found
+    return [_describe(folder) for folder in library_folders(home() / "libraries")]
+
+
+def _describe(folder: Path) -> LibraryInfo:
+    size, used = _size_on_disk(folder), _last_used(folder)
+    try:
+        manifest = require_manifest(folder)
+    except LibraryError as error:
+        return LibraryInfo(folder.name, folder, 0, 0, size, "", "", used, str(error))
+    model, documents = manifest.fingerprint.model_id, len(manifest.documents)
+    return LibraryInfo(folder.name, folder, manifest.num_tokens, documents, size, model, manifest.updated, used)
+
+
+def _size_on_disk(folder: Path) -> int:
+    """Also of what no manifest refers to; a segment that libraries share counts in each."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # removed meanwhile
+            total += path.lstat().st_size if path.is_file() else 0
+    return total
+
+
+def _last_used(folder: Path) -> str | None:
+    try:
+        seconds = (folder / USED).stat().st_mtime
+    except OSError:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -12,7 +12,7 @@ import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
@@ -20,9 +20,10 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from tscli.errors import DamagedLibrary, LibraryError
+from tscli.places import MANIFEST, library_folders
 from tscli.store.chain import PlannedSegment
 from tscli.store.manifest import Manifest, SegmentRecord
-from tscli.store.reader import MANIFEST, present, read_manifest, remember_verified
+from tscli.store.reader import present, read_manifest, remember_verified
 from tscli.store.segment import Segment, hash_file, map_segment, save_tensors, segment_path, write_durably
 
 
@@ -48,17 +49,38 @@ def missing_segments(folder: Path, planned: Sequence[PlannedSegment]) -> list[Pl
 
 def _holder(folder: Path, planned: PlannedSegment) -> Path | None:
     """The library that holds this segment: this one, or one beside it."""
-    for library in (folder, *_siblings(folder)):
+    for library in (folder, *siblings(folder)):
         record = read_record(library, planned)
         if record is not None and present(library, record):
             return library
     return None
 
 
-def _siblings(folder: Path) -> list[Path]:
-    if not folder.parent.is_dir():
-        return []
-    return sorted(path.parent for path in folder.parent.glob(f"*/{MANIFEST}") if path.parent != folder)
+def siblings(folder: Path) -> list[Path]:
+    """The libraries beside this one."""
+    return [library for library in library_folders(folder.parent) if library != folder]
+
+
+def write_record(folder: Path, record: SegmentRecord) -> None:
+    """Say beside a segment's file what it must be."""
+    text = json.dumps(asdict(record))
+    write_durably(record_path(folder, record.id), lambda file: file.write(text.encode()))
+
+
+def take_over(holder: Path, folder: Path, record: SegmentRecord) -> None:
+    """Link a segment of another library into this one, or copy it where links fail; DamagedLibrary if it changes meanwhile."""
+    source, target = segment_path(holder, record.id), segment_path(folder, record.id)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        os.link(source, temporary)
+    except OSError:
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)
+    if hash_file(target) != record.xxh3:
+        target.unlink()
+        raise DamagedLibrary(f"{source}: changed while it was linked")
+    write_record(folder, record)
 
 
 class Writer:
@@ -95,7 +117,9 @@ class Writer:
             if holder is None:
                 missing.append(segment)
             elif holder != self.folder:
-                self._take_over(holder, segment)
+                record = read_record(holder, segment)
+                assert record is not None
+                take_over(holder, self.folder, record)
         return missing
 
     def record(self, planned: PlannedSegment) -> SegmentRecord:
@@ -116,7 +140,7 @@ class Writer:
         """
         size, xxh3 = self._save(segment_path(self.folder, planned.id), {"key": key, "value": value})
         record = SegmentRecord(planned.id, planned.parent, planned.start, planned.num_tokens, size, xxh3)
-        self._write_record(record)
+        write_record(self.folder, record)
         return record
 
     def commit(
@@ -131,7 +155,7 @@ class Writer:
         complete = replace(
             manifest,
             created=previous.created if previous else manifest.created,
-            updated=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            updated=datetime.now(UTC).isoformat(timespec="seconds"),
             context_file=path.name,
             context_size=size,
             context_xxh3=xxh3,
@@ -158,23 +182,3 @@ class Writer:
             return read_manifest(self.folder)
         except LibraryError:
             return None
-
-    def _write_record(self, record: SegmentRecord) -> None:
-        text = json.dumps(asdict(record))
-        write_durably(record_path(self.folder, record.id), lambda file: file.write(text.encode()))
-
-    def _take_over(self, holder: Path, planned: PlannedSegment) -> None:
-        record = read_record(holder, planned)
-        assert record is not None
-        source, target = segment_path(holder, planned.id), segment_path(self.folder, planned.id)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
-        if hash_file(target) != record.xxh3:
-            target.unlink()
-            raise DamagedLibrary(f"{source}: changed while it was linked")
-        self._write_record(record)

@@ -1,4 +1,5 @@
-"""Where libraries lie: $TSCLI_HOME, or the platform's data folder for this user."""
+"""Where libraries lie: $TSCLI_HOME, or the platform's data folder for this user. Free of torch: a shell that completes a name
+does not wait for it."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from platformdirs import user_data_dir
 
 from tscli.errors import UsageError
 
+MANIFEST = "manifest.json"
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -26,3 +28,13 @@ def library_folder(name: str) -> Path:
     if not NAME.fullmatch(name):
         raise UsageError(f"library name {name!r}: use letters, digits, '.', '_' and '-' (not '.' first), or a path")
     return home() / "libraries" / name
+
+
+def library_folders(parent: Path) -> list[Path]:
+    """The folders in this one that hold a library, by name; a hidden one is an import that is not done."""
+    return sorted(path.parent for path in parent.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
+
+
+def library_names() -> list[str]:
+    """The names of all libraries under home; no manifest is read."""
+    return [folder.name for folder in library_folders(home() / "libraries")]

@@ -1,0 +1,56 @@
+"""`tscli list` and `info` in this process, with libraries that no model made."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.store.conftest import fill, tokens
+from tscli.cli.app import run
+from tscli.cli.libraries import _minute
+from tscli.store import library_folder
+
+
+@pytest.fixture
+def shelf(home: Path) -> Path:
+    folder = library_folder("shelf")
+    fill(folder, tokens(150))
+    return folder
+
+
+def test_list_shows_size_tokens_last_use_and_model(
+    shelf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC+1")
+    time.tzset()
+    (shelf / "used").touch()
+    os.utime(shelf / "used", (1_700_000_000, 1_700_000_000))
+    fill(library_folder("a-second-shelf"), tokens(90))
+    assert run(["list"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    monkeypatch.undo()
+    time.tzset()
+    assert lines[0] == ["library", "on", "disk", "tokens", "last", "use", "model"]
+    assert [lines[1][0], *lines[1][2:]] == ["a-second-shelf", "KiB", "90", "-", "m"]
+    assert [lines[2][0], *lines[2][2:]] == ["shelf", "KiB", "150", "2023-11-14", "21:13", "m"]
+
+
+def test_the_json_of_list_has_its_keys(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert set(found) == {"library", "documents", "tokens", "bytes", "model", "updated", "last_used", "error"}
+    assert found["last_used"] is None
+
+
+def test_a_damaged_library_is_listed_with_its_reason(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shelf / "manifest.json").write_text("{}")
+    assert run(["list"]) == 0
+    assert "damaged: " in capsys.readouterr().out
+
+
+def test_a_time_that_was_edited_is_shown_as_it_stands_and_harmless() -> None:
+    assert _minute("once \x1b[2J") == "once \ufffd[2J"

@@ -1,0 +1,329 @@
+"""A library travels as one file: what arrives is what left, and an archive can write nothing but a library."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import xxhash
+
+from tests.store.conftest import FINGERPRINT, SEGMENT, fill, make_manifest, pages, tokens
+from tscli.errors import LibraryError, ResourceError, TscliError, UsageError
+from tscli.store import (
+    Writer,
+    export_library,
+    import_library,
+    library_folder,
+    list_libraries,
+    missing_segments,
+    open_library,
+    plan_chain,
+    read_manifest,
+    remove,
+    verify,
+)
+
+Make = Callable[..., Path]
+Members = list[tuple[tarfile.TarInfo, bytes]]
+
+
+@pytest.fixture
+def archive(make_library: Make, tmp_path: Path) -> Path:
+    """An archive whose library is gone."""
+    folder, file = make_library(), tmp_path / "lib.tar"
+    export_library(folder, file)
+    remove(folder)
+    return file
+
+
+def members(file: Path) -> Members:
+    with tarfile.open(file) as tar:
+        return [(member, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
+
+
+def write(file: Path, content: Members) -> None:
+    with tarfile.open(file, "w") as tar:
+        for member, data in content:
+            if member.isreg():
+                member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+def forge(file: Path, change: Callable[[dict[str, object]], object]) -> None:
+    """Change the manifest, and the checksums so that they agree with it."""
+    (sums, listing), (about, text), *rest = members(file)
+    manifest = json.loads(text)
+    change(manifest)
+    text = json.dumps(manifest, indent=1).encode()
+    plain = [("context_file", "context_xxh3"), ("sketch_file", "sketch_xxh3")]
+    named = {manifest[name]: manifest[xxh3] for name, xxh3 in plain if manifest[name]}
+    named |= {f"segments/{record['id']}.pt": record["xxh3"] for record in manifest["segments"]}
+    named = {"manifest.json": xxhash.xxh3_128_hexdigest(text), **named}
+    listing = "".join(f"{xxh3}  {name}\n" for name, xxh3 in named.items()).encode()
+    write(file, [(sums, listing), (about, text), *rest])
+
+
+def everything(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_arrives_is_what_left(make_library: Make, tmp_path: Path) -> None:
+    folder, file = make_library(), tmp_path / "lib.tar"
+    assert export_library(folder, file) == file.stat().st_size
+    left = open_library(folder)
+    keys = [segment.key.clone() for segment in left.segments]
+    remove(folder)
+    arrived = open_library(import_library(file), verify=True)
+    assert arrived.manifest == left.manifest
+    assert arrived.context["token_ids"].tolist() == tokens(150).tolist()
+    assert all(torch.equal(segment.key, key) for segment, key in zip(arrived.segments, keys, strict=True))
+    planned = plan_chain(FINGERPRINT.digest(), tokens(150), SEGMENT)
+    assert missing_segments(library_folder("lib"), planned) == []  # an ingest goes on from here
+
+
+def test_a_sketch_travels_with_its_library(home: Path, tmp_path: Path) -> None:
+    folder, planned = library_folder("lib"), plan_chain(FINGERPRINT.digest(), tokens(50), SEGMENT)
+    with Writer(folder) as writer:
+        manifest = make_manifest(folder, tokens(50)).with_segments([writer.write_segment(planned[0], *pages(planned[0]))])
+        writer.commit(manifest, {"token_ids": torch.arange(50)}, {"planes": torch.arange(7)})
+    export_library(folder, tmp_path / "lib.tar")
+    other = import_library(tmp_path / "lib.tar", "other")
+    assert open_library(other).sketch["planes"].tolist() == list(range(7))
+
+
+def test_the_checksums_are_those_of_the_files_and_the_archive_says_nothing_else(archive: Path) -> None:
+    (about, listing), *files = members(archive)
+    assert about.name == "checksums.txt"
+    assert listing.decode() == "".join(f"{xxhash.xxh3_128_hexdigest(data)}  {member.name}\n" for member, data in files)
+    assert {(member.uname, member.uid, member.mtime) for member, _ in files} == {("", 0, 0)}
+
+
+def test_a_library_can_be_imported_under_another_name_and_shares_its_segments(make_library: Make, tmp_path: Path) -> None:
+    one, file = make_library(), tmp_path / "lib.tar"
+    export_library(one, file)
+    two = import_library(file, "two")
+    manifest = read_manifest(two)
+    assert manifest is not None
+    assert manifest.library == "two"
+    names = [f"segments/{record.id}.pt" for record in manifest.segments]
+    assert all((one / name).stat().st_ino == (two / name).stat().st_ino for name in names)
+    remove(one)
+    assert verify(two) == []
+
+
+def test_a_segment_that_differs_from_that_of_another_library_is_not_shared(make_library: Make, tmp_path: Path) -> None:
+    one, file = make_library(), tmp_path / "lib.tar"
+    export_library(one, file)
+    planned = plan_chain(FINGERPRINT.digest(), tokens(150), SEGMENT)[0]
+    with Writer(one) as writer:  # as another machine's arithmetic has it
+        writer.write_segment(planned, *(page + 1e-6 for page in pages(planned)))
+    two = import_library(file, "two")
+    assert verify(two) == []
+    assert (one / f"segments/{planned.id}.pt").read_bytes() != (two / f"segments/{planned.id}.pt").read_bytes()
+
+
+def test_a_library_of_that_name_is_replaced_only_when_asked(make_library: Make, archive: Path) -> None:
+    folder = make_library(seed=7)
+    with pytest.raises(LibraryError, match="--force"):
+        import_library(archive)
+    assert open_library(folder).context["token_ids"].tolist() == tokens(150, seed=7).tolist()
+    import_library(archive, force=True)
+    assert open_library(folder, verify=True).context["token_ids"].tolist() == tokens(150).tolist()
+    assert [path.name for path in folder.parent.iterdir()] == ["lib"]
+    fill(folder, tokens(150, seed=8))  # and can be written again
+
+
+def test_a_library_that_is_being_written_is_not_replaced(make_library: Make, archive: Path) -> None:
+    folder = make_library(seed=7)
+    with Writer(folder), pytest.raises(LibraryError, match="being written"):
+        import_library(archive, force=True)
+    assert verify(folder) == []
+    assert [path.name for path in folder.parent.iterdir()] == ["lib"]
+
+
+def test_a_folder_of_something_else_is_never_replaced(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_text("cat")
+    with pytest.raises(LibraryError, match="not empty"):
+        import_library(archive, str(tmp_path / "photos"), force=True)
+    assert everything(tmp_path / "photos") == ["cat.jpg"]
+
+
+def _renamed(name: str) -> Callable[[Members], Members]:
+    def change(content: Members) -> Members:
+        content[-1][0].name = name
+        return content
+
+    return change
+
+
+def _of_type(kind: bytes) -> Callable[[Members], Members]:
+    def change(content: Members) -> Members:
+        content[-1][0].type, content[-1][0].linkname = kind, "/etc/passwd"
+        return content
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _renamed("/tmp/evil"),
+        _renamed("../evil"),
+        _renamed("segments/../../evil"),
+        _renamed("segments/evil.pt"),
+        _renamed("./manifest.json"),
+        _of_type(tarfile.SYMTYPE),
+        _of_type(tarfile.LNKTYPE),
+        _of_type(tarfile.CHRTYPE),
+        _of_type(tarfile.FIFOTYPE),
+        _of_type(tarfile.DIRTYPE),
+        lambda content: [*content, content[-1]],
+        lambda content: [*content, (tarfile.TarInfo("evil"), b"x")],
+        lambda content: content[:-1],
+        lambda content: content[1:],
+        lambda content: [content[1], content[0], *content[2:]],
+        lambda content: [*content[:-1], (content[-1][0], content[-1][1][:-1])],
+        lambda content: [*content[:-1], (content[-1][0], bytes(len(content[-1][1])))],
+        lambda content: [content[0], (content[1][0], content[1][1] + b" "), *content[2:]],
+        lambda content: [(content[0][0], content[0][1].replace(b"a", b"b")), *content[1:]],
+        lambda content: [],
+    ],
+)
+def test_an_archive_that_holds_anything_but_its_library_is_refused_and_leaves_nothing(
+    archive: Path, home: Path, tmp_path: Path, change: Callable[[Members], Members]
+) -> None:
+    write(archive, change(members(archive)))
+    before = everything(tmp_path)
+    with pytest.raises(LibraryError, match=r"lib\.tar"):
+        import_library(archive)
+    assert everything(tmp_path) == before
+    assert list((home / "libraries").iterdir()) == []
+    assert list_libraries() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(context_file=".."),
+        lambda m: m.update(context_file="manifest.json"),
+        lambda m: m.update(context_file="context-/../x.pt"),
+        lambda m: m.update(context_file="/etc/passwd"),
+        lambda m: m.update(sketch_file="lock"),
+        lambda m: m.update(context_size="1"),
+        lambda m: m["segments"][0].update(id="../../evil"),
+        lambda m: m["segments"][0].update(id=5),
+        lambda m: m["segments"][0].update(xxh3="0"),
+        lambda m: m.update(format_version=99),
+        lambda m: m.update(documents=7),
+    ],
+)
+def test_a_forged_manifest_is_refused_too(archive: Path, home: Path, change: Callable[[dict[str, object]], object]) -> None:
+    forge(archive, change)
+    with pytest.raises(LibraryError, match=r"lib\.tar"):
+        import_library(archive)
+    assert list_libraries() == []
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "", 5, "a\x1b[2Jb"])
+def test_an_archive_cannot_choose_a_name_that_leaves_the_home(archive: Path, name: object) -> None:
+    forge(archive, lambda manifest: manifest.update(library=name))
+    with pytest.raises(UsageError, match="--library") as error:
+        import_library(archive)
+    assert "\x1b" not in str(error.value)
+    assert verify(import_library(archive, "mine")) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"not a tar" * 200, b"\x1f\x8b" + bytes(600), bytes(10240)])
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.tar").write_bytes(content)
+    with pytest.raises(LibraryError, match="not an archive of tscli export"):
+        import_library(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.8])
+def test_an_archive_that_was_cut_off_is_refused(archive: Path, home: Path, share: float) -> None:
+    os.truncate(archive, int(archive.stat().st_size * share))
+    with pytest.raises(LibraryError, match=r"lib\.tar"):
+        import_library(archive)
+    assert list_libraries() == []
+
+
+def test_a_damaged_library_is_not_exported_and_leaves_no_file(make_library: Make, tmp_path: Path) -> None:
+    folder = make_library()
+    (folder / "segments" / f"{plan_chain(FINGERPRINT.digest(), tokens(150), SEGMENT)[1].id}.pt").write_bytes(b"junk")
+    with pytest.raises(LibraryError, match="were written"):
+        export_library(folder, tmp_path / "lib.tar")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_a_file_is_replaced_only_when_asked(make_library: Make, tmp_path: Path) -> None:
+    folder, file = make_library(), tmp_path / "lib.tar"
+    file.write_text("mine")
+    with pytest.raises(UsageError, match="--force"):
+        export_library(folder, file)
+    assert file.read_text() == "mine"
+    export_library(folder, file, force=True)
+    assert tarfile.is_tarfile(file)
+    with pytest.raises(UsageError, match="is no folder"):
+        export_library(folder, tmp_path / "absent" / "lib.tar")
+    with pytest.raises(LibraryError, match="no library"):
+        export_library(library_folder("absent"), tmp_path / "b.tar")
+
+
+def test_a_read_only_library_can_be_exported(make_library: Make, tmp_path: Path) -> None:
+    folder = make_library()
+    folder.chmod(0o500)
+    try:
+        export_library(folder, tmp_path / "lib.tar")
+    finally:
+        folder.chmod(0o700)
+    assert verify(import_library(tmp_path / "lib.tar", "two")) == []
+
+
+def test_a_disk_that_is_too_small_is_an_error_before_anything_is_written(
+    archive: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("tscli.store.archive.shutil.disk_usage", lambda _: free)
+    with pytest.raises(ResourceError, match="1,000 are free"):
+        import_library(archive)
+    assert list((home / "libraries").iterdir()) == []
+
+
+def test_an_interrupted_import_leaves_nothing_and_a_killed_ones_remains_go_with_the_next(
+    archive: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tscli.store.archive.problem_with", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        import_library(archive)
+    monkeypatch.undo()
+    monkeypatch.setenv("TSCLI_HOME", str(home))
+    assert list((home / "libraries").iterdir()) == []
+    killed = home / "libraries" / ".lib.abc.tscli-import"
+    killed.mkdir()
+    (killed / "manifest.json").write_text("{}")
+    assert list_libraries() == []
+    import_library(archive)
+    assert [path.name for path in (home / "libraries").iterdir()] == ["lib"]
+
+
+def test_every_byte_that_flips_is_noticed_or_without_effect(archive: Path) -> None:
+    whole = archive.read_bytes()
+    for place in range(0, len(whole), 1201):
+        archive.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        try:
+            folder = import_library(archive, force=True)
+        except TscliError:
+            continue
+        assert verify(folder) == []
+        assert open_library(folder).context["token_ids"].tolist() == tokens(150).tolist()

@@ -22,6 +22,7 @@ from tscli import errors
 if TYPE_CHECKING:
     from tscli.bench import AttentionBench, AttentionRow, BenchResult, BenchRow, benchmark, benchmark_attention
     from tscli.engine.catalogue import LibraryDetails, default_model, info, libraries, prune, remove, verify, versions
+    from tscli.engine.chat import Chat
     from tscli.engine.doctor import Examination, examine
     from tscli.engine.ingest import IngestPlan, IngestReport, PlannedDocument, Preparation, prepare
     from tscli.engine.options import IngestOptions
@@ -56,6 +57,7 @@ _HOMES = {
     "tscli.engine.catalogue": (
         "LibraryDetails", "default_model", "info", "libraries", "prune", "remove", "verify", "versions",
     ),
+    "tscli.engine.chat": ("Chat",),
     "tscli.engine.doctor": ("Examination", "examine"),
     "tscli.engine.ingest": ("IngestPlan", "IngestReport", "PlannedDocument", "Preparation", "prepare"),
     "tscli.engine.options": ("IngestOptions",),
@@ -80,6 +82,7 @@ __all__ = [
     "AttentionRow",
     "BenchResult",
     "BenchRow",
+    "Chat",
     "Examination",
     "Fidelity",
     "FidelityResult",

@@ -41,11 +41,11 @@ def ask(
     library: flags.Library = "default",
     as_json: flags.Json = False,
     stats: Annotated[str, typer.Option(help="Statistics: none, short or full (per layer).")] = "short",
-    top: Annotated[int, typer.Option(help="How many pages to show as sources.")] = 5,
-    max_new_tokens: Annotated[int, typer.Option(help="Most tokens of the answer.")] = 128,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
-    top_p: Annotated[float, typer.Option(help="Share of probability that is sampled from.")] = 1.0,
-    seed: Annotated[Optional[int], typer.Option(help="Makes sampling repeatable.")] = None,  # noqa: UP045
+    top: flags.Top = 5,
+    max_new_tokens: flags.MaxNewTokens = 128,
+    temperature: flags.Temperature = 0.0,
+    top_p: flags.TopP = 1.0,
+    seed: flags.Seed = None,
     question_mode: flags.QuestionMode = None,
     dense: flags.Dense = False,
     k: flags.K = None,
@@ -80,11 +80,15 @@ def ask(
         if file is not None:
             names = session.library, session.model_name
             ask_many(
-                settings, questions, lambda text: _run(settings, start(text), show=False), output, lambda a: _json(a, *names)
+                settings,
+                questions,
+                lambda text: run_stream(settings, start(text), show=False),
+                output,
+                lambda a: _json(a, *names),
             )
             return 0
         stream = start(questions[0])
-        answer = _run(settings, stream, show=not as_json)
+        answer = run_stream(settings, stream, show=not as_json)
         if as_json:
             print_json(_json(answer, session.library, session.model_name))
     if stats != "none" and not settings.quiet and not as_json:
@@ -103,7 +107,8 @@ def _questions(question: str | None, file: Path | None, output: Path | None) -> 
     return [sys.stdin.read().strip() if question == "-" else question]
 
 
-def _run(settings: Settings, stream: Stream, *, show: bool) -> Answer:
+def run_stream(settings: Settings, stream: Stream, *, show: bool) -> Answer:
+    """The answer, shown on stdout as it comes; an interrupt ends it and goes on."""
     pieces = iter(stream)
     with working(settings, "reading the question"):
         piece = next(pieces, None)
@@ -114,6 +119,7 @@ def _run(settings: Settings, stream: Stream, *, show: bool) -> Answer:
                 sys.stdout.flush()
             piece = next(pieces, None)
     except KeyboardInterrupt:
+        pieces.close()
         print()  # what is said next begins a line of its own
         raise
     if show:
@@ -125,15 +131,22 @@ def _show(answer: Answer, top: int, *, full: bool) -> None:
     from rich.panel import Panel
 
     console, statistics = stderr(), answer.statistics
-    console.print(Panel(_summary(statistics), title="how", title_align="left", expand=False))
+    console.print(Panel(summary(statistics), title="how", title_align="left", expand=False))
     if full:
         console.print(_layers(statistics))
     if answer.sources and top > 0:
-        console.print(_sources(answer, top))
-        console.print("shares of the votes of the answer's tokens; selection is not proof of causation")
+        show_sources(answer, top)
 
 
-def _summary(statistics: Statistics) -> Table:
+def show_sources(answer: Answer, top: int) -> None:
+    """The pages that the answer's tokens voted for most, on stderr."""
+    console = stderr()
+    console.print(_sources(answer, top))
+    console.print("shares of the votes of the answer's tokens; selection is not proof of causation")
+
+
+def summary(statistics: Statistics) -> Table:
+    """What an answer cost and how it was selected for."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))

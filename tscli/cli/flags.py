@@ -34,6 +34,12 @@ QuestionMode = Annotated[
         "first reading chose. Default: what the model brings along, or token.",
     ),
 ]
+Top = Annotated[int, typer.Option(help="How many pages to show as sources.")]
+MaxNewTokens = Annotated[int, typer.Option(help="Most tokens of the answer.")]
+Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
+TopP = Annotated[float, typer.Option(help="Share of probability that is sampled from.")]
+Seed = Annotated[Optional[int], typer.Option(help="Makes sampling repeatable.")]  # noqa: UP045
+NoHistory = Annotated[bool, typer.Option("--no-history", help="Keep nothing of what is asked.")]
 Dense = Annotated[bool, typer.Option("--dense", help="Full attention at true positions.")]
 
 

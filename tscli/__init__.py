@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tscli.bench import AttentionBench, AttentionRow, BenchResult, BenchRow, benchmark, benchmark_attention
     from tscli.engine.catalogue import LibraryDetails, default_model, info, libraries, prune, remove, verify, versions
     from tscli.engine.chat import Chat
+    from tscli.engine.coverage import Coverage, DocumentCoverage, coverage
     from tscli.engine.doctor import Examination, examine
     from tscli.engine.ingest import IngestPlan, IngestReport, PlannedDocument, Preparation, prepare
     from tscli.engine.options import IngestOptions
@@ -58,6 +59,7 @@ _HOMES = {
         "LibraryDetails", "default_model", "info", "libraries", "prune", "remove", "verify", "versions",
     ),
     "tscli.engine.chat": ("Chat",),
+    "tscli.engine.coverage": ("Coverage", "DocumentCoverage", "coverage"),
     "tscli.engine.doctor": ("Examination", "examine"),
     "tscli.engine.ingest": ("IngestPlan", "IngestReport", "PlannedDocument", "Preparation", "prepare"),
     "tscli.engine.options": ("IngestOptions",),
@@ -83,6 +85,8 @@ __all__ = [
     "BenchResult",
     "BenchRow",
     "Chat",
+    "Coverage",
+    "DocumentCoverage",
     "Examination",
     "Fidelity",
     "FidelityResult",
@@ -112,6 +116,7 @@ __all__ = [
     "benchmark",
     "benchmark_attention",
     "best_sentences",
+    "coverage",
     "default_model",
     "draw",
     "errors",

@@ -305,3 +305,21 @@ def test_the_table_of_bench_is_markdown_and_its_json_has_llama_benchs_names(run:
     more = {"ttft_ms", "tpot_ms", "itl_ms", "n_selected", "cache_hit_rate", "bytes_read", "peak_rss", "versions", "seed"}
     assert names | more <= set(rows[3])
     assert rows[2]["ratio"] == 1.0
+
+
+def test_coverage_follows_the_questions_that_are_kept(run: Run, docs: Path, home: Path) -> None:
+    assert run("ingest", str(docs), "-l", "covered").returncode == 0
+    history = home / "libraries" / "covered" / "history.jsonl"
+    assert run("ask", "When?", "-l", "covered", "--no-history", "--max-new-tokens", "2").returncode == 0
+    assert not history.exists()
+    assert run("ask", "When?", "-l", "covered", "--max-new-tokens", "2").returncode == 0
+    assert history.stat().st_mode & 0o777 == 0o600
+    found = json.loads(run("coverage", "-l", "covered", "-o", "json").stdout)
+    assert found["questions"] == 1
+    assert 0 < found["selected"] <= found["pages"]
+    shown = run("coverage", "--library", "covered")
+    assert "a.txt" in shown.stdout
+    assert "over 1 question;" in shown.stderr
+    assert run("coverage", "-o", "xml").returncode == 2
+    assert run("rm", "covered", "--yes").returncode == 0
+    assert not history.exists()

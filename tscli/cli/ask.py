@@ -11,6 +11,7 @@ import typer
 import tscli
 from tscli.cli import flags
 from tscli.cli.ask_many import ask_many, read_questions
+from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, duration, print_json, safe, safe_line, stderr, working
 from tscli.errors import UsageError
 
@@ -46,6 +47,7 @@ def ask(
     temperature: flags.Temperature = 0.0,
     top_p: flags.TopP = 1.0,
     seed: flags.Seed = None,
+    no_history: flags.NoHistory = False,
     question_mode: flags.QuestionMode = None,
     dense: flags.Dense = False,
     k: flags.K = None,
@@ -77,18 +79,17 @@ def ask(
         def start(text: str) -> Stream:
             return session.ask(text, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
 
+        def answered(text: str, *, show: bool) -> Answer:
+            answer = run_stream(settings, start(text), show=show)
+            if not no_history:
+                remember(settings, session, answer)
+            return answer
+
         if file is not None:
             names = session.library, session.model_name
-            ask_many(
-                settings,
-                questions,
-                lambda text: run_stream(settings, start(text), show=False),
-                output,
-                lambda a: _json(a, *names),
-            )
+            ask_many(settings, questions, lambda text: answered(text, show=False), output, lambda a: _json(a, *names))
             return 0
-        stream = start(questions[0])
-        answer = run_stream(settings, stream, show=not as_json)
+        answer = answered(questions[0], show=not as_json)
         if as_json:
             print_json(_json(answer, session.library, session.model_name))
     if stats != "none" and not settings.quiet and not as_json:

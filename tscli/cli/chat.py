@@ -9,6 +9,7 @@ import typer
 import tscli
 from tscli.cli import flags
 from tscli.cli.ask import run_stream, show_sources, summary
+from tscli.cli.coverage import remember
 from tscli.cli.lines import interactive, line_history, read_line
 from tscli.cli.output import Settings, counted, error_line, safe_line, say, stderr, working
 from tscli.errors import TscliError
@@ -64,18 +65,21 @@ def chat(
             return conversation.ask(text, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
 
         _greet(settings, session, conversation)
-        talk = _Talk(settings, conversation, start, top)
+        talk = _Talk(settings, conversation, start, top, None if no_history else session)
         return _typed(talk) if interactive() else _piped(talk)
 
 
 class _Talk:
-    """One conversation as it is shown; `last` is the last whole answer."""
+    """One conversation as it is shown, with its last whole answer; `keeper` is the session that remembers answers, if any."""
 
-    def __init__(self, settings: Settings, chat: Chat, start: Callable[[str], Stream], top: int) -> None:
+    def __init__(
+        self, settings: Settings, chat: Chat, start: Callable[[str], Stream], top: int, keeper: Session | None
+    ) -> None:
         self.settings = settings
         self._chat = chat
         self._start = start
         self._top = top
+        self._keeper = keeper
         self._last: Answer | None = None
 
     def take(self, line: str) -> bool:
@@ -89,6 +93,8 @@ class _Talk:
             self._command(words[0])
             return True
         self._last = run_stream(self.settings, self._start(line), show=True)
+        if self._keeper is not None:
+            remember(self.settings, self._keeper, self._last)
         if interactive() and self._last.sources:
             best = (f"{source.file} page {source.page} ({source.share:.0%})" for source in self._last.sources[:3])
             say(self.settings, safe_line("  " + ", ".join(best)))

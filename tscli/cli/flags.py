@@ -39,7 +39,9 @@ MaxNewTokens = Annotated[int, typer.Option(help="Most tokens of the answer.")]
 Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
 TopP = Annotated[float, typer.Option(help="Share of probability that is sampled from.")]
 Seed = Annotated[Optional[int], typer.Option(help="Makes sampling repeatable.")]  # noqa: UP045
-NoHistory = Annotated[bool, typer.Option("--no-history", help="Keep nothing of what is asked.")]
+NoHistory = Annotated[
+    bool, typer.Option("--no-history", help="Keep nothing of what is asked, neither for coverage nor for arrow keys.")
+]
 Dense = Annotated[bool, typer.Option("--dense", help="Full attention at true positions.")]
 
 

@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 from tscli.engine.asker import Asker, QuestionMode
 from tscli.engine.chat import Chat, check_question
+from tscli.engine.coverage import remember
 from tscli.engine.decode import Sampling
 from tscli.engine.library import context_of, fingerprint_of, on_device, sketch_of
 from tscli.engine.statistics import Answer, Fidelity, Recorder, Source, Statistics
@@ -109,6 +110,10 @@ class Session:
         chat = Chat(self, asker)
         self._chats.add(chat)
         return chat
+
+    def remember(self, answer: Answer) -> None:
+        """Add an answer to the library's history, which `tscli.coverage` reads; OSError where it cannot be written."""
+        remember(self.stored.folder, self.stored.manifest, answer)
 
     def stream(self, asker: Asker, question: str, prompt_ids: list[int], max_new_tokens: int, sampling: Sampling) -> Stream:
         """The answer to these prompt tokens by this asker; `ask` and `Chat.ask` make them of a question."""

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         read_questions,
         results_of,
     )
+    from tscli.model.identity import fetch_model
     from tscli.model.options import LoadOptions
     from tscli.selection.config import SelectionConfig, SelectionOptions
     from tscli.store import LibraryInfo, Problem, home
@@ -71,6 +72,7 @@ _HOMES = {
         "Question", "QuestionReport", "Result", "ScoredAnswer", "Trial", "ask_all", "best_sentences", "draw",
         "evaluate_tasks", "no_answers", "read_questions", "results_of",
     ),
+    "tscli.model.identity": ("fetch_model",),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
     "tscli.store": ("LibraryInfo", "Problem", "home"),
@@ -122,6 +124,7 @@ __all__ = [
     "errors",
     "evaluate_tasks",
     "examine",
+    "fetch_model",
     "fidelity_of",
     "home",
     "info",

@@ -12,7 +12,7 @@ import tscli
 from tscli.cli import flags
 from tscli.cli.ask_many import ask_many, read_questions
 from tscli.cli.coverage import remember
-from tscli.cli.output import Settings, duration, print_json, safe, safe_line, stderr, working
+from tscli.cli.output import Settings, duration, fetch_model, print_json, safe, safe_line, stderr, working
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def ask(
         k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
     )
     load = tscli.LoadOptions(model, revision, dtype, device)
+    fetch_model(settings, load)
     with working(settings, f"opening library {library}"):
         opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
     with opened as session:

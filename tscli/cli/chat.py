@@ -11,7 +11,7 @@ from tscli.cli import flags
 from tscli.cli.ask import run_stream, show_sources, summary
 from tscli.cli.coverage import remember
 from tscli.cli.lines import interactive, line_history, read_line
-from tscli.cli.output import Settings, counted, error_line, safe_line, say, stderr, working
+from tscli.cli.output import Settings, counted, error_line, fetch_model, safe_line, say, stderr, working
 from tscli.errors import TscliError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def chat(
         k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
     )
     load = tscli.LoadOptions(model, revision, dtype, device)
+    fetch_model(settings, load)
     with working(settings, f"opening library {library}"):
         opened = tscli.open_library(library, load, selection, question_mode)  # type: ignore[arg-type]
     with opened as session, line_history(settings, None if no_history else tscli.home() / "chat-history"):

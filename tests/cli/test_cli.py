@@ -323,3 +323,15 @@ def test_coverage_follows_the_questions_that_are_kept(run: Run, docs: Path, home
     assert run("coverage", "-o", "xml").returncode == 2
     assert run("rm", "covered", "--yes").returncode == 0
     assert not history.exists()
+
+
+def test_a_seed_gives_the_same_tokens_in_every_process(run: Run, library: str) -> None:
+    def tokens(seed: str) -> list[int]:
+        sampling = ("--temperature", "1.5", "--seed", seed, "--max-new-tokens", "16")
+        done = run("ask", "What happened that day?", "-l", library, "--no-history", "--json", *sampling)
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout)["token_ids"])
+
+    first = tokens("7")
+    assert first == tokens("7")
+    assert any(first != tokens(seed) for seed in ("8", "9", "10"))  # it is sampled at all

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tscli.errors import DamagedLibrary
+from tscli.store.private import open_private
 
 HISTORY = "history.jsonl"
 
@@ -26,12 +26,8 @@ class Asked:
 def remember(folder: Path, asked: str, question: str, pages: Mapping[str, Sequence[int]]) -> None:
     """Append one question; the file is for its owner only, whatever it was before. OSError where it cannot be written."""
     line = json.dumps({"asked": asked, "question": question, "pages": pages}) + "\n"
-    descriptor = os.open(folder / HISTORY, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)
-        os.write(descriptor, line.encode())
-    finally:
-        os.close(descriptor)
+    with open_private(folder / HISTORY, append=True) as file:
+        file.write(line.encode())
 
 
 def read_history(folder: Path) -> tuple[list[Asked], int]:

@@ -22,6 +22,7 @@ from torch import Tensor
 from tscli.errors import DamagedLibrary, LibraryError
 from tscli.store.chain import PlannedSegment
 from tscli.store.manifest import Manifest, SegmentRecord
+from tscli.store.private import make_private, open_private
 from tscli.store.reader import MANIFEST, present, read_manifest
 from tscli.store.segment import Segment, hash_file, map_segment, save_tensors, segment_path, write_durably
 
@@ -71,10 +72,10 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = FileLock(folder / "lock", timeout=0)
+        self._lock = FileLock(folder / "lock", timeout=0, mode=0o600)
 
     def __enter__(self) -> Writer:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.folder)
         holder = self.folder / "lock.holder"
         try:
             self._lock.acquire()
@@ -83,7 +84,8 @@ class Writer:
             raise LibraryError(
                 f"library {self.folder.name} is being written by {who}; wait for it to end, or choose another --library"
             ) from None
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        with open_private(holder) as file:
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         for stale in self.folder.rglob(".*.tmp"):
             stale.unlink()
         return self
@@ -167,12 +169,13 @@ class Writer:
         record = read_record(holder, planned)
         assert record is not None
         source, target = segment_path(holder, planned.id), segment_path(self.folder, planned.id)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_private(target.parent)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             os.link(source, temporary)
         except OSError:
-            shutil.copyfile(source, temporary)
+            with source.open("rb") as original, open_private(temporary) as copy:
+                shutil.copyfileobj(original, copy)
         os.replace(temporary, target)
         if hash_file(target) != record.xxh3:
             target.unlink()

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         verify,
         versions,
     )
+    from tscli.engine.chat import Chat
+    from tscli.engine.coverage import Coverage, DocumentCoverage, coverage
     from tscli.engine.doctor import Examination, examine
     from tscli.engine.ingest import IngestPlan, IngestReport, PlannedDocument, Preparation, prepare
     from tscli.engine.options import IngestOptions
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
         read_questions,
         results_of,
     )
+    from tscli.model.identity import fetch_model
     from tscli.model.options import LoadOptions
     from tscli.places import home, library_names
     from tscli.selection.config import SelectionConfig, SelectionOptions
@@ -69,6 +72,8 @@ _HOMES = {
         "LibraryDetails", "default_model", "export_library", "import_library", "info",
         "libraries", "prune", "remove", "verify", "versions",
     ),
+    "tscli.engine.chat": ("Chat",),
+    "tscli.engine.coverage": ("Coverage", "DocumentCoverage", "coverage"),
     "tscli.engine.doctor": ("Examination", "examine"),
     "tscli.engine.ingest": ("IngestPlan", "IngestReport", "PlannedDocument", "Preparation", "prepare"),
     "tscli.engine.options": ("IngestOptions",),
@@ -80,6 +85,7 @@ _HOMES = {
         "Question", "QuestionReport", "Result", "ScoredAnswer", "Trial", "ask_all", "best_sentences", "draw",
         "evaluate_tasks", "no_answers", "read_questions", "results_of",
     ),
+    "tscli.model.identity": ("fetch_model",),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
     "tscli.places": ("home", "library_names"),
@@ -94,6 +100,9 @@ __all__ = [
     "AttentionRow",
     "BenchResult",
     "BenchRow",
+    "Chat",
+    "Coverage",
+    "DocumentCoverage",
     "Examination",
     "Fidelity",
     "FidelityResult",
@@ -123,12 +132,14 @@ __all__ = [
     "benchmark",
     "benchmark_attention",
     "best_sentences",
+    "coverage",
     "default_model",
     "draw",
     "errors",
     "evaluate_tasks",
     "examine",
     "export_library",
+    "fetch_model",
     "fidelity_of",
     "home",
     "import_library",

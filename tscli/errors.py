@@ -2,6 +2,7 @@
 
 TscliError            exit 1
 ├── UsageError        exit 2    a flag or argument is wrong
+│   └── WindowFull              a conversation has no room left in the model's window
 ├── PartialIngest     exit 3    some files could not be read, the rest is in the library
 ├── LibraryError      exit 4    no library, or it does not fit the model
 │   └── DamagedLibrary          a file of it is missing or not what was written
@@ -21,6 +22,10 @@ class UsageError(TscliError):
     """A flag, argument or setting that cannot be used."""
 
     exit_code = 2
+
+
+class WindowFull(UsageError):
+    """A conversation and the next question do not fit in the model's window together."""
 
 
 class PartialIngest(TscliError):

@@ -331,3 +331,33 @@ def test_asking_the_embedded_reader_imports_no_transformers(home: Path, library:
     )
     settings = {**os.environ, "TSCLI_HOME": str(home)}
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=ROOT, env=settings)
+
+
+def test_coverage_follows_the_questions_that_are_kept(run: Run, docs: Path, home: Path) -> None:
+    assert run("ingest", str(docs), "-l", "covered").returncode == 0
+    history = home / "libraries" / "covered" / "history.jsonl"
+    assert run("ask", "When?", "-l", "covered", "--no-history", "--max-new-tokens", "2").returncode == 0
+    assert not history.exists()
+    assert run("ask", "When?", "-l", "covered", "--max-new-tokens", "2").returncode == 0
+    assert history.stat().st_mode & 0o777 == 0o600
+    found = json.loads(run("coverage", "-l", "covered", "-o", "json").stdout)
+    assert found["questions"] == 1
+    assert 0 < found["selected"] <= found["pages"]
+    shown = run("coverage", "--library", "covered")
+    assert "a.txt" in shown.stdout
+    assert "over 1 question;" in shown.stderr
+    assert run("coverage", "-o", "xml").returncode == 2
+    assert run("rm", "covered", "--yes").returncode == 0
+    assert not history.exists()
+
+
+def test_a_seed_gives_the_same_tokens_in_every_process(run: Run, library: str) -> None:
+    def tokens(seed: str) -> list[int]:
+        sampling = ("--temperature", "1.5", "--seed", seed, "--max-new-tokens", "16")
+        done = run("ask", "What happened that day?", "-l", library, "--no-history", "--json", *sampling)
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout)["token_ids"])
+
+    first = tokens("7")
+    assert first == tokens("7")
+    assert any(first != tokens(seed) for seed in ("8", "9", "10"))  # it is sampled at all

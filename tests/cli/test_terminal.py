@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import pty
+import select
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+import tscli
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +51,41 @@ def damaged(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
     return folder
+
+
+def test_a_chat_is_typed_with_arrow_keys_and_a_second_ctrl_c_ends_it(
+    tmp_path: Path, small_model: Path, write_documents: Callable[..., Path]
+) -> None:
+    load = tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")
+    tscli.prepare([write_documents(words=50)], load=load).run()
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "tscli", "-q", "chat", "--max-new-tokens", "3"]
+    environment = _environment(tmp_path / "home", TERM="xterm")
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=ROOT) as process:
+        os.close(theirs)
+        try:
+            _wait_for(ours, b"> ")
+            os.write(ours, b"Where is it?\n")
+            _wait_for(ours, b"> ")
+            os.write(ours, b"\x1b[A\n")  # the arrow key brings the question back
+            assert b"Where is it?" in _wait_for(ours, b"> ")
+            for _ in range(2):
+                time.sleep(0.5)  # behind the prompt, Python begins to listen
+                process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+    os.close(ours)
+    assert (tmp_path / "home" / "chat-history").read_text() == "Where is it?\n"
+
+
+def _wait_for(terminal: int, words: bytes) -> bytes:
+    """What is shown until these words are."""
+    shown = b""
+    while words not in shown:
+        assert select.select([terminal], [], [], 60)[0], shown.decode()
+        shown += os.read(terminal, 1)
+    return shown
 
 
 def test_rm_asks_and_no_keeps_the_library(tmp_path: Path, damaged: Path) -> None:

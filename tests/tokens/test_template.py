@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.tokens.kinds import CHATML, GEMMA, IGNORES_SYSTEM, LLAMA3, save
+from tscli import reader
 from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
 
 LLAMA3_SPECIAL = ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|end_of_text|>"]
@@ -78,3 +79,41 @@ def test_a_model_without_a_template_gets_a_plain_one(tmp_path: Path) -> None:
     tokenizer, template = load(tmp_path, "none")
     assert template.source == "default"
     assert tokenizer.decode(template.question_ids(tokenizer, "Why?")) == "\n\nQuestion: Why?\nAnswer:"
+
+
+@pytest.mark.parametrize("name", ["chatml", "llama3", "gemma", "mistral"])
+def test_a_conversation_is_laid_out_as_the_template_lays_it_out(tmp_path: Path, name: str) -> None:
+    tokenizer, template = load(tmp_path, name)
+    asked = {"role": "user", "content": "DOC\n\nWhy?"}
+    opening = (
+        [{"role": "system", "content": "DOC"}, {"role": "user", "content": "Why?"}] if "system" in template.prefix else [asked]
+    )
+    messages = [*opening, {"role": "assistant", "content": "So."}, {"role": "user", "content": "And?"}]
+    rendered = tokenizer.chat.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    made = f"{template.prefix}DOC{template.middle}Why?{template.suffix}So.{template.turn}And?{template.suffix}"
+    assert made == rendered.replace(" So.", "So.")
+
+
+def test_a_follow_up_stands_behind_an_answer(tmp_path: Path) -> None:
+    tokenizer, template = load(tmp_path, "chatml")
+    ids = template.question_ids(tokenizer, "And?", follow_up=True)
+    assert ids == tokenizer.encode_template("<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n<|im_start|>assistant\n")
+    _, plain = load(tmp_path, "none")
+    assert plain.turn == plain.middle
+
+
+OPENS_A_THOUGHT = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>{% endif %}")
+ONE_QUESTION = "{% for m in messages %}{{ '<|im_start|>' + m.content }}{% endfor %}{{ '<|im_end|>' }}"
+DROPS_EARLIER = CHATML.replace("in messages", "in messages[-2:]")
+
+
+@pytest.mark.parametrize("text", [OPENS_A_THOUGHT, ONE_QUESTION, DROPS_EARLIER])
+def test_a_template_that_does_not_go_on_behind_an_answer_has_no_turns(tmp_path: Path, text: str) -> None:
+    special = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
+    template = load_template(load_tokenizer(str(save(tmp_path, "qwen", text, special, "<|endoftext|>"))))
+    assert template.source == "chat template"
+    assert template.turn is None
+
+
+def test_the_embedded_reader_has_no_turns() -> None:
+    assert load_template(load_tokenizer(str(reader.path()))).turn is None

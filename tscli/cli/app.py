@@ -10,7 +10,7 @@ import traceback
 import typer
 
 import tscli
-from tscli.cli import archive, ask, bench, config, configuration, doctor, evaluate, ingest, libraries
+from tscli.cli import archive, ask, bench, chat, config, configuration, coverage, doctor, evaluate, ingest, libraries
 from tscli.cli.endings import INTERRUPTED, ending
 from tscli.cli.output import Settings, error_line
 
@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 app.command("ingest")(ingest.ingest)
 app.command("ask")(ask.ask)
+app.command("chat")(chat.chat)
+app.command("coverage")(coverage.coverage)
 app.command("bench")(bench.bench)
 app.command("eval")(evaluate.evaluate)
 app.command("list")(libraries.list_)

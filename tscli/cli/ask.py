@@ -11,7 +11,8 @@ import typer
 import tscli
 from tscli.cli import flags
 from tscli.cli.ask_many import ask_many, read_questions
-from tscli.cli.output import Settings, duration, print_json, safe, safe_line, stderr, working
+from tscli.cli.coverage import remember
+from tscli.cli.output import Settings, duration, fetch_model, print_json, safe, safe_line, stderr, working
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,9 +44,10 @@ def ask(
     stats: flags.Stats = "short",
     top: flags.Top = 5,
     max_new_tokens: flags.MaxNewTokens = 128,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
-    top_p: Annotated[float, typer.Option(help="Share of probability that is sampled from.")] = 1.0,
-    seed: Annotated[Optional[int], typer.Option(help="Makes sampling repeatable.")] = None,  # noqa: UP045
+    temperature: flags.Temperature = 0.0,
+    top_p: flags.TopP = 1.0,
+    seed: flags.Seed = None,
+    no_history: flags.NoHistory = False,
     question_mode: flags.QuestionMode = None,
     dense: flags.Dense = False,
     k: flags.K = None,
@@ -70,6 +72,7 @@ def ask(
         k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
     )
     load = tscli.LoadOptions(model, revision, dtype, device)
+    fetch_model(settings, load)
     with working(settings, f"opening library {library}"):
         opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
     with opened as session:
@@ -77,14 +80,17 @@ def ask(
         def start(text: str) -> Stream:
             return session.ask(text, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
 
+        def answered(text: str, *, show: bool) -> Answer:
+            answer = run_stream(settings, start(text), show=show)
+            if not no_history:
+                remember(settings, session, answer)
+            return answer
+
         if file is not None:
             names = session.library, session.model_name
-            ask_many(
-                settings, questions, lambda text: _run(settings, start(text), show=False), output, lambda a: _json(a, *names)
-            )
+            ask_many(settings, questions, lambda text: answered(text, show=False), output, lambda a: _json(a, *names))
             return 0
-        stream = start(questions[0])
-        answer = _run(settings, stream, show=not as_json)
+        answer = answered(questions[0], show=not as_json)
         if as_json:
             print_json(_json(answer, session.library, session.model_name))
     if stats != "none" and not settings.quiet and not as_json:
@@ -103,7 +109,8 @@ def _questions(question: str | None, file: Path | None, output: Path | None) -> 
     return [sys.stdin.read().strip() if question == "-" else question]
 
 
-def _run(settings: Settings, stream: Stream, *, show: bool) -> Answer:
+def run_stream(settings: Settings, stream: Stream, *, show: bool) -> Answer:
+    """The answer, shown on stdout as it comes; an interrupt ends it and goes on."""
     pieces = iter(stream)
     with working(settings, "reading the question"):
         piece = next(pieces, None)
@@ -114,6 +121,7 @@ def _run(settings: Settings, stream: Stream, *, show: bool) -> Answer:
                 sys.stdout.flush()
             piece = next(pieces, None)
     except KeyboardInterrupt:
+        pieces.close()
         print()  # what is said next begins a line of its own
         raise
     if show:
@@ -125,15 +133,22 @@ def _show(answer: Answer, top: int, *, full: bool) -> None:
     from rich.panel import Panel
 
     console, statistics = stderr(), answer.statistics
-    console.print(Panel(_summary(statistics), title="how", title_align="left", expand=False))
+    console.print(Panel(summary(statistics), title="how", title_align="left", expand=False))
     if full:
         console.print(_layers(statistics))
     if answer.sources and top > 0:
-        console.print(_sources(answer, top))
-        console.print("shares of the votes of the answer's tokens; selection is not proof of causation")
+        show_sources(answer, top)
 
 
-def _summary(statistics: Statistics) -> Table:
+def show_sources(answer: Answer, top: int) -> None:
+    """The pages that the answer's tokens voted for most, on stderr."""
+    console = stderr()
+    console.print(_sources(answer, top))
+    console.print("shares of the votes of the answer's tokens; selection is not proof of causation")
+
+
+def summary(statistics: Statistics) -> Table:
+    """What an answer cost and how it was selected for."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))

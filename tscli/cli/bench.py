@@ -11,7 +11,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, as_json, print_json, safe_line, say, size
+from tscli.cli.output import Settings, as_json, fetch_model, print_json, safe_line, say, size
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def bench(
         return 0
     selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
     load = tscli.LoadOptions(model, revision, dtype, device)
+    fetch_model(settings, load)
     result = tscli.benchmark(lengths, load, selection, n_gen, repetitions, dense, lambda text: say(settings, text), peer)
     _print(result, output)
     return 0

@@ -11,7 +11,7 @@ import typer
 import tscli
 from tscli.cli import flags
 from tscli.cli.eval_tables import print_csv, print_results
-from tscli.cli.output import Settings, counted, print_json, progress, safe_line, say, working
+from tscli.cli.output import Settings, counted, fetch_model, print_json, progress, safe_line, say, working
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def evaluate(
         raise UsageError("say what to score: a library by --questions FILE, or generated tasks by --length 4k,16k")
     selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
     load = tscli.LoadOptions(model, revision, dtype, device)
+    fetch_model(settings, load)
     if questions is not None:
         asked = tscli.read_questions(questions)
         with working(settings, f"opening library {library}"):

@@ -65,6 +65,12 @@ MaxTokens = Annotated[str, typer.Option(envvar="TSCLI_MAX_TOKENS", help="Most to
 MaxNewTokens = Annotated[int, typer.Option(envvar="TSCLI_MAX_NEW_TOKENS", help="Most tokens of the answer.")]
 Stats = Annotated[str, typer.Option(envvar="TSCLI_STATS", help="Statistics: none, short or full (per layer).")]
 Top = Annotated[int, typer.Option(envvar="TSCLI_TOP", help="How many pages to show as sources.")]
+Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
+TopP = Annotated[float, typer.Option(help="Share of probability that is sampled from.")]
+Seed = Annotated[Optional[int], typer.Option(help="Makes sampling repeatable.")]  # noqa: UP045
+NoHistory = Annotated[
+    bool, typer.Option("--no-history", help="Keep nothing of what is asked, neither for coverage nor for arrow keys.")
+]
 Dense = Annotated[bool, typer.Option("--dense", help="Full attention at true positions.")]
 
 

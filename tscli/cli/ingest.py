@@ -10,7 +10,19 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, animated, counted, duration, error_line, print_json, safe_line, say, size, stderr
+from tscli.cli.output import (
+    Settings,
+    animated,
+    counted,
+    duration,
+    error_line,
+    fetch_model,
+    print_json,
+    safe_line,
+    say,
+    size,
+    stderr,
+)
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +82,8 @@ def ingest(
         k=k, n_init=n_init, n_local=n_local, chunk=chunk, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
     )
     load = tscli.LoadOptions(model, revision, dtype, device)
+    if all(path.exists() for path in paths):  # no download for a mistyped path, which is an error below
+        fetch_model(settings, load)
     preparation = _prepare(settings, paths, library, load, selection, options)
     plan = preparation.plan
     if not settings.quiet:

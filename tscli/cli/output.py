@@ -10,8 +10,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import tscli
+
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from tscli import LoadOptions
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 DROPPED = re.compile(r"[\r\u202a-\u202e\u2066-\u2069]")  # moves the cursor, or the direction of what follows
@@ -43,6 +47,12 @@ def animated() -> bool:
 def working(settings: Settings, text: str) -> AbstractContextManager[object]:
     """A moving line while something takes time; nothing when quiet or without a terminal."""
     return stderr().status(safe_line(text)) if not settings.quiet and animated() else nullcontext()
+
+
+def fetch_model(settings: Settings, load: LoadOptions) -> None:
+    """Download a model that is not here yet, before anything else moves on the terminal: the hub's bars show how far it is."""
+    if load.model is not None:
+        tscli.fetch_model(load, progress=not settings.quiet and animated())
 
 
 @contextmanager

@@ -5,7 +5,7 @@ Knows the model and its attention; knows no libraries and no text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Literal
 
 import torch
@@ -30,7 +30,8 @@ class Asker:
 
     question_mode: each token of the question selects for itself ("token"), all by their mean query ("chunk", the paper), or
     the question is run once to vote and again beside what it chose ("twice"). dense: full attention at true positions, where
-    there is nothing to choose and "twice" is "token".
+    there is nothing to choose and "twice" is "token". conversation: questions and answers stay in the state's tail, and all of
+    it is attended beside what is selected of the documents.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Asker:
         question_mode: QuestionMode,
         end_ids: frozenset[int],
         dense: bool = False,
+        conversation: bool = False,
     ) -> None:
         self.decoder = decoder
         self.state = state
@@ -49,12 +51,18 @@ class Asker:
         self.end_ids = end_ids
         self.guard = Guard()
         self._dense = DenseKeys() if dense else None
+        self._whole_from = state.committed if conversation else None
         self._busy = False
 
     @property
     def is_dense(self) -> bool:
         """Whether all of the context is attended instead of a selection."""
         return self._dense is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is being made."""
+        return self._busy
 
     @property
     def scan(self) -> str:
@@ -69,19 +77,22 @@ class Asker:
 
     def answer(
         self, prompt_ids: list[int], sampling: Sampling, max_new_tokens: int, observe: Observer | None = None
-    ) -> Iterator[int]:
+    ) -> Generator[int, None, None]:
         """Token ids of the answer without the end token; observe sees the steps that make them.
 
-        The last prompt token's step already makes the answer's first token, so it is observed.
+        The last prompt token's step already makes the answer's first token, so it is observed. In a conversation what has
+        been run stays in the state: all but the answer's last token, or nothing where the question was not read to its end.
         """
         if self._busy:
             raise UsageError("another answer of this session is still streaming; finish it first")
         self._busy = True
         state, length, sampler = self.state, self.state.length, Sampler(sampling)
+        stays = False
         try:
             votes = self._first_reading(state, prompt_ids)
-            fixed = votes.selection(self.config, length)
+            fixed = votes.selection(self.config, self._selectable(length))
             logits = self._run_prompt(state, prompt_ids, observe, fixed)
+            stays = self._whole_from is not None
             reuse = SelectionCache(self.config.theta)
             for made in range(max_new_tokens):
                 token = sampler.next_token(logits)
@@ -92,8 +103,12 @@ class Asker:
                     logits = self._forward(state, [token], observe, reuse, votes=votes if fixed else None, fixed=fixed)
                     fixed = votes.follow(fixed, self.config) if fixed else None
         finally:
-            self._rewind(state, length)
+            self._rewind(state, state.length if stays else length)
             self._busy = False
+
+    def rewind(self) -> None:
+        """Forget a conversation: the state is as its committed pages are."""
+        self._rewind(self.state, self.state.committed)
 
     def replay(self, prompt_ids: list[int], answer_ids: list[int], audit: Audit | None = None) -> torch.Tensor:
         """The logits that come before each token of a given answer and behind its last, [len(answer_ids) + 1, vocab] float32.
@@ -103,7 +118,7 @@ class Asker:
         state, length = self.state, self.state.length
         try:
             votes = self._first_reading(state, prompt_ids)
-            fixed = votes.selection(self.config, length)
+            fixed = votes.selection(self.config, self._selectable(length))
             logits = [self._run_prompt(state, prompt_ids, None, fixed, audit)]
             reuse = SelectionCache(self.config.theta)
             for token in answer_ids:
@@ -113,6 +128,10 @@ class Asker:
             return torch.stack(logits)
         finally:
             self._rewind(state, length)
+
+    def _selectable(self, length: int) -> int:
+        """How many of the cached tokens a question selects from, the local window included."""
+        return length if self._whole_from is None else min(length, self._whole_from + self.config.n_local)
 
     def _first_reading(self, state: KVState, prompt_ids: list[int]) -> QuestionVotes:
         """Run the question once to vote, and forget it; no votes where it is read once or the context attended as a whole."""
@@ -161,6 +180,7 @@ class Asker:
             observe=observe,
             guard=self.guard,
             audit=audit,
+            whole_from=self._whole_from,
         )
         logits = self.decoder.forward(torch.tensor(token_ids, device=self.decoder.device), run)
         assert logits is not None

@@ -1,17 +1,22 @@
 """Questions to a library: open once, then for each question run its tokens over the cached pages and decode the answer.
 
-The cache is after a question as it was before: what a question adds lives in the state's tail and is cropped.
+The cache is after a question as it was before: what a question adds lives in the state's tail and is cropped. A chat has a
+tail of its own, where questions and answers stay.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import cast, get_args
+from weakref import WeakSet
 
 from tscli.engine.asker import Asker, QuestionMode
+from tscli.engine.chat import Chat, check_question
+from tscli.engine.coverage import remember
 from tscli.engine.decode import Sampling
 from tscli.engine.library import context_of, fingerprint_of, on_device, sketch_of
 from tscli.engine.statistics import Answer, Fidelity, Recorder, Source, Statistics
@@ -48,6 +53,7 @@ class Session:
         state = decoder.new_state([on_device(segment, decoder.device) for segment in stored.segments])
         state.sketch = sketch_of(stored.sketch, decoder.device)
         self.asker = Asker(decoder, state, config, question_mode, template.end_ids, dense)
+        self._chats: WeakSet[Chat] = WeakSet()
 
     @property
     def library(self) -> str:
@@ -67,6 +73,8 @@ class Session:
 
     def close(self) -> None:
         """Let go of the mapped pages."""
+        for chat in self._chats:
+            chat.close()
         self.asker.state = self.decoder.new_state()
 
     def ask(
@@ -79,23 +87,55 @@ class Session:
         seed: int | None = None,
     ) -> Stream:
         """The answer as a stream of text pieces; its `answer` is complete once the stream is exhausted."""
-        if not question.strip():
-            raise UsageError("the question is empty; give one in quotes")
-        if max_new_tokens < 1:
-            raise UsageError(f"max-new-tokens must be at least 1, got {max_new_tokens}")
-        return Stream(self, question, max_new_tokens, Sampling(temperature, top_p, seed))
+        check_question(question, max_new_tokens)
+        prompt_ids = self.template.question_ids(self.tokenizer, question.strip())
+        return Stream(self, self.asker, question, prompt_ids, max_new_tokens, Sampling(temperature, top_p, seed))
+
+    def chat(self) -> Chat:
+        """A conversation over the library: a question may refer to earlier questions and answers. See `Chat`.
+
+        Several may go on at a time; neither they nor `ask` see each other's questions.
+        """
+        state = self.decoder.new_state(self.asker.state.segments)
+        state.sketch = self.asker.state.sketch
+        asker = Asker(
+            self.decoder,
+            state,
+            self.config,
+            self.asker.question_mode,
+            self.template.end_ids,
+            self.asker.is_dense,
+            conversation=True,
+        )
+        asker.guard = self.asker.guard
+        chat = Chat(self, asker)
+        self._chats.add(chat)
+        return chat
+
+    def remember(self, answer: Answer) -> None:
+        """Add an answer to the library's history, which `tscli.coverage` reads; OSError where it cannot be written."""
+        remember(self.stored.folder, self.stored.manifest, answer)
+
+    def stream(self, asker: Asker, question: str, prompt_ids: list[int], max_new_tokens: int, sampling: Sampling) -> Stream:
+        """The answer to these prompt tokens by this asker; `ask` and `Chat.ask` make them of a question."""
+        return Stream(self, asker, question, prompt_ids, max_new_tokens, sampling)
 
 
 class Stream:
     """Text pieces of one answer, as they are made."""
 
-    def __init__(self, session: Session, question: str, max_new_tokens: int, sampling: Sampling) -> None:
+    def __init__(
+        self, session: Session, asker: Asker, question: str, prompt_ids: list[int], max_new_tokens: int, sampling: Sampling
+    ) -> None:
         self._session = session
+        self._asker = asker
         self._question = question
         self._sampling = sampling
         self._answer: Answer | None = None
         self.recorder = Recorder(session.context.token_ids.shape[0])
-        self.prompt_ids = session.template.question_ids(session.tokenizer, question.strip())
+        self.prompt_ids = prompt_ids
+        self.token_ids: list[int] = []  # of the answer so far
+        self._behind = None if asker is session.asker else asker.state.length  # where a conversation stood
         self._max_new_tokens = max_new_tokens
         self._run_before = session.decoder.tokens_run
 
@@ -106,17 +146,22 @@ class Stream:
             raise UsageError("the answer is not complete yet: iterate over the stream to its end first")
         return self._answer
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Generator[str, None, None]:
+        """The pieces; closing the generator (or an interrupt) ends the answer there."""
         session, started = self._session, time.perf_counter()
+        if self._behind not in (None, self._asker.state.length) and not self._asker.is_busy:
+            raise UsageError("the conversation has gone on since this question was put; ask it again")
         self._run_before = session.decoder.tokens_run
-        decoder, ids, times = StreamDecoder(session.tokenizer), [], []
+        decoder, times = StreamDecoder(session.tokenizer), []
+        ids = self.token_ids = []
         text = ""
-        for token in session.asker.answer(self.prompt_ids, self._sampling, self._max_new_tokens, self.recorder):
-            times.append(time.perf_counter())
-            ids.append(token)
-            if piece := self._started(text, decoder.push(token)):
-                text += piece
-                yield piece
+        with closing(self._asker.answer(self.prompt_ids, self._sampling, self._max_new_tokens, self.recorder)) as tokens:
+            for token in tokens:
+                times.append(time.perf_counter())
+                ids.append(token)
+                if piece := self._started(text, decoder.push(token)):
+                    text += piece
+                    yield piece
         if piece := self._started(text, decoder.flush()):
             text += piece
             yield piece
@@ -128,14 +173,14 @@ class Stream:
         return piece if text else piece.lstrip()
 
     def _finish(self, text: str, ids: list[int], times: list[float], started: float) -> Answer:
-        session, ended = self._session, time.perf_counter()
+        session, asker, ended = self._session, self._asker, time.perf_counter()
         spent = times[-1] - times[0] if len(times) > 1 else 0.0
         layers = self.recorder.layers()
         selecting = [layer for layer in layers if layer.kind == "selected"] or layers
         config, total = session.config, int(session.context.token_ids.shape[0])
         run = session.decoder.tokens_run - self._run_before  # counted where tokens pass through the model
         ended_itself = len(ids) < self._max_new_tokens
-        own = session.asker.readings * len(self.prompt_ids) + len(ids) - (0 if ended_itself else 1)
+        own = asker.readings * len(self.prompt_ids) + len(ids) - (0 if ended_itself else 1)
         statistics = Statistics(
             cached_tokens=total,
             recomputed_tokens=run - own,
@@ -156,11 +201,11 @@ class Stream:
             theta=config.theta,
             n_init=config.n_init,
             n_local=config.n_local,
-            dense=session.asker.is_dense,
-            question_mode=session.asker.question_mode,
+            dense=asker.is_dense,
+            question_mode=asker.question_mode,
             stop_reason="end" if ended_itself else "length",
-            scan=session.asker.scan,
-            fidelity=Fidelity.of(session.asker.guard),
+            scan=asker.scan,
+            fidelity=Fidelity.of(asker.guard),
             layers=layers,
             notes=session.decoder.notes,
         )

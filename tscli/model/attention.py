@@ -65,6 +65,7 @@ class AttentionRun:
     dense: full attention at true positions instead of selection. observe: called once per layer. guard: compares samples of
     what the sketch selects with the exact scan. moments: gathers the queries as they are scored.
     audit: is shown each selection beside the exact votes of all candidates, which are computed for it.
+    whole_from: from this position on everything is attended, however far back the local window reaches.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class AttentionRun:
         guard: Guard | None = None,
         moments: Moments | None = None,
         audit: Audit | None = None,
+        whole_from: int | None = None,
     ) -> None:
         self.state = state
         self.rotator = rotator
@@ -93,6 +95,7 @@ class AttentionRun:
         self.guard = guard
         self.moments = moments
         self.audit = audit
+        self.whole_from = whole_from
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
         """query [q_heads, t, head_dim], key and value [kv_heads, t, head_dim], all unrotated; [q_heads, t, head_dim]."""
@@ -114,7 +117,8 @@ class AttentionRun:
     def _sparse(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
         n, config = self.state.length, self.config
         n_init = min(config.n_init, n)
-        local_start = max(n_init, n - config.n_local)
+        recent = n - config.n_local
+        local_start = max(n_init, recent if self.whole_from is None else min(recent, self.whole_from))
         candidates = local_start - n_init
         selection, reused, selected = None, False, 0
         if candidates and not config.count(candidates):

@@ -11,13 +11,14 @@ import xxhash
 
 from tscli import reader
 from tscli.errors import TscliError
-from tscli.model.options import EMBEDDED
+from tscli.model.hub import snapshot
+from tscli.model.options import EMBEDDED, LoadOptions
 
 BLOCK = 1 << 20
 MAX_BLOCKS = 16
 
 
-def locate(model: str, revision: str | None = None) -> Path:
+def locate(model: str, revision: str | None = None, *, progress: bool = False) -> Path:
     """The folder that holds the model's files: the given folder, or the hub's snapshot (downloaded where allowed)."""
     if model == EMBEDDED:
         return reader.path()
@@ -28,17 +29,15 @@ def locate(model: str, revision: str | None = None) -> Path:
         return folder
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise TscliError(f"{model}: no such folder; give a model folder or a hub id with --model")
-    from huggingface_hub import snapshot_download
+    return snapshot(model, revision, progress=progress)
 
-    patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
-    try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
-    except Exception as error:  # the hub's client raises many kinds, from offline to not found
-        first = str(error).strip().splitlines()[0]
-        raise TscliError(
-            f"{model}: not a folder, and the hub did not give it ({first}); check the name, go online once to download "
-            "it, or give a folder with --model"
-        ) from error
+
+def fetch_model(load: LoadOptions, *, progress: bool = False) -> Path:
+    """The folder of a model's files, downloaded where they are not on this machine yet; loads nothing.
+
+    progress: show the hub client's bars on a terminal. Raises TscliError where the model cannot be had.
+    """
+    return locate(load.model or EMBEDDED, load.revision, progress=progress)
 
 
 def weights_hash(folder: Path) -> str:

@@ -6,6 +6,7 @@ Knows tensors and plain records; nothing of documents, tokenizers or models.
 from tscli.places import home, library_folder
 from tscli.store.archive import export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, plan_independent, segment_id
+from tscli.store.history import HISTORY, Asked, read_history, remember
 from tscli.store.manifest import FORMAT_VERSION, Fingerprint, Manifest, SegmentRecord
 from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest, require_manifest
 from tscli.store.segment import Segment, map_segment
@@ -14,8 +15,10 @@ from tscli.store.writer import Writer, missing_segments
 
 __all__ = [
     "FORMAT_VERSION",
+    "HISTORY",
     "PAGE_SIZE",
     "SEGMENT_PAGES",
+    "Asked",
     "Fingerprint",
     "LibraryInfo",
     "Manifest",
@@ -38,7 +41,9 @@ __all__ = [
     "plan_independent",
     "prune",
     "read_context",
+    "read_history",
     "read_manifest",
+    "remember",
     "remove",
     "require_manifest",
     "segment_id",

@@ -22,6 +22,7 @@ from tscli.errors import DamagedLibrary, LibraryError, ResourceError, UsageError
 from tscli.places import NAME, library_folder
 from tscli.store.chain import PlannedSegment
 from tscli.store.manifest import Manifest, SegmentRecord
+from tscli.store.private import make_private, open_private
 from tscli.store.reader import MANIFEST, present, problem_with, require_manifest
 from tscli.store.segment import BLOCK, segment_path, write_durably
 from tscli.store.writer import Writer, read_record, siblings, take_over, write_record
@@ -46,7 +47,7 @@ def export_library(folder: Path, file: Path, *, force: bool = False) -> int:
         raise UsageError(f"{file.parent} is no folder; make it, or name another file")
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as target:
+        with open_private(temporary) as target:
             with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 _pack(tar, folder, manifest)
             target.flush()
@@ -167,7 +168,7 @@ def _refuse_existing(folder: Path, *, force: bool) -> None:
 @contextmanager
 def _stage_beside(folder: Path) -> Iterator[Path]:
     """A hidden folder on the same disk, gone in the end; those of killed imports go first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_private(folder.parent)
     for stale in folder.parent.glob(f".*{STAGE}"):
         with suppress(LibraryError), Writer(stale):
             shutil.rmtree(stale)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tscli.errors import DamagedLibrary, ResourceError
 from tscli.store.manifest import SegmentRecord
+from tscli.store.private import make_private, open_private
 
 BLOCK = 8 << 20
 
@@ -85,8 +86,8 @@ def write_durably(path: Path, write: Callable[[Any], object]) -> None:
     """Write through a temporary file, fsync file and folder, rename: the name holds the whole content or is not there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        make_private(path.parent)
+        with open_private(temporary) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())

@@ -23,6 +23,7 @@ from tscli.errors import DamagedLibrary, LibraryError
 from tscli.places import MANIFEST, library_folders
 from tscli.store.chain import PlannedSegment
 from tscli.store.manifest import Manifest, SegmentRecord
+from tscli.store.private import make_private, open_private
 from tscli.store.reader import present, read_manifest, remember_verified
 from tscli.store.segment import Segment, hash_file, map_segment, save_tensors, segment_path, write_durably
 
@@ -70,12 +71,13 @@ def write_record(folder: Path, record: SegmentRecord) -> None:
 def take_over(holder: Path, folder: Path, record: SegmentRecord) -> None:
     """Link a segment of another library into this one, or copy it where links fail; DamagedLibrary if it changes meanwhile."""
     source, target = segment_path(holder, record.id), segment_path(folder, record.id)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_private(target.parent)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         os.link(source, temporary)
     except OSError:
-        shutil.copyfile(source, temporary)
+        with source.open("rb") as original, open_private(temporary) as copy:
+            shutil.copyfileobj(original, copy)
     os.replace(temporary, target)
     if hash_file(target) != record.xxh3:
         target.unlink()
@@ -88,11 +90,11 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = FileLock(folder / "lock", timeout=0)
+        self._lock = FileLock(folder / "lock", timeout=0, mode=0o600)
         self._hashed: list[tuple[Path, str]] = []
 
     def __enter__(self) -> Writer:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.folder)
         holder = self.folder / "lock.holder"
         try:
             self._lock.acquire()
@@ -101,7 +103,8 @@ class Writer:
             raise LibraryError(
                 f"library {self.folder.name} is being written by {who}; wait for it to end, or choose another --library"
             ) from None
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        with open_private(holder) as file:
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         for stale in self.folder.rglob(".*.tmp"):
             stale.unlink()
         return self

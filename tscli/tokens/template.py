@@ -1,4 +1,4 @@
-"""The chat template, cut in two: what stands before the documents, and what stands around the question.
+"""The chat template, cut up: what stands before the documents, around the question, and between an answer and the next one.
 
 Found by rendering the model's own template around markers, so nothing is known about any one template.
 """
@@ -14,12 +14,16 @@ from typing import Any
 from tscli.tokens.tokenizer import Tokenizer
 
 DOCUMENTS, QUESTION, ANSWER = "@@tscli-documents@@", "@@tscli-question@@", "@@tscli-answer@@"
+NEXT_QUESTION = "@@tscli-next-question@@"
 DEFAULT_MIDDLE, DEFAULT_SUFFIX = "\n\nQuestion: ", "\nAnswer:"
 
 
 @dataclass(frozen=True)
 class Template:
-    """prefix + documents + middle + question + suffix; end_ids end an answer. source: "chat template" or "default"."""
+    """prefix + documents + middle + question + suffix; end_ids end an answer. source: "chat template" or "default".
+
+    A conversation goes on: answer + turn + question + suffix. turn: None where the template has no further turns.
+    """
 
     prefix: str
     middle: str
@@ -27,11 +31,16 @@ class Template:
     prefix_ids: tuple[int, ...]
     end_ids: frozenset[int]
     source: str
+    turn: str | None = None
 
-    def question_ids(self, tokenizer: Tokenizer, question: str) -> list[int]:
-        """What is run per question: the template around it with its special tokens, the question itself as plain text."""
+    def question_ids(self, tokenizer: Tokenizer, question: str, *, follow_up: bool = False) -> list[int]:
+        """What is run per question: the template around it with its special tokens, the question itself as plain text.
+
+        follow_up: it stands behind an answer instead of behind the documents; only where there is a `turn`.
+        """
+        before = (self.turn or "") if follow_up else self.middle
         asked = tokenizer.encode_text([question])[0].ids.tolist()
-        return [*tokenizer.encode_template(self.middle), *asked, *tokenizer.encode_template(self.suffix)]
+        return [*tokenizer.encode_template(before), *asked, *tokenizer.encode_template(self.suffix)]
 
     def record(self) -> dict[str, Any]:
         """The template as a library keeps it."""
@@ -50,14 +59,14 @@ def load_template(tokenizer: Tokenizer) -> Template:
     """Split the chat template: documents in the system message, or where there is no such role, before the question."""
     chat = tokenizer.chat
     parts = _split(chat) if getattr(chat, "chat_template", None) else None
-    prefix, middle, suffix = parts or ("", DEFAULT_MIDDLE, DEFAULT_SUFFIX)
+    prefix, middle, suffix, turn = parts or ("", DEFAULT_MIDDLE, DEFAULT_SUFFIX, DEFAULT_MIDDLE)
     prefix_ids = tokenizer.encode_template(prefix) if parts else tokenizer.opening_ids
     opening = tokenizer.encode_template(suffix)[-1:]  # what opens an answer does not end it
     source = "chat template" if parts else "default"
-    return Template(prefix, middle, suffix, tuple(prefix_ids), frozenset(_end_ids(tokenizer, opening)), source)
+    return Template(prefix, middle, suffix, tuple(prefix_ids), frozenset(_end_ids(tokenizer, opening)), source, turn)
 
 
-def _split(chat: Any) -> tuple[str, str, str] | None:
+def _split(chat: Any) -> tuple[str, str, str, str | None] | None:
     system = [{"role": "system", "content": DOCUMENTS}, {"role": "user", "content": QUESTION}]
     user = [{"role": "user", "content": f"{DOCUMENTS}\n\n{QUESTION}"}]
     for messages in (system, user):
@@ -66,8 +75,26 @@ def _split(chat: Any) -> tuple[str, str, str] | None:
             prefix, rest = text.split(DOCUMENTS)
             if QUESTION in rest:
                 middle, suffix = rest.split(QUESTION)
-                return prefix, middle, suffix
+                return prefix, middle, suffix, _turn(chat, messages, text, suffix)
     return None
+
+
+def _turn(chat: Any, opening: list[dict[str, str]], first: str, suffix: str) -> str | None:
+    """What stands between an answer and the next question.
+
+    None where the template does not simply go on behind `first`, the text of the opening: where it has no turns, or writes
+    the earlier ones anew. What the model has computed of them could not stay.
+    """
+    following = [{"role": "assistant", "content": ANSWER}, {"role": "user", "content": NEXT_QUESTION}]
+    text = _render(chat, [*opening, *following], prompt=True)
+    if text is None or not text.startswith(first):
+        return None
+    lead, _, rest = text[len(first) :].partition(ANSWER)
+    turn, question, end = rest.partition(NEXT_QUESTION)
+    if lead.strip() or not question or end != suffix:
+        return None
+    once_more = _render(chat, [*opening, *following, *following], prompt=True)
+    return turn if once_more == f"{text}{lead}{ANSWER}{turn}{NEXT_QUESTION}{suffix}" else None
 
 
 def _render(chat: Any, messages: list[dict[str, str]], *, prompt: bool) -> str | None:

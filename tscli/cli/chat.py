@@ -1,0 +1,167 @@
+"""`tscli chat`: question after question of one open library; on a terminal with arrow keys, or a line each from a pipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+import tscli
+from tscli.cli import flags
+from tscli.cli.ask import run_stream, show_sources, summary
+from tscli.cli.coverage import remember
+from tscli.cli.lines import interactive, line_history, read_line
+from tscli.cli.output import Settings, counted, error_line, fetch_model, safe_line, say, stderr, working
+from tscli.errors import TscliError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tscli import Answer, Chat, Session, Stream
+
+HELP = """/sources  the pages that the last answer's tokens voted for
+/stats    what the last answer cost, and how long the conversation is
+/reset    forget the conversation; the documents stay
+/help     this
+/exit     end, as does Ctrl-D; Ctrl-C stops an answer"""
+BY_ITSELF = "this model's chat template has no further turns: each question is asked by itself and sees no earlier one"
+
+
+def chat(
+    context: typer.Context,
+    library: flags.Library = "default",
+    top: flags.Top = 5,
+    max_new_tokens: flags.MaxNewTokens = 128,
+    temperature: flags.Temperature = 0.0,
+    top_p: flags.TopP = 1.0,
+    seed: flags.Seed = None,
+    no_history: flags.NoHistory = False,
+    question_mode: flags.QuestionMode = None,
+    k: flags.K = None,
+    n_init: flags.NInit = None,
+    n_local: flags.NLocal = None,
+    theta: flags.Theta = None,
+    pool: flags.Pool = None,
+    metric: flags.Metric = None,
+    scale: flags.Scale = None,
+    exact: flags.Exact = False,
+    model: flags.LibraryModel = None,
+    revision: flags.LibraryRevision = None,
+    dtype: flags.LibraryDtype = "auto",
+    device: flags.Device = "auto",
+) -> int:
+    """Ask on and on: a question may refer to earlier ones, where the model's chat template has turns."""
+    settings: Settings = context.obj
+    selection = tscli.SelectionOptions(
+        k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
+    )
+    load = tscli.LoadOptions(model, revision, dtype, device)
+    fetch_model(settings, load)
+    with working(settings, f"opening library {library}"):
+        opened = tscli.open_library(library, load, selection, question_mode)  # type: ignore[arg-type]
+    with opened as session, line_history(settings, None if no_history else tscli.home() / "chat-history"):
+        conversation = session.chat()
+
+        def start(text: str) -> Stream:
+            return conversation.ask(text, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+
+        _greet(settings, session, conversation)
+        talk = _Talk(settings, conversation, start, top, None if no_history else session)
+        return _typed(talk) if interactive() else _piped(talk)
+
+
+class _Talk:
+    """One conversation as it is shown, with its last whole answer; `keeper` is the session that remembers answers, if any."""
+
+    def __init__(
+        self, settings: Settings, chat: Chat, start: Callable[[str], Stream], top: int, keeper: Session | None
+    ) -> None:
+        self.settings = settings
+        self._chat = chat
+        self._start = start
+        self._top = top
+        self._keeper = keeper
+        self._last: Answer | None = None
+
+    def take(self, line: str) -> bool:
+        """Answer a question or do what a command says; False when it says to end."""
+        words = line.split()
+        if not words:
+            return True
+        if words[0] == "/exit":
+            return False
+        if len(words) == 1 and words[0].startswith("/"):
+            self._command(words[0])
+            return True
+        self._last = run_stream(self.settings, self._start(line), show=True)
+        if self._keeper is not None:
+            remember(self.settings, self._keeper, self._last)
+        if interactive() and self._last.sources:
+            best = (f"{source.file} page {source.page} ({source.share:.0%})" for source in self._last.sources[:3])
+            say(self.settings, safe_line("  " + ", ".join(best)))
+        return True
+
+    def _command(self, name: str) -> None:
+        if name == "/reset":
+            self._chat.reset()
+            say(self.settings, "the conversation begins anew")
+        elif name == "/help":
+            stderr().print(HELP)
+        elif name not in ("/sources", "/stats"):
+            error_line(f"{safe_line(name)}: there is no such command; /help shows those that there are")
+        elif self._last is None:
+            error_line(f"{name}: there is no answer yet; ask something first")
+        elif name == "/sources":
+            show_sources(self._last, self._top)
+        else:
+            table = summary(self._last.statistics)
+            if self._chat.follows_up:
+                table.add_row("conversation", f"{counted(self._chat.tokens, 'token')} of {self._chat.room:,}")
+            stderr().print(table)
+
+
+def _greet(settings: Settings, session: Session, conversation: Chat) -> None:
+    if not conversation.follows_up:
+        say(settings, BY_ITSELF)
+    if interactive():
+        tokens = counted(int(session.context.token_ids.shape[0]), "token")
+        say(settings, safe_line(f"library {session.library}, {tokens}, model {session.model_name}; /help, /exit"))
+
+
+def _typed(talk: _Talk) -> int:
+    """Until /exit, Ctrl-D, or a second Ctrl-C in a row; an error does not end it."""
+    stopped = False
+    while True:
+        try:
+            line = read_line("> ")
+        except EOFError:
+            stderr().print()
+            return 0
+        except KeyboardInterrupt:
+            stderr().print()
+            if stopped:
+                return 0
+            stopped = True
+            say(talk.settings, "Ctrl-C again, Ctrl-D or /exit ends the chat")
+            continue
+        try:
+            if not talk.take(line):
+                return 0
+            stopped = False
+        except KeyboardInterrupt:
+            stopped = True
+            say(talk.settings, "stopped; Ctrl-C again, Ctrl-D or /exit ends the chat")
+        except TscliError as error:
+            stopped = False
+            error_line(str(error))
+
+
+def _piped(talk: _Talk) -> int:
+    """Until the input or /exit; errors and interrupts end it as they end any command."""
+    while True:
+        try:
+            line = read_line("")
+        except EOFError:
+            return 0
+        if not talk.take(line):
+            return 0

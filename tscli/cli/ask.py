@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -111,19 +112,18 @@ def _questions(question: str | None, file: Path | None, output: Path | None) -> 
 
 def run_stream(settings: Settings, stream: Stream, *, show: bool) -> Answer:
     """The answer, shown on stdout as it comes; an interrupt ends it and goes on."""
-    pieces = iter(stream)
-    with working(settings, "reading the question"):
-        piece = next(pieces, None)
-    try:
-        while piece is not None:
-            if show:
-                sys.stdout.write(safe(piece))
-                sys.stdout.flush()
+    with closing(iter(stream)) as pieces:
+        with working(settings, "reading the question"):
             piece = next(pieces, None)
-    except KeyboardInterrupt:
-        pieces.close()
-        print()  # what is said next begins a line of its own
-        raise
+        try:
+            while piece is not None:
+                if show:
+                    sys.stdout.write(safe(piece))
+                    sys.stdout.flush()
+                piece = next(pieces, None)
+        except KeyboardInterrupt:
+            print()  # what is said next begins a line of its own
+            raise
     if show:
         print()
     return stream.answer

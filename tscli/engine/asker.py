@@ -161,6 +161,7 @@ class Asker:
             observe=observe,
             guard=self.guard,
             audit=audit,
+            weigh=self.decoder.last_selecting_layer,
         )
         logits = self.decoder.forward(torch.tensor(token_ids, device=self.decoder.device), run)
         assert logits is not None

@@ -93,7 +93,7 @@ class Stream:
         self._question = question
         self._sampling = sampling
         self._answer: Answer | None = None
-        self.recorder = Recorder(session.context.token_ids.shape[0])
+        self.recorder = Recorder(session.context.token_ids.shape[0], session.config.n_init)
         self.prompt_ids = session.template.question_ids(session.tokenizer, question.strip())
         self._max_new_tokens = max_new_tokens
         self._run_before = session.decoder.tokens_run
@@ -164,7 +164,7 @@ class Stream:
             notes=session.decoder.notes,
         )
         sources: list[Source] = self.recorder.sources(session.context)
-        return Answer(self._question, text.rstrip(), ids, statistics, sources)
+        return Answer(self._question, text.rstrip(), ids, statistics, sources, self.recorder.drawn[: len(ids)])
 
 
 def open_library(

@@ -7,7 +7,7 @@
         stream = session.ask("When was the lighthouse built?")
         for piece in stream:
             print(piece, end="")
-        print(stream.answer.sources[0], stream.answer.statistics.ttft_s)
+        print(tscli.find_evidence(session, stream.answer).citations[0].quote)
 
 Everything here is imported on first use: `import tscli` loads neither torch nor transformers.
 """
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         read_questions,
         results_of,
     )
+    from tscli.evidence import CAVEAT, Citation, Evidence, find_evidence
     from tscli.model.options import LoadOptions
     from tscli.selection.config import SelectionConfig, SelectionOptions
     from tscli.store import LibraryInfo, Problem, home
@@ -67,6 +68,7 @@ _HOMES = {
         "Question", "QuestionReport", "Result", "ScoredAnswer", "Trial", "ask_all", "best_sentences", "draw",
         "evaluate_tasks", "no_answers", "read_questions", "results_of",
     ),
+    "tscli.evidence": ("CAVEAT", "Citation", "Evidence", "find_evidence"),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
     "tscli.store": ("LibraryInfo", "Problem", "home"),
@@ -75,11 +77,14 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CAVEAT",
     "Answer",
     "AttentionBench",
     "AttentionRow",
     "BenchResult",
     "BenchRow",
+    "Citation",
+    "Evidence",
     "Examination",
     "Fidelity",
     "FidelityResult",
@@ -115,6 +120,7 @@ __all__ = [
     "evaluate_tasks",
     "examine",
     "fidelity_of",
+    "find_evidence",
     "home",
     "info",
     "libraries",

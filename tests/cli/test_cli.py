@@ -125,13 +125,14 @@ def test_the_json_of_ask_has_its_keys(run: Run, library: str) -> None:
     done = run("ask", "What is the access code of the boathouse?", "-l", library, "--json")
     result = json.loads(done.stdout)
     assert set(result) == {
-        "answer", "library", "model", "tokens", "timing", "selection", "sources", "token_ids", "versions"
+        "answer", "library", "model", "tokens", "timing", "selection", "sources", "citations", "weak", "token_ids", "versions",
     }  # fmt: skip
     assert set(result["tokens"]) == {"cached", "recomputed", "prompt", "generated"}
     assert result["tokens"]["recomputed"] == 0
     assert set(result["timing"]) == {"load_s", "ttft_s", "decode_tps", "total_s"}
     assert set(result["selection"]) == {"k", "selected_mean", "attended_mean", "total", "cache_hit_rate", "scan", "fidelity"}
     assert set(result["sources"][0]) == {"file", "page", "share"}
+    assert set(result["citations"][0]) == {"file", "page", "start", "end", "quote", "share"}
     assert done.stderr == ""
 
 
@@ -240,7 +241,7 @@ def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path)
     report = json.loads(done.stdout)
     assert set(report) == {"library", "model", "results", "answers", "settings", "tokens", "versions"}
     assert [(tally["kind"], tally["n"]) for tally in report["results"]] == [("lookup", 1), ("absent", 1)]
-    assert set(report["results"][0]) == {"method", "kind", "n", "exact", "ci95", "f1", "page_first"}
+    assert set(report["results"][0]) == {"method", "kind", "n", "exact", "ci95", "f1", "page_first", "cited"}
     assert report["answers"][0]["file"] == "docs/a.txt"
     table = run("eval", "--questions", str(file), "-l", library, "--answers", "--baselines").stdout
     assert table.startswith("| method | kind | n | exact match |")

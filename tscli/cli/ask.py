@@ -10,18 +10,15 @@ import typer
 
 import tscli
 from tscli.cli import flags
+from tscli.cli.answers import answer_json, show
 from tscli.cli.ask_many import ask_many, read_questions
-from tscli.cli.output import Settings, duration, print_json, safe, safe_line, stderr, working
+from tscli.cli.output import Settings, print_json, safe, working
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from tscli import Answer, Fidelity, Statistics, Stream
+    from tscli import Answer, Stream
 
 STATS = ("none", "short", "full")
-SCANS = {"exact": "every cached token", "sketch": "by the sketch of the keys, its candidates exactly"}
-READ = {"token": "each selects", "chunk": "select by their mean", "twice": "read twice"}
 
 
 def ask(
@@ -41,7 +38,7 @@ def ask(
     library: flags.Library = "default",
     as_json: flags.Json = False,
     stats: Annotated[str, typer.Option(help="Statistics: none, short or full (per layer).")] = "short",
-    top: Annotated[int, typer.Option(help="How many pages to show as sources.")] = 5,
+    top: Annotated[int, typer.Option(help="How many passages to cite.")] = 5,
     max_new_tokens: Annotated[int, typer.Option(help="Most tokens of the answer.")] = 128,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     top_p: Annotated[float, typer.Option(help="Share of probability that is sampled from.")] = 1.0,
@@ -77,18 +74,17 @@ def ask(
         def start(text: str) -> Stream:
             return session.ask(text, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
 
+        def in_json(answer: Answer) -> dict[str, Any]:
+            return answer_json(session, answer, tscli.find_evidence(session, answer, top=top))
+
         if file is not None:
-            names = session.library, session.model_name
-            ask_many(
-                settings, questions, lambda text: _run(settings, start(text), show=False), output, lambda a: _json(a, *names)
-            )
+            ask_many(settings, questions, lambda text: _run(settings, start(text), show=False), output, in_json)
             return 0
-        stream = start(questions[0])
-        answer = _run(settings, stream, show=not as_json)
+        answer = _run(settings, start(questions[0]), show=not as_json)
         if as_json:
-            print_json(_json(answer, session.library, session.model_name))
-    if stats != "none" and not settings.quiet and not as_json:
-        _show(answer, top, full=stats == "full")
+            print_json(in_json(answer))
+        elif stats != "none" and not settings.quiet:
+            show(answer, tscli.find_evidence(session, answer, top=top), full=stats == "full")
     return 0
 
 
@@ -119,103 +115,3 @@ def _run(settings: Settings, stream: Stream, *, show: bool) -> Answer:
     if show:
         print()
     return stream.answer
-
-
-def _show(answer: Answer, top: int, *, full: bool) -> None:
-    from rich.panel import Panel
-
-    console, statistics = stderr(), answer.statistics
-    console.print(Panel(_summary(statistics), title="how", title_align="left", expand=False))
-    if full:
-        console.print(_layers(statistics))
-    if answer.sources and top > 0:
-        console.print(_sources(answer, top))
-        console.print("shares of the votes of the answer's tokens; selection is not proof of causation")
-
-
-def _summary(statistics: Statistics) -> Table:
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    s = statistics
-    share = s.attended_mean / max(1, s.total_tokens)
-    table.add_row("documents", f"{s.cached_tokens:,} tokens cached, {s.recomputed_tokens:,} computed again")
-    table.add_row(
-        "this answer",
-        f"{s.prompt_tokens:,} prompt tokens ({READ[s.question_mode]}), {s.generated_tokens:,} generated ({s.stop_reason})",
-    )
-    table.add_row(
-        "time",
-        f"first token {duration(s.ttft_s)}, then {s.decode_tps:,.1f} tokens/s; loaded in {duration(s.load_s)}",
-    )
-    if s.dense:
-        table.add_row("attention", f"dense, all of {s.total_tokens:,}")
-    else:
-        table.add_row(
-            "selected",
-            f"{s.selected_mean:,.0f} tokens a step (k {s.k:,}, {s.metric} vote, pool {s.pool}); "
-            f"attended {s.attended_mean:,.0f} of {s.total_tokens:,} ({share:.1%})",
-        )
-        table.add_row("scan", SCANS[s.scan] + (_fidelity(s.fidelity) if s.fidelity else ""))
-        table.add_row("reused", f"{s.cache_hit_rate:.0%} of selections (theta {s.theta})")
-    for note in s.notes:
-        table.add_row("note", safe_line(note))
-    return table
-
-
-def _fidelity(fidelity: Fidelity) -> str:
-    held = f"{fidelity.vote_mass:.1%} of the exact selection's votes, {fidelity.recall:.1%} of its tokens"
-    return f"; compared {fidelity.compared} times: {held}"
-
-
-def _layers(statistics: Statistics) -> Table:
-    from rich.table import Table
-
-    table = Table(title="layers", title_justify="left")
-    for name in ("layer", "kind", "selected", "attended", "reused"):
-        table.add_column(name, justify="left" if name == "kind" else "right")
-    for layer in statistics.layers:
-        table.add_row(
-            str(layer.layer), layer.kind, f"{layer.selected_mean:,.0f}", f"{layer.attended_mean:,.0f}", f"{layer.hit_rate:.0%}"
-        )
-    return table
-
-
-def _sources(answer: Answer, top: int) -> Table:
-    from rich.table import Table
-
-    table = Table(title="most selected", title_justify="left")
-    table.add_column("file", overflow="fold")
-    table.add_column("page", justify="right")
-    table.add_column("share", justify="right")
-    for source in answer.sources[:top]:
-        table.add_row(safe_line(source.file), str(source.page), f"{source.share:.0%}")
-    return table
-
-
-def _json(answer: Answer, library: str, model: str) -> dict[str, Any]:
-    s = answer.statistics
-    return {
-        "answer": answer.text,
-        "library": library,
-        "model": model,
-        "tokens": {
-            "cached": s.cached_tokens,
-            "recomputed": s.recomputed_tokens,
-            "prompt": s.prompt_tokens,
-            "generated": s.generated_tokens,
-        },
-        "timing": {"load_s": s.load_s, "ttft_s": s.ttft_s, "decode_tps": s.decode_tps, "total_s": s.total_s},
-        "selection": {
-            "k": s.k,
-            "selected_mean": s.selected_mean,
-            "attended_mean": s.attended_mean,
-            "total": s.total_tokens,
-            "cache_hit_rate": s.cache_hit_rate,
-            "scan": s.scan,
-            "fidelity": vars(s.fidelity) if s.fidelity else None,
-        },
-        "sources": [{"file": source.file, "page": source.page, "share": source.share} for source in answer.sources],
-        "token_ids": answer.token_ids,
-        "versions": tscli.versions(),
-    }

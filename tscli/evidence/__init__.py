@@ -1,0 +1,9 @@
+"""Where an answer comes from: its tokens' attention as citations, marks of weak support, a map, a page of HTML.
+
+Selection shows where attention went. It is not proof of causation, and whatever is shown says so.
+"""
+
+from tscli.evidence.citations import Citation
+from tscli.evidence.gather import CAVEAT, Evidence, Piece, find_evidence
+
+__all__ = ["CAVEAT", "Citation", "Evidence", "Piece", "find_evidence"]

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         read_questions,
         results_of,
     )
-    from tscli.evidence import CAVEAT, Citation, Evidence, find_evidence
+    from tscli.evidence import CAVEAT, Citation, Evidence, find_evidence, is_weak
     from tscli.model.options import LoadOptions
     from tscli.selection.config import SelectionConfig, SelectionOptions
     from tscli.store import LibraryInfo, Problem, home
@@ -68,7 +68,7 @@ _HOMES = {
         "Question", "QuestionReport", "Result", "ScoredAnswer", "Trial", "ask_all", "best_sentences", "draw",
         "evaluate_tasks", "no_answers", "read_questions", "results_of",
     ),
-    "tscli.evidence": ("CAVEAT", "Citation", "Evidence", "find_evidence"),
+    "tscli.evidence": ("CAVEAT", "Citation", "Evidence", "find_evidence", "is_weak"),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
     "tscli.store": ("LibraryInfo", "Problem", "home"),
@@ -123,6 +123,7 @@ __all__ = [
     "find_evidence",
     "home",
     "info",
+    "is_weak",
     "libraries",
     "no_answers",
     "open_library",

@@ -12,7 +12,7 @@ import tscli
 from tscli.cli import flags
 from tscli.cli.answers import answer_json, show
 from tscli.cli.ask_many import ask_many, read_questions
-from tscli.cli.output import Settings, print_json, safe, working
+from tscli.cli.output import Settings, dim, marking, print_json, safe, working
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,13 +100,14 @@ def _questions(question: str | None, file: Path | None, output: Path | None) -> 
 
 
 def _run(settings: Settings, stream: Stream, *, show: bool) -> Answer:
-    pieces = iter(stream)
+    pieces, marks = iter(stream), show and marking()
     with working(settings, "reading the question"):
         piece = next(pieces, None)
     try:
         while piece is not None:
             if show:
-                sys.stdout.write(safe(piece))
+                weak = marks and tscli.is_weak(stream.recorder.drawn[-1], stream.context)
+                sys.stdout.write(dim(safe(piece)) if weak else safe(piece))
                 sys.stdout.flush()
             piece = next(pieces, None)
     except KeyboardInterrupt:

@@ -93,6 +93,7 @@ class Stream:
         self._question = question
         self._sampling = sampling
         self._answer: Answer | None = None
+        self.context = session.context
         self.recorder = Recorder(session.context.token_ids.shape[0], session.config.n_init)
         self.prompt_ids = session.template.question_ids(session.tokenizer, question.strip())
         self._max_new_tokens = max_new_tokens

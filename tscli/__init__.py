@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         read_questions,
         results_of,
     )
-    from tscli.evidence import CAVEAT, Citation, Evidence, find_evidence, is_weak
+    from tscli.evidence import CAVEAT, Citation, DocumentMap, Evidence, blocks, find_evidence, is_weak, map_answer
     from tscli.model.options import LoadOptions
     from tscli.selection.config import SelectionConfig, SelectionOptions
     from tscli.store import LibraryInfo, Problem, home
@@ -68,7 +68,7 @@ _HOMES = {
         "Question", "QuestionReport", "Result", "ScoredAnswer", "Trial", "ask_all", "best_sentences", "draw",
         "evaluate_tasks", "no_answers", "read_questions", "results_of",
     ),
-    "tscli.evidence": ("CAVEAT", "Citation", "Evidence", "find_evidence", "is_weak"),
+    "tscli.evidence": ("CAVEAT", "Citation", "DocumentMap", "Evidence", "blocks", "find_evidence", "is_weak", "map_answer"),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
     "tscli.store": ("LibraryInfo", "Problem", "home"),
@@ -84,6 +84,7 @@ __all__ = [
     "BenchResult",
     "BenchRow",
     "Citation",
+    "DocumentMap",
     "Evidence",
     "Examination",
     "Fidelity",
@@ -114,6 +115,7 @@ __all__ = [
     "benchmark",
     "benchmark_attention",
     "best_sentences",
+    "blocks",
     "default_model",
     "draw",
     "errors",
@@ -125,6 +127,7 @@ __all__ = [
     "info",
     "is_weak",
     "libraries",
+    "map_answer",
     "no_answers",
     "open_library",
     "parse_count",

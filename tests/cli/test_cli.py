@@ -96,10 +96,19 @@ def test_the_json_of_ingest_has_its_keys(run: Run, docs: Path, library: str) -> 
 
 
 def test_the_answer_is_on_stdout_and_the_statistics_on_stderr(run: Run, library: str) -> None:
-    done = run("ask", "When was the lighthouse at Corran Head built?", "-l", library, "--stats", "full")
+    done = run("ask", "When was the lighthouse at Corran Head built?", "-l", library, "--stats", "full", "--map")
     assert done.returncode == 0
     assert len(done.stdout.strip().splitlines()) == 1
-    for words in ("0 computed again", "first token", "selected", "docs/a.txt", "layers", "not proof of causation"):
+    for words in (
+        "0 computed again",
+        "first token",
+        "selected",
+        "docs/a.txt",
+        "layers",
+        "[1] docs/a.txt",
+        "█",
+        "not proof of causation",
+    ):
         assert words in done.stderr
 
 

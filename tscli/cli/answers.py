@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import tscli
-from tscli.cli.output import duration, safe_line, stderr
+from tscli.cli.output import counted, duration, safe_line, stderr
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tscli import Answer, Citation, Evidence, Fidelity, Session, Statistics
+    from tscli import Answer, Citation, DocumentMap, Evidence, Fidelity, Session, Statistics
 
 SCANS = {"exact": "every cached token", "sketch": "by the sketch of the keys, its candidates exactly"}
 READ = {"token": "each selects", "chunk": "select by their mean", "twice": "read twice"}
+MAPPED = 20  # documents on the map
 
 
 def show(answer: Answer, evidence: Evidence, *, full: bool) -> None:
@@ -32,6 +34,23 @@ def show(answer: Answer, evidence: Evidence, *, full: bool) -> None:
     for line in _weak(answer, evidence):
         console.print(line)
     console.print(f"shares of the answer's attention to documents; {tscli.CAVEAT}")
+
+
+def show_map(documents: Sequence[DocumentMap], num_documents: int) -> None:
+    """A line per document that was drawn on: its beginning left, its end right, higher where more attention went; on stderr."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    table.add_column(no_wrap=True, min_width=len(documents[0].cells) if documents else None)  # cut, it would lie
+    highest = max((cell for document in documents for cell in document.cells), default=1.0)
+    for document in documents[:MAPPED]:
+        pages = f"p. {', '.join(map(str, document.peaks))}" if document.peaks else ""
+        table.add_row(safe_line(document.file), tscli.blocks(document.cells, highest), f"{document.share:.0%}", pages)
+    console = stderr()
+    console.print(table)
+    if rest := num_documents - len(documents[:MAPPED]):
+        console.print(f"{counted(rest, 'other document')}: little or nothing")
 
 
 def citation_line(number: int, citation: Citation) -> str:

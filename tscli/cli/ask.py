@@ -10,7 +10,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.answers import answer_json, show
+from tscli.cli.answers import answer_json, show, show_map
 from tscli.cli.ask_many import ask_many, read_questions
 from tscli.cli.output import Settings, dim, marking, print_json, safe, working
 from tscli.errors import UsageError
@@ -39,6 +39,10 @@ def ask(
     as_json: flags.Json = False,
     stats: Annotated[str, typer.Option(help="Statistics: none, short or full (per layer).")] = "short",
     top: Annotated[int, typer.Option(help="How many passages to cite.")] = 5,
+    map_: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option("--map/--no-map", help="Draw where in each document the answer looked; default: on a terminal."),
+    ] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Most tokens of the answer.")] = 128,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     top_p: Annotated[float, typer.Option(help="Share of probability that is sampled from.")] = 1.0,
@@ -85,6 +89,8 @@ def ask(
             print_json(in_json(answer))
         elif stats != "none" and not settings.quiet:
             show(answer, tscli.find_evidence(session, answer, top=top), full=stats == "full")
+            if map_ or (map_ is None and sys.stderr.isatty()):
+                show_map(tscli.map_answer(session, answer), len(session.context.documents))
     return 0
 
 

@@ -5,6 +5,17 @@ Selection shows where attention went. It is not proof of causation, and whatever
 
 from tscli.evidence.citations import Citation
 from tscli.evidence.gather import CAVEAT, Evidence, Piece, find_evidence
+from tscli.evidence.minimap import DocumentMap, blocks, map_answer
 from tscli.evidence.support import is_weak
 
-__all__ = ["CAVEAT", "Citation", "Evidence", "Piece", "find_evidence", "is_weak"]
+__all__ = [
+    "CAVEAT",
+    "Citation",
+    "DocumentMap",
+    "Evidence",
+    "Piece",
+    "blocks",
+    "find_evidence",
+    "is_weak",
+    "map_answer",
+]

@@ -7,7 +7,7 @@
         stream = session.ask("When was the lighthouse built?")
         for piece in stream:
             print(piece, end="")
-        print(stream.answer.sources[0], stream.answer.statistics.ttft_s)
+        print(tscli.find_evidence(session, stream.answer).citations[0].quote)
 
 Everything here is imported on first use: `import tscli` loads neither torch nor transformers.
 """
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         read_questions,
         results_of,
     )
+    from tscli.evidence import CAVEAT, Citation, DocumentMap, Evidence, blocks, find_evidence, is_weak, map_answer
     from tscli.model.identity import fetch_model
     from tscli.model.options import LoadOptions
     from tscli.places import home, library_names
@@ -85,6 +86,7 @@ _HOMES = {
         "Question", "QuestionReport", "Result", "ScoredAnswer", "Trial", "ask_all", "best_sentences", "draw",
         "evaluate_tasks", "no_answers", "read_questions", "results_of",
     ),
+    "tscli.evidence": ("CAVEAT", "Citation", "DocumentMap", "Evidence", "blocks", "find_evidence", "is_weak", "map_answer"),
     "tscli.model.identity": ("fetch_model",),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
@@ -95,14 +97,18 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CAVEAT",
     "Answer",
     "AttentionBench",
     "AttentionRow",
     "BenchResult",
     "BenchRow",
     "Chat",
+    "Citation",
     "Coverage",
     "DocumentCoverage",
+    "DocumentMap",
+    "Evidence",
     "Examination",
     "Fidelity",
     "FidelityResult",
@@ -132,6 +138,7 @@ __all__ = [
     "benchmark",
     "benchmark_attention",
     "best_sentences",
+    "blocks",
     "coverage",
     "default_model",
     "draw",
@@ -141,11 +148,14 @@ __all__ = [
     "export_library",
     "fetch_model",
     "fidelity_of",
+    "find_evidence",
     "home",
     "import_library",
     "info",
+    "is_weak",
     "libraries",
     "library_names",
+    "map_answer",
     "no_answers",
     "open_library",
     "parse_count",

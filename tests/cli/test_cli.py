@@ -97,11 +97,20 @@ def test_the_json_of_ingest_has_its_keys(run: Run, docs: Path, library: str) -> 
 
 
 def test_the_answer_is_on_stdout_and_the_statistics_on_stderr(run: Run, library: str) -> None:
-    done = run("ask", "When was the lighthouse at Corran Head built?", "-l", library, "--stats", "full")
+    done = run("ask", "When was the lighthouse at Corran Head built?", "-l", library, "--stats", "full", "--map")
     assert done.returncode == 0
     assert {info["library"]: info for info in json.loads(run("list", "--json").stdout)}[library]["last_used"]
     assert len(done.stdout.strip().splitlines()) == 1
-    for words in ("0 computed again", "first token", "selected", "docs/a.txt", "layers", "not proof of causation"):
+    for words in (
+        "0 computed again",
+        "first token",
+        "selected",
+        "docs/a.txt",
+        "layers",
+        "[1] docs/a.txt",
+        "█",
+        "not proof of causation",
+    ):
         assert words in done.stderr
 
 
@@ -127,13 +136,14 @@ def test_the_json_of_ask_has_its_keys(run: Run, library: str) -> None:
     done = run("ask", "What is the access code of the boathouse?", "-l", library, "--json")
     result = json.loads(done.stdout)
     assert set(result) == {
-        "answer", "library", "model", "tokens", "timing", "selection", "sources", "token_ids", "versions"
+        "answer", "library", "model", "tokens", "timing", "selection", "sources", "citations", "weak", "token_ids", "versions",
     }  # fmt: skip
     assert set(result["tokens"]) == {"cached", "recomputed", "prompt", "generated"}
     assert result["tokens"]["recomputed"] == 0
     assert set(result["timing"]) == {"load_s", "ttft_s", "decode_tps", "total_s"}
     assert set(result["selection"]) == {"k", "selected_mean", "attended_mean", "total", "cache_hit_rate", "scan", "fidelity"}
     assert set(result["sources"][0]) == {"file", "page", "share"}
+    assert set(result["citations"][0]) == {"file", "page", "start", "end", "quote", "share"}
     assert done.stderr == ""
 
 
@@ -256,7 +266,7 @@ def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path)
     report = json.loads(done.stdout)
     assert set(report) == {"library", "model", "results", "answers", "settings", "tokens", "versions"}
     assert [(tally["kind"], tally["n"]) for tally in report["results"]] == [("lookup", 1), ("absent", 1)]
-    assert set(report["results"][0]) == {"method", "kind", "n", "exact", "ci95", "f1", "page_first"}
+    assert set(report["results"][0]) == {"method", "kind", "n", "exact", "ci95", "f1", "page_first", "cited"}
     assert report["answers"][0]["file"] == "docs/a.txt"
     table = run("eval", "--questions", str(file), "-l", library, "--answers", "--baselines").stdout
     assert table.startswith("| method | kind | n | exact match |")

@@ -139,3 +139,27 @@ def test_colours_may_be_forced_but_nothing_moves_without_a_terminal(tmp_path: Pa
     program = "from tscli.cli.output import animated, stderr\nassert stderr().is_terminal and not animated()"
     environment = _environment(tmp_path, FORCE_COLOR="1")
     subprocess.run([sys.executable, "-c", program], check=True, stderr=subprocess.PIPE, env=environment, cwd=ROOT)
+
+
+def test_words_of_weak_support_are_dim_on_a_terminal_and_plain_in_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The wind was from the north and the sea was calm. " * 60)
+    command = [sys.executable, "-m", "tscli"]
+    environment = _environment(tmp_path, TERM="xterm")
+    environment.pop("NO_COLOR", None)
+    subprocess.run([*command, "ingest", str(tmp_path / "a.txt")], check=True, capture_output=True, env=environment, cwd=ROOT)
+    program = (
+        "import tscli.evidence.support as support\n"
+        "support.WEAK = 2.0\n"  # everything is weak
+        "from tscli.cli.app import run\n"
+        "run(['ask', 'Where was the wind from?', '-q', '--max-new-tokens', '3'])\n"
+    )
+    ours, theirs = pty.openpty()
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=theirs, stderr=theirs, env=environment, cwd=ROOT)
+    assert b"\x1b[2;4m" in os.read(ours, 65536)
+    environment["NO_COLOR"] = "1"
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=theirs, stderr=theirs, env=environment, cwd=ROOT)
+    assert b"\x1b[2;4m" not in os.read(ours, 65536)
+    os.close(ours)
+    os.close(theirs)
+    piped = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, env=environment, cwd=ROOT)
+    assert b"\x1b" not in piped.stdout

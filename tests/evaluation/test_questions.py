@@ -83,6 +83,21 @@ def test_tallies_count_by_kind_and_only_a_refusal_is_right_where_there_is_no_ans
     assert [tally.exact for tally in no_answers([wren, none]).tallies()] == [0.0, 1.0]
 
 
+def test_a_right_answer_is_cited_when_the_first_quote_holds_it() -> None:
+    wren, none = Question("?", "Tobias  Wren", more=("Wren",)), Question("?", None)
+    report = QuestionReport(
+        (
+            scored(wren, "Wren", "f", 1, 0.1, "The pilot is tobias Wren."),
+            scored(wren, "Wren", "f", 1, 0.1, "The pilot is away."),
+            scored(wren, "Wren", "f", 1, 0.1),  # of a method that cites nothing
+            scored(wren, "Finch", "f", 1, 0.1, "The pilot is away."),
+            scored(none, "Not in the documents.", "f", 1, 0.1, "The pilot is away."),
+        )
+    )
+    assert [answer.cited for answer in report.answers] == [True, False, None, False, None]
+    assert report.tallies()[0].cited == 0.5
+
+
 def test_bm25_answers_with_the_sentence_that_shares_most_words_and_its_page(
     small_model: Path, write_documents: Callable[..., Path]
 ) -> None:
@@ -112,6 +127,7 @@ def test_all_are_asked_and_the_report_says_what_the_session_answers(
     first, second = report.answers
     assert first.exact
     assert first.f1 == 1.0
+    assert first.cited is not None
     assert first.page_first
     assert not second.exact
     assert second.page_first is None

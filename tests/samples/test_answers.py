@@ -57,5 +57,7 @@ def test_look_up_questions_are_answered_as_often_as_before(session: tscli.Sessio
     answers = [(ask(session, entry["question"]), entry) for entry in lookups]
     right = [(answer, entry) for answer, entry in answers if is_right(answer.text, entry["answer"])]
     assert len(right) >= FLOOR
+    cited = [entry["answer"] in tscli.find_evidence(session, answer).citations[0].quote for answer, entry in right]
+    assert sum(cited) >= 0.9 * len(right)
     first = [(answer.sources[0].file, answer.sources[0].page) == (entry["file"], entry["page"]) for answer, entry in right]
     assert sum(first) >= 0.7 * len(first)

@@ -8,7 +8,8 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.ask import run_stream, show_sources, summary
+from tscli.cli.answers import show_sources, summary
+from tscli.cli.ask import run_stream
 from tscli.cli.coverage import remember
 from tscli.cli.lines import interactive, line_history, read_line
 from tscli.cli.output import Settings, counted, error_line, fetch_model, safe_line, say, stderr, working

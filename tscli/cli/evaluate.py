@@ -131,14 +131,15 @@ def _print_reports(reports: dict[str, QuestionReport], session: Session, output:
     if output == "csv":
         print_csv([_answer(method, answer) for method, report in reports.items() for answer in report.answers])
         return
-    print("| method | kind | n | exact match | 95% | F1 | right page first |")
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    print("| method | kind | n | exact match | 95% | F1 | right page first | cited |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for method, report in reports.items():
         for tally in report.tallies():
             low, high = tally.ci95
             exact = f"{round(tally.exact * tally.n)} ({tally.exact:.0%}) | {low:.0%}-{high:.0%}"
             page = "" if tally.page_first is None else f"{tally.page_first:.0%}"
-            print(f"| {method} | {safe_line(tally.kind)} | {tally.n} | {exact} | {tally.f1:.2f} | {page} |")
+            cited = "" if tally.cited is None else f"{tally.cited:.0%}"
+            print(f"| {method} | {safe_line(tally.kind)} | {tally.n} | {exact} | {tally.f1:.2f} | {page} | {cited} |")
     if answers:
         print("\n| | method | question | wanted | answer | page |\n| --- | --- | --- | --- | --- | --- |")
         for method, report in reports.items():
@@ -173,5 +174,6 @@ def _answer(method: str, answer: ScoredAnswer) -> dict[str, Any]:
         "file": answer.file,
         "page": answer.page,
         "page_first": answer.page_first,
+        "cited": answer.cited,
         "seconds": answer.seconds,
     }

@@ -103,6 +103,20 @@ def as_json(content: Any, indent: int | None = None) -> str:
     return text
 
 
+def marking() -> bool:
+    """Whether stdout is a terminal that text can be dimmed on; NO_COLOR is honoured."""
+    from rich.console import Console
+
+    console = Console()
+    return sys.stdout.isatty() and not console.no_color and not console.is_dumb_terminal
+
+
+def dim(text: str) -> str:
+    """Dimmed and underlined, the spaces around it not; for a terminal."""
+    bare = text.strip()
+    return text.replace(bare, f"\x1b[2;4m{bare}\x1b[0m", 1) if bare else text
+
+
 def safe(text: str) -> str:
     """Text without control characters (a file name or an answer must not drive the terminal); line breaks and tabs stay."""
     return DROPPED.sub("", CONTROL.sub("\ufffd", text))

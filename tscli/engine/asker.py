@@ -181,6 +181,7 @@ class Asker:
             guard=self.guard,
             audit=audit,
             whole_from=self._whole_from,
+            weigh=self.decoder.last_selecting_layer,
         )
         logits = self.decoder.forward(torch.tensor(token_ids, device=self.decoder.device), run)
         assert logits is not None

@@ -132,7 +132,8 @@ class Stream:
         self._question = question
         self._sampling = sampling
         self._answer: Answer | None = None
-        self.recorder = Recorder(session.context.token_ids.shape[0])
+        self.context = session.context
+        self.recorder = Recorder(session.context.token_ids.shape[0], session.config.n_init)
         self.prompt_ids = prompt_ids
         self.token_ids: list[int] = []  # of the answer so far
         self._behind = None if asker is session.asker else asker.state.length  # where a conversation stood
@@ -210,7 +211,7 @@ class Stream:
             notes=session.decoder.notes,
         )
         sources: list[Source] = self.recorder.sources(session.context)
-        return Answer(self._question, text.rstrip(), ids, statistics, sources)
+        return Answer(self._question, text.rstrip(), ids, statistics, sources, self.recorder.drawn[: len(ids)])
 
 
 def open_library(

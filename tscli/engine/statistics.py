@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
+from tscli.engine.drawn import Drawn, drawn_from
 from tscli.model.attention import LayerStep
 from tscli.selection.guard import Guard
 from tscli.tokens import Context
@@ -94,18 +95,24 @@ class Answer:
     token_ids: list[int]
     statistics: Statistics
     sources: list[Source]
+    drawn: list[Drawn] = field(default_factory=list)
 
 
 class Recorder:
-    """Observes the layers' steps while answer tokens are made."""
+    """Observes the layers' steps while answer tokens are made. drawn: per step, what its token drew on."""
 
-    def __init__(self, num_tokens: int) -> None:
+    def __init__(self, num_tokens: int, n_init: int) -> None:
+        self.drawn: list[Drawn] = []
+        self._n_init = n_init
         self._votes = torch.zeros(num_tokens, dtype=torch.float64)
         self._steps: dict[int, list[LayerStep]] = {}
 
     def __call__(self, step: LayerStep) -> None:
         """Take one layer's step; its votes on document tokens are summed up, reused selections counting again."""
-        self._steps.setdefault(step.layer, []).append(step)
+        # What is kept of each step must not grow with the context.
+        self._steps.setdefault(step.layer, []).append(replace(step, selection=None, weighed=None))
+        if step.weighed is not None and step.selection is not None:
+            self.drawn.append(drawn_from(step.weighed, step.selection, self._votes.shape[0], self._n_init))
         if step.selection is not None:
             positions, votes = step.selection.positions.cpu(), step.selection.votes.cpu().double()
             cached = positions < self._votes.shape[0]

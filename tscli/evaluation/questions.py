@@ -1,6 +1,6 @@
 """A file of questions with known answers, asked of an open library one after the other.
 
-Knows sessions and scores; reads no documents. Where the answer is null, only a refusal is right.
+Knows sessions, citations and scores; reads no documents. Where the answer is null, only a refusal is right.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from tscli.engine.session import Session
 from tscli.errors import UsageError
 from tscli.evaluation.score import exact_match, interval95, is_refusal, token_f1
+from tscli.evidence import find_evidence
 
 OnAnswer = Callable[[int, int], None]  # done, total
 FIELDS: dict[str, type] = {"question": str, "answer": str, "kind": str, "file": str, "page": int}
@@ -34,7 +35,10 @@ class Question:
 
 @dataclass(frozen=True)
 class ScoredAnswer:
-    """One question answered. page_first: whether the page of the answer is the first source, None where no page is known."""
+    """One question answered. page_first: whether the page of the answer is the first source, None where no page is known.
+
+    cited: whether the first citation's quote holds the wanted answer, None where there is neither.
+    """
 
     question: Question
     text: str
@@ -44,11 +48,15 @@ class ScoredAnswer:
     file: str | None
     page: int | None
     seconds: float
+    cited: bool | None = None
 
 
 @dataclass(frozen=True)
 class Tally:
-    """The figures of one kind of question: n, shares of them, and Wilson's 95% interval of `exact`."""
+    """The figures of one kind of question: n, shares of them, and Wilson's 95% interval of `exact`.
+
+    cited: share of the right ones.
+    """
 
     kind: str
     n: int
@@ -56,6 +64,7 @@ class Tally:
     ci95: tuple[float, float]
     f1: float
     page_first: float | None
+    cited: float | None
 
 
 @dataclass(frozen=True)
@@ -104,24 +113,36 @@ def _ask(session: Session, question: Question, max_new_tokens: int) -> ScoredAns
         pass
     answer = stream.answer
     file, page = (answer.sources[0].file, answer.sources[0].page) if answer.sources else (None, None)
-    return scored(question, answer.text, file, page, answer.statistics.total_s)
+    citations = find_evidence(session, answer, top=1).citations
+    quote = citations[0].quote if citations else None
+    return scored(question, answer.text, file, page, answer.statistics.total_s, quote)
 
 
-def scored(question: Question, text: str, file: str | None, page: int | None, seconds: float) -> ScoredAnswer:
-    """An answer with its scores, the best over all that are right (as SQuAD's); file and page are its first source."""
+def scored(
+    question: Question, text: str, file: str | None, page: int | None, seconds: float, quote: str | None = None
+) -> ScoredAnswer:
+    """An answer with its scores, the best over all that are right (as SQuAD's); file and page are its first source,
+    quote its first citation."""
+    cited = None
     if question.answer is None:
         exact = is_refusal(text)
         f1 = float(exact)
     else:
         right = (question.answer, *question.more)
         exact, f1 = any(exact_match(text, r) for r in right), max(token_f1(text, r) for r in right)
+        cited = None if quote is None else any(_holds(quote, r) for r in right)
     page_first = (file, page) == (question.file, question.page) if question.file is not None else None
-    return ScoredAnswer(question, text, exact, f1, page_first, file, page, seconds)
+    return ScoredAnswer(question, text, exact, f1, page_first, file, page, seconds, cited)
+
+
+def _holds(quote: str, answer: str) -> bool:
+    return " ".join(answer.split()).casefold() in quote.casefold()
 
 
 def _tally(kind: str, answers: Sequence[ScoredAnswer]) -> Tally:
     n, right = len(answers), sum(answer.exact for answer in answers)
     paged = [answer.page_first for answer in answers if answer.page_first is not None]
+    cited = [answer.cited for answer in answers if answer.exact and answer.cited is not None]
     return Tally(
         kind,
         n,
@@ -129,6 +150,7 @@ def _tally(kind: str, answers: Sequence[ScoredAnswer]) -> Tally:
         interval95(right, n),
         sum(answer.f1 for answer in answers) / n,
         sum(paged) / len(paged) if paged else None,
+        sum(cited) / len(cited) if cited else None,
     )
 
 

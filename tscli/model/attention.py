@@ -7,14 +7,14 @@ One `AttentionRun` is one pass of tokens over one `KVState`. Reads pages through
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from tscli.model.kv import DenseKeys, KVState
 from tscli.model.rotary import Rotator
+from tscli.model.step import Kind, LayerCall, LayerStep, Weighed, attention_of_last
 from tscli.selection.candidates import candidate_votes, find_candidates, num_candidates, select_among, uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
@@ -23,35 +23,6 @@ from tscli.selection.select import Selection, ballot, select
 from tscli.selection.selection_cache import SelectionCache
 from tscli.selection.sketch import Moments
 from tscli_kernels import attend, score_pages
-
-Kind = Literal["selected", "window", "dense"]
-
-
-@dataclass(frozen=True)
-class LayerStep:
-    """What one layer did for one chunk or token.
-
-    attended: rows in the softmax; selected: those of them that were chosen by votes. selection: positions and votes,
-    over everything cached where nothing had to be left out.
-    """
-
-    layer: int
-    kind: Kind
-    attended: int
-    selected: int
-    selection: Selection | None
-    reused: bool
-
-
-@dataclass(frozen=True)
-class LayerCall:
-    """What the model hands to attention besides the tensors."""
-
-    layer: int
-    scaling: float
-    window: int | None
-    softcap: float | None
-
 
 Observer = Callable[[LayerStep], None]
 Audit = Callable[[Selection, int, Tensor], None]  # what is attended, the first candidate, the exact votes [n] of all
@@ -66,6 +37,7 @@ class AttentionRun:
     what the sketch selects with the exact scan. moments: gathers the queries as they are scored.
     audit: is shown each selection beside the exact votes of all candidates, which are computed for it.
     whole_from: from this position on everything is attended, however far back the local window reaches.
+    weigh: the layer whose attention itself is reported to `observe`.
     """
 
     def __init__(
@@ -83,6 +55,7 @@ class AttentionRun:
         moments: Moments | None = None,
         audit: Audit | None = None,
         whole_from: int | None = None,
+        weigh: int | None = None,
     ) -> None:
         self.state = state
         self.rotator = rotator
@@ -96,6 +69,8 @@ class AttentionRun:
         self.moments = moments
         self.audit = audit
         self.whole_from = whole_from
+        self.weigh = weigh
+        self._shares: Tensor | None = None
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
         """query [q_heads, t, head_dim], key and value [kv_heads, t, head_dim], all unrotated; [q_heads, t, head_dim]."""
@@ -138,7 +113,7 @@ class AttentionRun:
         positions = torch.cat([init, chosen, local])
         old_key, old_value = self.state.gather(call.layer, positions)
         out = self._attend(query, (old_key, key), (old_value, value), call)
-        self._report(call.layer, "selected", positions.shape[0] + key.shape[1], selected, selection, reused)
+        self._report(call.layer, "selected", positions.shape[0] + key.shape[1], selected, selection, reused, positions)
         return out
 
     def _select(self, query: Tensor, layer: int, local_start: int) -> tuple[Selection, bool]:
@@ -221,7 +196,8 @@ class AttentionRun:
         all_key, all_value = dense.append(layer, self.rotator(key, places, layer, length=total), value)
         turned = self.rotator(query, places, layer, length=total)
         mask = causal_mask(t, total, None, query.device)
-        self._report(layer, "dense", total, 0, self._watch(query, layer), False)
+        self._weigh(turned, all_key, call)
+        self._report(layer, "dense", total, 0, self._watch(query, layer), False, torch.arange(n, device=query.device))
         return attend(turned, all_key, all_value, scaling=call.scaling, mask=mask, softcap=call.softcap)
 
     def _attend(
@@ -241,6 +217,7 @@ class AttentionRun:
         key = self.rotator(key, places, call.layer, length=first + s)
         query = self.rotator(query, places[-t:], call.layer, length=first + s)
         mask = causal_mask(t, s, window, query.device)
+        self._weigh(query, key, call)
         return attend(query, key, value, scaling=call.scaling, mask=mask, softcap=call.softcap)
 
     def _watch(self, query: Tensor, layer: int) -> Selection | None:
@@ -265,9 +242,28 @@ class AttentionRun:
         scores = self.state.scores(layer, query, stop)
         return scores * query.shape[-1] ** -0.5 if self.config.scale == "sqrt" else scores
 
-    def _report(self, layer: int, kind: Kind, attended: int, selected: int, selection: Selection | None, reused: bool) -> None:
-        if self.observe is not None:
-            self.observe(LayerStep(layer, kind, attended, selected, selection, reused))
+    def _weigh(self, query: Tensor, key: Tensor, call: LayerCall) -> None:
+        """Keep where this layer's attention goes, if it is asked for."""
+        if self.observe is None or self.weigh != call.layer or call.window is not None:
+            return
+        self._shares = attention_of_last(query, key, call)
+
+    def _report(
+        self,
+        layer: int,
+        kind: Kind,
+        attended: int,
+        selected: int,
+        selection: Selection | None,
+        reused: bool,
+        positions: Tensor | None = None,
+    ) -> None:
+        if self.observe is None:
+            return
+        weighed, shares, self._shares = None, self._shares, None
+        if shares is not None and positions is not None:
+            weighed = Weighed(positions, shares[: positions.shape[0]])
+        self.observe(LayerStep(layer, kind, attended, selected, selection, reused, weighed))
 
 
 def _as_the_reference_maps(query: Tensor, kv_heads: int) -> Tensor:

@@ -1,0 +1,98 @@
+"""Citations from known attention: the right tokens, pages and quotes; nothing counts but selected text of documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tscli import reader
+from tscli.engine.drawn import Drawn
+from tscli.evidence.citations import cite, spell, weights_of
+from tscli.evidence.support import is_weak, support
+from tscli.tokens import Context, SourceText, Tokenizer, build_context, load_template, load_tokenizer
+
+PAGES = (
+    "The harbour opens at six. The harbour master is Odile Farrant. Ships have to wait outside it.",
+    "Résumé of the naïve pilot: “Wren” 😀 sings. The depth at the quay is nine metres.",
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return load_tokenizer(str(reader.path()))
+
+
+@pytest.fixture(scope="module")
+def context(tokenizer: Tokenizer) -> Context:
+    sources = [SourceText("a.pdf", "1", PAGES, True, "a.pdf"), SourceText("b.txt", "2", PAGES[:1], False, "b.txt")]
+    return build_context(tokenizer, load_template(tokenizer), sources)
+
+
+@pytest.fixture(scope="module")
+def at(context: Context) -> Callable[..., np.ndarray]:
+    """Positions of the tokens that spell some words of a page."""
+
+    def find(document: int, page: int, words: str) -> np.ndarray:
+        start = PAGES[page - 1].index(words)
+        inside = (context.char_end > start) & (context.char_start < start + len(words))
+        return np.flatnonzero(inside & (context.document == document) & (context.page == page))
+
+    return find
+
+
+def drawn(positions: np.ndarray, share: float = 0.8, local: float = 0.0, own: float = 0.1) -> Drawn:
+    shares = np.full(positions.shape, share / max(1, positions.shape[0]), dtype=np.float32)
+    return Drawn(positions, shares, 1 - share - local - own, local, own)
+
+
+def test_a_citation_is_the_sentence_around_what_was_attended(
+    context: Context, tokenizer: Tokenizer, at: Callable[..., np.ndarray]
+) -> None:
+    (citation,) = cite([drawn(at(0, 1, "Odile Farrant"))], context, tokenizer, top=5, floor=0.05)
+    assert (citation.file, citation.page, citation.paged) == ("a.pdf", 1, True)
+    assert citation.quote == "The harbour master is Odile Farrant."
+    assert citation.share == pytest.approx(1.0)
+    assert tokenizer.decode(context.token_ids[citation.start : citation.end].tolist()).strip() == citation.quote
+    assert citation.place == "a.pdf p. 1"
+
+
+def test_citations_are_ordered_by_share_and_cut_at_top_and_floor(
+    context: Context, tokenizer: Tokenizer, at: Callable[..., np.ndarray]
+) -> None:
+    steps = [drawn(at(0, 2, "nine metres"), 0.5), drawn(at(1, 1, "Odile"), 0.3), drawn(at(0, 1, "Ships"), 0.02)]
+    found = cite(steps, context, tokenizer, top=5, floor=0.05)
+    assert [(citation.file, citation.page) for citation in found] == [("a.pdf", 2), ("b.txt", 1)]
+    assert [round(citation.share, 2) for citation in found] == [0.61, 0.37]
+    assert found[0].quote == "The depth at the quay is nine metres."
+    assert found[1].place == "b.txt"
+    assert len(cite(steps, context, tokenizer, top=1, floor=0.0)) == 1
+
+
+def test_the_template_headers_and_breaks_are_no_evidence(context: Context, tokenizer: Tokenizer) -> None:
+    outside = np.flatnonzero((context.page == 0) | (context.document < 0))
+    assert weights_of([drawn(outside)], context)[0].size == 0
+    assert cite([drawn(outside)], context, tokenizer, top=5, floor=0.0) == []
+    assert support(drawn(outside, own=0.0), context) == 0.0
+    assert cite([], context, tokenizer, top=5, floor=0.0) == []
+
+
+def test_support_is_weak_where_documents_have_less_than_half(context: Context, at: Callable[..., np.ndarray]) -> None:
+    places = at(0, 1, "Odile")
+    assert not is_weak(drawn(places, 0.4, own=0.1), context)  # sinks took the other half, and are left out
+    assert is_weak(drawn(places, 0.3, local=0.2, own=0.3), context)
+    assert is_weak(drawn(places, 0.01, own=0.0), context)  # all of it sinks
+
+
+def test_text_is_spelled_alike_with_and_without_known_characters(context: Context, tokenizer: Tokenizer) -> None:
+    tokens = np.flatnonzero((context.document == 0) & (context.page == 2))
+    known = spell(tokens, context, tokenizer)
+    shifted = Context(
+        context.token_ids, context.document, context.page, context.char_start, context.char_end + 1, context.documents
+    )
+    streamed = spell(tokens, shifted, tokenizer)
+    assert known.text == streamed.text == PAGES[1]
+    whole = known.bounds[:-1] != known.bounds[1:]
+    ascii_only = np.array([PAGES[1][place].isascii() for place in known.bounds[:-1]])
+    assert (known.bounds[:-1] == streamed.bounds[:-1])[whole & ascii_only].all()

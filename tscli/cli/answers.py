@@ -1,0 +1,164 @@
+"""How an answer is shown: statistics and citations for people on stderr, one JSON object for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import tscli
+from tscli.cli.output import counted, duration, safe_line, stderr
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tscli import Answer, Citation, DocumentMap, Evidence, Fidelity, Session, Statistics
+
+SCANS = {"exact": "every cached token", "sketch": "by the sketch of the keys, its candidates exactly"}
+READ = {"token": "each selects", "chunk": "select by their mean", "twice": "read twice"}
+MAPPED = 20  # documents on the map
+
+
+def show(answer: Answer, evidence: Evidence, *, full: bool) -> None:
+    """Statistics (full: per layer), then the passages that the answer drew on, on stderr."""
+    from rich.panel import Panel
+
+    console, statistics = stderr(), answer.statistics
+    console.print(Panel(summary(statistics), title="how", title_align="left", expand=False))
+    if full:
+        console.print(_layers(statistics))
+    if not evidence.citations:
+        console.print("drew on no passage of the documents")
+        return
+    for number, citation in enumerate(evidence.citations, start=1):
+        console.print(citation_line(number, citation))
+    for line in _weak(answer, evidence):
+        console.print(line)
+    console.print(f"shares of the answer's attention to documents; {tscli.CAVEAT}")
+
+
+def show_map(documents: Sequence[DocumentMap], num_documents: int) -> None:
+    """A line per document that was drawn on: its beginning left, its end right, higher where more attention went; on stderr."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    table.add_column(no_wrap=True, min_width=len(documents[0].cells) if documents else None)  # cut, it would lie
+    highest = max((cell for document in documents for cell in document.cells), default=1.0)
+    for document in documents[:MAPPED]:
+        pages = f"p. {', '.join(map(str, document.peaks))}" if document.peaks else ""
+        table.add_row(safe_line(document.file), tscli.blocks(document.cells, highest), f"{document.share:.0%}", pages)
+    console = stderr()
+    console.print(table)
+    if rest := num_documents - len(documents[:MAPPED]):
+        console.print(f"{counted(rest, 'other document')}: little or nothing")
+
+
+def citation_line(number: int, citation: Citation) -> str:
+    """[1] handbook.pdf p. 7 (62%): "..." """
+    return safe_line(f'[{number}] {citation.place} ({citation.share:.0%}): "{citation.quote}"')
+
+
+def _weak(answer: Answer, evidence: Evidence) -> list[str]:
+    spans = ", ".join(f'"{answer.text[start:end].strip()}"' for start, end in evidence.weak)
+    return [safe_line(f"weak support (the question, or what is always attended): {spans}")] if spans else []
+
+
+def summary(statistics: Statistics) -> Table:
+    """What an answer cost and how it was selected for."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    s = statistics
+    share = s.attended_mean / max(1, s.total_tokens)
+    table.add_row("documents", f"{s.cached_tokens:,} tokens cached, {s.recomputed_tokens:,} computed again")
+    table.add_row(
+        "this answer",
+        f"{s.prompt_tokens:,} prompt tokens ({READ[s.question_mode]}), {s.generated_tokens:,} generated ({s.stop_reason})",
+    )
+    table.add_row(
+        "time",
+        f"first token {duration(s.ttft_s)}, then {s.decode_tps:,.1f} tokens/s; loaded in {duration(s.load_s)}",
+    )
+    if s.dense:
+        table.add_row("attention", f"dense, all of {s.total_tokens:,}")
+    else:
+        table.add_row(
+            "selected",
+            f"{s.selected_mean:,.0f} tokens a step (k {s.k:,}, {s.metric} vote, pool {s.pool}); "
+            f"attended {s.attended_mean:,.0f} of {s.total_tokens:,} ({share:.1%})",
+        )
+        table.add_row("scan", SCANS[s.scan] + (_fidelity(s.fidelity) if s.fidelity else ""))
+        table.add_row("reused", f"{s.cache_hit_rate:.0%} of selections (theta {s.theta})")
+    for note in s.notes:
+        table.add_row("note", safe_line(note))
+    return table
+
+
+def _fidelity(fidelity: Fidelity) -> str:
+    held = f"{fidelity.vote_mass:.1%} of the exact selection's votes, {fidelity.recall:.1%} of its tokens"
+    return f"; compared {fidelity.compared} times: {held}"
+
+
+def show_sources(answer: Answer, top: int) -> None:
+    """The pages that the answer's tokens voted for most, on stderr."""
+    from rich.table import Table
+
+    table = Table(title="most selected", title_justify="left")
+    table.add_column("file", overflow="fold")
+    table.add_column("page", justify="right")
+    table.add_column("share", justify="right")
+    for source in answer.sources[:top]:
+        table.add_row(safe_line(source.file), str(source.page), f"{source.share:.0%}")
+    console = stderr()
+    console.print(table)
+    console.print(f"shares of the votes of the answer's tokens; {tscli.CAVEAT}")
+
+
+def _layers(statistics: Statistics) -> Table:
+    from rich.table import Table
+
+    table = Table(title="layers", title_justify="left")
+    for name in ("layer", "kind", "selected", "attended", "reused"):
+        table.add_column(name, justify="left" if name == "kind" else "right")
+    for layer in statistics.layers:
+        table.add_row(
+            str(layer.layer), layer.kind, f"{layer.selected_mean:,.0f}", f"{layer.attended_mean:,.0f}", f"{layer.hit_rate:.0%}"
+        )
+    return table
+
+
+def answer_json(session: Session, answer: Answer, evidence: Evidence) -> dict[str, Any]:
+    """What `ask --json` prints."""
+    s = answer.statistics
+    return {
+        "answer": answer.text,
+        "library": session.library,
+        "model": session.model_name,
+        "tokens": {
+            "cached": s.cached_tokens,
+            "recomputed": s.recomputed_tokens,
+            "prompt": s.prompt_tokens,
+            "generated": s.generated_tokens,
+        },
+        "timing": {"load_s": s.load_s, "ttft_s": s.ttft_s, "decode_tps": s.decode_tps, "total_s": s.total_s},
+        "selection": {
+            "k": s.k,
+            "selected_mean": s.selected_mean,
+            "attended_mean": s.attended_mean,
+            "total": s.total_tokens,
+            "cache_hit_rate": s.cache_hit_rate,
+            "scan": s.scan,
+            "fidelity": vars(s.fidelity) if s.fidelity else None,
+        },
+        "sources": [{"file": source.file, "page": source.page, "share": source.share} for source in answer.sources],
+        "citations": citations_json(evidence),
+        "weak": [list(span) for span in evidence.weak],
+        "token_ids": answer.token_ids,
+        "versions": tscli.versions(),
+    }
+
+
+def citations_json(evidence: Evidence) -> list[dict[str, Any]]:
+    """The citations as JSON holds them."""
+    names = ("file", "page", "start", "end", "quote", "share")
+    return [{name: getattr(citation, name) for name in names} for citation in evidence.citations]

@@ -1,0 +1,21 @@
+"""Where an answer comes from: its tokens' attention as citations, marks of weak support, a map, a page of HTML.
+
+Selection shows where attention went. It is not proof of causation, and whatever is shown says so.
+"""
+
+from tscli.evidence.citations import Citation
+from tscli.evidence.gather import CAVEAT, Evidence, Piece, find_evidence
+from tscli.evidence.minimap import DocumentMap, blocks, map_answer
+from tscli.evidence.support import is_weak
+
+__all__ = [
+    "CAVEAT",
+    "Citation",
+    "DocumentMap",
+    "Evidence",
+    "Piece",
+    "blocks",
+    "find_evidence",
+    "is_weak",
+    "map_answer",
+]

@@ -1,0 +1,127 @@
+"""The attention of an answer's tokens -> the sentences that got it, with file, page and tokens.
+
+Only stretches of text around what was attended are spelled out, never a whole document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tscli.engine.drawn import Drawn
+from tscli.evidence.sentences import sentence_spans
+from tscli.tokens import Context, StreamDecoder, Tokenizer
+
+REACH = 96  # tokens on both sides within which a sentence is looked for
+HEAVIEST = 512  # tokens that sentences are looked for around
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A passage that an answer drew on: tokens [start, end) of the library.
+
+    share: of the answer's attention to documents. quote: the passage on one line. paged: whether the file has pages of its
+    own; otherwise page is 1.
+    """
+
+    file: str
+    page: int
+    start: int
+    end: int
+    quote: str
+    share: float
+    paged: bool
+
+    @property
+    def place(self) -> str:
+        """File and page for people."""
+        return f"{self.file} p. {self.page}" if self.paged else self.file
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """Tokens [start, start + len(bounds) - 1) as text; token i is text[bounds[i] : bounds[i + 1]]."""
+
+    start: int
+    text: str
+    bounds: np.ndarray
+
+
+def weights_of(drawn: Iterable[Drawn], context: Context) -> tuple[np.ndarray, np.ndarray]:
+    """Positions, ascending, and their share of the attention to documents, summing to 1; template and headers left out."""
+    steps = list(drawn)
+    if not steps:
+        return np.zeros(0, np.int64), np.zeros(0)
+    places, inverse = np.unique(np.concatenate([step.positions for step in steps]), return_inverse=True)
+    weights = np.bincount(inverse, weights=np.concatenate([step.shares for step in steps]), minlength=places.shape[0])
+    inside = (context.page[places] > 0) & (context.document[places] >= 0) & (weights > 0)
+    places, weights = places[inside], weights[inside]
+    return places, weights / (weights.sum() or 1.0)
+
+
+def cite(drawn: Sequence[Drawn], context: Context, tokenizer: Tokenizer, *, top: int, floor: float) -> list[Citation]:
+    """At most `top` sentences by their share of the attention, highest first; none below the share `floor` but the first."""
+    places, weights = weights_of(drawn, context)
+    if not places.size:
+        return []
+    found: list[Citation] = []
+    for stretch in _stretches(places, weights, context):
+        spelled = spell(stretch, context, tokenizer)
+        inside = (places >= stretch[0]) & (places <= stretch[-1])
+        found += _sentences(spelled, places[inside], weights[inside], context)
+    found.sort(key=lambda citation: (-citation.share, citation.start))
+    return [citation for number, citation in enumerate(found[:top]) if number == 0 or citation.share >= floor]
+
+
+def spell(tokens: np.ndarray, context: Context, tokenizer: Tokenizer) -> Spelled:
+    """The text of adjacent tokens of one page, and where in it each token stands."""
+    ids, first = context.token_ids[tokens].tolist(), int(tokens[0])
+    text = tokenizer.decode(ids)
+    starts, end = context.char_start[tokens], int(context.char_end[tokens[-1]])
+    if len(text) == end - int(starts[0]) and "\ufffd" not in text:
+        return Spelled(first, text, np.append(starts - starts[0], len(text)))
+    # Tokenizers that normalise have other characters than the page: let the tokens say what they are.
+    decoder, text, bounds = StreamDecoder(tokenizer), "", [0]
+    for token in ids:
+        text += decoder.push(token)
+        bounds.append(len(text))
+    text += decoder.flush()
+    bounds[-1] = len(text)
+    return Spelled(first, text, np.array(bounds))
+
+
+def _stretches(places: np.ndarray, weights: np.ndarray, context: Context) -> list[np.ndarray]:
+    """Runs of tokens within reach of the heaviest ones, none across a page's end."""
+    heaviest = places[np.argsort(-weights, kind="stable")[:HEAVIEST]]
+    near = (heaviest[:, None] + np.arange(-REACH, REACH + 1)).ravel()
+    near = np.unique(near[(near >= 0) & (near < context.page.shape[0])])
+    near = near[context.page[near] > 0]
+    apart = (np.diff(near) > 1) | (np.diff(context.page[near]) != 0) | (np.diff(context.document[near]) != 0)
+    runs = np.split(near, np.flatnonzero(apart) + 1)
+    return [run for run in runs if np.isin(run, heaviest).any()]
+
+
+def _sentences(spelled: Spelled, places: np.ndarray, weights: np.ndarray, context: Context) -> list[Citation]:
+    spans = sentence_spans(spelled.text)
+    starts = np.array([start for start, _ in spans])
+    # A token belongs to the sentence that its first visible character stands in: a space is often part of the next word.
+    visible = [_visible(spelled.text, int(place)) for place in spelled.bounds[:-1]]
+    owner = np.searchsorted(starts, visible, side="right") - 1
+    totals = np.bincount(owner[places - spelled.start], weights=weights, minlength=len(spans))
+    document = context.documents[int(context.document[spelled.start])]
+    page = int(context.page[spelled.start])
+    found = []
+    for index in np.flatnonzero(totals):
+        own = np.flatnonzero(owner == index) + spelled.start
+        quote = " ".join(spelled.text[slice(*spans[index])].split())
+        share = float(totals[index])
+        found.append(Citation(document.path, page, int(own[0]), int(own[-1]) + 1, quote, share, document.paged))
+    return found
+
+
+def _visible(text: str, place: int) -> int:
+    while place + 1 < len(text) and text[place].isspace():
+        place += 1
+    return place

@@ -1,0 +1,84 @@
+"""An answer -> its evidence: citations, the support of each piece of its text, spans of weak support."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tscli.engine.drawn import Drawn
+from tscli.engine.session import Session
+from tscli.engine.statistics import Answer
+from tscli.evidence.citations import Citation, cite
+from tscli.evidence.support import WEAK, support
+from tscli.tokens import Context, StreamDecoder, Tokenizer
+
+CAVEAT = "selection is not proof of causation"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one or more tokens add to the answer's text, [start, end) in it.
+
+    support: share of documents in what they attended to. drew_on: indices of citations and the share that each had.
+    """
+
+    text: str
+    start: int
+    end: int
+    support: float
+    drew_on: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an answer drew on, highest share first, and the pieces of its text with their support."""
+
+    citations: tuple[Citation, ...]
+    pieces: tuple[Piece, ...]
+
+    @property
+    def weak(self) -> list[tuple[int, int]]:
+        """Spans [start, end) of the answer's text that drew on documents for less than half; neighbours are one span."""
+        spans: list[tuple[int, int]] = []
+        for piece in self.pieces:
+            if piece.support < WEAK and piece.text.strip():
+                joins = spans and spans[-1][1] == piece.start
+                spans[-1:] = [(spans[-1][0], piece.end)] if joins else [*spans[-1:], (piece.start, piece.end)]
+        return spans
+
+
+def find_evidence(session: Session, answer: Answer, *, top: int = 5, floor: float = 0.05) -> Evidence:
+    """The evidence of an answer that this session gave: at most `top` citations, each with at least the share `floor`."""
+    citations = cite(answer.drawn, session.context, session.tokenizer, top=top, floor=floor)
+    return Evidence(tuple(citations), tuple(_pieces(answer, citations, session.context, session.tokenizer)))
+
+
+def _pieces(answer: Answer, citations: list[Citation], context: Context, tokenizer: Tokenizer) -> list[Piece]:
+    """The answer's text token by token; tokens inside one character are one piece."""
+    decoder, pieces, held, text = StreamDecoder(tokenizer), list[Piece](), list[Drawn](), ""
+    steps = list(zip(answer.token_ids, answer.drawn, strict=False))
+    for number, (token, drawn) in enumerate(steps):
+        held.append(drawn)
+        added = decoder.push(token) + (decoder.flush() if number == len(steps) - 1 else "")
+        added = added if text else added.lstrip()
+        added = added[: max(0, len(answer.text) - len(text))]
+        if added:
+            drew_on = tuple(_shares(held, citations, context))
+            mean = sum(support(step, context) for step in held) / len(held)
+            pieces.append(Piece(added, len(text), len(text) + len(added), mean, drew_on))
+            text, held = text + added, []
+    return pieces
+
+
+def _shares(steps: list[Drawn], citations: list[Citation], context: Context) -> list[tuple[int, float]]:
+    """Of the attention to documents' text, how much went to each citation."""
+    places = np.concatenate([step.positions for step in steps])
+    shares = np.concatenate([step.shares for step in steps])
+    total = float(shares[context.page[places] > 0].sum()) or 1.0
+    found = []
+    for index, citation in enumerate(citations):
+        share = float(shares[(places >= citation.start) & (places < citation.end)].sum()) / total
+        if share >= 0.01:
+            found.append((index, share))
+    return found

@@ -57,7 +57,17 @@ if TYPE_CHECKING:
         read_questions,
         results_of,
     )
-    from tscli.evidence import CAVEAT, Citation, DocumentMap, Evidence, blocks, find_evidence, is_weak, map_answer
+    from tscli.evidence import (
+        CAVEAT,
+        Citation,
+        DocumentMap,
+        Evidence,
+        blocks,
+        find_evidence,
+        is_weak,
+        map_answer,
+        render_report,
+    )
     from tscli.model.identity import fetch_model
     from tscli.model.options import LoadOptions
     from tscli.places import home, library_names
@@ -86,7 +96,9 @@ _HOMES = {
         "Question", "QuestionReport", "Result", "ScoredAnswer", "Trial", "ask_all", "best_sentences", "draw",
         "evaluate_tasks", "no_answers", "read_questions", "results_of",
     ),
-    "tscli.evidence": ("CAVEAT", "Citation", "DocumentMap", "Evidence", "blocks", "find_evidence", "is_weak", "map_answer"),
+    "tscli.evidence": (
+        "CAVEAT", "Citation", "DocumentMap", "Evidence", "blocks", "find_evidence", "is_weak", "map_answer", "render_report",
+    ),
     "tscli.model.identity": ("fetch_model",),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
@@ -164,6 +176,7 @@ __all__ = [
     "read_questions",
     "rebuild_sketch",
     "remove",
+    "render_report",
     "results_of",
     "verify",
     "versions",

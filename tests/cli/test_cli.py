@@ -371,3 +371,13 @@ def test_a_seed_gives_the_same_tokens_in_every_process(run: Run, library: str) -
     first = tokens("7")
     assert first == tokens("7")
     assert any(first != tokens(seed) for seed in ("8", "9", "10"))  # it is sampled at all
+
+
+def test_a_page_about_the_answer_is_written_where_it_is_wanted(run: Run, library: str, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    done = run("ask", "What is <it>?", "-l", library, "--max-new-tokens", "3", "--html", str(page))
+    assert done.returncode == 0, done.stderr
+    assert "What is &lt;it&gt;?" in page.read_text(encoding="utf-8")
+    refused = run("ask", "What?", "-l", library, "--html", str(tmp_path / "absent" / "report.html"))
+    assert refused.returncode == 2
+    assert "cannot be written" in refused.stderr

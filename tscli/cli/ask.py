@@ -41,6 +41,10 @@ def ask(
     as_json: flags.Json = False,
     stats: flags.Stats = "short",
     top: flags.Top = 5,
+    html: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write a page about this answer: words, what they drew on, a heat map; needs no network."),
+    ] = None,
     map_: Annotated[
         Optional[bool],  # noqa: UP045
         typer.Option("--map/--no-map", help="Draw where in each document the answer looked; default: on a terminal."),
@@ -69,7 +73,7 @@ def ask(
     settings: Settings = context.obj
     if stats not in STATS:
         raise UsageError(f"--stats {stats}: choose none, short or full")
-    questions = _questions(question, file, output)
+    questions = _questions(question, file, output, html)
     selection = tscli.SelectionOptions(
         k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
     )
@@ -95,6 +99,8 @@ def ask(
             ask_many(settings, questions, lambda text: answered(text, show=False), output, in_json)
             return 0
         answer = answered(questions[0], show=not as_json)
+        if html is not None:
+            _write(html, tscli.render_report(session, answer, tscli.find_evidence(session, answer, top=top)))
         if as_json:
             print_json(in_json(answer))
         elif stats != "none" and not settings.quiet:
@@ -104,11 +110,20 @@ def ask(
     return 0
 
 
-def _questions(question: str | None, file: Path | None, output: Path | None) -> list[str]:
+def _write(file: Path, page: str) -> None:
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be written ({error.strerror}); name another file with --html") from error
+
+
+def _questions(question: str | None, file: Path | None, output: Path | None, html: Path | None) -> list[str]:
     if (question is None) == (file is None):
         raise UsageError('ask one question in quotes, "-" for standard input, or many with -f FILE')
     if output is not None and file is None:
         raise UsageError("-o goes with -f: one answer is printed")
+    if html is not None and file is not None:
+        raise UsageError("--html goes with one question, not with -f")
     if file is not None:
         return read_questions(file)
     assert question is not None

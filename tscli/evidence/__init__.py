@@ -6,6 +6,7 @@ Selection shows where attention went. It is not proof of causation, and whatever
 from tscli.evidence.citations import Citation
 from tscli.evidence.gather import CAVEAT, Evidence, Piece, find_evidence
 from tscli.evidence.minimap import DocumentMap, blocks, map_answer
+from tscli.evidence.report import render_report
 from tscli.evidence.support import is_weak
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "find_evidence",
     "is_weak",
     "map_answer",
+    "render_report",
 ]

@@ -381,3 +381,19 @@ def test_a_page_about_the_answer_is_written_where_it_is_wanted(run: Run, library
     refused = run("ask", "What?", "-l", library, "--html", str(tmp_path / "absent" / "report.html"))
     assert refused.returncode == 2
     assert "cannot be written" in refused.stderr
+
+
+def test_evidence_prints_passages_and_nothing_else(run: Run, library: str) -> None:
+    shown = {
+        form: run("evidence", "What is it?", "-l", library, "--max-new-tokens", "4", "-o", form)
+        for form in ("text", "md", "json")
+    }
+    assert all(done.returncode == 0 for done in shown.values())
+    found = json.loads(shown["json"].stdout)
+    assert found
+    assert {"file", "page", "quote", "share", "start", "end"} <= set(found[0])
+    assert len(shown["text"].stdout.splitlines()) == len(found)
+    assert shown["text"].stdout.startswith("[1] ")
+    assert found[0]["file"] in shown["md"].stdout
+    assert "not proof of causation" in shown["md"].stderr
+    assert run("evidence", "What is it?", "-l", library, "-o", "xml").returncode == 2

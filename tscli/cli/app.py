@@ -10,7 +10,7 @@ import traceback
 import typer
 
 import tscli
-from tscli.cli import archive, ask, bench, chat, config, configuration, coverage, doctor, evaluate, ingest, libraries
+from tscli.cli import archive, ask, bench, chat, config, configuration, coverage, doctor, evaluate, evidence, ingest, libraries
 from tscli.cli.endings import INTERRUPTED, ending
 from tscli.cli.output import Settings, error_line
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command("ingest")(ingest.ingest)
 app.command("ask")(ask.ask)
 app.command("chat")(chat.chat)
+app.command("evidence")(evidence.evidence)
 app.command("coverage")(coverage.coverage)
 app.command("bench")(bench.bench)
 app.command("eval")(evaluate.evaluate)

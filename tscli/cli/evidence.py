@@ -1,0 +1,68 @@
+"""`tscli evidence`: only the passages that an answer draws on, for people and for other programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import tscli
+from tscli.cli import flags
+from tscli.cli.answers import citation_line, citations_json
+from tscli.cli.coverage import remember
+from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, working
+from tscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from tscli import Evidence
+
+FORMATS = ("text", "md", "json")
+
+
+def evidence(
+    context: typer.Context,
+    question: Annotated[str, typer.Argument(help="The question, in quotes.")],
+    library: flags.Library = "default",
+    output: Annotated[str, typer.Option("--output", "-o", help="text, md or json.")] = "text",
+    top: flags.Top = 5,
+    max_new_tokens: flags.MaxNewTokens = 128,
+    no_history: flags.NoHistory = False,
+    model: flags.LibraryModel = None,
+    revision: flags.LibraryRevision = None,
+    dtype: flags.LibraryDtype = "auto",
+    device: flags.Device = "auto",
+) -> int:
+    """Show only the passages that the answer to a question draws on."""
+    settings: Settings = context.obj
+    if output not in FORMATS:
+        raise UsageError(f"-o {output}: choose {', '.join(FORMATS)}")
+    load = tscli.LoadOptions(model, revision, dtype, device)
+    fetch_model(settings, load)
+    with working(settings, f"opening library {library}"):
+        session = tscli.open_library(library, load)
+    with session:
+        stream = session.ask(question, max_new_tokens=max_new_tokens)
+        with working(settings, "reading the question"):
+            for _ in stream:
+                pass
+        found = tscli.find_evidence(session, stream.answer, top=top)
+        if not no_history:
+            remember(settings, session, stream.answer)
+    _print(found, output)
+    if not found.citations:
+        say(settings, "the answer draws on no passage of the documents")
+    elif output != "json":
+        say(settings, f"shares of the answer's attention to documents; {tscli.CAVEAT}")
+    return 0
+
+
+def _print(found: Evidence, output: str) -> None:
+    if output == "json":
+        print_json(citations_json(found))
+        return
+    for number, citation in enumerate(found.citations, start=1):
+        if output == "md":
+            print(safe_line(f"> {citation.quote}"), safe_line(f"> — {citation.place} ({citation.share:.0%})"), sep="\n>\n")
+            print()
+        else:
+            print(citation_line(number, citation))

@@ -397,3 +397,13 @@ def test_evidence_prints_passages_and_nothing_else(run: Run, library: str) -> No
     assert found[0]["file"] in shown["md"].stdout
     assert "not proof of causation" in shown["md"].stderr
     assert run("evidence", "What is it?", "-l", library, "-o", "xml").returncode == 2
+
+
+def test_a_check_answers_again_without_the_cited_passages(run: Run, library: str) -> None:
+    done = run("ask", "What is it?", "-l", library, "--max-new-tokens", "4", "--check", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["check"]["changed"] == (found["check"]["answer"] != found["answer"])
+    shown = run("ask", "What is it?", "-l", library, "--max-new-tokens", "4", "--check")
+    assert "without these passages" in shown.stderr
+    assert run("ask", "What is it?", "-l", library, "--dense", "--check").returncode == 2

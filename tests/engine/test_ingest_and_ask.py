@@ -333,3 +333,20 @@ def test_a_damaged_manifest_or_context_is_made_anew_without_running_anything(
     assert any(path.name in note and "made anew" in note for note in again.plan.notes)
     assert again.run().prefilled_tokens == 0
     assert ask(load).statistics.generated_tokens > 0
+
+
+@pytest.mark.parametrize("mode", ["token", "twice"])
+def test_what_is_left_out_gets_no_attention(load: tscli.LoadOptions, write_documents: WriteDocuments, mode: str) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    with tscli.open_library(load=load, question_mode=mode) as session:  # type: ignore[arg-type]
+        free = session.ask("Where does the stone stand?", max_new_tokens=8)
+        list(free)
+        drawn = free.answer.drawn
+        positions = torch.cat([torch.as_tensor(step.positions) for step in drawn]).unique().tolist()
+        spans = [(position, position + 1) for position in positions]
+        kept = session.ask("Where does the stone stand?", max_new_tokens=8, without=spans)
+        list(kept)
+        assert not {int(place) for step in kept.answer.drawn for place in step.positions} & set(positions)
+        again = session.ask("Where does the stone stand?", max_new_tokens=8)
+        list(again)
+    assert again.answer.token_ids == free.answer.token_ids

@@ -36,6 +36,12 @@ def show(answer: Answer, evidence: Evidence, *, full: bool) -> None:
     console.print(f"shares of the answer's attention to documents; {tscli.CAVEAT}")
 
 
+def show_check(check: dict[str, Any]) -> None:
+    """Whether the answer was another one without its passages, on stderr."""
+    words = "the answer changes" if check["changed"] else "the answer stays: it does not need these passages"
+    stderr().print(safe_line(f'without these passages: "{check["answer"]}"; {words}'), markup=False)
+
+
 def show_map(documents: Sequence[DocumentMap], num_documents: int) -> None:
     """A line per document that was drawn on: its beginning left, its end right, higher where more attention went; on stderr."""
     from rich.table import Table

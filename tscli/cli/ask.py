@@ -11,14 +11,16 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.answers import answer_json, show, show_map
+from tscli.cli.answers import answer_json, show, show_check, show_map
 from tscli.cli.ask_many import ask_many, read_questions
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, dim, fetch_model, marking, print_json, safe, working
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tscli import Answer, Stream
+    from collections.abc import Callable, Sequence
+
+    from tscli import Answer, Evidence, Stream
 
 STATS = ("none", "short", "full")
 
@@ -45,6 +47,9 @@ def ask(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write a page about this answer: words, what they drew on, a heat map; needs no network."),
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Answer again without the cited passages: does the answer change?")
+    ] = False,
     map_: Annotated[
         Optional[bool],  # noqa: UP045
         typer.Option("--map/--no-map", help="Draw where in each document the answer looked; default: on a terminal."),
@@ -83,8 +88,9 @@ def ask(
         opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
     with opened as session:
 
-        def start(text: str) -> Stream:
-            return session.ask(text, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        def start(text: str, without: Sequence[tuple[int, int]] = ()) -> Stream:
+            sampling = {"temperature": temperature, "top_p": top_p, "seed": seed}
+            return session.ask(text, max_new_tokens=max_new_tokens, without=without, **sampling)  # type: ignore[arg-type]
 
         def answered(text: str, *, show: bool) -> Answer:
             answer = run_stream(settings, start(text), show=show)
@@ -93,7 +99,9 @@ def ask(
             return answer
 
         def in_json(answer: Answer) -> dict[str, Any]:
-            return answer_json(session, answer, tscli.find_evidence(session, answer, top=top))
+            found = tscli.find_evidence(session, answer, top=top)
+            checked = {"check": _check(settings, answer, found, start)} if check else {}
+            return {**answer_json(session, answer, found), **checked}
 
         if file is not None:
             ask_many(settings, questions, lambda text: answered(text, show=False), output, in_json)
@@ -104,7 +112,10 @@ def ask(
         if as_json:
             print_json(in_json(answer))
         elif stats != "none" and not settings.quiet:
-            show(answer, tscli.find_evidence(session, answer, top=top), full=stats == "full")
+            found = tscli.find_evidence(session, answer, top=top)
+            show(answer, found, full=stats == "full")
+            if check:
+                show_check(_check(settings, answer, found, start))
             if map_ or (map_ is None and sys.stderr.isatty()):
                 show_map(tscli.map_answer(session, answer), len(session.context.documents))
     return 0
@@ -128,6 +139,14 @@ def _questions(question: str | None, file: Path | None, output: Path | None, htm
         return read_questions(file)
     assert question is not None
     return [sys.stdin.read().strip() if question == "-" else question]
+
+
+def _check(
+    settings: Settings, answer: Answer, found: Evidence, start: Callable[[str, Sequence[tuple[int, int]]], Stream]
+) -> dict[str, Any]:
+    """What the answer would be if it could not look at the passages that it drew on."""
+    again = run_stream(settings, start(answer.question, [(c.start, c.end) for c in found.citations]), show=False)
+    return {"answer": again.text, "changed": again.text != answer.text}
 
 
 def run_stream(settings: Settings, stream: Stream, *, show: bool) -> Answer:

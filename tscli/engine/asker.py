@@ -52,6 +52,7 @@ class Asker:
         self.guard = Guard()
         self._dense = DenseKeys() if dense else None
         self._whole_from = state.committed if conversation else None
+        self._without: torch.Tensor | None = None
         self._busy = False
 
     @property
@@ -76,16 +77,24 @@ class Asker:
         return 2 if self.question_mode == "twice" else 1
 
     def answer(
-        self, prompt_ids: list[int], sampling: Sampling, max_new_tokens: int, observe: Observer | None = None
+        self,
+        prompt_ids: list[int],
+        sampling: Sampling,
+        max_new_tokens: int,
+        observe: Observer | None = None,
+        without: torch.Tensor | None = None,
     ) -> Generator[int, None, None]:
         """Token ids of the answer without the end token; observe sees the steps that make them.
 
         The last prompt token's step already makes the answer's first token, so it is observed. In a conversation what has
         been run stays in the state: all but the answer's last token, or nothing where the question was not read to its end.
+        without: positions (int64) that are not attended to, though they may be selected.
         """
         if self._busy:
             raise UsageError("another answer of this session is still streaming; finish it first")
-        self._busy = True
+        if without is not None and self._dense is not None:
+            raise UsageError("full attention cannot leave passages out; ask without --dense")
+        self._busy, self._without = True, without
         state, length, sampler = self.state, self.state.length, Sampler(sampling)
         stays = False
         try:
@@ -104,7 +113,7 @@ class Asker:
                     fixed = votes.follow(fixed, self.config) if fixed else None
         finally:
             self._rewind(state, state.length if stays else length)
-            self._busy = False
+            self._busy, self._without = False, None
 
     def rewind(self) -> None:
         """Forget a conversation: the state is as its committed pages are."""
@@ -182,6 +191,7 @@ class Asker:
             audit=audit,
             whole_from=self._whole_from,
             weigh=self.decoder.last_selecting_layer,
+            without=self._without,
         )
         logits = self.decoder.forward(torch.tensor(token_ids, device=self.decoder.device), run)
         assert logits is not None

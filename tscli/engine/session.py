@@ -7,12 +7,14 @@ tail of its own, where questions and answers stay.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import cast, get_args
 from weakref import WeakSet
+
+import torch
 
 from tscli.engine.asker import Asker, QuestionMode
 from tscli.engine.chat import Chat, check_question
@@ -85,11 +87,16 @@ class Session:
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int | None = None,
+        without: Sequence[tuple[int, int]] = (),
     ) -> Stream:
-        """The answer as a stream of text pieces; its `answer` is complete once the stream is exhausted."""
+        """The answer as a stream of text pieces; its `answer` is complete once the stream is exhausted.
+
+        without: spans [start, end) of the context that are not attended to, to see whether an answer needs them.
+        """
         check_question(question, max_new_tokens)
         prompt_ids = self.template.question_ids(self.tokenizer, question.strip())
-        return Stream(self, self.asker, question, prompt_ids, max_new_tokens, Sampling(temperature, top_p, seed))
+        sampling = Sampling(temperature, top_p, seed)
+        return Stream(self, self.asker, question, prompt_ids, max_new_tokens, sampling, without)
 
     def chat(self) -> Chat:
         """A conversation over the library: a question may refer to earlier questions and answers. See `Chat`.
@@ -125,12 +132,20 @@ class Stream:
     """Text pieces of one answer, as they are made."""
 
     def __init__(
-        self, session: Session, asker: Asker, question: str, prompt_ids: list[int], max_new_tokens: int, sampling: Sampling
+        self,
+        session: Session,
+        asker: Asker,
+        question: str,
+        prompt_ids: list[int],
+        max_new_tokens: int,
+        sampling: Sampling,
+        without: Sequence[tuple[int, int]] = (),
     ) -> None:
         self._session = session
         self._asker = asker
         self._question = question
         self._sampling = sampling
+        self._without = without
         self._answer: Answer | None = None
         self.context = session.context
         self.recorder = Recorder(session.context.token_ids.shape[0], session.config.n_init)
@@ -156,7 +171,8 @@ class Stream:
         decoder, times = StreamDecoder(session.tokenizer), []
         ids = self.token_ids = []
         text = ""
-        with closing(self._asker.answer(self.prompt_ids, self._sampling, self._max_new_tokens, self.recorder)) as tokens:
+        made = self._asker.answer(self.prompt_ids, self._sampling, self._max_new_tokens, self.recorder, self._left_out())
+        with closing(made) as tokens:
             for token in tokens:
                 times.append(time.perf_counter())
                 ids.append(token)
@@ -167,6 +183,10 @@ class Stream:
             text += piece
             yield piece
         self._answer = self._finish(text, ids, times, started)
+
+    def _left_out(self) -> torch.Tensor | None:
+        spans = [torch.arange(start, end, device=self._session.decoder.device) for start, end in self._without]
+        return torch.cat(spans) if spans else None
 
     @staticmethod
     def _started(text: str, piece: str) -> str:

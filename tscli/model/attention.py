@@ -37,7 +37,7 @@ class AttentionRun:
     what the sketch selects with the exact scan. moments: gathers the queries as they are scored.
     audit: is shown each selection beside the exact votes of all candidates, which are computed for it.
     whole_from: from this position on everything is attended, however far back the local window reaches.
-    weigh: the layer whose attention itself is reported to `observe`.
+    weigh: the layer whose attention itself is reported to `observe`. without: positions (int64) that are never attended.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class AttentionRun:
         audit: Audit | None = None,
         whole_from: int | None = None,
         weigh: int | None = None,
+        without: Tensor | None = None,
     ) -> None:
         self.state = state
         self.rotator = rotator
@@ -70,6 +71,7 @@ class AttentionRun:
         self.audit = audit
         self.whole_from = whole_from
         self.weigh = weigh
+        self.without = without
         self._shares: Tensor | None = None
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
@@ -111,6 +113,8 @@ class AttentionRun:
             chosen = torch.arange(n_init, local_start, device=query.device)
         init, local = torch.arange(n_init, device=query.device), torch.arange(local_start, n, device=query.device)
         positions = torch.cat([init, chosen, local])
+        if self.without is not None:
+            positions = positions[~torch.isin(positions, self.without)]
         old_key, old_value = self.state.gather(call.layer, positions)
         out = self._attend(query, (old_key, key), (old_value, value), call)
         self._report(call.layer, "selected", positions.shape[0] + key.shape[1], selected, selection, reused, positions)

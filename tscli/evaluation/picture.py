@@ -93,4 +93,6 @@ def _cycled(count: int) -> list[str]:
 
 
 def _short(length: int) -> str:
-    return f"{length / 1048576:g}M" if length >= 1048576 else f"{length / 1024:g}K" if length >= 1024 else str(length)
+    if length % 1024:
+        return f"{length:,}"
+    return f"{length // 1048576}M" if length % 1048576 == 0 else f"{length // 1024}K"

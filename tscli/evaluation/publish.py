@@ -107,7 +107,8 @@ def accuracy_table(results: Sequence[Result]) -> str:
     whole = {(r.task, r.method, r.length): r for r in results if r.depth is None}
     lengths = sorted({length for _, _, length in whole})
     lines = [f"| task | method | {' | '.join(_short(n) for n in lengths)} |", f"|---|---|{'---:|' * len(lengths)}"]
-    for task, method in dict.fromkeys((task, method) for task, method, _ in whole):
+    methods = [method for method in (*METHODS, EXACT) if any(method == m for _, m, _ in whole)]
+    for task, method in ((task, method) for task in dict.fromkeys(task for task, _, _ in whole) for method in methods):
         found = [whole.get((task, method, n)) for n in lengths]
         cells = [f"{round(r.accuracy * r.n)}/{r.n}" if r else "" for r in found]
         lines.append(f"| {task} | {method} | {' | '.join(cells)} |")
@@ -117,10 +118,10 @@ def accuracy_table(results: Sequence[Result]) -> str:
 def sweep_table(results: Sequence[Result]) -> str:
     """Markdown: a row per setting and value, with the right answers of all tasks."""
     lines = ["| setting | value | right |", "|---|---|---:|"]
-    for method in dict.fromkeys(r.method for r in results):
-        found = [r for r in results if r.method == method and r.depth is None]
-        name, _, value = method.removeprefix("tokenselect-").partition("=")
-        lines.append(f"| {name} | {value} | {round(sum(r.accuracy * r.n for r in found))}/{sum(r.n for r in found)} |")
+    for name, value in ((name, value) for name, values in SWEEPS.items() for value in values):
+        found = [r for r in results if r.method == f"tokenselect-{name}={value}" and r.depth is None]
+        if found:
+            lines.append(f"| {name} | {value} | {round(sum(r.accuracy * r.n for r in found))}/{sum(r.n for r in found)} |")
     return "\n".join(lines)
 
 

@@ -119,5 +119,8 @@ class Sketch:
 
     def scan(self, layer: int, query: Tensor, start: int, stop: int) -> Tensor:
         """Approximate scores of tokens [start, stop), each head's less its `shift`: [q_heads, stop - start], planes' dtype."""
-        turned = self.projection.query(layer, query).to(self.planes.dtype)
-        return torch.matmul(turned, self.planes[layer, :, :, start:stop]).flatten(0, 1)
+        turned = self.projection.query(layer, query).to(self.planes.dtype)  # [kv_heads, group, rank]
+        out = self.planes.new_empty(turned.shape[0], turned.shape[1], stop - start)
+        for head, plane in enumerate(self.planes[layer]):  # a batched product copies a part of the planes: eight times slower
+            torch.mm(turned[head], plane[:, start:stop], out=out[head])
+        return out.flatten(0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,9 +15,10 @@ from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, 
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tscli import Evidence
+    from tscli import Citation, Evidence
 
 FORMATS = ("text", "md", "json")
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
 
 
 def evidence(
@@ -62,7 +64,12 @@ def _print(found: Evidence, output: str) -> None:
         return
     for number, citation in enumerate(found.citations, start=1):
         if output == "md":
-            print(safe_line(f"> {citation.quote}"), safe_line(f"> — {citation.place} ({citation.share:.0%})"), sep="\n>\n")
-            print()
+            print(_markdown(number, citation))
         else:
             print(citation_line(number, citation))
+
+
+def _markdown(number: int, citation: Citation) -> str:
+    """A quoted block under its place; what the document says is text there, not markup."""
+    quote, place = (_MARKUP.sub(r"\\\1", safe_line(text)) for text in (citation.quote, citation.place))
+    return f"{number}. **{place}** ({citation.share:.0%})\n\n   > {quote}\n"

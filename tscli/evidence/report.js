@@ -6,7 +6,9 @@ const hint = line.textContent;
 function show(token) {
   const drew = token ? token.dataset.drew.split(" ").filter(Boolean).map((part) => part.split(":")) : [];
   for (const passage of document.querySelectorAll(".passages li")) passage.classList.remove("on");
-  for (const [number] of drew) document.getElementById("passage-" + number)?.classList.add("on");
+  for (const [number, share] of drew) {
+    if (parseInt(share, 10) >= 20) document.getElementById("passage-" + number)?.classList.add("on");
+  }
   if (!token) {
     line.textContent = hint;
     return;

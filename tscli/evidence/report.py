@@ -124,7 +124,7 @@ def _shades(citation: Citation, places: np.ndarray, weights: np.ndarray, context
     """A passage with some text around it, by the attention that each token got."""
     near = np.arange(max(0, citation.start - AROUND), min(context.page.shape[0], citation.end + AROUND))
     same = (context.page[near] == citation.page) & (context.document[near] == context.document[citation.start])
-    tokens = near[same]
+    tokens = _whole_words(near[same], citation, context, tokenizer)
     spelled = spell(tokens, context, tokenizer)
     got = np.zeros(tokens.shape[0])
     _, here, there = np.intersect1d(tokens, places, return_indices=True)
@@ -138,6 +138,16 @@ def _shades(citation: Citation, places: np.ndarray, weights: np.ndarray, context
         parts = list(run)
         shades.append(Shade(_clean(spelled.text[parts[0][0] : parts[-1][1]]), level, inside))
     return [shade for shade in shades if shade.text]
+
+
+def _whole_words(tokens: np.ndarray, citation: Citation, context: Context, tokenizer: Tokenizer) -> np.ndarray:
+    """Without the halves of words that the text around a passage would begin and end with."""
+    spelled = spell(tokens, context, tokenizer)
+    begins = [spelled.text[place : place + 1].isspace() for place in spelled.bounds[:-1]]
+    before = np.flatnonzero(begins & (tokens <= citation.start))
+    after = np.flatnonzero(begins & (tokens >= citation.end))
+    first = int(before[0]) if before.size and context.char_start[tokens[0]] > 0 else 0
+    return tokens[first : int(after[-1]) if after.size else None]
 
 
 def _figures(s: Statistics, session: Session) -> list[tuple[str, str]]:

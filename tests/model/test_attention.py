@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -10,6 +12,8 @@ from tscli.model.attention import AttentionRun, LayerStep, _as_the_reference_map
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
 from tscli.selection.config import SelectionConfig
+from tscli.selection.question_votes import QuestionVotes, nearby
+from tscli.selection.select import Selection
 from tscli.selection.selection_cache import SelectionCache
 
 CONFIG = SelectionConfig(k=16, n_init=4, n_local=16, chunk=16)
@@ -123,3 +127,20 @@ def test_the_reference_codes_mapping_is_head_modulo_kv_heads(q_heads: int, kv_he
     for place, head in enumerate(moved):
         assert place // group == head % kv_heads
     assert (moved == list(range(q_heads))) is (kv_heads == 1 or group == 1)
+
+
+@pytest.mark.parametrize("scale", ["none", "sqrt"])
+def test_votes_near_a_fixed_selection_are_those_of_the_scaled_scores(scale: Literal["none", "sqrt"]) -> None:
+    decoder = make_decoder()
+    config = SelectionConfig(k=16, n_init=4, n_local=16, chunk=16, pool=3, scale=scale)
+    state, layer = filled(decoder, 150, config), 2
+    fixed = Selection(torch.tensor([40, 41, 90]), torch.ones(3), 134)
+    votes = QuestionVotes(layer)
+    query = torch.randn(4, 16, generator=torch.Generator().manual_seed(3)) * 3
+    AttentionRun(state, decoder.rotator, config, votes=votes)._vote_nearby(query, layer, fixed)
+    positions = nearby(fixed, config)
+    keys = state.keys_at(layer, positions).repeat_interleave(4 // 2, dim=0)  # [q_heads, n, head_dim]
+    scores = (query[:, None] * keys).sum(-1) * (16**-0.5 if scale == "sqrt" else 1.0)
+    expected = torch.zeros(150).index_add_(0, positions - config.n_init, scores.softmax(-1).sum(0))
+    assert votes._votes is not None
+    assert torch.allclose(votes._votes, expected[: votes._votes.shape[0]], atol=1e-5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -33,7 +33,7 @@ def import_(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="An archive of tscli export.", metavar="FILE.tar")],
     name: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads it on Python 3.10
+        str | None,
         typer.Option("--library", "-l", autocompletion=library_names, help="Name to give it; default: the one that it had."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the library of that name.")] = False,

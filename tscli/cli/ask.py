@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,15 +28,15 @@ STATS = ("none", "short", "full")
 def ask(
     context: typer.Context,
     question: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads it on Python 3.10
+        str | None,
         typer.Argument(help='The question, in quotes; "-" reads it from standard input.'),
     ] = None,
     file: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--file", "-f", help="Many questions: a line each, or JSON lines. Answers are JSON lines."),
     ] = None,
     output: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--output", "-o", help="With -f: append the answers to this file, and skip what it answers already."),
     ] = None,
     library: flags.Library = "default",
@@ -44,14 +44,14 @@ def ask(
     stats: flags.Stats = "short",
     top: flags.Top = 5,
     html: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Write a page about this answer: words, what they drew on, a heat map; needs no network."),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Answer again without the cited passages: does the answer change?")
     ] = False,
     map_: Annotated[
-        Optional[bool],  # noqa: UP045
+        bool | None,
         typer.Option("--map/--no-map", help="Draw where in each document the answer looked; default: on a terminal."),
     ] = None,
     max_new_tokens: flags.MaxNewTokens = 128,

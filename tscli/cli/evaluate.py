@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ METHODS = "dense,streaming,tokenselect"
 def evaluate(
     context: typer.Context,
     questions: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads it on Python 3.10
+        Path | None,
         typer.Option(help='Score a library: JSON lines {"question", "answer", "kind", "file", "page"}.'),
     ] = None,
     library: flags.Library = "default",
@@ -32,29 +32,29 @@ def evaluate(
     baselines: Annotated[
         bool, typer.Option("--baselines", help="With --questions: also BM25's best sentence, and no answer at all.")
     ] = False,
-    length: Annotated[Optional[str], typer.Option(help="Score methods at these lengths: 4k,16k,64k.")] = None,  # noqa: UP045
-    tasks: Annotated[Optional[str], typer.Option(help="Generated tasks, with commas; default: all.")] = None,  # noqa: UP045
+    length: Annotated[str | None, typer.Option(help="Score methods at these lengths: 4k,16k,64k.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Generated tasks, with commas; default: all.")] = None,
     methods: Annotated[str, typer.Option(help="dense, streaming, tokenselect, tokenselect-SETTING=VALUE.")] = METHODS,
     per_task: Annotated[int, typer.Option(help="Questions per task and context.")] = 10,
     max_dense: Annotated[str, typer.Option(help="Longest context that dense is run on.")] = "32k",
     haystack: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Folder of text to hide needles in; default: invented sentences."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the generated contexts.")] = 1,
     picture: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="With --length: draw accuracy by length and depth into this PNG or SVG."),
     ] = None,
     fidelity: Annotated[
         int, typer.Option(help="With --length: questions per context whose steps are compared with exact and dense ones.")
     ] = 0,
     resume: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="With --length: keep the answers in this file, and do not ask again what it holds."),
     ] = None,
     output: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option("-o", "--output", help="table, md, json or csv; default: table on a terminal, else md."),
     ] = None,
     question_mode: flags.QuestionMode = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -22,30 +22,30 @@ Library = Annotated[
 Name = Annotated[str, typer.Argument(envvar="TSCLI_LIBRARY", autocompletion=library_names, help="Name of the library.")]
 Named = Annotated[str, typer.Argument(autocompletion=library_names, help="Name of the library.")]
 Model = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads it on Python 3.10
+    str | None,
     typer.Option(envvar="TSCLI_MODEL", help='Model: hub id, folder, or "reader" (embedded, the default).'),
 ]
-Revision = Annotated[Optional[str], typer.Option(envvar="TSCLI_REVISION", help="Revision of a hub model.")]  # noqa: UP045
+Revision = Annotated[str | None, typer.Option(envvar="TSCLI_REVISION", help="Revision of a hub model.")]
 Dtype = Annotated[str, typer.Option(envvar="TSCLI_DTYPE", help="auto, float32, bfloat16 or float16.")]
 LibraryModel = Annotated[str | None, typer.Option("--model", help="Model: hub id or folder, of the one that made the library.")]
-LibraryRevision = Annotated[Optional[str], typer.Option("--revision", help="Revision of a hub model.")]  # noqa: UP045
+LibraryRevision = Annotated[str | None, typer.Option("--revision", help="Revision of a hub model.")]
 LibraryDtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
 Device = Annotated[str, typer.Option(envvar="TSCLI_DEVICE", help="auto, cpu or cuda.")]
 K = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option("--k", envvar="TSCLI_K", help='Tokens selected per step: a count, or a share such as "20%".'),
 ]
-NInit = Annotated[Optional[int], typer.Option(envvar="TSCLI_N_INIT", help="First tokens, always attended.")]  # noqa: UP045
-NLocal = Annotated[Optional[int], typer.Option(envvar="TSCLI_N_LOCAL", help="Tokens right before, always attended.")]  # noqa: UP045
-Chunk = Annotated[Optional[int], typer.Option(envvar="TSCLI_CHUNK", help="Document tokens that select together in prefill.")]  # noqa: UP045
-Theta = Annotated[Optional[float], typer.Option(envvar="TSCLI_THETA", help="Similarity from which a selection is reused.")]  # noqa: UP045
+NInit = Annotated[int | None, typer.Option(envvar="TSCLI_N_INIT", help="First tokens, always attended.")]
+NLocal = Annotated[int | None, typer.Option(envvar="TSCLI_N_LOCAL", help="Tokens right before, always attended.")]
+Chunk = Annotated[int | None, typer.Option(envvar="TSCLI_CHUNK", help="Document tokens that select together in prefill.")]
+Theta = Annotated[float | None, typer.Option(envvar="TSCLI_THETA", help="Similarity from which a selection is reused.")]
 Pool = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option(envvar="TSCLI_POOL", help="Width over which votes carry to neighbours; 0 is the paper."),
 ]
-Metric = Annotated[Optional[str], typer.Option(envvar="TSCLI_METRIC", help="soft (the paper), hard or raw.")]  # noqa: UP045
+Metric = Annotated[str | None, typer.Option(envvar="TSCLI_METRIC", help="soft (the paper), hard or raw.")]
 Scale = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(envvar="TSCLI_SCALE", help="none (the paper) or sqrt, before the softmax of the vote."),
 ]
 Exact = Annotated[
@@ -53,7 +53,7 @@ Exact = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 QuestionMode = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
         "--question",
         envvar="TSCLI_QUESTION",
@@ -67,7 +67,7 @@ Stats = Annotated[str, typer.Option(envvar="TSCLI_STATS", help="Statistics: none
 Top = Annotated[int, typer.Option(envvar="TSCLI_TOP", help="How many pages to show as sources.")]
 Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
 TopP = Annotated[float, typer.Option(help="Share of probability that is sampled from.")]
-Seed = Annotated[Optional[int], typer.Option(help="Makes sampling repeatable.")]  # noqa: UP045
+Seed = Annotated[int | None, typer.Option(help="Makes sampling repeatable.")]
 NoHistory = Annotated[
     bool, typer.Option("--no-history", help="Keep nothing of what is asked, neither for coverage nor for arrow keys.")
 ]

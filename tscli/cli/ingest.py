@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,8 +42,8 @@ def ingest(
     max_tokens: flags.MaxTokens = "1m",
     no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Take files that .gitignore and .ignore leave out.")] = False,
     hidden: Annotated[bool, typer.Option("--hidden", help="Take hidden files.")] = False,
-    glob: Annotated[Optional[list[str]], typer.Option("--glob", "-g", help='Only files like this; "!*.py" leaves out.')] = None,  # noqa: UP045
-    password: Annotated[Optional[list[str]], typer.Option(help="For encrypted PDFs; may be repeated.")] = None,  # noqa: UP045
+    glob: Annotated[list[str] | None, typer.Option("--glob", "-g", help='Only files like this; "!*.py" leaves out.')] = None,
+    password: Annotated[list[str] | None, typer.Option(help="For encrypted PDFs; may be repeated.")] = None,
     model: flags.Model = None,
     revision: flags.Revision = None,
     dtype: flags.Dtype = "auto",

@@ -37,7 +37,8 @@ class AttentionRun:
     what the sketch selects with the exact scan. moments: gathers the queries as they are scored.
     audit: is shown each selection beside the exact votes of all candidates, which are computed for it.
     whole_from: from this position on everything is attended, however far back the local window reaches.
-    weigh: the layer whose attention itself is reported to `observe`. without: positions (int64) that are never attended.
+    weigh: the layer whose attention itself is reported to `observe`. without: positions (int64) that no
+    selection and no local window attends to (a layer of sliding windows still does).
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class AttentionRun:
         assert self.votes is not None
         positions = nearby(fixed, self.config)
         keys = self.state.keys_at(layer, positions)
-        scores = score_pages(query, keys[None], positions.shape[0])
+        scores = score_pages(query, keys[None], positions.shape[0]) * self._scale(query)
         self.votes.add(ballot(scores, fixed.positions.shape[0], self.config), positions - self.config.n_init)
 
     def _by_scan(self, query: Tensor, layer: int, local_start: int) -> Selection:
@@ -165,7 +166,7 @@ class AttentionRun:
         approximate = sketch.scan(layer, query, config.n_init, stop)
         rest = torch.arange(stop, local_start, device=query.device)  # not in the sketch yet
         positions = torch.cat([find_candidates(approximate, count) + config.n_init, rest])
-        scale = query.shape[-1] ** -0.5 if config.scale == "sqrt" else 1.0
+        scale = self._scale(query)
         keys = self.state.keys_at(layer, positions)
         exact = score_pages(query, keys[None], positions.shape[0]) * scale
         known = positions[: positions.shape[0] - rest.shape[0]] - config.n_init
@@ -243,8 +244,11 @@ class AttentionRun:
         return mean if self.config.head_mapping == "grouped" else _as_the_reference_maps(mean, self.state.kv_heads)
 
     def _scores(self, query: Tensor, layer: int, stop: int) -> Tensor:
-        scores = self.state.scores(layer, query, stop)
-        return scores * query.shape[-1] ** -0.5 if self.config.scale == "sqrt" else scores
+        scores, scale = self.state.scores(layer, query, stop), self._scale(query)
+        return scores if scale == 1.0 else scores * scale
+
+    def _scale(self, query: Tensor) -> float:
+        return float(query.shape[-1] ** -0.5) if self.config.scale == "sqrt" else 1.0
 
     def _weigh(self, query: Tensor, key: Tensor, call: LayerCall) -> None:
         """Keep where this layer's attention goes, if it is asked for."""

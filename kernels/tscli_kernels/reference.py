@@ -70,7 +70,7 @@ def attend_selected(
     scaling: float,
     softcap: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Attention over the pages' rows, then causally over the chunk, at compact positions; and the log-sum-exp [q_heads, t]."""
+    """Attention over the pages' rows, then causally over fresh ones, at compact positions; and the log-sum-exp [q_heads, t]."""
     page_size, t = key_pages.shape[2], query.shape[1]
     group = query.shape[0] // key.shape[0]
     out, sums = [], []
@@ -81,7 +81,7 @@ def attend_selected(
         scores = _turn(query[head], cos[-t:], sin[-t:]) @ turned.T * scaling
         if softcap is not None:
             scores = softcap * torch.tanh(scores / softcap)
-        ahead = torch.arange(turned.shape[0])[None] > rows.shape[0] + torch.arange(t)[:, None]
+        ahead = torch.arange(turned.shape[0])[None] > turned.shape[0] - t + torch.arange(t)[:, None]
         scores = scores.masked_fill(ahead, -math.inf)
         out.append(torch.softmax(scores, dim=-1) @ torch.cat([old_value, value[kv]]))
         sums.append(torch.logsumexp(scores, dim=-1))

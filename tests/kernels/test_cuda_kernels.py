@@ -112,18 +112,18 @@ def test_a_vote_that_is_nan_is_told() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(
-    ("group", "head_dim", "rotary", "t", "softcap"),
+    ("group", "head_dim", "rotary", "t", "before", "softcap"),
     [
-        (1, 16, 16, 1, None),
-        (4, 64, 64, 1, None),
-        (7, 80, 32, 1, 20.0),
-        (2, 64, 64, 33, None),
-        (7, 96, 96, 70, 30.0),
-        (1, 256, 128, 5, None),
+        (1, 16, 16, 1, 0, None),
+        (4, 64, 64, 1, 37, None),
+        (7, 80, 32, 1, 1, 20.0),
+        (2, 64, 64, 33, 0, None),
+        (7, 96, 96, 70, 45, 30.0),
+        (1, 256, 128, 5, 0, None),
     ],
 )
-def test_attention_over_selected_rows_and_the_chunk_is_the_references(
-    group: int, head_dim: int, rotary: int, t: int, softcap: float | None, dtype: torch.dtype
+def test_attention_over_selected_rows_and_fresh_ones_is_the_references(
+    group: int, head_dim: int, rotary: int, t: int, before: int, softcap: float | None, dtype: torch.dtype
 ) -> None:
     kv_heads, page_size = 2, 16
     for selected in (0, 1, 63, 203 if t > 1 else 700):
@@ -132,8 +132,8 @@ def test_attention_over_selected_rows_and_the_chunk_is_the_references(
         slots = torch.cat([int(page) * page_size + torch.arange(page_size) for page in table])[: max(1, 2 * selected)]
         rows = slots[torch.randperm(slots.shape[0])[:selected]].sort().values
         query = torch.randn(kv_heads * group, t, head_dim).to(dtype)
-        key, value = (torch.randn(kv_heads, t, head_dim).to(dtype) for _ in range(2))
-        angle = torch.arange(selected + t)[:, None] * 1e4 ** -(torch.arange(rotary // 2) / (rotary // 2))
+        key, value = (torch.randn(kv_heads, before + t, head_dim).to(dtype) for _ in range(2))
+        angle = torch.arange(selected + before + t)[:, None] * 1e4 ** -(torch.arange(rotary // 2) / (rotary // 2))
         cos, sin = (torch.cat([f(angle)] * 2, dim=-1) for f in (torch.cos, torch.sin))
         inputs = [x.to(DEVICE) for x in (query, key_pages, value_pages, rows, key, value, cos, sin)]
         out, lse = attend_selected(*inputs, scaling=head_dim**-0.5, softcap=softcap)

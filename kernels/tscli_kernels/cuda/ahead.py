@@ -99,7 +99,7 @@ def kernels(dtype: str, head_dim: int, group: int) -> list[Kernel]:
     pointers = ("query_ptr", "key_ptr", "value_ptr", "new_key_ptr", "new_value_ptr")
     types = dict.fromkeys(pointers, key) | {"rows_ptr": "*i64", "out_ptr": "*fp32", "lse_ptr": "*fp32"}
     types |= {"cos_ptr": "*fp32", "sin_ptr": "*fp32", "scaling": "fp32", "softcap": "fp32"}
-    types |= dict.fromkeys(("num_queries", "num_selected", "kv_heads", "page_size", "split"), "i32")
+    types |= dict.fromkeys(("num_queries", "num_fresh", "num_selected", "kv_heads", "page_size", "split"), "i32")
     half, (block, most) = scoring.padded(head_dim // 2), attending.tiles(head_dim)
     shape = {"GROUP": group, "HEAD_DIM": head_dim, "ROTARY": head_dim, "HALF": half, "REST": 16, "DIM": dim, "WIDEN": False}
     for name, tile in (("attend step", scoring.ROWS), ("attend chunk", most)):

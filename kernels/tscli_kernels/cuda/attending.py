@@ -1,4 +1,4 @@
-"""Attention of a few queries over selected rows of the pages and the queries' own chunk, keys rotated as they are read."""
+"""Attention of a few queries over selected rows of the pages and fresh rows behind them, keys rotated as they are read."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SPLIT = 512  # rows of keys of a program of a single step
 @triton.jit
 def attend_kernel(
     query_ptr, key_ptr, value_ptr, new_key_ptr, new_value_ptr, rows_ptr, cos_ptr, sin_ptr, out_ptr, lse_ptr,
-    num_queries, num_selected, kv_heads, page_size, scaling, softcap, split,
+    num_queries, num_fresh, num_selected, kv_heads, page_size, scaling, softcap, split,
     GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, ROTARY: tl.constexpr, HALF: tl.constexpr, REST: tl.constexpr,
     DIM: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr, CAPPED: tl.constexpr,
     WIDEN: tl.constexpr,
 ):  # fmt: skip
-    """Rows [start, start + split) of the selected rows and the chunk's own; query t stands behind the selected at t."""
+    """Rows [start, start + split) of the selected rows and the fresh ones, the last of which are the queries' own."""
     kv, block, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     row = block * ROWS + tl.arange(0, ROWS)
     t, head = row // GROUP, kv * GROUP + row % GROUP
@@ -34,18 +34,19 @@ def attend_kernel(
     kind = q_rest.dtype
     q_first = tl.load(base + half[None, :], mask=asks[:, None] & turning, other=0.0)
     q_second = tl.load(base + second[None, :], mask=asks[:, None] & turning, other=0.0)
-    q_first, q_second = _turn(q_first, q_second, cos_ptr, sin_ptr, num_selected + t, half, asks[:, None] & turning, ROTARY)
+    last = num_selected + num_fresh
+    own = last - num_queries + t
+    q_first, q_second = _turn(q_first, q_second, cos_ptr, sin_ptr, own, half, asks[:, None] & turning, ROTARY)
     highest = tl.full([ROWS], float("-inf"), dtype=tl.float32)
     total = tl.zeros([ROWS], dtype=tl.float32)
     out = tl.zeros([ROWS, DIM], dtype=tl.float32)
-    last = num_selected + num_queries
     stop = tl.minimum(last, (part + 1) * split)
     for start in range(part * split, stop, BLOCK):
         s = start + tl.arange(0, BLOCK)
         inside = (s < last)[:, None]
         position = tl.load(rows_ptr + s, mask=s < num_selected, other=0)
         cached = ((position // page_size * kv_heads + kv) * page_size + position % page_size) * HEAD_DIM
-        fresh = (kv.to(tl.int64) * num_queries + s - num_selected) * HEAD_DIM
+        fresh = (kv.to(tl.int64) * num_fresh + s - num_selected) * HEAD_DIM
         key_row = tl.where(s < num_selected, key_ptr + cached, new_key_ptr + fresh)[:, None]
         value_row = tl.where(s < num_selected, value_ptr + cached, new_value_ptr + fresh)[:, None]
         k_first = tl.load(key_row + half[None, :], mask=inside & turning, other=0.0)
@@ -58,7 +59,7 @@ def attend_kernel(
         scores *= scaling
         if CAPPED:
             scores = softcap * (2.0 * tl.sigmoid(2.0 * scores / softcap) - 1.0)  # tanh
-        seen = asks[:, None] & (s < stop)[None, :] & (s[None, :] <= (num_selected + t)[:, None])
+        seen = asks[:, None] & (s < stop)[None, :] & (s[None, :] <= own[:, None])
         scores = tl.where(seen, scores, float("-inf"))
         top = tl.maximum(highest, tl.max(scores, axis=1))
         finite = tl.where(top == float("-inf"), 0.0, top)
@@ -106,20 +107,21 @@ def attend_selected(
     query: Tensor, key_pages: Tensor, value_pages: Tensor, rows: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor,
     *, scaling: float, softcap: float | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Softmax attention of a chunk over selected cached rows and, causally, over itself, at compact positions.
+    """Softmax attention of a chunk over selected cached rows and, causally, over fresh ones, at compact positions.
 
     Args:
-        query: [q_heads, t, head_dim]; key, value: [kv_heads, t, head_dim], all unrotated, contiguous and of one dtype.
+        query: [q_heads, t, head_dim]; key, value: [kv_heads, f, head_dim], f >= t, the last t of them the queries' own; all
+            unrotated, contiguous and of one dtype.
         key_pages, value_pages: [pages, kv_heads, page_size, head_dim], contiguous, the same dtype.
         rows: int64 [s], slots counted through all pages, ascending.
-        cos, sin: [s + t, rotary_dim] float32, of positions 0, 1, ...; halves are rotated, what is past rotary_dim is not.
+        cos, sin: [s + f, rotary_dim] float32, contiguous, of positions 0, 1, ...; halves are rotated, what is past rotary_dim is not.
         scaling: factor on the scores; softcap: c * tanh(score / c).
 
     Returns: [q_heads, t, head_dim] in the dtype of query, and the log-sum-exp [q_heads, t] float32.
     """
     q_heads, t, head_dim = query.shape
     _, kv_heads, page_size, _ = key_pages.shape
-    group, rotary, total = q_heads // kv_heads, cos.shape[1], rows.shape[0] + t
+    group, rotary, total = q_heads // kv_heads, cos.shape[1], rows.shape[0] + key.shape[1]
     block, most = tiles(head_dim)
     tile = min(most, max(16, triton.next_power_of_2(t * group)))
     split = SPLIT if t * group <= 16 else triton.cdiv(total, block) * block
@@ -128,7 +130,7 @@ def attend_selected(
     lse = torch.empty(num_parts, q_heads, t, dtype=torch.float32, device=query.device)
     attend_kernel[(kv_heads, triton.cdiv(t * group, tile), num_parts)](
         query, key_pages, value_pages, key, value, rows, cos, sin, parts, lse,
-        t, rows.shape[0], kv_heads, page_size, scaling, softcap or 1.0, split,
+        t, key.shape[1], rows.shape[0], kv_heads, page_size, scaling, softcap or 1.0, split,
         GROUP=group, HEAD_DIM=head_dim, ROTARY=rotary, HALF=padded(rotary // 2), REST=padded(max(1, head_dim - rotary)),
         DIM=padded(head_dim), BLOCK=block, ROWS=tile, CAPPED=softcap is not None,
         WIDEN=not query.is_cuda, num_warps=NUM_WARPS, num_stages=1,

@@ -28,7 +28,7 @@ def score_pages(query: Tensor, key_pages: Tensor, num_tokens: int, out: Tensor |
     q_heads = query.shape[0]
     if q_heads % kv_heads or query.shape[1] != head_dim or num_tokens > pages * page_size:
         raise ValueError(f"query {tuple(query.shape)}, pages {tuple(key_pages.shape)}, {num_tokens} tokens do not fit")
-    if key_pages.is_cuda and (out is None or out.is_contiguous()):
+    if key_pages.is_cuda and (out is None or out.stride(1) == 1):
         from tscli_kernels.cuda import scoring
 
         return scoring.score_pages(query, key_pages.contiguous(), num_tokens, out=out)[0]

@@ -51,7 +51,9 @@ def test_scores_and_their_log_sum_exp_come_straight_from_pages_in_any_order(
     for num_tokens in (1, page_size - 1, page_size + 1, LARGE):
         pages, table = paged(num_tokens, 2, page_size, head_dim, dtype)
         query = torch.randn(2 * group, head_dim).to(dtype).to(DEVICE)
-        scores, lse = score_pages(query, pages, num_tokens, table)
+        room = torch.full((2 * group, num_tokens + 3), math.nan, device=DEVICE)
+        scores, lse = score_pages(query, pages, num_tokens, table, out=room[:, 1 : 1 + num_tokens])
+        assert int(room.isfinite().sum()) == scores.numel()
         wanted = reference.score_pages(query.double().cpu(), ordered(pages, table), num_tokens)
         assert relative_error(scores, wanted) < SCORES
         torch.testing.assert_close(lse.cpu().double(), torch.logsumexp(wanted, dim=-1), rtol=SCORES, atol=SCORES)

@@ -104,7 +104,7 @@ def _measure(
     say: Callable[[str], None],
 ) -> list[AttentionRow]:
     say(f"{length:,} tokens: making keys and queries")
-    inputs = draw_inputs(shape, length, device)
+    inputs = draw_inputs(shape, length, config.n_local, device)
     layers = max(1, -(-CACHE_BYTES // inputs.pages.key[0].nbytes))
     state = KVState([inputs.pages.copies(layers)], layers=layers, dtype=shape.dtype, device=device, **shape.heads)
     state.sketch = Sketch(inputs.projection.copies(layers), inputs.planes.expand(layers, -1, -1, -1).clone(), length)
@@ -212,7 +212,7 @@ def _sparse(
 def _vote_mass(state: KVState, rotator: Rotator, config: SelectionConfig, queries: Sequence[Tensor]) -> float:
     """Mean share of the exact selections' votes that the sketch's selections hold."""
     held = []
-    for query in queries[:4]:
+    for query in queries[:16]:
         run, exact = AttentionRun(state, rotator, config), AttentionRun(state, rotator, replace(config, scan="exact"))
         local_start = state.length - config.n_local
         found, wanted = (r._select(query, 0, local_start)[0] for r in (run, exact))

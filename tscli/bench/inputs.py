@@ -1,9 +1,11 @@
 """Keys, values and queries of one layer, of any shape and length, with the statistics of real ones.
 
-The embedded reader reads invented sentences and questions; its keys before RoPE and its queries as they are scored are
-taken from the middle of it. A longer context is drawn from those keys in blocks of 64 neighbours, each key with noise of the
-keys' own covariance added, so that none stands twice. Heads of 128 are two heads of 64 side by side; further heads are the same
-ones turned by a rotation of their own, queries alike, which leaves their scores as they are.
+The embedded reader reads invented sentences with facts hidden in them and then questions about those; keys before RoPE and
+queries as they are scored are taken from the middle of it: a chunk's of sentences, a step's of a question's token. A longer
+context is drawn from those keys in blocks of 64 neighbours, each key with noise of the keys' own covariance added, so that
+none stands twice. Heads of 128 are two heads of 64 side by side; further heads are the same
+ones turned by a rotation of their own, queries alike, which leaves their scores as they are. Queries are handed out as a layer
+has them, before RoPE: selection rotates them to where they are scored from.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ from torch import Tensor
 
 from tscli.engine.library import DevicePages
 from tscli.engine.prefill import prefill_in_memory
+from tscli.evaluation.context import build
 from tscli.evaluation.haystack import invented
+from tscli.evaluation.tasks import needles
 from tscli.model.attention import AttentionRun
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
-from tscli.model.rotary import Rotator, plain_rotator
+from tscli.model.rotary import PlainRotary, Rotator, plain_rotator, rotate_halves
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import Moments, Projection
 from tscli.store import PAGE_SIZE
@@ -31,6 +35,8 @@ REAL_TOKENS = 16_384
 NOISE = 0.3  # share of the standard deviation
 LAYER = 2
 NUM_CHUNKS, CHUNK = 2, 512  # of queries
+NUM_STEPS = 16
+QUESTIONS = 8  # of each kind; those of the second are asked
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,12 @@ class Shape:
     def rotator(self, device: torch.device) -> Rotator:
         """RoPE of this shape."""
         return plain_rotator(self.head_dim, {"rope_theta": self.theta}, device)
+
+    def unrotated(self, query: Tensor, first: int) -> Tensor:
+        """What RoPE turns into query [heads, t, head_dim] at positions first, first + 1, ..."""
+        places = torch.arange(first, first + query.shape[1])
+        cos, sin = PlainRotary(self.head_dim, {"rope_theta": self.theta})(query, places)
+        return rotate_halves(query[None], query[None, :0], cos[None], -sin[None])[0][0]
 
 
 PRESETS = {
@@ -92,9 +104,9 @@ class LayerProjection(Projection):
         return Projection(*(part.expand(layers, *part.shape[1:]) for part in parts))
 
 
-def draw_inputs(shape: Shape, length: int, device: torch.device, seed: int = 0) -> Inputs:
-    """Keys and values of `length` tokens, and queries; the projection is fitted to the keys and to queries that are not among
-    those."""
+def draw_inputs(shape: Shape, length: int, n_local: int, device: torch.device, seed: int = 0) -> Inputs:
+    """Keys and values of `length` tokens, and queries that selection is to score from positions n_local, n_local + 1, ...; the
+    projection is fitted to the keys and to queries that are not among those."""
     key, query = _real()  # [2, n, 64] and [4, m, 64], float32
     draw = torch.Generator().manual_seed(seed)
     halves = shape.head_dim // 64
@@ -111,15 +123,16 @@ def draw_inputs(shape: Shape, length: int, device: torch.device, seed: int = 0) 
     flat = torch.stack(keys)  # [kv_heads, n, head_dim]
     pages = flat.unflatten(1, (-1, PAGE_SIZE)).transpose(0, 1)[None].contiguous().to(device)
     layer = LayerPages(pages, torch.randn(pages.shape, generator=draw, dtype=torch.float32).to(pages), length)
-    asked = torch.stack(queries)
+    asked = torch.stack(queries)  # as they are scored
     moments = Moments(1, shape.kv_heads, shape.head_dim)
     moments.add_keys(0, flat[:, :65_536])
-    moments.add_queries(0, asked[:, ::2])
+    read, questions = asked[:, : 2 * NUM_CHUNKS * CHUNK], asked[:, 2 * NUM_CHUNKS * CHUNK :]
+    moments.add_queries(0, read[:, ::2])
     found = moments.projection(shape.head_dim // 4).to(device)
-    fresh = asked[:, 1::2].to(shape.dtype).to(device)
-    steps = [fresh[:, n : n + 1].contiguous() for n in range(0, fresh.shape[1], fresh.shape[1] // 16)]
-    projection = LayerProjection(found.mean, found.key_map, found.query_map)
-    return Inputs(layer, projection, list(fresh.split(CHUNK, dim=1)), steps)
+    chunks = read[:, 1::2].split(CHUNK, dim=1)
+    steps = questions[:, torch.linspace(0, questions.shape[1] - 1, NUM_STEPS).long()].split(1, dim=1)
+    asks = [[shape.unrotated(q, n_local).to(shape.dtype).to(device) for q in some] for some in (chunks, steps)]
+    return Inputs(layer, LayerProjection(found.mean, found.key_map, found.query_map), *asks)
 
 
 class _Queries(Moments):
@@ -134,18 +147,23 @@ class _Queries(Moments):
 
 
 def _real() -> tuple[Tensor, Tensor]:
-    """Keys [kv_heads, n, 64] of the reader's LAYER over invented sentences, and queries [q_heads, m, 64] behind them."""
+    """Keys [kv_heads, n, 64] of the reader's LAYER over invented sentences, and queries [q_heads, m, 64] behind them: those of
+    the first 2 * NUM_CHUNKS * CHUNK tokens once more, then those of questions, each token run by itself."""
     decoder = load_decoder(LoadOptions())
     tokenizer = load_tokenizer(str(decoder.folder))
-    sentences = invented(Random(0))
-    text = " ".join(next(sentences) for _ in range(REAL_TOKENS // 8))
-    ids = torch.tensor([*load_template(tokenizer).prefix_ids, *tokenizer.encode_text([text])[0].ids.tolist()])[:REAL_TOKENS]
+    template = load_template(tokenizer)
+    exam = needles(Random(0), ["single-words", "single-numbers"], QUESTIONS)
+    ids = torch.from_numpy(build(exam, tokenizer, template, invented(Random(0)), REAL_TOKENS))
     config = SelectionConfig(k=128, n_init=4, n_local=64, chunk=256, pool=33)
     state = prefill_in_memory(decoder, ids, config)
     queries = _Queries()
     run = AttentionRun(state, decoder.rotator, config, moments=queries)
     for start in range(0, 2 * NUM_CHUNKS * CHUNK, config.chunk):
         decoder.forward(ids[start : start + config.chunk].to(decoder.device), run, logits=False)
+        state.crop()
+    for item in exam.items[QUESTIONS:]:
+        for token in template.question_ids(tokenizer, item.question):
+            decoder.forward(torch.tensor([token], device=decoder.device), run, logits=False)
         state.crop()
     return state.keys_at(LAYER, torch.arange(ids.shape[0])).float().cpu(), torch.cat(queries.kept, dim=1).float().cpu()
 

@@ -20,7 +20,7 @@ from tscli.engine.asker import Asker, QuestionMode
 from tscli.engine.chat import Chat, check_question
 from tscli.engine.coverage import remember
 from tscli.engine.decode import Sampling
-from tscli.engine.library import context_of, fingerprint_of, on_device, sketch_of
+from tscli.engine.library import all_on_device, context_of, fingerprint_of, sketch_of
 from tscli.engine.statistics import Answer, Fidelity, Recorder, Source, Statistics
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
@@ -52,7 +52,7 @@ class Session:
         self.config = config
         self.context: Context = context_of(stored.manifest, stored.context)
         self.load_s = load_s
-        state = decoder.new_state([on_device(segment, decoder.device) for segment in stored.segments])
+        state = decoder.new_state(all_on_device(stored.segments, decoder.device))
         state.sketch = sketch_of(stored.sketch, decoder.device)
         self.asker = Asker(decoder, state, config, question_mode, template.end_ids, dense)
         self._chats: WeakSet[Chat] = WeakSet()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tscli.model.kv import DenseKeys, KVState
+from tscli.model.paged import attend_paged
 from tscli.model.rotary import Rotator
 from tscli.model.step import Kind, LayerCall, LayerStep, Weighed, attention_of_last
 from tscli.selection.candidates import candidate_votes, find_candidates, num_candidates, select_among, uses_sketch
@@ -116,8 +117,10 @@ class AttentionRun:
         positions = torch.cat([init, chosen, local])
         if self.without is not None:
             positions = positions[~torch.isin(positions, self.without)]
-        old_key, old_value = self.state.gather(call.layer, positions)
-        out = self._attend(query, (old_key, key), (old_value, value), call)
+        out = None if self._weighs(call) else attend_paged(self.state, self.rotator, query, (key, value), positions, call)
+        if out is None:
+            old_key, old_value = self.state.gather(call.layer, positions)
+            out = self._attend(query, (old_key, key), (old_value, value), call)
         self._report(call.layer, "selected", positions.shape[0] + key.shape[1], selected, selection, reused, positions)
         return out
 
@@ -252,9 +255,11 @@ class AttentionRun:
 
     def _weigh(self, query: Tensor, key: Tensor, call: LayerCall) -> None:
         """Keep where this layer's attention goes, if it is asked for."""
-        if self.observe is None or self.weigh != call.layer or call.window is not None:
-            return
-        self._shares = attention_of_last(query, key, call)
+        if self._weighs(call):
+            self._shares = attention_of_last(query, key, call)
+
+    def _weighs(self, call: LayerCall) -> bool:
+        return self.observe is not None and self.weigh == call.layer and call.window is None
 
     def _report(
         self,

@@ -114,7 +114,11 @@ class KVState:
         out = torch.empty(query.shape[0], stop, dtype=torch.float32, device=query.device)
         for segment, start in zip(self.segments, self.starts, strict=True):
             if (count := min(segment.num_tokens, stop - start)) > 0:
-                score_pages(query, segment.key[layer], count, out=out[:, start : start + count])
+                pages, part = segment.key[layer], out[:, start : start + count]
+                if pages.device == query.device:
+                    score_pages(query, pages, count, out=part)
+                else:  # a library beyond the device's memory is scored where it lies
+                    part.copy_(score_pages(query.to(pages.device), pages, count))
         if (count := stop - self.committed) > 0:
             tail = self._tail[0, layer][None, :, :count]  # one page as long as needed
             score_pages(query, tail, count, out=out[:, self.committed : stop])
@@ -124,6 +128,17 @@ class KVState:
         """Keys and values at ascending positions (int64 [n]); [kv_heads, n, head_dim] each."""
         parts = self._parts(positions)
         return self._rows(layer, 0, parts), self._rows(layer, 1, parts)
+
+    def pool(self, layer: int) -> tuple[Tensor, Tensor] | None:
+        """Key and value pages of all committed tokens, slot by slot, where they lie on a GPU in one piece; else None."""
+        if len(self.segments) != 1 or not self.segments[0].key.is_cuda:
+            return None
+        return self.segments[0].key[layer], self.segments[0].value[layer]
+
+    def tail_at(self, layer: int, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values at positions (int64 [n]) behind the committed tokens; [kv_heads, n, head_dim] each."""
+        rows = positions - self.committed
+        return self._tail[0, layer].index_select(1, rows), self._tail[1, layer].index_select(1, rows)
 
     def keys_at(self, layer: int, positions: Tensor) -> Tensor:
         """Keys at ascending positions (int64 [n]); [kv_heads, n, head_dim]."""
@@ -141,7 +156,7 @@ class KVState:
         rows = [
             self._tail[which, layer].index_select(1, local)
             if segment is None
-            else gather_rows((segment.value if which else segment.key)[layer], local)
+            else _gathered((segment.value if which else segment.key)[layer], local)
             for segment, local in parts
         ]
         return torch.cat(rows, dim=1) if rows else self._tail.new_empty(self._shape[1], 0, self._shape[2])
@@ -149,6 +164,11 @@ class KVState:
     def _allocate(self, capacity: int) -> Tensor:
         layers, kv_heads, head_dim = self._shape
         return torch.empty(2, layers, kv_heads, capacity, head_dim, dtype=self._dtype, device=self._device)
+
+
+def _gathered(pages: Tensor, positions: Tensor) -> Tensor:
+    """Rows of pages, on the device of the positions wherever the pages lie."""
+    return gather_rows(pages, positions.to(pages.device)).to(positions.device)
 
 
 class DenseKeys:

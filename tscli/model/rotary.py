@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -56,6 +57,19 @@ class Rotator:
         turned, rest = x[None, ..., :rotary_dim].float(), x[..., rotary_dim:]
         turned, _ = self._rotate(turned, turned[:, :0], cos, sin)
         return torch.cat([turned[0].to(x.dtype), rest], dim=-1) if rest.shape[-1] else turned[0].to(x.dtype)
+
+    @cached_property
+    def turns_halves(self) -> bool:
+        """Whether the model's rotation is that of `rotate_halves`; some turn neighbours instead (Cohere, GLM)."""
+        draw = torch.Generator().manual_seed(0)
+        query, angle = torch.randn(1, 2, 3, 8, generator=draw), torch.randn(3, 4, generator=draw)
+        cos, sin = (torch.cat([f(angle)] * 2, dim=-1)[None] for f in (torch.cos, torch.sin))
+        return torch.allclose(self._rotate(query, query[:, :0], cos, sin)[0], rotate_halves(query, query[:, :0], cos, sin)[0])
+
+    def table(self, layer: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """cos and sin of positions 0 to length - 1 in this layer, contiguous: float32 [length, rotary_dim] each."""
+        cos, sin = self._table(layer, length, device)
+        return cos[:length].float(), sin[:length].float()
 
     def _table(self, layer: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
         layer_type = self._layer_types[layer] if self._takes_layer_type and self._layer_types else None

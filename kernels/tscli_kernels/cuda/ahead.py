@@ -47,7 +47,7 @@ class Report:
 def kernels(dtype: str, head_dim: int, group: int) -> list[Kernel]:
     """All kernels as they run for a model of this shape."""
     key, dim, rank = f"*{dtype}", scoring.padded(head_dim), head_dim // 4
-    scores = {"out_ptr": "*fp32", "max_ptr": "*fp32", "sum_ptr": "*fp32", "n": "i32", "blocks": "i32"}
+    scores = {"out_ptr": "*fp32", "max_ptr": "*fp32", "sum_ptr": "*fp32", "n": "i32", "row_stride": "i32", "blocks": "i32"}
     rows = {"GROUP": group, "ROWS": scoring.ROWS, "WIDEN": False}
     vote = {"vote_ptr": "*fp32", "state_ptr": "*i64"}
     found = [

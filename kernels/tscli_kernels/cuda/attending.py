@@ -114,7 +114,8 @@ def attend_selected(
             unrotated, contiguous and of one dtype.
         key_pages, value_pages: [pages, kv_heads, page_size, head_dim], contiguous, the same dtype.
         rows: int64 [s], slots counted through all pages, ascending.
-        cos, sin: [s + f, rotary_dim] float32, contiguous, of positions 0, 1, ...; halves are rotated, what is past rotary_dim is not.
+        cos, sin: [s + f, rotary_dim] float32, contiguous, of positions 0, 1, ...; halves are rotated, what is past rotary_dim
+            is not.
         scaling: factor on the scores; softcap: c * tanh(score / c).
 
     Returns: [q_heads, t, head_dim] in the dtype of query, and the log-sum-exp [q_heads, t] float32.

@@ -19,11 +19,11 @@ def dot(a, b, WIDEN: tl.constexpr):
 
 
 @triton.jit
-def _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, block, blocks, GROUP: tl.constexpr):
+def _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, row_stride, block, blocks):
     """Write a tile of scores [rows, tokens] and each row's maximum and sum of exponentials over the block."""
     inside = at < n
     mask = heads_in[:, None] & inside[None, :]
-    tl.store(out_ptr + head.to(tl.int64)[:, None] * n + at[None, :], scores, mask=mask)
+    tl.store(out_ptr + head.to(tl.int64)[:, None] * row_stride + at[None, :], scores, mask=mask)
     scores = tl.where(inside[None, :], scores, float("-inf"))
     highest = tl.max(scores, axis=1)
     base = tl.where(highest == float("-inf"), 0.0, highest)
@@ -34,7 +34,7 @@ def _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, bloc
 
 @triton.jit
 def score_kernel(
-    query_ptr, pages_ptr, table_ptr, out_ptr, max_ptr, sum_ptr, n, blocks, kv_heads, page_size,
+    query_ptr, pages_ptr, table_ptr, out_ptr, max_ptr, sum_ptr, n, row_stride, blocks, kv_heads, page_size,
     GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr,
     WIDEN: tl.constexpr,
 ):  # fmt: skip
@@ -51,12 +51,12 @@ def score_kernel(
         pages_ptr + place[:, None] * HEAD_DIM + dim[None, :], mask=(at < n)[:, None] & (dim < HEAD_DIM)[None, :], other=0.0
     )
     scores = dot(query.to(key.dtype), tl.trans(key), WIDEN)
-    _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, block, blocks, GROUP)
+    _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, row_stride, block, blocks)
 
 
 @triton.jit
 def sketch_kernel(
-    query_ptr, planes_ptr, out_ptr, max_ptr, sum_ptr, n, blocks, capacity,
+    query_ptr, planes_ptr, out_ptr, max_ptr, sum_ptr, n, row_stride, blocks, capacity,
     GROUP: tl.constexpr, RANK: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr, WIDEN: tl.constexpr,
 ):  # fmt: skip
     block, kv = tl.program_id(0), tl.program_id(1)
@@ -67,7 +67,7 @@ def sketch_kernel(
     plane = (kv * RANK + dim).to(tl.int64) * capacity
     key = tl.load(planes_ptr + plane[:, None] + at[None, :], mask=(dim < RANK)[:, None] & (at < n)[None, :], other=0.0)
     scores = dot(query.to(key.dtype), key, WIDEN)
-    _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, block, blocks, GROUP)
+    _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, row_stride, block, blocks)
 
 
 def score_pages(
@@ -75,8 +75,9 @@ def score_pages(
 ) -> tuple[Tensor, Tensor]:
     """Scores [q_heads, num_tokens] float32 and each head's log-sum-exp [q_heads].
 
-    query: [q_heads, head_dim]; key_pages: [pages, kv_heads, page_size, head_dim] contiguous; table: int32, the page that holds
-    each run of page_size tokens, None where they stand in order; out: contiguous, to be written to. Any float dtype of pages.
+    query: [q_heads, head_dim]; key_pages: [pages, kv_heads, page_size, head_dim] contiguous, any float dtype; table:
+    int32, the page that holds each run of page_size tokens, None where they stand in order; out: to be written to, its last
+    axis contiguous.
     """
     pages, kv_heads, page_size, head_dim = key_pages.shape
     group = query.shape[0] // kv_heads
@@ -88,7 +89,7 @@ def score_pages(
     blocks = triton.cdiv(num_tokens, block)
     highest, total = query.new_empty(2, query.shape[0], blocks, dtype=torch.float32)
     score_kernel[(blocks, kv_heads)](
-        query.contiguous(), key_pages, table, out, highest, total, num_tokens, blocks, kv_heads, page_size,
+        query.contiguous(), key_pages, table, out, highest, total, num_tokens, out.stride(0), blocks, kv_heads, page_size,
         GROUP=group, HEAD_DIM=head_dim, DIM=padded(head_dim), BLOCK=block, ROWS=max(ROWS, triton.next_power_of_2(group)),
         WIDEN=not query.is_cuda, num_warps=num_warps(head_dim),
     )  # fmt: skip
@@ -106,7 +107,7 @@ def scan_sketch(query: Tensor, planes: Tensor, num_tokens: int) -> tuple[Tensor,
     blocks = triton.cdiv(num_tokens, block)
     highest, total = query.new_empty(2, kv_heads * group, blocks, dtype=torch.float32)
     sketch_kernel[(blocks, kv_heads)](
-        query.contiguous(), planes, out, highest, total, num_tokens, blocks, planes.shape[2],
+        query.contiguous(), planes, out, highest, total, num_tokens, out.stride(0), blocks, planes.shape[2],
         GROUP=group, RANK=rank, DIM=padded(rank), BLOCK=block, ROWS=max(ROWS, triton.next_power_of_2(group)),
         WIDEN=not query.is_cuda,
     )  # fmt: skip

@@ -1,0 +1,92 @@
+"""Attention straight over pages in one piece is the attention over gathered rows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("triton", reason="triton is not installed here (it is for Linux)")
+
+from tests.model.architectures import make_decoder
+from tscli.engine.library import DevicePages, in_one_piece
+from tscli.model import attention
+from tscli.model.attention import AttentionRun
+from tscli.model.decoder import Decoder
+from tscli.model.kv import KVState, Pages
+from tscli.model.paged import attend_paged
+from tscli.selection.config import SelectionConfig
+
+CONFIG = SelectionConfig(k=16, n_init=4, n_local=16, chunk=16)
+CPU = torch.device("cpu")
+
+
+def ids(tokens: int) -> Tensor:
+    return torch.randint(1, 128, (tokens,), generator=torch.Generator().manual_seed(tokens))
+
+
+def committed(decoder: Decoder, lengths: list[int]) -> list[Pages]:
+    """Segments of so many tokens each, their last pages partly empty."""
+    state = decoder.new_state()
+    for length in lengths:
+        for part in ids(length).split(CONFIG.chunk):
+            decoder.forward(part, AttentionRun(state, decoder.rotator, CONFIG), logits=False)
+        pages = DevicePages(*state.take_tail(64), length)
+        state.crop()
+        state.extend(pages)
+    return state.segments
+
+
+def one_pool(state: KVState, layer: int) -> tuple[Tensor, Tensor]:
+    return state.segments[0].key[layer], state.segments[0].value[layer]
+
+
+def test_pages_in_one_piece_hold_the_same_rows_without_gaps() -> None:
+    decoder = make_decoder()
+    segments = committed(decoder, [100, 30, 70])
+    whole = in_one_piece(segments, CPU)
+    assert whole.num_tokens == 200
+    assert whole.key.shape[1] == 4
+    apart, together = decoder.new_state(segments), decoder.new_state([whole])
+    positions = torch.arange(200)
+    for layer in range(decoder.layers):
+        for mine, wanted in zip(together.gather(layer, positions), apart.gather(layer, positions), strict=True):
+            assert torch.equal(mine, wanted)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "gemma2", "phi3"])
+def test_steps_and_chunks_over_pages_are_those_over_gathered_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = make_decoder(name)
+    assert decoder.rotator.turns_halves
+    segments, taken = [in_one_piece(committed(decoder, [100, 50]), CPU)], []
+    found = []
+
+    def counted(*given: object) -> Tensor | None:
+        out = attend_paged(*given)  # type: ignore[arg-type]
+        taken.append(out is not None)
+        return out
+
+    monkeypatch.setattr(attention, "attend_paged", counted)
+    for pool in (KVState.pool, one_pool):
+        monkeypatch.setattr(KVState, "pool", pool)
+        state = decoder.new_state(segments)
+        logits = []
+        for part in (ids(1), ids(5), ids(1), ids(40), ids(1)):  # a tail of one token, of a few, of more than the local window
+            logits.append(decoder.forward(part, AttentionRun(state, decoder.rotator, CONFIG)))
+        found.append(torch.stack([row for row in logits if row is not None]))
+    assert set(taken[: len(taken) // 2]) == {False}
+    assert set(taken[len(taken) // 2 :]) == {True}
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_that_turns_neighbours_takes_the_gathered_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = make_decoder("cohere")
+    assert not decoder.rotator.turns_halves
+    state = decoder.new_state([in_one_piece(committed(decoder, [100]), CPU)])
+    before = decoder.forward(ids(1), AttentionRun(state, decoder.rotator, CONFIG))
+    state.crop()
+    monkeypatch.setattr(KVState, "pool", one_pool)
+    after = decoder.forward(ids(1), AttentionRun(state, decoder.rotator, CONFIG))
+    assert before is not None
+    assert after is not None
+    assert torch.equal(before, after)

@@ -31,18 +31,25 @@ def test_every_way_has_a_row_and_ratios_are_over_the_best_dense_one(monkeypatch:
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_inputs_have_the_presets_shapes_and_queries_that_tell_keys_apart(preset: str) -> None:
     shape = PRESETS[preset]
-    inputs = draw_inputs(shape, 4096, CPU)
+    inputs = draw_inputs(shape, 4096, 64, CPU)
     assert inputs.pages.key.shape == (1, 64, shape.kv_heads, 64, shape.head_dim)
-    assert inputs.planes.shape == (1, shape.kv_heads, shape.head_dim // 4, 4096)
+    assert inputs.sketch.planes[..., : inputs.sketch.length].shape == (1, shape.kv_heads, shape.head_dim // 4, 4096)
+    assert inputs.sketch_of(3).planes.shape == (3, shape.kv_heads, shape.head_dim // 4, 4096)
     assert {tuple(query.shape) for query in inputs.chunks} == {(shape.q_heads, 512, shape.head_dim)}
     assert {tuple(query.shape) for query in inputs.steps} == {(shape.q_heads, 1, shape.head_dim)}
     key = inputs.pages.key[0, :, 0].reshape(-1, shape.head_dim).float()
-    scores = torch.stack([key @ query[0, 0].float() for query in inputs.steps])
-    noise = torch.randn(scores.shape) * scores.std()
-    top, flat = (torch.softmax(s, dim=-1).topk(64, dim=-1).values.sum(-1).mean() for s in (scores, noise))
-    assert top > 0.1
-    assert scores.std() > 0.5
-    assert torch.isfinite(flat)
+    turned = [shape.rotator(CPU)(query, torch.tensor([64]), 0, length=65) for query in inputs.steps]
+    scores = torch.stack([key @ query[0, 0].float() for query in turned])
+    top = torch.softmax(scores, dim=-1).topk(64, dim=-1).values.sum(-1).mean()
+    assert top > 0.5
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_queries_are_scored_as_the_readers_were(preset: str) -> None:
+    shape = PRESETS[preset]
+    query = torch.randn(3, 5, shape.head_dim, generator=torch.Generator().manual_seed(1))
+    found = shape.rotator(CPU)(shape.unrotated(query, 64), torch.arange(64, 69), 0, length=69)
+    torch.testing.assert_close(found, query, rtol=1e-4, atol=1e-5)
 
 
 def test_blocked_dense_attention_is_attention() -> None:

@@ -14,12 +14,14 @@ import tscli
 from tscli.engine import ingest, prefill, sketching
 from tscli.engine.library import sketch_of
 from tscli.engine.prefill import prefill_in_memory
+from tscli.engine.sketching import passages_as_questions
 from tscli.errors import DamagedLibrary
 from tscli.model.load import load_decoder
 from tscli.selection import candidates, guard
 from tscli.selection.config import SelectionConfig
 from tscli.store import library_folder, require_manifest
 from tscli.store import open_library as open_stored
+from tscli.tokens import load_template, load_tokenizer
 
 CPU = torch.device("cpu")
 CONFIG = SelectionConfig(k=16, n_init=4, n_local=16, chunk=32, pool=3)
@@ -167,7 +169,9 @@ def test_a_context_in_memory_gets_the_same_keys_and_sketch_as_a_library(
 ) -> None:
     make(small_model, write_documents(words=500), n_init=4, n_local=16, chunk=32, pool=3)
     stored = open_stored(library_folder("default"))
-    state = prefill_in_memory(load_decoder(load(small_model)), stored.context["token_ids"].long(), CONFIG)
+    ids, tokenizer = stored.context["token_ids"].long(), load_tokenizer(str(small_model))
+    prompts = passages_as_questions(ids, tokenizer, load_template(tokenizer))
+    state = prefill_in_memory(load_decoder(load(small_model)), ids, CONFIG, prompts=prompts)
     for mine, kept in zip(state.segments, stored.segments, strict=True):
         assert torch.equal(mine.key[:, :-1], kept.key[:, :-1])
     assert state.sketch is not None

@@ -17,10 +17,11 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 import tscli
-from tscli.engine.sketching import calibrate
+from tscli.engine.sketching import BLOCK, calibrate, outlying, passages_as_questions
 from tscli.model.attention import AttentionRun
 from tscli.selection.candidates import candidate_votes, find_candidates, num_candidates, select_among
 from tscli.selection.select import Selection, select
+from tscli.selection.sketch import ranks
 
 NUM_QUESTIONS, PER_LAYER = 12, 24
 
@@ -44,28 +45,32 @@ def main() -> None:
     AttentionRun._scores, AttentionRun._by_sketch = scores_of, by_sketch  # type: ignore[method-assign]
     state.sketch = None
     ids = torch.from_numpy(session.context.token_ids.astype("int64"))
-    projection = calibrate(decoder, state, ids, config)
+    prompts = passages_as_questions(ids, session.tokenizer, session.template)
+    projection = calibrate(decoder, state, ids, config, prompts)
     print(f"{state.length:,} tokens; the rank that calibration chooses: {projection.rank} of {decoder.head_dim}")
-    full = _full(decoder, state, ids, config)
+    full = projection.first(decoder.head_dim)
     print("layer | what | vote mass | recall@k")
     last: dict[int, Selection] = {}
     for layer in range(decoder.layers):
         parts = [pages.key[layer].transpose(0, 1).flatten(1, 2)[:, : pages.num_tokens] for pages in state.segments]
         keys = torch.cat(parts, dim=1)
-        planes = torch.cat([full.keys(layer, part) for part in keys.split(16_384, dim=1)], dim=2)
+        planes = torch.cat([full.keys(layer, part) for part in keys.split(BLOCK, dim=1)], dim=2)
+        blocks = list(keys.split(BLOCK, dim=1))
+        outliers = {r: outlying(full.first(r), layer, blocks) for r in ranks(decoder.head_dim)}
         found: dict[str, list[tuple[float, float]]] = defaultdict(list)
         step = max(1, len(kept[layer]) // PER_LAYER)
         for number, (query, stop) in enumerate(kept[layer][::step]):
             first, end = config.n_init, min(stop, planes.shape[2])
             exact = state.scores(layer, query, end)[:, first:]
             wanted = select(exact, first, end, config)
-            for name, divisor, eight, factor in VARIANTS:
+            for name, divisor, eight, factor, kept_out in VARIANTS:
                 rank = decoder.head_dim // divisor
                 part = planes[:, :rank, first:end]
                 part = _eight_bits(part) if eight else part
                 approximate = torch.matmul(full.query(layer, query)[..., :rank].to(part.dtype), part).flatten(0, 1)
                 count = int(num_candidates(config.count(exact.shape[1]), exact.shape[1]) * factor)
-                places = find_candidates(approximate, count)
+                odd = outliers[rank][(outliers[rank] >= first) & (outliers[rank] < end)] - first
+                places = find_candidates(approximate, count, None if kept_out else odd)
                 votes = candidate_votes(exact[:, places], approximate, places, full.shift(layer, query))
                 found[name].append(_held(wanted, select_among(places + first, votes, first, end, config)))
             found["proved by norms"].append((_proved(exact, query, planes[:, :, first:end], full, layer), 0.0))
@@ -80,26 +85,15 @@ def main() -> None:
         print(f"{layer} | queries like the one before, by theta | {shares}")
 
 
-VARIANTS = (  # name, part of head_dim, eight bits, candidates by the usual number
-    ("rank d/8", 8, False, 1),
-    ("rank d/4", 4, False, 1),
-    ("rank d/2", 2, False, 1),
-    ("rank d/4 in 8 bits", 4, True, 1),
-    ("rank d/4, a quarter of the candidates", 4, False, 0.25),
-    ("rank d/4, four times the candidates", 4, False, 4),
+VARIANTS = (  # name, part of head_dim, eight bits, candidates by the usual number, without the outliers
+    ("rank d/8", 8, False, 1, False),
+    ("rank d/4", 4, False, 1, False),
+    ("rank d/2", 2, False, 1, False),
+    ("rank d/4 without outliers", 4, False, 1, True),
+    ("rank d/4 in 8 bits", 4, True, 1, False),
+    ("rank d/4, a quarter of the candidates", 4, False, 0.25, False),
+    ("rank d/4, four times the candidates", 4, False, 4, False),
 )
-
-
-def _full(decoder, state, ids, config):  # type: ignore[no-untyped-def]
-    """The projection with all coordinates."""
-    from tscli.engine import sketching
-
-    sketching.ENOUGH, enough = 2.0, sketching.ENOUGH  # none is enough: the most coordinates that are tried
-    ranks, sketching.ranks = sketching.ranks, lambda head_dim: (head_dim,)
-    try:
-        return calibrate(decoder, state, ids, config)
-    finally:
-        sketching.ENOUGH, sketching.ranks = enough, ranks
 
 
 def _held(wanted: Selection, found: Selection) -> tuple[float, float]:

@@ -48,7 +48,7 @@ def exact_scores(query: Tensor) -> Tensor:
 
 def sketch(rank: int, dtype: torch.dtype = torch.float32) -> Sketch:
     found = projection(KEY, QUERIES[:, :100], rank)
-    planes = Sketch(found, torch.empty(1, KV_HEADS, rank, 0, dtype=dtype))
+    planes = Sketch.empty(found, dtype)
     pages = KEY.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None].to(dtype)  # [1, pages, kv_heads, 64, head_dim]
     planes.extend(pages[:, :40], 40 * 64)
     planes.extend(pages[:, 40:], NUM - 40 * 64)
@@ -75,10 +75,10 @@ def test_a_quarter_of_the_coordinates_carries_nearly_all_of_the_scores_variance(
 def test_balancing_by_the_queries_beats_the_keys_own_principal_axes() -> None:
     unbalanced = Moments(1, KV_HEADS, HEAD_DIM)
     unbalanced.add_keys(0, KEY)
-    unbalanced.query_outer += torch.eye(HEAD_DIM, dtype=torch.float64)
+    unbalanced.query_outer[0] += torch.eye(HEAD_DIM, dtype=torch.float64)
     errors = []
     for found in (projection(KEY, QUERIES[:, :100], 4), unbalanced.projection(4)):
-        planes = Sketch(found, torch.empty(1, KV_HEADS, 4, 0))
+        planes = Sketch.empty(found, torch.float32)
         planes.extend(KEY.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None], NUM)
         errors.append(
             sum(float((exact_scores(q) - planes.scan(0, q, 0, NUM)).var(dim=1).sum()) for q in QUERIES[:, 100:].unbind(1))
@@ -96,6 +96,21 @@ def test_candidates_hold_nearly_all_votes_of_fresh_queries() -> None:
     assert sum(masses) / len(masses) > 0.97
 
 
+def test_kinds_of_queries_count_alike_however_many_there_are_of_each() -> None:
+    other = correlated(20, Q_HEADS, 3)
+    found = []
+    for times in (1, 50):
+        moments = Moments(1, KV_HEADS, HEAD_DIM)
+        moments.add_keys(0, KEY)
+        for _ in range(times):
+            moments.add_queries(0, QUERIES[:, :100])
+        moments.begin_kind()
+        moments.add_queries(0, other)
+        found.append(moments.projection(4))
+    torch.testing.assert_close(found[0].power, found[1].power)
+    assert not torch.allclose(found[0].power, projection(KEY, QUERIES[:, :100], 4).power, rtol=0.01)
+
+
 def test_a_mean_that_is_the_same_for_all_keys_changes_no_vote() -> None:
     part, query = sketch(HEAD_DIM // 4), QUERIES[:, 150]
     scores = part.scan(0, query, 0, NUM)
@@ -111,6 +126,27 @@ def test_every_heads_best_tokens_are_candidates(num: int, count: int, dtype: tor
     for row in scores:
         assert bool(torch.isin(torch.nonzero(row > row.topk(count // 8).values[-1]).squeeze(1), found).all())
     assert len(found) < 2 * count
+
+
+def test_a_key_unlike_all_others_is_a_candidate_whatever_the_sketch_gives_it() -> None:
+    key = KEY.clone()
+    odd = [(0, 700), (1, 3000)]
+    moments = Moments(1, KV_HEADS, HEAD_DIM)
+    moments.add_keys(0, key)
+    moments.add_queries(0, QUERIES[:, :100])
+    found = moments.projection(4)
+    for head, position in odd:  # along what the last coordinate that the sketch leaves out asks for
+        key[head, position] += 40 * found.query_map[0, head, 5]
+    planes = Sketch.empty(found, torch.float32)
+    pages = key.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None]
+    planes.extend(pages[:, :20], 20 * 64)
+    planes.extend(pages[:, 20:], NUM - 20 * 64)
+    assert planes.outliers.shape == (1, KV_HEADS, 2 + 3)
+    assert all(position in planes.outliers[0, head] for head, position in odd)
+    assert set(planes.outlying(0, 701, NUM).tolist()) == {p - 701 for p in planes.outliers[0].flatten().tolist() if p >= 701}
+    scores = torch.full((2, 500), -5.0)
+    scores[0, 7], scores[1, 9] = 1.0, 1.0
+    assert find_candidates(scores, 2, torch.tensor([40, 3, 40])).tolist() == [3, 7, 9, 40]
 
 
 def test_equal_scores_are_candidates_all_of_them() -> None:

@@ -23,7 +23,6 @@ from tscli.model.rotary import Rotator
 from tscli.selection.candidates import num_candidates
 from tscli.selection.config import SelectionConfig
 from tscli.selection.selection_cache import SelectionCache
-from tscli.selection.sketch import Sketch
 
 CACHE_BYTES = 256 << 20  # more than any processor's caches hold
 BLOCK = 65_536  # keys that blocked dense attention takes at a time
@@ -107,7 +106,7 @@ def _measure(
     inputs = draw_inputs(shape, length, config.n_local, device)
     layers = max(1, -(-CACHE_BYTES // inputs.pages.key[0].nbytes))
     state = KVState([inputs.pages.copies(layers)], layers=layers, dtype=shape.dtype, device=device, **shape.heads)
-    state.sketch = Sketch(inputs.projection.copies(layers), inputs.planes.expand(layers, -1, -1, -1).clone(), length)
+    state.sketch = inputs.sketch_of(layers)
     rotator = shape.rotator(device)
     rows = []
     for test, queries in (("chunk", inputs.chunks), ("decode", inputs.steps)):

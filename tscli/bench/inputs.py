@@ -27,7 +27,7 @@ from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.rotary import PlainRotary, Rotator, plain_rotator, rotate_halves
 from tscli.selection.config import SelectionConfig
-from tscli.selection.sketch import Moments, Projection
+from tscli.selection.sketch import Moments, Projection, Sketch
 from tscli.store import PAGE_SIZE
 from tscli.tokens import load_template, load_tokenizer
 
@@ -76,14 +76,24 @@ PRESETS = {
 }
 
 
+@dataclass(frozen=True)
 class Inputs:
-    """pages: one layer's; planes: its sketch [1, kv_heads, rank, n]; chunks and steps: queries [q_heads, t, head_dim]."""
+    """pages: one layer's; sketch: of that layer; chunks and steps: queries [q_heads, t, head_dim]."""
 
-    def __init__(self, pages: LayerPages, projection: LayerProjection, chunks: list[Tensor], steps: list[Tensor]) -> None:
-        self.pages, self.projection, self.chunks, self.steps = pages, projection, chunks, steps
-        flat = pages.key[0].transpose(0, 1).flatten(1, 2)[:, : pages.num_tokens]
-        parts = [projection.keys(0, part) for part in flat.split(REAL_TOKENS, dim=1)]
-        self.planes = torch.cat(parts, dim=2)[None]
+    pages: LayerPages
+    sketch: Sketch
+    chunks: list[Tensor]
+    steps: list[Tensor]
+
+    def sketch_of(self, layers: int) -> Sketch:
+        """The same sketch for several layers, each in memory of its own."""
+
+        def copies(part: Tensor) -> Tensor:
+            return part.expand(layers, *part.shape[1:]).clone()
+
+        one, length = self.sketch.projection, self.sketch.length
+        maps = Projection(copies(one.mean), copies(one.key_map), copies(one.query_map), copies(one.power), one.rank)
+        return Sketch(maps, copies(self.sketch.planes[..., :length]), copies(self.sketch.outliers), length)
 
 
 class LayerPages(DevicePages):
@@ -93,15 +103,6 @@ class LayerPages(DevicePages):
         """The same for several layers, each in memory of its own."""
         key, value = (part.expand(layers, -1, -1, -1, -1).clone() for part in (self.key, self.value))
         return DevicePages(key, value, self.num_tokens)
-
-
-class LayerProjection(Projection):
-    """The projection of one layer."""
-
-    def copies(self, layers: int) -> Projection:
-        """The same for several layers."""
-        parts = (self.mean, self.key_map, self.query_map)
-        return Projection(*(part.expand(layers, *part.shape[1:]) for part in parts))
 
 
 def draw_inputs(shape: Shape, length: int, n_local: int, device: torch.device, seed: int = 0) -> Inputs:
@@ -128,11 +129,13 @@ def draw_inputs(shape: Shape, length: int, n_local: int, device: torch.device, s
     moments.add_keys(0, flat[:, :65_536])
     read, questions = asked[:, : 2 * NUM_CHUNKS * CHUNK], asked[:, 2 * NUM_CHUNKS * CHUNK :]
     moments.add_queries(0, read[:, ::2])
-    found = moments.projection(shape.head_dim // 4).to(device)
+    sketch = Sketch.empty(moments.projection(shape.head_dim // 4).to(device), shape.dtype)
+    for part in layer.key.split(REAL_TOKENS // PAGE_SIZE, dim=1):
+        sketch.extend(part, min(part.shape[1] * PAGE_SIZE, length - sketch.length))
     chunks = read[:, 1::2].split(CHUNK, dim=1)
     steps = questions[:, torch.linspace(0, questions.shape[1] - 1, NUM_STEPS).long()].split(1, dim=1)
     asks = [[shape.unrotated(q, n_local).to(shape.dtype).to(device) for q in some] for some in (chunks, steps)]
-    return Inputs(layer, LayerProjection(found.mean, found.key_map, found.query_map), *asks)
+    return Inputs(layer, sketch, *asks)
 
 
 class _Queries(Moments):

@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from tscli.documents import Failure, WalkOptions
 from tscli.documents import load as load_documents
 from tscli.engine.arrange import Arrangement, Previous, arrange, previous_context
@@ -16,6 +19,7 @@ from tscli.engine.library import SEGMENT_TOKENS, context_arrays, fingerprint_of,
 from tscli.engine.measure import estimate_seconds
 from tscli.engine.options import IngestOptions
 from tscli.engine.prefill import Progress, prefill
+from tscli.engine.sketching import passages_as_questions
 from tscli.errors import ResourceError, UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
@@ -89,6 +93,7 @@ class Preparation:
         chain: Sequence[PlannedSegment],
         config: SelectionConfig,
         dense: bool,
+        prompts: Sequence[Tensor],
     ) -> None:
         self.plan = plan
         self._decoder = decoder
@@ -97,6 +102,7 @@ class Preparation:
         self._chain = chain
         self._config = config
         self._dense = dense
+        self._prompts = prompts
 
     def run(self, on_progress: Progress | None = None) -> IngestReport:
         """Run the missing segments and commit; LibraryError when another process is writing, ResourceError on a full disk."""
@@ -114,6 +120,7 @@ class Preparation:
                 self._context.token_ids,
                 self._config,
                 dense=self._dense,
+                prompts=self._prompts,
                 on_progress=on_progress,
             )
             writer.commit(self._manifest.with_segments(records), context_arrays(self._context), sketch_tensors(sketch))
@@ -193,7 +200,8 @@ def prepare(
     lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "lost" in warning]
     notes = [*([damage] if damage else []), *lost, *decoder.notes]
     plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, seconds, notes)
-    return Preparation(plan, decoder, context, manifest, chain, config, options.dense)
+    prompts = passages_as_questions(torch.from_numpy(context.token_ids), tokenizer, template)
+    return Preparation(plan, decoder, context, manifest, chain, config, options.dense, prompts)
 
 
 def _independent(options: IngestOptions, previous: Previous | None, decoder: Decoder) -> bool:

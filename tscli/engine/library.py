@@ -105,7 +105,9 @@ def sketch_tensors(sketch: Sketch | None) -> dict[str, Tensor]:
         "mean": projection.mean,
         "key_map": projection.key_map,
         "query_map": projection.query_map,
+        "power": projection.power,
         "planes": planes,
+        "outliers": sketch.outliers.cpu(),
     }
 
 
@@ -113,9 +115,9 @@ def sketch_of(tensors: Mapping[str, Tensor], device: torch.device) -> Sketch | N
     """The sketch as it was stored, mapped on the CPU; None where there is none, or one of another version."""
     if not tensors or int(tensors["version"]) != VERSION:
         return None
-    projection = Projection(tensors["mean"], tensors["key_map"], tensors["query_map"]).to(device)
     planes = tensors["planes"].to(device)
-    return Sketch(projection, planes, planes.shape[3])
+    projection = Projection(tensors["mean"], tensors["key_map"], tensors["query_map"], tensors["power"], planes.shape[2])
+    return Sketch(projection.to(device), planes, tensors["outliers"].to(device), planes.shape[3])
 
 
 def context_of(manifest: Manifest, arrays: Mapping[str, Tensor]) -> Context:

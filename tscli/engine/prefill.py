@@ -33,11 +33,13 @@ def prefill(
     config: SelectionConfig,
     *,
     dense: bool = False,
+    prompts: Sequence[torch.Tensor] = (),
     on_progress: Progress | None = None,
 ) -> tuple[list[SegmentRecord], int, Sketch | None]:
     """Bring every planned segment to disk; returns their records in order, the number of tokens run, and the context's sketch.
 
-    token_ids: int32 [T], the whole context. Bit-identical whether it runs at once or was interrupted between segments.
+    token_ids: int32 [T], the whole context. prompts: as `grow_sketch` has them.
+    Bit-identical whether it runs at once or was interrupted between segments.
     """
     missing = {segment.id for segment in writer.missing(planned)}
     to_run = sum(segment.num_tokens for segment in planned if segment.id in missing)
@@ -64,14 +66,21 @@ def prefill(
         chains[segment.id], last = (*chains[segment.parent], segment), segment.id
         pages[segment.id] = on_device(writer.map(record), decoder.device)
         state.extend(pages[segment.id])
-        grow_sketch(decoder, state, torch.cat([ids[part.start :][: part.num_tokens] for part in chains[last]]), config)
+        grow_sketch(decoder, state, torch.cat([ids[part.start :][: part.num_tokens] for part in chains[last]]), config, prompts)
     if state.committed < ids.shape[0]:  # the last of several documents: the sketch is of them all
         state = decoder.new_state([pages[segment.id] for segment in planned])
-        grow_sketch(decoder, state, ids, config)
+        grow_sketch(decoder, state, ids, config, prompts)
     return records, done, state.sketch
 
 
-def prefill_in_memory(decoder: Decoder, token_ids: torch.Tensor, config: SelectionConfig, *, dense: bool = False) -> KVState:
+def prefill_in_memory(
+    decoder: Decoder,
+    token_ids: torch.Tensor,
+    config: SelectionConfig,
+    *,
+    dense: bool = False,
+    prompts: Sequence[torch.Tensor] = (),
+) -> KVState:
     """The same without a library: the state over token_ids (int64 [T]), its pages and its sketch in memory."""
     state, keys = decoder.new_state(), DenseKeys() if dense else None
     for start in range(0, token_ids.shape[0], SEGMENT_TOKENS):
@@ -81,7 +90,7 @@ def prefill_in_memory(decoder: Decoder, token_ids: torch.Tensor, config: Selecti
         key, value = state.take_tail(PAGE_SIZE)
         state.crop()
         state.extend(DevicePages(key, value, num_tokens))
-        grow_sketch(decoder, state, token_ids, config)
+        grow_sketch(decoder, state, token_ids, config, prompts)
     return state
 
 

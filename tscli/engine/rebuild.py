@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from tscli.engine.library import fingerprint_of, on_device, sketch_tensors
-from tscli.engine.sketching import grow_sketch
+from tscli.engine.sketching import grow_sketch, passages_as_questions
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionConfig
 from tscli.store import Writer, library_folder, map_segment, read_context, require_manifest
-from tscli.tokens import load_tokenizer
+from tscli.tokens import Template, load_template, load_tokenizer
 
 
 def rebuild_sketch(library: str = "default") -> bool:
@@ -30,6 +30,8 @@ def rebuild_sketch(library: str = "default") -> bool:
     with Writer(folder) as writer:
         context = {name: part.clone() for name, part in read_context(folder, manifest).items()}
         state = decoder.new_state([on_device(map_segment(folder, record), decoder.device) for record in manifest.segments])
-        grow_sketch(decoder, state, context["token_ids"].to(torch.int64), config)
+        ids = context["token_ids"].to(torch.int64)
+        template = Template.of_record(manifest.template) or load_template(tokenizer)
+        grow_sketch(decoder, state, ids, config, passages_as_questions(ids, tokenizer, template))
         writer.commit(manifest, context, sketch_tensors(state.sketch))
     return state.sketch is not None

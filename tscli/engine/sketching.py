@@ -1,10 +1,11 @@
 """The sketch of a context's keys, made while the context is run: calibrated once, then extended with every segment.
 
-Knows the model and its state; knows no files. The same tokens and settings always give the same sketch.
+Knows the model, its state and how it is asked; knows no files. The same tokens and settings always give the same sketch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -15,24 +16,38 @@ from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
 from tscli.selection.candidates import SKETCH_FROM, mass_recalled
 from tscli.selection.config import SelectionConfig
-from tscli.selection.sketch import Moments, Projection, Sketch, ranks
+from tscli.selection.sketch import OUTLIERS, Moments, Projection, Sketch, ranks
+from tscli.tokens import Template, Tokenizer
 
 CHUNKS = 8  # of the context, run once more for their queries; each second one is kept to judge by
+PASSAGES, PASSAGE = 8, 12  # of the context, put as questions, and their tokens; likewise
 BLOCK = 16_384  # keys that are taken at a time
 ENOUGH = 0.99  # of the votes of the exact selection, in the mean over the queries that were kept
 
 
-def grow_sketch(decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig) -> None:
+def passages_as_questions(token_ids: Tensor, tokenizer: Tokenizer, template: Template) -> list[Tensor]:
+    """A few passages of the context (token_ids: int64 [n]) as prompts, int64 [m] each: questions to fit a sketch to.
+
+    What they ask is of no matter: what the template puts around a question asks unlike anything in a document.
+    """
+    step = max(1, min(token_ids.shape[0], SKETCH_FROM) // PASSAGES)
+    texts = [tokenizer.decode(part[:PASSAGE].tolist()) for part in token_ids[: step * PASSAGES].split(step)]
+    return [torch.tensor(template.question_ids(tokenizer, text)) for text in texts]
+
+
+def grow_sketch(
+    decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig, prompts: Sequence[Tensor] = ()
+) -> None:
     """Bring the state's sketch up to its committed tokens; does nothing before there are enough of them for it to pay.
 
-    token_ids: int64 [n], those of the context, at least the committed ones. The state's tail must be empty.
+    token_ids: int64 [n], those of the context, at least the committed ones. prompts: what is asked for example, int64 [m] each.
+    The state's tail must be empty.
     """
     if config.scan != "sketch" or state.committed < SKETCH_FROM:
         return
     if state.sketch is None:
-        projection = calibrate(decoder, state, token_ids, config)
-        shape = (decoder.layers, decoder.kv_heads, projection.rank, 0)
-        state.sketch = Sketch(projection, torch.empty(shape, dtype=decoder.dtype, device=decoder.device))
+        projection = calibrate(decoder, state, token_ids, config, prompts)
+        state.sketch = Sketch.empty(projection, decoder.dtype)
     for segment, start in zip(state.segments, state.starts, strict=True):
         if start >= state.sketch.length:
             state.sketch.extend(segment.key, segment.num_tokens)
@@ -53,9 +68,11 @@ class _Queries(Moments):
             super().add_queries(layer, query)
 
 
-def calibrate(decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig) -> Projection:
-    """The balanced projection from the keys of the first SKETCH_FROM tokens and the queries of chunks of them, which are run
-    once more behind them, to as few coordinates as recall ENOUGH. Tokens behind these segments change nothing."""
+def calibrate(
+    decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig, prompts: Sequence[Tensor] = ()
+) -> Projection:
+    """The balanced projection from the keys of the first SKETCH_FROM tokens and the queries of chunks of them and of prompts,
+    which are run behind them, to as few coordinates as recall ENOUGH. Tokens behind these segments change nothing."""
     first = sum(start < SKETCH_FROM for start in state.starts)
     state = decoder.new_state(state.segments[:first])
     moments, spans = _Queries(decoder), range(0, SKETCH_FROM, BLOCK)
@@ -64,23 +81,33 @@ def calibrate(decoder: Decoder, state: KVState, token_ids: Tensor, config: Selec
             moments.add_keys(layer, _keys(state, layer, start))
     run = AttentionRun(state, decoder.rotator, replace(config, scan="exact"), moments=moments)
     step = (SKETCH_FROM - config.chunk) // (CHUNKS - 1)
-    for number in range(CHUNKS):
-        moments.judging = number % 2 == 1
-        chunk = token_ids[number * step : number * step + config.chunk]
-        decoder.forward(chunk.to(decoder.device), run, logits=False)
-        state.crop()
-    fitted = moments.projection(ranks(decoder.head_dim)[-1]).to(decoder.device)
+    chunks = [token_ids[number * step : number * step + config.chunk] for number in range(CHUNKS)]
+    for kind in (chunks, prompts):
+        moments.begin_kind()
+        for number, ids in enumerate(kind):
+            moments.judging = number % 2 == 1
+            decoder.forward(ids.to(decoder.device), run, logits=False)
+            state.crop()
+    fitted = moments.projection(decoder.head_dim).to(decoder.device)
     masses: dict[int, list[float]] = {rank: [] for rank in ranks(decoder.head_dim)}
     for layer in range(decoder.layers):
-        planes = torch.cat([fitted.keys(layer, _keys(state, layer, start)) for start in spans], dim=2)
+        keys = [_keys(state, layer, start) for start in spans]
+        planes = torch.cat([fitted.keys(layer, part) for part in keys], dim=2)
+        outliers = {rank: outlying(fitted.first(rank), layer, keys) for rank in masses}
         for query in (query for at, query in moments.kept if at == layer):
-            exact = state.scores(layer, query, planes.shape[2])
+            exact, shift = state.scores(layer, query, planes.shape[2]), fitted.shift(layer, query)
             for rank, found in masses.items():
                 turned = fitted.query(layer, query)[..., :rank].to(planes.dtype)
                 approximate = torch.matmul(turned, planes[:, :rank]).flatten(0, 1)
-                found.append(mass_recalled(exact, approximate, fitted.shift(layer, query), config))
+                found.append(mass_recalled(exact, approximate, shift, config, outliers[rank]))
     enough = (rank for rank, found in masses.items() if sum(found) / max(1, len(found)) >= ENOUGH)
-    return fitted.first(next(enough, fitted.rank))
+    return fitted.first(next(enough, max(masses)))
+
+
+def outlying(projection: Projection, layer: int, keys: list[Tensor]) -> Tensor:
+    """Positions that are candidates of every query, int64; keys: in blocks of BLOCK."""
+    found = [projection.outliers(layer, part, part.shape[1] // OUTLIERS).flatten() for part in keys]
+    return torch.cat([part + number * BLOCK for number, part in enumerate(found)])
 
 
 def _keys(state: KVState, layer: int, start: int) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from tscli.engine.asker import Asker, QuestionMode
 from tscli.engine.decode import Sampling
 from tscli.engine.prefill import prefill_in_memory
+from tscli.engine.sketching import passages_as_questions
 from tscli.errors import UsageError
 from tscli.evaluation import haystack, tasks
 from tscli.evaluation.context import build
@@ -118,7 +119,9 @@ def evaluate_tasks(
             sentences = haystack.of_folder(haystack_folder) if haystack_folder else haystack.invented(Random(seed))
             ids = torch.from_numpy(build(reading.exam, tokenizer, setting.template, sentences, reading.length))
             say(f"{_title(reading)}: reading", done, total)
-            state = prefill_in_memory(decoder, ids, reading.methods[0].config, dense=reading.methods[0].dense)
+            prompts = passages_as_questions(ids, tokenizer, setting.template)
+            method = reading.methods[0]
+            state = prefill_in_memory(decoder, ids, method.config, dense=method.dense, prompts=prompts)
             for number, trial in enumerate(_trials(setting, reading, state, known)):
                 if journal is not None and trial.key not in known:
                     journal.add(trial)

@@ -168,7 +168,8 @@ class AttentionRun:
         stop = min(local_start, sketch.length)
         approximate = sketch.scan(layer, query, config.n_init, stop)
         rest = torch.arange(stop, local_start, device=query.device)  # not in the sketch yet
-        positions = torch.cat([find_candidates(approximate, count) + config.n_init, rest])
+        outliers = sketch.outlying(layer, config.n_init, stop)
+        positions = torch.cat([find_candidates(approximate, count, outliers) + config.n_init, rest])
         scale = self._scale(query)
         keys = self.state.keys_at(layer, positions)
         exact = score_pages(query, keys[None], positions.shape[0]) * scale

@@ -25,11 +25,11 @@ def num_candidates(k: int, num_tokens: int) -> int:
     return max(8 * k, num_tokens // 64)
 
 
-def find_candidates(approximate: Tensor, count: int) -> Tensor:
-    """The tokens that any head scores among its best: about `count` in all, more where scores are equal.
+def find_candidates(approximate: Tensor, count: int, always: Tensor | None = None) -> Tensor:
+    """The tokens that any head scores among its best: about `count` in all, more where scores are equal; and those of `always`.
 
     approximate: [q_heads, n]. Each head's threshold is what count / q_heads tokens reach, as a sample of the tokens has it.
-    Positions, int64 [c], ascending.
+    always: int64, candidates whatever they score. Positions, int64 [c], ascending.
     """
     heads, n = approximate.shape
     if count >= n:
@@ -41,6 +41,8 @@ def find_candidates(approximate: Tensor, count: int) -> Tensor:
     above = approximate[0] - threshold[0]
     for row, least in zip(approximate[1:], threshold[1:], strict=True):
         torch.maximum(above, row - least, out=above)
+    if always is not None:
+        above.index_fill_(0, always, 0)
     return _nonzero(above >= 0)
 
 
@@ -63,10 +65,13 @@ def candidate_votes(exact: Tensor, approximate: Tensor, positions: Tensor, shift
     return torch.mv(weights.T, total.reciprocal())
 
 
-def mass_recalled(exact: Tensor, approximate: Tensor, shift: Tensor, config: SelectionConfig) -> float:
-    """Share of the exact selection's votes that the selection by approximate scores holds; both scores [q_heads, n]."""
+def mass_recalled(
+    exact: Tensor, approximate: Tensor, shift: Tensor, config: SelectionConfig, always: Tensor | None = None
+) -> float:
+    """Share of the exact selection's votes that the selection by approximate scores holds; both scores [q_heads, n]; always:
+    as `find_candidates` has it."""
     n = exact.shape[1]
-    positions = find_candidates(approximate, num_candidates(config.count(n), n))
+    positions = find_candidates(approximate, num_candidates(config.count(n), n), always)
     votes = candidate_votes(exact[:, positions], approximate, positions, shift)
     found, wanted = select_among(positions, votes, 0, n, config), select(exact, 0, n, config)
     total = wanted.votes.sum()

@@ -3,17 +3,22 @@
 Per layer and kv head, with the keys' covariance S_k (before RoPE, mean removed) and the second moments S_q of the queries as
 they are scored: R = S_k^(1/2), W the eigenvectors of R S_q R in descending order, k' = W R^-1 (k - mean), q' = W R q. Then
 q'.k' = q.(k - mean), and the first coordinates carry the most of the scores' variance. What is left out of the mean is one
-constant per head, which a softmax does not see. Not in the paper; docs/LOG.md has the recall. Knows tensors only.
+constant per head, which a softmax does not see. A few keys are unlike all others, and much of them lies in the coordinates that
+are left out: they are kept as outliers, candidates of every query. Not in the paper; docs/LOG.md has the recall.
+Knows tensors only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-VERSION = 1
+from tscli_kernels import top_k
+
+VERSION = 2
+OUTLIERS = 1024  # one token of so many, per kv head
 RIDGE = 1e-6  # of the mean variance, so that a direction in which no key varies has an inverse
 
 
@@ -24,34 +29,44 @@ def ranks(head_dim: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Projection:
-    """mean: [layers, kv_heads, head_dim]; key_map, query_map: [layers, kv_heads, rank, head_dim]; all float32."""
+    """mean: [layers, kv_heads, head_dim]; key_map, query_map: [layers, kv_heads, head_dim, head_dim], a coordinate each row;
+    power: [layers, kv_heads, head_dim], what queries have in each coordinate, squared, in the mean; all float32.
+
+    rank: how many of the coordinates, the first ones, a sketch keeps.
+    """
 
     mean: Tensor
     key_map: Tensor
     query_map: Tensor
+    power: Tensor
+    rank: int
 
     def to(self, device: torch.device) -> Projection:
         """The same on this device."""
-        return Projection(self.mean.to(device), self.key_map.to(device), self.query_map.to(device))
+        mean, power = self.mean.to(device), self.power.to(device)
+        return Projection(mean, self.key_map.to(device), self.query_map.to(device), power, self.rank)
 
     def first(self, rank: int) -> Projection:
         """The projection to the first so many of the coordinates."""
-        return Projection(self.mean, self.key_map[:, :, :rank].contiguous(), self.query_map[:, :, :rank].contiguous())
-
-    @property
-    def rank(self) -> int:
-        """Coordinates kept per key."""
-        return int(self.key_map.shape[2])
+        return replace(self, rank=rank)
 
     def keys(self, layer: int, key: Tensor) -> Tensor:
         """Sketch of keys [kv_heads, n, head_dim] before RoPE: [kv_heads, rank, n] in their dtype."""
         centred = key.float() - self.mean[layer][:, None]
-        return torch.matmul(self.key_map[layer], centred.transpose(1, 2)).to(key.dtype)
+        return torch.matmul(self.key_map[layer, :, : self.rank], centred.transpose(1, 2)).to(key.dtype)
+
+    def outliers(self, layer: int, key: Tensor, count: int) -> Tensor:
+        """Of keys [kv_heads, n, head_dim], those whose scores the sketch misses by most, by what queries were like when it was
+        fitted: int64 [kv_heads, count], ascending."""
+        centred = key.float() - self.mean[layer][:, None]
+        left_out = torch.matmul(self.key_map[layer, :, self.rank :], centred.transpose(1, 2))  # [kv_heads, rest, n]
+        missed = torch.matmul(self.power[layer, :, None, self.rank :], left_out.square_())[:, 0]
+        return torch.stack([top_k(head, count) for head in missed])
 
     def query(self, layer: int, query: Tensor) -> Tensor:
         """Query [q_heads, head_dim] as it is scored: [kv_heads, group, rank] float32."""
         grouped = query.float().unflatten(0, (self.mean.shape[1], -1))  # [kv_heads, group, head_dim]
-        return torch.matmul(grouped, self.query_map[layer].transpose(1, 2))
+        return torch.matmul(grouped, self.query_map[layer, :, : self.rank].transpose(1, 2))
 
     def shift(self, layer: int, query: Tensor) -> Tensor:
         """What the mean adds to all scores of a head: [q_heads] float32."""
@@ -60,13 +75,16 @@ class Projection:
 
 
 class Moments:
-    """Sums of keys and queries over a sample of a context, from which the projection follows; float64."""
+    """Sums of keys and queries over a sample of a context, from which the projection follows; float64.
+
+    Queries may be of several kinds, such as those of documents and of questions: each kind counts alike, however many they are.
+    """
 
     def __init__(self, layers: int, kv_heads: int, head_dim: int) -> None:
         self.count = [0] * layers
         self.key_sum = torch.zeros(layers, kv_heads, head_dim, dtype=torch.float64)
         self.key_outer = torch.zeros(layers, kv_heads, head_dim, head_dim, dtype=torch.float64)
-        self.query_outer = torch.zeros_like(self.key_outer)
+        self.query_outer = [torch.zeros_like(self.key_outer)]  # of each kind
 
     def add_keys(self, layer: int, key: Tensor) -> None:
         """Keys before RoPE, [kv_heads, n, head_dim]."""
@@ -78,7 +96,18 @@ class Moments:
     def add_queries(self, layer: int, query: Tensor) -> None:
         """Queries as they are scored, [q_heads, t, head_dim]; the heads of a kv head's group count alike."""
         grouped = query.double().cpu().unflatten(0, (self.key_sum.shape[1], -1)).flatten(1, 2)  # [kv_heads, group * t, d]
-        self.query_outer[layer] += grouped.transpose(1, 2) @ grouped
+        self.query_outer[-1][layer] += grouped.transpose(1, 2) @ grouped
+
+    def begin_kind(self) -> None:
+        """Queries from here on are of another kind."""
+        self.query_outer.append(torch.zeros_like(self.key_outer))
+
+    def _mean_query_outer(self) -> Tensor:
+        traces = [kind.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None] for kind in self.query_outer]
+        tiny = torch.finfo(torch.float64).tiny
+        return sum(
+            (k / t.clamp_min(tiny) for k, t in zip(self.query_outer, traces, strict=True)), torch.zeros_like(self.key_outer)
+        )
 
     def projection(self, rank: int) -> Projection:
         """The balanced projection to `rank` coordinates of every layer; layers without keys get zeros."""
@@ -92,18 +121,30 @@ class Moments:
         values = values.clamp_min(RIDGE * 1e-12)
         root = vectors @ torch.diag_embed(values.sqrt()) @ vectors.mT
         inverse = vectors @ torch.diag_embed(values.rsqrt()) @ vectors.mT
-        _, turned = torch.linalg.eigh(root @ self.query_outer @ root)  # ascending
-        first = turned.flip(-1)[..., :rank].mT  # [layers, kv_heads, rank, head_dim]
-        return Projection(mean.float(), (first @ inverse).float(), (first @ root).float())
+        power, turned = torch.linalg.eigh(root @ self._mean_query_outer() @ root)  # ascending
+        rows = turned.flip(-1).mT  # [layers, kv_heads, head_dim, head_dim], descending
+        power = power.flip(-1).clamp_min(0)
+        return Projection(mean.float(), (rows @ inverse).float(), (rows @ root).float(), power.float(), rank)
 
 
 class Sketch:
-    """The sketch planes of a context's committed tokens, [layers, kv_heads, rank, capacity] in the keys' dtype."""
+    """The sketch of a context's committed tokens.
 
-    def __init__(self, projection: Projection, planes: Tensor, length: int = 0) -> None:
+    planes: [layers, kv_heads, rank, capacity] in the keys' dtype; outliers: positions, int64 [layers, kv_heads, m], ascending.
+    """
+
+    def __init__(self, projection: Projection, planes: Tensor, outliers: Tensor, length: int = 0) -> None:
         self.projection = projection
         self.planes = planes
+        self.outliers = outliers
         self.length = length
+
+    @classmethod
+    def empty(cls, projection: Projection, dtype: torch.dtype) -> Sketch:
+        """Of no tokens yet."""
+        layers, kv_heads, _ = projection.mean.shape
+        planes = torch.empty(layers, kv_heads, projection.rank, 0, dtype=dtype, device=projection.mean.device)
+        return cls(projection, planes, torch.empty(layers, kv_heads, 0, dtype=torch.int64, device=planes.device))
 
     def extend(self, key_pages: Tensor, num_tokens: int) -> None:
         """Take the keys of the next segment: [layers, pages, kv_heads, page_size, head_dim], `num_tokens` of them filled."""
@@ -112,10 +153,18 @@ class Sketch:
             grown = self.planes.new_empty(*self.planes.shape[:3], max(stop, 2 * self.planes.shape[3]))
             grown[..., : self.length] = self.planes[..., : self.length]
             self.planes = grown
+        found = []
         for layer in range(key_pages.shape[0]):
             key = key_pages[layer].transpose(0, 1).flatten(1, 2)[:, :num_tokens]  # [kv_heads, n, head_dim]
             self.planes[layer, :, :, self.length : stop] = self.projection.keys(layer, key)
+            found.append(self.projection.outliers(layer, key, -(-num_tokens // OUTLIERS)) + self.length)
+        self.outliers = torch.cat([self.outliers, torch.stack(found)], dim=2)
         self.length = stop
+
+    def outlying(self, layer: int, start: int, stop: int) -> Tensor:
+        """The outliers of tokens [start, stop), counted from start: int64, in no order, some twice."""
+        outliers = self.outliers[layer].flatten()
+        return outliers[(outliers >= start) & (outliers < stop)] - start
 
     def scan(self, layer: int, query: Tensor, start: int, stop: int) -> Tensor:
         """Approximate scores of tokens [start, stop), each head's less its `shift`: [q_heads, stop - start], planes' dtype."""

@@ -23,7 +23,8 @@ from tscli.bench.unavailable import Unavailable
 from tscli.model.decoder import Decoder
 
 BATCH, MICROBATCH = 2048, 512  # llama-bench's
-TYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 30}  # ggml's numbers
+F32, F16 = 0, 1  # ggml's numbers of types
+FLASH_ATTENTION = 0  # off: on a CPU it is slower at every length that was tried, and rounds
 WHOLE = -1  # of a sequence: from its first position, to its last
 KEPT, SPARE = 0, 1  # sequences: the context, and one to load into before it is moved behind that
 
@@ -63,9 +64,10 @@ class LlamaCppPeer:
     @property
     def fields(self) -> dict[str, Any]:
         """Its versions and settings; restore_ms: mean time in which the saved cache was brought back before a decode."""
-        versions = {name: version(name) for name in ("llama-cpp-python", "gguf")}
+        versions = {"llama-cpp-python": self._llama.__version__, "gguf": version("gguf")}
         restore_ms = 1e3 * sum(self._restore_s) / len(self._restore_s) if self._restore_s else None
-        return {"versions": versions, "kv_type": str(self._dtype).removeprefix("torch."), "restore_ms": restore_ms}
+        kv_type = "float32" if self._dtype == torch.float32 else "float16"
+        return {"versions": versions, "kv_type": kv_type, "flash_attention": bool(FLASH_ATTENTION), "restore_ms": restore_ms}
 
     def prefill(self, ids: Tensor) -> float:
         """Run ids (int64 [n]) into an empty cache, which is kept and saved; seconds, saving not counted."""
@@ -136,7 +138,8 @@ class LlamaCppPeer:
         context = llama.llama_context_default_params()
         context.n_ctx, context.n_batch, context.n_ubatch = room, BATCH, MICROBATCH
         context.n_seq_max, context.kv_unified = 2, True
-        context.type_k = context.type_v = TYPES[self._dtype]
+        context.type_k = context.type_v = F32 if self._dtype == torch.float32 else F16  # F16 is llama.cpp's default
+        context.flash_attn_type = FLASH_ATTENTION
         context.n_threads = context.n_threads_batch = torch.get_num_threads()
         self._context = llama.llama_init_from_model(self._model, context)
         if not self._context:
@@ -146,9 +149,10 @@ class LlamaCppPeer:
         """Tokens behind the cache, in batches as llama-bench makes them; waits for the last one's logits."""
         for start in range(0, len(tokens), BATCH):
             part = tokens[start : start + BATCH]
-            batch = self._llama.llama_batch_get_one((ctypes.c_int32 * len(part))(*part), len(part))
+            held = (ctypes.c_int32 * len(part))(*part)  # the batch points into it
+            batch = self._llama.llama_batch_get_one(held, len(part))
             if (code := self._llama.llama_decode(self._context, batch)) != 0:
-                raise RuntimeError(f"llama_decode returned {code}")
+                raise Unavailable(f"llama.cpp cannot run {len(part):,} tokens (llama_decode returned {code})")
         self._llama.llama_synchronize(self._context)
 
     def _save(self) -> None:
@@ -161,7 +165,7 @@ class LlamaCppPeer:
             self._context, self._state, sequence, (ctypes.c_int32 * 1)(), 1, ctypes.byref(count)
         )
         if not read:
-            raise RuntimeError("llama_state_seq_load_file restored nothing")
+            raise Unavailable("llama.cpp cannot restore the state that it saved")
 
     @property
     def _state(self) -> bytes:

@@ -1,46 +1,78 @@
-"""Stock transformers beside our methods: the same model, the same tokens, a cache that is kept."""
+"""Peers in the benchmark: their rows, the ratios, and the reasons where there is nothing to measure."""
 
 from __future__ import annotations
 
+import json
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 import tscli
-from tscli.bench.peers import TransformersPeer
+from tscli.bench import peers, setting
 from tscli.errors import UsageError
-from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 
-CPU = torch.device("cpu")
 
-
-def test_the_kept_cache_holds_the_models_keys_and_is_left_as_it_was(small_model: Path) -> None:
-    ids = torch.randint(1000, (100,), generator=torch.Generator().manual_seed(1))
-    peer = TransformersPeer(small_model, torch.float32, CPU)
-    assert peer.prefill(ids) > 0
-    before = peer.cache.layers[1].values.clone()
-    for _ in range(2):
-        times = peer.decode(ids, 5)
-        assert len(times) == 6
-        assert times == sorted(times)
-        assert torch.equal(peer.cache.layers[1].values, before)
-    state = load_decoder(LoadOptions(str(small_model), dtype="float32", device="cpu"))
-    wanted = state.stock_logits(torch.cat([ids, ids.new_ones(1)]))[-1]
-    found = peer.module(ids.new_ones(1, 1), past_key_values=peer.cache).logits[0, -1]
-    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+def bench(model: Path, length: int = 300, names: tuple[str, ...] = ("transformers",)) -> list[tscli.BenchRow]:
+    load = LoadOptions(str(model), dtype="float32", device="cpu")
+    return tscli.benchmark([length], load, tscli.SelectionOptions(), 3, 1, peers=names).rows
 
 
 def test_a_peer_has_its_rows_with_ratios_over_dense(small_model: Path) -> None:
-    load = LoadOptions(str(small_model), dtype="float32", device="cpu")
-    rows = tscli.benchmark([300], load, tscli.SelectionOptions(), 3, 1, peer="transformers").rows
+    rows = bench(small_model)
     assert [(row.test, row.method) for row in rows] == [
         (test, method) for test in ("pp300", "tg3 @ d300") for method in ("dense", "tokenselect", "transformers")
     ]
     assert all(row.ratio is not None and row.ratio > 0 for row in rows)
 
 
+def test_a_peer_that_is_not_installed_is_skipped_with_the_way_to_install_it(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    rows = [row for row in bench(small_model, names=("llama.cpp", "transformers")) if row.method != "dense"]
+    assert [row.skipped for row in rows if row.method == "llama.cpp"] == [
+        'llama-cpp-python is not installed (pip install "tscli[peers]")'
+    ] * 2
+    assert all(row.ratio for row in rows if row.method != "llama.cpp")
+
+
+def test_a_prefill_past_the_limit_is_skipped_and_the_depth_still_decoded(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "PREFILL_LIMIT_S", 0.0)
+    rows = {row.test: row for row in bench(small_model) if row.method == "transformers"}
+    assert "limit is 0 s" in str(rows["pp300"].skipped)
+    assert rows["tg3 @ d300"].skipped is None
+    assert rows["tg3 @ d300"].fields["n_repeated"] == 150
+
+
+def test_what_memory_cannot_hold_is_skipped(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    per_token = 2 * 3 * 2 * 16 * 4
+    monkeypatch.setattr(setting, "_available_bytes", lambda: 2 * 300 * per_token)
+    skipped = {row.method: row.skipped for row in bench(small_model)}
+    assert skipped["tokenselect"] is None
+    assert "of memory" in str(skipped["dense"])
+    assert "of memory" in str(skipped["transformers"])
+
+
+def test_dense_seconds_are_linear_and_quadratic() -> None:
+    assert setting.dense_seconds(lambda n: 0.5 * n + 0.01 * n**2, 1000, 10) == pytest.approx(500 + 10_000)
+
+
 def test_an_unknown_peer_is_refused(small_model: Path) -> None:
-    with pytest.raises(UsageError, match="only transformers"):
-        tscli.benchmark([300], LoadOptions(str(small_model)), tscli.SelectionOptions(), 3, 1, peer="vllm")
+    with pytest.raises(UsageError, match=r"only transformers and llama\.cpp"):
+        bench(small_model, names=("vllm",))
+
+
+def test_a_model_that_llama_cpp_is_not_given_is_skipped(small_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+    other = shutil.copytree(small_model, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    rope = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
+    (other / "config.json").write_text(json.dumps({**config, "rope_parameters": rope}))
+    rows = [row for row in bench(other, names=("llama.cpp",)) if row.method == "llama.cpp"]
+    assert len(rows) == 2
+    assert all("only Llama and Mistral with plain rotary positions" in str(row.skipped) for row in rows)

@@ -319,7 +319,8 @@ def test_the_table_of_bench_is_markdown_and_its_json_has_llama_benchs_names(run:
     arguments = ("bench", "--length", "1k", "--n-gen", "4", "-r", "2")
     table = run(*arguments).stdout.splitlines()
     assert table[0].startswith("| model | size | params | backend")
-    assert len(table) == 2 + 4
+    assert len(table) == 2 + 4 + 2
+    assert table[-1].startswith("versions: torch ")
     rows = json.loads(run(*arguments, "-o", "json").stdout)
     assert [(row["test"], row["method"]) for row in rows] == [
         ("pp1024", "dense"),

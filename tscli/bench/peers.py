@@ -1,62 +1,88 @@
-"""What stock transformers does with the same model and the same tokens: one prefill into its DynamicCache, then `generate`.
+"""What others make of the same model and tokens: which peers there are, and the two rows of each.
 
-Knows transformers and nothing of our attention.
+A peer that is not there, or for which a length is too much, has rows that say why. Knows nothing of our attention.
 """
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
+from tscli.bench.llama_cpp_peer import open_llama_cpp
+from tscli.bench.rows import BenchRow, decode_fields, timing_fields
+from tscli.bench.setting import PREFILL_LIMIT_S, Bench, dense_seconds, peak_rss
+from tscli.bench.transformers_peer import TransformersPeer
+from tscli.bench.unavailable import Unavailable
+from tscli.model.decoder import Decoder
 
-class TransformersPeer:
-    """The model as transformers runs it, with the cache of one context."""
+COPIES = 3.0  # of the keys and values: the cache, one as it grows or is saved, and masks
 
-    def __init__(self, folder: Path, dtype: torch.dtype, device: torch.device) -> None:
-        from transformers import AutoModelForCausalLM, DynamicCache
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()
-        logging.set_verbosity_error()
-        self.module: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval().to(device)
-        self.cache: Any = DynamicCache(config=self.module.config)
-        self.device = device
+class Peer(Protocol):
+    """The model as others run it, with the cache of one context."""
 
-    @torch.inference_mode()
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What its rows say besides: `versions`, and how it was set up."""
+
     def prefill(self, ids: Tensor) -> float:
-        """Run ids (int64 [n]) in one pass and keep the cache; seconds."""
-        started = time.perf_counter()
-        self.module(ids[None], past_key_values=self.cache, use_cache=True, logits_to_keep=1)
-        self._synchronize()
-        return time.perf_counter() - started
+        """Run ids (int64 [n]) into an empty cache, which is kept; seconds."""
 
-    @torch.inference_mode()
-    def decode(self, ids: Tensor, n_gen: int) -> list[float]:
-        """Greedy tokens by `generate` behind the kept context of ids; the times at which it began and made each token."""
-        depth, times = ids.shape[0], [time.perf_counter()]
+    def fill(self, ids: Tensor, depth: int) -> None:
+        """The same, their keys and values then laid behind each other up to `depth` tokens."""
 
-        def note(_: Tensor, scores: Tensor) -> Tensor:
-            self._synchronize()
-            times.append(time.perf_counter())
-            return scores
+    def decode(self, n_gen: int) -> list[float]:
+        """Greedy tokens behind the kept cache, which stays as it is; the times at which it began and made each token."""
 
-        told = torch.cat([ids, ids.new_ones(1)])[None]  # what the cache does not hold is run first
-        self.module.generate(
-            told,
-            attention_mask=torch.ones_like(told),
-            past_key_values=self.cache,
-            max_new_tokens=n_gen,
-            min_new_tokens=n_gen,
-            do_sample=False,
-            logits_processor=[note],
-        )
-        self.cache.crop(depth - self.cache.get_seq_length())
-        return times
+    def close(self) -> None:
+        """Give back what it holds."""
 
-    def _synchronize(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+
+PEERS: dict[str, Callable[[Decoder, int], Peer]] = {
+    "transformers": lambda decoder, _: TransformersPeer(decoder.folder, decoder.dtype, decoder.device),
+    "llama.cpp": open_llama_cpp,
+}
+
+
+def measure_peer(bench: Bench, length: int, method: str) -> tuple[BenchRow, BenchRow]:
+    """The prefill row and the decode row of one peer at one length."""
+    common = bench.common(method, length)
+    try:
+        if (reason := bench.shortage(length, COPIES)) is not None:
+            raise Unavailable(reason)
+        with closing(PEERS[method](bench.decoder, length + bench.n_gen)) as peer:
+            first, second = _measure(bench, length, method, peer, common)
+            return _described(first, peer), _described(second, peer)
+    except Unavailable as error:
+        bench.say(f"{method}: skipped: {error}")
+        first, second = (BenchRow(name, method, common, skipped=str(error)) for name in bench.names(length))
+        return first, second
+
+
+def _measure(bench: Bench, length: int, method: str, peer: Peer, common: dict[str, Any]) -> tuple[BenchRow, BenchRow]:
+    names, ids, probe = bench.names(length), bench.ids(length), bench.probe(length)
+    probes = bench.ids(2 * probe)
+    expected = dense_seconds(lambda count: peer.prefill(probes[:count]), length, probe)
+    prefill = {**common, "n_prompt": length, "n_gen": 0, "n_depth": 0}
+    decode = {**common, "n_prompt": 0, "n_gen": bench.n_gen, "n_depth": length}
+    if expected > PREFILL_LIMIT_S:
+        reason = f"prefill expected to take {expected:,.0f} s, the limit is {PREFILL_LIMIT_S:,.0f} s"
+        bench.say(f"{names[0]} {method}: skipped: {reason}; decoding with the keys and values of {probe:,} tokens repeated")
+        first = BenchRow(names[0], method, prefill, skipped=reason)
+        peer.fill(ids[:probe], length)
+        decode["n_repeated"] = probe
+    else:
+        bench.say(f"{names[0]} {method}: about {expected:,.0f} s")
+        seconds = peer.prefill(ids)
+        first = BenchRow(names[0], method, {**prefill, **timing_fields([seconds], length), "peak_rss": peak_rss()})
+    bench.say(f"{names[1]} {method}")
+    runs: Sequence[Sequence[float]] = [peer.decode(bench.n_gen) for _ in range(bench.repetitions + 1)][1:]  # one warms up
+    return first, BenchRow(names[1], method, {**decode, **decode_fields(runs, bench.n_gen), "peak_rss": peak_rss()})
+
+
+def _described(row: BenchRow, peer: Peer) -> BenchRow:
+    versions = {**row.fields["versions"], **peer.fields["versions"]}
+    return BenchRow(row.test, row.method, {**row.fields, **peer.fields, "versions": versions}, row.skipped)

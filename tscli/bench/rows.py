@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 
@@ -47,6 +48,17 @@ def timing_fields(seconds: Sequence[float], tokens: int) -> dict[str, Any]:
         "stddev_ts": _deviation(rates),
         "samples_ns": [round(s * 1e9) for s in seconds],
         "samples_ts": rates,
+    }
+
+
+def decode_fields(runs: Sequence[Sequence[float]], n_gen: int) -> dict[str, Any]:
+    """From the times at which each run began and made its tokens."""
+    gaps = [later - earlier for times in runs for earlier, later in pairwise(times[1:])]
+    return {
+        **timing_fields([times[-1] - times[0] for times in runs], n_gen),
+        "ttft_ms": 1e3 * sum(times[1] - times[0] for times in runs) / len(runs),
+        "tpot_ms": 1e3 * sum(gaps) / len(gaps) if gaps else None,
+        "itl_ms": sorted(1e3 * gap for gap in gaps)[len(gaps) // 2] if gaps else None,
     }
 
 

@@ -31,7 +31,10 @@ def bench(
     ] = False,
     preset: Annotated[str, typer.Option(help="With --attention, whose shapes: reader, qwen2.5-7b or llama-3.1-8b.")] = "reader",
     dense: Annotated[bool, typer.Option("--dense/--no-dense", help="Measure full attention beside TokenSelect.")] = True,
-    peer: Annotated[str | None, typer.Option(help="Also measure this on the same model and tokens: transformers.")] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(help="Also measure this on the same model and tokens: transformers, llama.cpp; can be repeated."),
+    ] = None,
     model: flags.Model = None,
     revision: flags.Revision = None,
     dtype: flags.Dtype = "auto",
@@ -60,7 +63,7 @@ def bench(
     selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
     load = tscli.LoadOptions(model, revision, dtype, device)
     fetch_model(settings, load)
-    result = tscli.benchmark(lengths, load, selection, n_gen, repetitions, dense, lambda text: say(settings, text), peer)
+    result = tscli.benchmark(lengths, load, selection, n_gen, repetitions, dense, lambda text: say(settings, text), peer or ())
     _print(result, output)
     return 0
 
@@ -121,3 +124,5 @@ def _print_markdown(rows: list[BenchRow]) -> None:
             rss,
         )
         print(f"| {' | '.join(safe_line(cell).replace('|', '/') for cell in cells)} |")
+    versions = {name: number for row in rows for name, number in row.fields["versions"].items()}
+    print(f"\nversions: {', '.join(f'{name} {number}' for name, number in versions.items())}")

@@ -1,0 +1,101 @@
+"""llama.cpp runs the very same model: the conversion, the saved state, and a context laid out of pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tscli.bench.llama_cpp_peer import LlamaCppPeer, open_llama_cpp
+from tscli.model.attention import AttentionRun
+from tscli.model.decoder import Decoder
+from tscli.model.kv import DenseKeys
+from tscli.model.load import load_decoder
+from tscli.model.options import LoadOptions
+from tscli.selection.config import SelectionConfig
+from tscli.tokens import load_tokenizer
+
+pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+pytest.importorskip("gguf", reason="gguf is not installed")
+
+ROOM = 1024
+TEXT = "The harbour master of Marrow Point is Odile Farrant. The lighthouse was built in 1871. Who is the harbour master?"
+
+
+@pytest.fixture(params=["reader", "random"])
+def decoder(request: pytest.FixtureRequest, small_model: Path) -> Decoder:
+    model = None if request.param == "reader" else str(small_model)
+    return load_decoder(LoadOptions(model, dtype="float32", device="cpu"))
+
+
+@pytest.fixture
+def peer(decoder: Decoder) -> Iterator[LlamaCppPeer]:
+    with closing(open_llama_cpp(decoder, ROOM)) as opened:
+        yield opened
+
+
+def prompt(decoder: Decoder) -> torch.Tensor:
+    return torch.tensor(load_tokenizer(str(decoder.folder)).encode_text([TEXT])[0].ids, dtype=torch.int64)
+
+
+def ours(decoder: Decoder, ids: torch.Tensor, n_gen: int) -> list[np.ndarray]:
+    """Logits of the prompt's last token and of the greedy tokens behind it, by our dense decoder."""
+    run = AttentionRun(decoder.new_state(), decoder.rotator, SelectionConfig(), dense=DenseKeys())
+    found, fed = [], ids
+    for _ in range(n_gen):
+        logits = decoder.forward(fed, run)
+        assert logits is not None
+        found.append(logits.numpy().copy())
+        fed = logits.argmax()[None]
+    return found
+
+
+def theirs(peer: LlamaCppPeer, n_gen: int) -> list[np.ndarray]:
+    """The same by llama.cpp, whose cache holds the prompt."""
+    found = [peer.logits().copy()]
+    for _ in range(n_gen - 1):
+        peer.run([int(found[-1].argmax())])
+        found.append(peer.logits().copy())
+    return found
+
+
+def test_the_converted_model_continues_greedily_as_ours_does(decoder: Decoder, peer: LlamaCppPeer) -> None:
+    ids = prompt(decoder)
+    peer.prefill(ids)
+    wanted, found = ours(decoder, ids, 24), theirs(peer, 24)
+    assert [int(logits.argmax()) for logits in found] == [int(logits.argmax()) for logits in wanted]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)  # float32 sums in another order
+
+
+def test_a_restored_state_continues_as_the_one_that_was_saved(decoder: Decoder, peer: LlamaCppPeer) -> None:
+    ids = prompt(decoder)
+    peer.prefill(ids)
+    first = peer.decode(6)
+    assert len(first) == 7
+    assert first == sorted(first)
+    once = peer.logits().copy()
+    peer.decode(6)
+    np.testing.assert_array_equal(peer.logits(), once)
+    assert peer.length == ids.shape[0] + 6
+    assert peer.fields["restore_ms"] > 0
+
+
+def test_a_filled_context_holds_the_pieces_turned_to_their_positions(decoder: Decoder, peer: LlamaCppPeer) -> None:
+    ids = prompt(decoder)[:10]
+    peer.fill(ids, 24)
+    assert peer.length == 24
+    peer.run([7])
+    source, laid = decoder.new_state(), decoder.new_state()
+    decoder.forward(ids, AttentionRun(source, decoder.rotator, SelectionConfig(), dense=DenseKeys()))
+    for layer in range(decoder.layers):
+        pieces = [source.gather(layer, torch.arange(count)) for count in (4, 10, 10)]
+        key, value = (torch.cat([piece[which] for piece in pieces], dim=1) for which in (0, 1))
+        laid.append(layer, key, value)
+    laid.advance(24)
+    wanted = decoder.forward(torch.tensor([7]), AttentionRun(laid, decoder.rotator, SelectionConfig(), dense=DenseKeys()))
+    assert wanted is not None
+    np.testing.assert_allclose(peer.logits(), wanted.numpy(), rtol=1e-4, atol=1e-4)

@@ -1,0 +1,93 @@
+"""What the methods of one benchmark share: model, tokens, repetitions, fields of every row, and what is too much here."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tscli.model.decoder import Decoder
+from tscli.selection.config import SelectionConfig
+
+SEED = 0
+PREFILL_LIMIT_S = 900.0  # a prefill that is expected to take longer is skipped, and the row says so
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One model, and how often and how long it decodes."""
+
+    decoder: Decoder
+    config: SelectionConfig
+    n_gen: int
+    repetitions: int
+    say: Say
+
+    def ids(self, length: int) -> Tensor:
+        """Random tokens, int64 [length] on the model's device: the same for every method."""
+        generator = torch.Generator().manual_seed(SEED)
+        return torch.randint(self.decoder.shape.vocab_size, (length,), generator=generator).to(self.decoder.device)
+
+    def names(self, length: int) -> tuple[str, str]:
+        """llama-bench's names of the prefill and of the decode at this depth."""
+        return f"pp{length}", f"tg{self.n_gen} @ d{length}"
+
+    def common(self, method: str, length: int) -> dict[str, Any]:
+        """The fields that each row of a method has."""
+        decoder = self.decoder
+        parameters = sum(weight.numel() for weight in decoder.weights)
+        return {
+            "model": decoder.model_id,
+            "size": parameters * decoder.dtype.itemsize,
+            "params": parameters,
+            "backend": f"{decoder.device.type} {str(decoder.dtype).removeprefix('torch.')}",
+            "threads": torch.get_num_threads(),
+            "method": method,
+            "n_ctx": length,
+            "selection": dict(vars(self.config)),
+            "versions": {name: version(name) for name in ("torch", "transformers")},
+            "seed": SEED,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    def probe(self, length: int) -> int:
+        """Tokens of the shorter of two prefills from which a dense one of `length` is estimated."""
+        return max(1, min(length // 2, 8 * self.config.chunk))
+
+    def shortage(self, length: int, copies: float) -> str | None:
+        """Why so many copies of a context's keys and values cannot be held; None where they can, or where nobody tells."""
+        needed, free = copies * self.decoder.kv_bytes_per_token * length, _available_bytes()
+        if free is None or needed <= free or self.decoder.device.type != "cpu":
+            return None
+        return f"its keys and values need about {needed / 2**30:,.1f} GiB of memory, {free / 2**30:,.1f} GiB are free"
+
+
+def dense_seconds(run: Callable[[int], float], length: int, probe: int) -> float:
+    """Seconds of a prefill whose cost has a linear and a quadratic part; run: seconds that one of so many tokens takes."""
+    run(probe)  # warms up
+    short, double = run(probe), run(2 * probe)
+    quadratic = max(0.0, (double - 2 * short) / (2 * probe**2))
+    linear = max(0.0, short / probe - quadratic * probe)
+    return linear * length + quadratic * length**2
+
+
+def peak_rss() -> int:
+    """The most memory in bytes that this process has held so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _available_bytes() -> int | None:
+    """Memory in bytes that can be had without swapping, where the kernel says it."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return None

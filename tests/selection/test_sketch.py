@@ -100,12 +100,11 @@ def test_kinds_of_queries_count_alike_however_many_there_are_of_each() -> None:
     other = correlated(20, Q_HEADS, 3)
     found = []
     for times in (1, 50):
-        moments = Moments(1, KV_HEADS, HEAD_DIM)
+        moments = Moments(1, KV_HEADS, HEAD_DIM, kinds=2)
         moments.add_keys(0, KEY)
         for _ in range(times):
             moments.add_queries(0, QUERIES[:, :100])
-        moments.begin_kind()
-        moments.add_queries(0, other)
+        moments.add_queries(0, other, kind=1)
         found.append(moments.projection(4))
     torch.testing.assert_close(found[0].power, found[1].power)
     assert not torch.allclose(found[0].power, projection(KEY, QUERIES[:, :100], 4).power, rtol=0.01)

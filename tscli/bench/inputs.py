@@ -144,7 +144,7 @@ class _Queries(Moments):
     def __init__(self) -> None:
         self.kept: list[Tensor] = []
 
-    def add_queries(self, layer: int, query: Tensor) -> None:
+    def add_queries(self, layer: int, query: Tensor, kind: int = 0) -> None:
         if layer == LAYER:
             self.kept.append(query.clone())
 

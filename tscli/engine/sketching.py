@@ -20,7 +20,7 @@ from tscli.selection.sketch import OUTLIERS, Moments, Projection, Sketch, ranks
 from tscli.tokens import Template, Tokenizer
 
 CHUNKS = 8  # of the context, run once more for their queries; each second one is kept to judge by
-PASSAGES, PASSAGE = 8, 12  # of the context, put as questions, and their tokens; likewise
+PASSAGES, PASSAGE = 16, 12  # of the context, put as questions, and their tokens; likewise
 BLOCK = 16_384  # keys that are taken at a time
 ENOUGH = 0.99  # of the votes of the exact selection, in the mean over the queries that were kept
 
@@ -57,13 +57,17 @@ class _Queries(Moments):
     """Sums up the queries of the chunks to fit by, and keeps some of the chunks to judge by."""
 
     def __init__(self, decoder: Decoder) -> None:
-        super().__init__(decoder.layers, decoder.kv_heads, decoder.head_dim)
+        super().__init__(decoder.layers, decoder.kv_heads, decoder.head_dim, kinds=3)
         self.judging = False
+        self.asking = False
         self.kept: list[tuple[int, Tensor]] = []  # layer, query [q_heads, head_dim]
 
-    def add_queries(self, layer: int, query: Tensor) -> None:
+    def add_queries(self, layer: int, query: Tensor, kind: int = 0) -> None:
         if self.judging:
             self.kept += [(layer, query[:, -1]), (layer, query.mean(dim=1))]  # as a step scores, and as a chunk does
+        elif self.asking:
+            super().add_queries(layer, query, 1)
+            super().add_queries(layer, query[:, -1:], 2)  # where the answer begins
         else:
             super().add_queries(layer, query)
 
@@ -82,9 +86,8 @@ def calibrate(
     run = AttentionRun(state, decoder.rotator, replace(config, scan="exact"), moments=moments)
     step = (SKETCH_FROM - config.chunk) // (CHUNKS - 1)
     chunks = [token_ids[number * step : number * step + config.chunk] for number in range(CHUNKS)]
-    for kind in (chunks, prompts):
-        moments.begin_kind()
-        for number, ids in enumerate(kind):
+    for moments.asking, some in ((False, chunks), (True, prompts)):
+        for number, ids in enumerate(some):
             moments.judging = number % 2 == 1
             decoder.forward(ids.to(decoder.device), run, logits=False)
             state.crop()

@@ -80,11 +80,11 @@ class Moments:
     Queries may be of several kinds, such as those of documents and of questions: each kind counts alike, however many they are.
     """
 
-    def __init__(self, layers: int, kv_heads: int, head_dim: int) -> None:
+    def __init__(self, layers: int, kv_heads: int, head_dim: int, kinds: int = 1) -> None:
         self.count = [0] * layers
         self.key_sum = torch.zeros(layers, kv_heads, head_dim, dtype=torch.float64)
         self.key_outer = torch.zeros(layers, kv_heads, head_dim, head_dim, dtype=torch.float64)
-        self.query_outer = [torch.zeros_like(self.key_outer)]  # of each kind
+        self.query_outer = [torch.zeros_like(self.key_outer) for _ in range(kinds)]
 
     def add_keys(self, layer: int, key: Tensor) -> None:
         """Keys before RoPE, [kv_heads, n, head_dim]."""
@@ -93,14 +93,10 @@ class Moments:
         self.key_sum[layer] += key.sum(dim=1)
         self.key_outer[layer] += key.transpose(1, 2) @ key
 
-    def add_queries(self, layer: int, query: Tensor) -> None:
+    def add_queries(self, layer: int, query: Tensor, kind: int = 0) -> None:
         """Queries as they are scored, [q_heads, t, head_dim]; the heads of a kv head's group count alike."""
         grouped = query.double().cpu().unflatten(0, (self.key_sum.shape[1], -1)).flatten(1, 2)  # [kv_heads, group * t, d]
-        self.query_outer[-1][layer] += grouped.transpose(1, 2) @ grouped
-
-    def begin_kind(self) -> None:
-        """Queries from here on are of another kind."""
-        self.query_outer.append(torch.zeros_like(self.key_outer))
+        self.query_outer[kind][layer] += grouped.transpose(1, 2) @ grouped
 
     def _mean_query_outer(self) -> Tensor:
         traces = [kind.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None] for kind in self.query_outer]

@@ -66,4 +66,4 @@ def nearby(fixed: Selection, config: SelectionConfig) -> Tensor:
 
 def _at_least(votes: Tensor, length: int) -> Tensor:
     """With zeros behind, where there are fewer."""
-    return functional.pad(votes, (0, max(0, length - votes.shape[0])))
+    return votes if votes.shape[0] >= length else functional.pad(votes, (0, length - votes.shape[0]))

@@ -15,6 +15,8 @@ import torch
 from tscli.bench.peers import PEERS, measure_peer
 from tscli.bench.rows import BenchResult, BenchRow, decode_fields, timing_fields
 from tscli.bench.setting import PREFILL_LIMIT_S, Bench, Say, dense_seconds, peak_rss
+from tscli.engine.asker import Asker
+from tscli.engine.decode import Sampling
 from tscli.engine.measure import estimate_seconds
 from tscli.engine.prefill import prefill_in_memory
 from tscli.errors import UsageError
@@ -25,6 +27,7 @@ from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionOptions, resolve
 from tscli.selection.selection_cache import SelectionCache
 
+QUESTION = 16  # tokens
 DENSE_COPIES, SPARSE_COPIES = 3.5, 1.5  # of the keys and values: dense rotates them into another that grows
 
 
@@ -40,6 +43,8 @@ def benchmark(
 ) -> BenchResult:
     """Measure each length: one prefill per method, then `repetitions` decodes of n_gen tokens at that depth.
 
+    "tokenselect" selects at every step. "tokenselect-answer" is how a model whose questions are read twice makes its answers:
+    with what a question of QUESTION tokens voted for, which follows the answer; its ttft_ms is that question's.
     peers: "transformers" (its generate and DynamicCache), "llama.cpp" (the model converted to GGUF) beside our own methods.
     """
     if any(length < 1 for length in lengths) or n_gen < 1 or repetitions < 1:
@@ -53,14 +58,14 @@ def benchmark(
     for length in lengths:
         measured = {method: _measure(bench, length, method) for method in ours}
         measured |= {peer: measure_peer(bench, length, peer) for peer in peers}
-        for index in range(2):  # prefill rows, then decode rows
-            base = measured["dense"][index].fields.get("avg_ts") if dense else None
-            rows += [_with_ratio(pair[index], base) for pair in measured.values()]
+        for kind in ([one[:1] for one in measured.values()], [one[1:] for one in measured.values()]):  # prefill, then decode
+            base = kind[0][0].fields.get("avg_ts") if dense else None
+            rows += [_with_ratio(row, base) for some in kind for row in some]
     return BenchResult(rows)
 
 
-def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, BenchRow]:
-    """The prefill row and the decode row of one method at one length."""
+def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, ...]:
+    """The prefill row and the decode rows of one method at one length."""
     names, dense, common = bench.names(length), method == "dense", bench.common(method, length)
     if (reason := bench.shortage(length, DENSE_COPIES if dense else SPARSE_COPIES)) is not None:
         bench.say(f"{method} at {length:,}: skipped: {reason}")
@@ -79,8 +84,13 @@ def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, BenchRow
     else:
         first = BenchRow(names[0], method, {**prefill_fields, **timing_fields([prefill_s], length), "peak_rss": peak_rss()})
     bench.say(f"{names[1]} {method}")
-    decode = {**common, "n_prompt": 0, "n_gen": bench.n_gen, "n_depth": length, **_decode(bench, state, dense)}
-    return first, BenchRow(names[1], method, {**decode, "peak_rss": peak_rss()})
+    common |= {"n_prompt": 0, "n_gen": bench.n_gen, "n_depth": length}
+    decode = BenchRow(names[1], method, {**common, **_decode(bench, state, dense), "peak_rss": peak_rss()})
+    if dense or bench.decoder.question_default != "twice":
+        return first, decode
+    bench.say(f"{names[1]} {method}-answer")
+    answer = {**common, **_answer(bench, state), "method": f"{method}-answer", "peak_rss": peak_rss()}
+    return first, decode, BenchRow(names[1], f"{method}-answer", answer)
 
 
 def _expected_prefill(bench: Bench, length: int, dense: bool) -> float:
@@ -129,6 +139,17 @@ def _decode(bench: Bench, state: KVState, dense: bool) -> dict[str, Any]:
         "cache_hit_rate": sum(reused) / len(reused) if reused else None,
         "bytes_read": _bytes_read(attended, reused, depth, row_bytes, decoder.layers, dense),
     }
+
+
+def _answer(bench: Bench, state: KVState) -> dict[str, Any]:
+    """Answers of n_gen tokens behind their first one, to a question that is read twice."""
+    asker = Asker(bench.decoder, state, bench.config, "twice", frozenset())
+    question, began, runs = bench.ids(QUESTION).tolist(), list[float](), list[list[float]]()
+    for _ in range(bench.repetitions + 1):
+        began.append(time.perf_counter())
+        runs.append([time.perf_counter() for _ in asker.answer(question, Sampling(), bench.n_gen + 1)])
+    waits = [times[0] - begin for begin, times in zip(began, runs, strict=True)][1:]  # the first warms up
+    return {**decode_fields(runs[1:], bench.n_gen), "ttft_ms": 1e3 * sum(waits) / len(waits), "n_question": QUESTION}
 
 
 def _bytes_read(attended: list[int], reused: list[float], depth: int, row_bytes: int, layers: int, dense: bool) -> int:

@@ -18,6 +18,7 @@ from tscli.errors import DamagedLibrary
 from tscli.model.load import load_decoder
 from tscli.selection import candidates, guard
 from tscli.selection.config import SelectionConfig
+from tscli.selection.sketch import Sketch
 from tscli.store import library_folder, require_manifest
 from tscli.store import open_library as open_stored
 
@@ -170,5 +171,5 @@ def test_a_context_in_memory_gets_the_same_keys_and_sketch_as_a_library(
     state = prefill_in_memory(load_decoder(load(small_model)), stored.context["token_ids"].long(), CONFIG)
     for mine, kept in zip(state.segments, stored.segments, strict=True):
         assert torch.equal(mine.key[:, :-1], kept.key[:, :-1])
-    assert state.sketch is not None
+    assert isinstance(state.sketch, Sketch)
     assert torch.equal(state.sketch.planes[..., : state.sketch.length], stored.sketch["planes"])

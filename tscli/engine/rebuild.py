@@ -30,6 +30,6 @@ def rebuild_sketch(library: str = "default") -> bool:
     with Writer(folder) as writer:
         context = {name: part.clone() for name, part in read_context(folder, manifest).items()}
         state = decoder.new_state([on_device(map_segment(folder, record), decoder.device) for record in manifest.segments])
-        grow_sketch(decoder, state, context["token_ids"].to(torch.int64), config)
-        writer.commit(manifest, context, sketch_tensors(state.sketch))
-    return state.sketch is not None
+        sketch = grow_sketch(decoder, state, context["token_ids"].to(torch.int64), config)
+        writer.commit(manifest, context, sketch_tensors(sketch))
+    return sketch is not None

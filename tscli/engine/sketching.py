@@ -22,20 +22,22 @@ BLOCK = 16_384  # keys that are taken at a time
 ENOUGH = 0.99  # of the votes of the exact selection, in the mean over the queries that were kept
 
 
-def grow_sketch(decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig) -> None:
-    """Bring the state's sketch up to its committed tokens; does nothing before there are enough of them for it to pay.
+def grow_sketch(decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig) -> Sketch | None:
+    """Bring the state's sketch up to its committed tokens and return it; None before there are enough of them for it to pay.
 
     token_ids: int64 [n], those of the context, at least the committed ones. The state's tail must be empty.
     """
     if config.scan != "sketch" or state.committed < SKETCH_FROM:
-        return
-    if state.sketch is None:
+        return None
+    sketch = state.sketch
+    if not isinstance(sketch, Sketch):
         projection = calibrate(decoder, state, token_ids, config)
         shape = (decoder.layers, decoder.kv_heads, projection.rank, 0)
-        state.sketch = Sketch(projection, torch.empty(shape, dtype=decoder.dtype, device=decoder.device))
+        sketch = state.sketch = Sketch(projection, torch.empty(shape, dtype=decoder.dtype, device=decoder.device))
     for segment, start in zip(state.segments, state.starts, strict=True):
-        if start >= state.sketch.length:
-            state.sketch.extend(segment.key, segment.num_tokens)
+        if start >= sketch.length:
+            sketch.extend(segment.key, segment.num_tokens)
+    return sketch
 
 
 class _Queries(Moments):

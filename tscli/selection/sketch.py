@@ -9,6 +9,7 @@ constant per head, which a softmax does not see. Not in the paper; docs/LOG.md h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -97,6 +98,16 @@ class Moments:
         return Projection(mean.float(), (first @ inverse).float(), (first @ root).float())
 
 
+class Scan(Protocol):
+    """What gives approximate scores of a context's tokens: its sketch, or those of the contexts that it is joined of."""
+
+    length: int
+
+    def shift(self, layer: int, query: Tensor) -> Tensor: ...
+
+    def scan(self, layer: int, query: Tensor, start: int, stop: int) -> Tensor: ...
+
+
 class Sketch:
     """The sketch planes of a context's committed tokens, [layers, kv_heads, rank, capacity] in the keys' dtype."""
 
@@ -116,6 +127,10 @@ class Sketch:
             key = key_pages[layer].transpose(0, 1).flatten(1, 2)[:, :num_tokens]  # [kv_heads, n, head_dim]
             self.planes[layer, :, :, self.length : stop] = self.projection.keys(layer, key)
         self.length = stop
+
+    def shift(self, layer: int, query: Tensor) -> Tensor:
+        """What is to be added to all scores of a head: [q_heads] float32."""
+        return self.projection.shift(layer, query)
 
     def scan(self, layer: int, query: Tensor, start: int, stop: int) -> Tensor:
         """Approximate scores of tokens [start, stop), each head's less its `shift`: [q_heads, stop - start], planes' dtype."""

@@ -102,8 +102,8 @@ def _check_joins(first: StoredLibrary, other: StoredLibrary) -> None:
     if differing:
         raise LibraryError(
             f"library {name} (made by {mine.model_id}) cannot be joined with {beside} (made by {theirs.model_id}): "
-            f"they differ in {', '.join(differing).replace('_', ' ')}; ask them one at a time, or ingest the documents of {name} under another "
-            f"--library as {beside} was"
+            f"they differ in {', '.join(differing).replace('_', ' ')}; ask them one at a time, or ingest the documents of "
+            f"{name} under another --library as {beside} was"
         )
 
 

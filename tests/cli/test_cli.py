@@ -142,9 +142,25 @@ def test_the_json_of_ask_has_its_keys(run: Run, library: str) -> None:
     assert result["tokens"]["recomputed"] == 0
     assert set(result["timing"]) == {"load_s", "ttft_s", "decode_tps", "total_s"}
     assert set(result["selection"]) == {"k", "selected_mean", "attended_mean", "total", "cache_hit_rate", "scan", "fidelity"}
-    assert set(result["sources"][0]) == {"file", "page", "share"}
-    assert set(result["citations"][0]) == {"file", "page", "start", "end", "quote", "share"}
+    assert set(result["sources"][0]) == {"library", "file", "page", "share"}
+    assert set(result["citations"][0]) == {"library", "file", "page", "start", "end", "quote", "share"}
+    assert {part["library"] for part in result["sources"] + result["citations"]} == {library}
     assert done.stderr == ""
+
+
+def test_libraries_named_one_after_the_other_are_asked_together(run: Run, library: str, tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    text = "The keeper of the mill at Tarrow is Brenna Oake. " + "The wheel turned all day. " * 60
+    (tmp_path / "letters" / "c.txt").write_text(text)
+    assert run("ingest", str(tmp_path / "letters"), "-l", "letters").returncode == 0
+    asked = ("ask", "Who is the keeper of the mill at Tarrow?", "-l", library, "--library", "letters")
+    done = run(*asked)
+    assert done.returncode == 0, done.stderr
+    assert "[1] letters: letters/c.txt" in done.stderr
+    result = json.loads(run(*asked, "--json").stdout)
+    assert result["library"] == f"{library} + letters"
+    assert {part["library"] for part in result["sources"]} == {library, "letters"}
+    assert (result["citations"][0]["library"], result["citations"][0]["file"]) == ("letters", "letters/c.txt")
 
 
 def test_a_library_that_was_carried_elsewhere_answers_and_goes_on_without_reading_again(

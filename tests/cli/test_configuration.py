@@ -62,7 +62,7 @@ def test_every_setting_of_the_file_reaches_the_commands(file: Path, opened: list
     assert set(defaults()) == {"question_mode" if name == "question" else name for name in KEYS}
     run(["ask", "Who?"])
     ((library, load, selection, question_mode, dense),) = opened
-    assert (library, question_mode, dense) == ("shelf", "twice", False)
+    assert (library, question_mode, dense) == (["shelf"], "twice", False)
     assert load == tscli.LoadOptions(device="cpu")  # the library knows its model
     assert selection == tscli.SelectionOptions("20%", 16, 64, None, 0.5, "sqrt", 5, "hard")
 
@@ -76,8 +76,21 @@ def test_a_flag_goes_before_the_environment_and_that_before_the_file(
     monkeypatch.setenv("TSCLI_LIBRARY", "of-the-environment")
     run(["ask", "Who?"])
     run(["ask", "Who?", "-l", "of-the-flag"])
-    assert [call[0] for call in opened] == ["default", "of-the-file", "of-the-environment", "of-the-flag"]
-    assert [call[2].k for call in opened] == [None, "300", "300", "300"]
+    run(["ask", "Who?", "-l", "one", "--library", "another"])
+    assert [call[0] for call in opened] == [
+        ["default"],
+        ["of-the-file"],
+        ["of-the-environment"],
+        ["of-the-flag"],
+        ["one", "another"],
+    ]
+    assert [call[2].k for call in opened] == [None, "300", "300", "300", "300"]
+
+
+def test_a_folder_with_spaces_is_one_library(file: Path, opened: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSCLI_LIBRARY", "/my shelf/of books")
+    run(["ask", "Who?"])
+    assert opened[0][0] == ["/my shelf/of books"]
 
 
 def test_the_question_itself_is_not_a_setting(file: Path, opened: list[Any]) -> None:

@@ -55,7 +55,7 @@ def test_the_pages_among_the_sources_are_covered(load: tscli.LoadOptions, docs: 
 def test_asking_alone_keeps_nothing(load: tscli.LoadOptions, docs: Path) -> None:
     with tscli.open_library(load=load) as session:
         list(session.ask("Which stone?", max_new_tokens=2))
-        assert not (session.stored.folder / HISTORY).exists()
+        assert not (tscli.home() / "libraries" / "default" / HISTORY).exists()
 
 
 def test_a_dense_answer_selects_nothing_and_is_not_kept(load: tscli.LoadOptions, docs: Path) -> None:

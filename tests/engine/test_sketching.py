@@ -19,6 +19,7 @@ from tscli.errors import DamagedLibrary
 from tscli.model.load import load_decoder
 from tscli.selection import candidates, guard
 from tscli.selection.config import SelectionConfig
+from tscli.selection.sketch import Sketch
 from tscli.store import library_folder, require_manifest
 from tscli.store import open_library as open_stored
 from tscli.tokens import load_template, load_tokenizer
@@ -174,5 +175,5 @@ def test_a_context_in_memory_gets_the_same_keys_and_sketch_as_a_library(
     state = prefill_in_memory(load_decoder(load(small_model)), ids, CONFIG, prompts=prompts)
     for mine, kept in zip(state.segments, stored.segments, strict=True):
         assert torch.equal(mine.key[:, :-1], kept.key[:, :-1])
-    assert state.sketch is not None
+    assert isinstance(state.sketch, Sketch)
     assert torch.equal(state.sketch.planes[..., : state.sketch.length], stored.sketch["planes"])

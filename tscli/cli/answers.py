@@ -52,7 +52,7 @@ def show_map(documents: Sequence[DocumentMap], num_documents: int) -> None:
     highest = max((cell for document in documents for cell in document.cells), default=1.0)
     for document in documents[:MAPPED]:
         pages = f"p. {', '.join(map(str, document.peaks))}" if document.peaks else ""
-        table.add_row(safe_line(document.file), tscli.blocks(document.cells, highest), f"{document.share:.0%}", pages)
+        table.add_row(safe_line(document.name), tscli.blocks(document.cells, highest), f"{document.share:.0%}", pages)
     console = stderr()
     console.print(table)
     if rest := num_documents - len(documents[:MAPPED]):
@@ -114,7 +114,7 @@ def show_sources(answer: Answer, top: int) -> None:
     table.add_column("page", justify="right")
     table.add_column("share", justify="right")
     for source in answer.sources[:top]:
-        table.add_row(safe_line(source.file), str(source.page), f"{source.share:.0%}")
+        table.add_row(safe_line(source.name), str(source.page), f"{source.share:.0%}")
     console = stderr()
     console.print(table)
     console.print(f"shares of the votes of the answer's tokens; {tscli.CAVEAT}")
@@ -156,15 +156,21 @@ def answer_json(session: Session, answer: Answer, evidence: Evidence) -> dict[st
             "scan": s.scan,
             "fidelity": vars(s.fidelity) if s.fidelity else None,
         },
-        "sources": [{"file": source.file, "page": source.page, "share": source.share} for source in answer.sources],
-        "citations": citations_json(evidence),
+        "sources": [
+            {"library": source.library or session.library, "file": source.file, "page": source.page, "share": source.share}
+            for source in answer.sources
+        ],
+        "citations": citations_json(session, evidence),
         "weak": [list(span) for span in evidence.weak],
         "token_ids": answer.token_ids,
         "versions": tscli.versions(),
     }
 
 
-def citations_json(evidence: Evidence) -> list[dict[str, Any]]:
+def citations_json(session: Session, evidence: Evidence) -> list[dict[str, Any]]:
     """The citations as JSON holds them."""
     names = ("file", "page", "start", "end", "quote", "share")
-    return [{name: getattr(citation, name) for name in names} for citation in evidence.citations]
+    return [
+        {"library": citation.library or session.library, **{name: getattr(citation, name) for name in names}}
+        for citation in evidence.citations
+    ]

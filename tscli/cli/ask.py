@@ -39,7 +39,7 @@ def ask(
         Path | None,
         typer.Option("--output", "-o", help="With -f: append the answers to this file, and skip what it answers already."),
     ] = None,
-    library: flags.Library = "default",
+    library: flags.Libraries = ["default"],  # noqa: B006 - read only
     as_json: flags.Json = False,
     stats: flags.Stats = "short",
     top: flags.Top = 5,
@@ -84,7 +84,7 @@ def ask(
     )
     load = tscli.LoadOptions(model, revision, dtype, device)
     fetch_model(settings, load)
-    with working(settings, f"opening library {library}"):
+    with working(settings, flags.opening(library)):
         opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
     with opened as session:
 

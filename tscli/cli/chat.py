@@ -30,7 +30,7 @@ BY_ITSELF = "this model's chat template has no further turns: each question is a
 
 def chat(
     context: typer.Context,
-    library: flags.Library = "default",
+    library: flags.Libraries = ["default"],  # noqa: B006 - read only
     top: flags.Top = 5,
     max_new_tokens: flags.MaxNewTokens = 128,
     temperature: flags.Temperature = 0.0,
@@ -58,7 +58,7 @@ def chat(
     )
     load = tscli.LoadOptions(model, revision, dtype, device)
     fetch_model(settings, load)
-    with working(settings, f"opening library {library}"):
+    with working(settings, flags.opening(library)):
         opened = tscli.open_library(library, load, selection, question_mode)  # type: ignore[arg-type]
     with opened as session, line_history(settings, None if no_history else tscli.home() / "chat-history"):
         conversation = session.chat()
@@ -98,7 +98,7 @@ class _Talk:
         if self._keeper is not None:
             remember(self.settings, self._keeper, self._last)
         if interactive() and self._last.sources:
-            best = (f"{source.file} page {source.page} ({source.share:.0%})" for source in self._last.sources[:3])
+            best = (f"{source.name} page {source.page} ({source.share:.0%})" for source in self._last.sources[:3])
             say(self.settings, safe_line("  " + ", ".join(best)))
         return True
 

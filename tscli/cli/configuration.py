@@ -16,7 +16,7 @@ from tscli.errors import UsageError
 
 COUNT = r"\d+"
 MODEL = ("model", "revision", "dtype")
-OF_A_LIBRARY = ("ask", "chat", "evidence")  # which knows its model: what is set for new ones does not fit it
+OF_A_LIBRARY = ("ask", "chat", "evidence")  # of one or several, which know their model: what is set for new ones does not fit
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,11 @@ def config_file() -> Path:
     return Path(user_config_dir("tscli", appauthor=False)) / "config.toml"
 
 
-def defaults(command: str = "") -> dict[str, str]:
-    """What the file sets for a command, by its parameters; UsageError names file or variable, key and what is wrong."""
+def defaults(command: str = "") -> dict[str, str | list[str]]:
+    """What the file sets for a command, by its parameters; UsageError names file or variable, key and what is wrong.
+
+    Where a command takes several libraries, the one that is set, also by the variable, is a list of one.
+    """
     for name in KEYS:
         if value := os.environ.get(variable(name)):
             _check(variable(name), name, value)
@@ -84,7 +87,12 @@ def defaults(command: str = "") -> dict[str, str]:
         if name not in KEYS:
             raise UsageError(f"{file}: {name!r} is no setting; choose from {', '.join(KEYS)}")
         _check(f"{file}: {name}", name, value)
-    return {parameter(name): str(value) for name, value in found.items() if command not in OF_A_LIBRARY or name not in MODEL}
+    if command not in OF_A_LIBRARY:
+        return {parameter(name): str(value) for name, value in found.items()}
+    values: dict[str, str | list[str]] = {parameter(name): str(value) for name, value in found.items() if name not in MODEL}
+    if library := os.environ.get(variable("library")) or values.get("library"):
+        values["library"] = [str(library)]
+    return values
 
 
 def _check(place: str, name: str, value: object) -> None:

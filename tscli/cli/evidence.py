@@ -15,7 +15,7 @@ from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, 
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tscli import Citation, Evidence
+    from tscli import Citation, Evidence, Session
 
 FORMATS = ("text", "md", "json")
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
@@ -24,7 +24,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
 def evidence(
     context: typer.Context,
     question: Annotated[str, typer.Argument(help="The question, in quotes.")],
-    library: flags.Library = "default",
+    library: flags.Libraries = ["default"],  # noqa: B006 - read only
     output: Annotated[str, typer.Option("--output", "-o", help="text, md or json.")] = "text",
     top: flags.Top = 5,
     max_new_tokens: flags.MaxNewTokens = 128,
@@ -40,7 +40,7 @@ def evidence(
         raise UsageError(f"-o {output}: choose {', '.join(FORMATS)}")
     load = tscli.LoadOptions(model, revision, dtype, device)
     fetch_model(settings, load)
-    with working(settings, f"opening library {library}"):
+    with working(settings, flags.opening(library)):
         session = tscli.open_library(library, load)
     with session:
         stream = session.ask(question, max_new_tokens=max_new_tokens)
@@ -50,7 +50,7 @@ def evidence(
         found = tscli.find_evidence(session, stream.answer, top=top)
         if not no_history:
             remember(settings, session, stream.answer)
-    _print(found, output)
+    _print(session, found, output)
     if not found.citations:
         say(settings, "the answer draws on no passage of the documents")
     elif output != "json":
@@ -58,9 +58,9 @@ def evidence(
     return 0
 
 
-def _print(found: Evidence, output: str) -> None:
+def _print(session: Session, found: Evidence, output: str) -> None:
     if output == "json":
-        print_json(citations_json(found))
+        print_json(citations_json(session, found))
         return
     for number, citation in enumerate(found.citations, start=1):
         if output == "md":

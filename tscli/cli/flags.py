@@ -18,6 +18,17 @@ Library = Annotated[
         help="Name of the library, or a folder with a slash in it.",
     ),
 ]
+# One or several; what is set for one comes by `configuration.defaults`, because a parser cuts a variable at its spaces.
+Libraries = Annotated[
+    list[str],
+    typer.Option(
+        "--library",
+        "-l",
+        autocompletion=library_names,
+        help="Name of the library, or a folder with a slash in it; TSCLI_LIBRARY names one, too. Given again: libraries of "
+        "independent documents, joined.",
+    ),
+]
 # The same as an argument, of commands that look after a library; Named must be given, whatever is set.
 Name = Annotated[str, typer.Argument(envvar="TSCLI_LIBRARY", autocompletion=library_names, help="Name of the library.")]
 Named = Annotated[str, typer.Argument(autocompletion=library_names, help="Name of the library.")]
@@ -77,3 +88,8 @@ Dense = Annotated[bool, typer.Option("--dense", help="Full attention at true pos
 def scan(exact: bool) -> str | None:
     """What --exact says of how long contexts are scanned; None leaves it to the model."""
     return "exact" if exact else None
+
+
+def opening(libraries: list[str]) -> str:
+    """What is said while they are opened."""
+    return f"opening {'library' if len(libraries) == 1 else 'libraries'} {', '.join(libraries)}"

@@ -46,7 +46,7 @@ def prefill(
     ids = torch.from_numpy(token_ids.astype(np.int64))
     chains: dict[str | None, tuple[PlannedSegment, ...]] = {None: ()}  # what was computed before and with a segment
     pages: dict[str, Pages] = {}
-    state, keys, last = decoder.new_state(), DenseKeys() if dense else None, None
+    state, keys, last, sketch = decoder.new_state(), DenseKeys() if dense else None, None, None
     records, done, started = [], 0, time.perf_counter()
     for segment in planned:
         if segment.parent != last:  # another document, by itself
@@ -66,11 +66,12 @@ def prefill(
         chains[segment.id], last = (*chains[segment.parent], segment), segment.id
         pages[segment.id] = on_device(writer.map(record), decoder.device)
         state.extend(pages[segment.id])
-        grow_sketch(decoder, state, torch.cat([ids[part.start :][: part.num_tokens] for part in chains[last]]), config, prompts)
+        own = torch.cat([ids[part.start :][: part.num_tokens] for part in chains[last]])
+        sketch = grow_sketch(decoder, state, own, config, prompts)
     if state.committed < ids.shape[0]:  # the last of several documents: the sketch is of them all
         state = decoder.new_state([pages[segment.id] for segment in planned])
-        grow_sketch(decoder, state, ids, config, prompts)
-    return records, done, state.sketch
+        sketch = grow_sketch(decoder, state, ids, config, prompts)
+    return records, done, sketch
 
 
 def prefill_in_memory(

@@ -32,6 +32,6 @@ def rebuild_sketch(library: str = "default") -> bool:
         state = decoder.new_state([on_device(map_segment(folder, record), decoder.device) for record in manifest.segments])
         ids = context["token_ids"].to(torch.int64)
         template = Template.of_record(manifest.template) or load_template(tokenizer)
-        grow_sketch(decoder, state, ids, config, passages_as_questions(ids, tokenizer, template))
-        writer.commit(manifest, context, sketch_tensors(state.sketch))
-    return state.sketch is not None
+        sketch = grow_sketch(decoder, state, ids, config, passages_as_questions(ids, tokenizer, template))
+        writer.commit(manifest, context, sketch_tensors(sketch))
+    return sketch is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from pathlib import Path
+from dataclasses import replace
 from types import TracebackType
 from typing import cast, get_args
 from weakref import WeakSet
@@ -20,14 +20,14 @@ from tscli.engine.asker import Asker, QuestionMode
 from tscli.engine.chat import Chat, check_question
 from tscli.engine.coverage import remember
 from tscli.engine.decode import Sampling
-from tscli.engine.library import all_on_device, context_of, fingerprint_of, sketch_of
+from tscli.engine.library import fingerprint_of
+from tscli.engine.shelf import Shelf, open_shelf, state_of
 from tscli.engine.statistics import Answer, Fidelity, Recorder, Source, Statistics
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.load import LoadOptions, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
-from tscli.store import StoredLibrary, library_folder, mark_used
-from tscli.store import open_library as open_stored
+from tscli.store import mark_used
 from tscli.tokens import Context, StreamDecoder, Template, Tokenizer, known_tokenizer, load_template, load_tokenizer
 
 
@@ -36,7 +36,7 @@ class Session:
 
     def __init__(
         self,
-        stored: StoredLibrary,
+        shelf: Shelf,
         decoder: Decoder,
         tokenizer: Tokenizer,
         template: Template,
@@ -45,22 +45,21 @@ class Session:
         dense: bool,
         load_s: float,
     ) -> None:
-        self.stored = stored
+        self.shelf = shelf
         self.decoder = decoder
         self.tokenizer = tokenizer
         self.template = template
         self.config = config
-        self.context: Context = context_of(stored.manifest, stored.context)
+        self.context: Context = shelf.context
         self.load_s = load_s
-        state = decoder.new_state(all_on_device(stored.segments, decoder.device))
-        state.sketch = sketch_of(stored.sketch, decoder.device)
+        state = state_of(shelf, decoder)
         self.asker = Asker(decoder, state, config, question_mode, template.end_ids, dense)
         self._chats: WeakSet[Chat] = WeakSet()
 
     @property
     def library(self) -> str:
-        """The library's name."""
-        return self.stored.manifest.library
+        """The library's name; of several, all of them."""
+        return self.shelf.name
 
     @property
     def model_name(self) -> str:
@@ -120,8 +119,10 @@ class Session:
         return chat
 
     def remember(self, answer: Answer) -> None:
-        """Add an answer to the library's history, which `tscli.coverage` reads; OSError where it cannot be written."""
-        remember(self.stored.folder, self.stored.manifest, answer)
+        """Add an answer to each library's history, which `tscli.coverage` reads; OSError where it cannot be written."""
+        for name, stored in zip(self.shelf.names, self.shelf.libraries, strict=True):
+            own = [source for source in answer.sources if source.library in ("", name)]
+            remember(stored.folder, stored.manifest, replace(answer, sources=own))
 
     def stream(self, asker: Asker, question: str, prompt_ids: list[int], max_new_tokens: int, sampling: Sampling) -> Stream:
         """The answer to these prompt tokens by this asker; `ask` and `Chat.ask` make them of a question."""
@@ -235,7 +236,7 @@ class Stream:
 
 
 def open_library(
-    library: str = "default",
+    library: str | Sequence[str] = "default",
     load: LoadOptions = LoadOptions(),  # noqa: B008 - frozen
     selection: SelectionOptions = SelectionOptions(),  # noqa: B008 - frozen
     question_mode: QuestionMode | None = None,
@@ -243,29 +244,32 @@ def open_library(
 ) -> Session:
     """Open a library for questions with the model that made it, or with `load.model`, which must be the same one.
 
+    library: a name, or several, which become one context: libraries of independent documents by the same model. The documents
+    of each come behind those of the ones before; what an earlier one holds is left out.
     question_mode: "token" (each token of the question selects), "chunk" (their mean, as in the paper) or "twice" (the question
     is read, votes, and is read again beside what it chose); None: the model's own, or "token".
-    Raises LibraryError when there is none, it is damaged, or it was made by another model or settings.
+    Raises LibraryError when there is none, it is damaged, it was made by another model or settings, or cannot be joined.
     """
     started = time.perf_counter()
-    folder: Path = library_folder(library)
-    stored = open_stored(folder)
-    fingerprint = stored.manifest.fingerprint
+    shelf = open_shelf([library] if isinstance(library, str) else library)
+    manifest = shelf.libraries[0].manifest
+    fingerprint = manifest.fingerprint
     if load.model is None:
         load = LoadOptions(fingerprint.model_id, fingerprint.revision, load.dtype, load.device)
     if load.dtype == "auto":
         load = LoadOptions(load.model, load.revision, fingerprint.dtype, load.device)
     decoder = load_decoder(load)
-    template = Template.of_record(stored.manifest.template)
+    template = Template.of_record(manifest.template)
     tokenizer = known_tokenizer(decoder.folder, fingerprint.tokenizer_hash) if template else None
     if tokenizer is None or template is None:
         tokenizer = load_tokenizer(str(decoder.folder))
         template = load_template(tokenizer)
-    stored.manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision))
+    manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision))
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     load_s = time.perf_counter() - started
     mode = question_mode or decoder.question_default
     if mode not in get_args(QuestionMode):
         raise UsageError(f"question mode {mode!r}: choose {', '.join(get_args(QuestionMode))}")
-    mark_used(folder)
-    return Session(stored, decoder, tokenizer, template, config, cast(QuestionMode, mode), dense, load_s)
+    for stored in shelf.libraries:
+        mark_used(stored.folder)
+    return Session(shelf, decoder, tokenizer, template, config, cast(QuestionMode, mode), dense, load_s)

@@ -37,20 +37,21 @@ def passages_as_questions(token_ids: Tensor, tokenizer: Tokenizer, template: Tem
 
 def grow_sketch(
     decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig, prompts: Sequence[Tensor] = ()
-) -> None:
-    """Bring the state's sketch up to its committed tokens; does nothing before there are enough of them for it to pay.
+) -> Sketch | None:
+    """Bring the state's sketch up to its committed tokens and return it; None before there are enough of them for it to pay.
 
     token_ids: int64 [n], those of the context, at least the committed ones. prompts: what is asked for example, int64 [m] each.
     The state's tail must be empty.
     """
     if config.scan != "sketch" or state.committed < SKETCH_FROM:
-        return
-    if state.sketch is None:
-        projection = calibrate(decoder, state, token_ids, config, prompts)
-        state.sketch = Sketch.empty(projection, decoder.dtype)
+        return None
+    sketch = state.sketch
+    if not isinstance(sketch, Sketch):
+        sketch = state.sketch = Sketch.empty(calibrate(decoder, state, token_ids, config, prompts), decoder.dtype)
     for segment, start in zip(state.segments, state.starts, strict=True):
-        if start >= state.sketch.length:
-            state.sketch.extend(segment.key, segment.num_tokens)
+        if start >= sketch.length:
+            sketch.extend(segment.key, segment.num_tokens)
+    return sketch
 
 
 class _Queries(Moments):

@@ -11,7 +11,7 @@ import torch
 from tscli.engine.drawn import Drawn, drawn_from
 from tscli.model.attention import LayerStep
 from tscli.selection.guard import Guard
-from tscli.tokens import Context
+from tscli.tokens import Context, shown
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,20 @@ class LayerStatistics:
 
 @dataclass(frozen=True)
 class Source:
-    """A page and its share of the votes of the answer's decode steps. Selection is not proof of causation."""
+    """A page and its share of the votes of the answer's decode steps. Selection is not proof of causation.
+
+    library: where several are joined; else empty.
+    """
 
     file: str
     page: int
     share: float
+    library: str = ""
+
+    @property
+    def name(self) -> str:
+        """The file for people."""
+        return shown(self.file, self.library)
 
 
 @dataclass(frozen=True)
@@ -142,10 +151,12 @@ class Recorder:
         pages, inverse = np.unique(keys, return_inverse=True)
         totals = np.bincount(inverse, weights=votes[chosen])
         order = np.argsort(-totals, kind="stable")
-        return [
-            Source(context.documents[pages[i] // width].path, int(pages[i] % width), float(totals[i] / totals.sum()))
-            for i in order
-        ]
+        found = []
+        for i in order:
+            document, page = divmod(int(pages[i]), width)
+            share = float(totals[i] / totals.sum())
+            found.append(Source(context.documents[document].path, page, share, context.library_of(document)))
+        return found
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tscli.engine.drawn import Drawn
 from tscli.evidence.sentences import sentence_spans
-from tscli.tokens import Context, StreamDecoder, Tokenizer
+from tscli.tokens import Context, StreamDecoder, Tokenizer, shown
 
 REACH = 96  # tokens on both sides within which a sentence is looked for
 HEAVIEST = 512  # tokens that sentences are looked for around
@@ -20,10 +20,10 @@ HEAVIEST = 512  # tokens that sentences are looked for around
 
 @dataclass(frozen=True)
 class Citation:
-    """A passage that an answer drew on: tokens [start, end) of the library.
+    """A passage that an answer drew on: tokens [start, end) of the library, or of all that are joined.
 
     share: of the answer's attention to documents. quote: the passage on one line. paged: whether the file has pages of its
-    own; otherwise page is 1.
+    own; otherwise page is 1. library: where several are joined; else empty.
     """
 
     file: str
@@ -33,11 +33,13 @@ class Citation:
     quote: str
     share: float
     paged: bool
+    library: str = ""
 
     @property
     def place(self) -> str:
         """File and page for people."""
-        return f"{self.file} p. {self.page}" if self.paged else self.file
+        file = shown(self.file, self.library)
+        return f"{file} p. {self.page}" if self.paged else file
 
 
 @dataclass(frozen=True)
@@ -110,14 +112,14 @@ def _sentences(spelled: Spelled, places: np.ndarray, weights: np.ndarray, contex
     visible = [_visible(spelled.text, int(place)) for place in spelled.bounds[:-1]]
     owner = np.searchsorted(starts, visible, side="right") - 1
     totals = np.bincount(owner[places - spelled.start], weights=weights, minlength=len(spans))
-    document = context.documents[int(context.document[spelled.start])]
-    page = int(context.page[spelled.start])
+    number, page = int(context.document[spelled.start]), int(context.page[spelled.start])
+    document, library = context.documents[number], context.library_of(number)
     found = []
     for index in np.flatnonzero(totals):
         own = np.flatnonzero(owner == index) + spelled.start
         quote = " ".join(spelled.text[slice(*spans[index])].split())
         share = float(totals[index])
-        found.append(Citation(document.path, page, int(own[0]), int(own[-1]) + 1, quote, share, document.paged))
+        found.append(Citation(document.path, page, int(own[0]), int(own[-1]) + 1, quote, share, document.paged, library))
     return found
 
 

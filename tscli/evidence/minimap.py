@@ -11,7 +11,7 @@ from tscli.engine.drawn import Drawn
 from tscli.engine.session import Session
 from tscli.engine.statistics import Answer
 from tscli.evidence.citations import weights_of
-from tscli.tokens import Context
+from tscli.tokens import Context, shown
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 PEAKS = 3
@@ -21,13 +21,20 @@ PEAKS = 3
 class DocumentMap:
     """A document's share of an answer's attention; cells: of equal stretches of its tokens, from the first to the last.
 
-    peaks: the pages with the greatest shares, in the order of the document; empty where the file has no pages.
+    peaks: the pages with the greatest shares, in the order of the document; empty where the file has no pages. library: where
+    several are joined; else empty.
     """
 
     file: str
     share: float
     cells: tuple[float, ...]
     peaks: tuple[int, ...]
+    library: str = ""
+
+    @property
+    def name(self) -> str:
+        """The file for people."""
+        return shown(self.file, self.library)
 
 
 def map_answer(session: Session, answer: Answer, *, width: int = 32) -> list[DocumentMap]:
@@ -46,7 +53,8 @@ def map_documents(drawn: Sequence[Drawn], context: Context, *, width: int) -> li
         at = (own - document.token_start) * width // max(1, document.token_end - document.token_start)
         cells = np.bincount(at, weights=shares, minlength=width)
         peaks = _peaks(context.page[own], shares) if document.paged else ()
-        found.append(DocumentMap(document.path, float(shares.sum()), tuple(cells.tolist()), peaks))
+        library = context.library_of(int(index))
+        found.append(DocumentMap(document.path, float(shares.sum()), tuple(cells.tolist()), peaks, library))
     return sorted(found, key=lambda document: -document.share)
 
 

@@ -21,7 +21,7 @@ from tscli.engine.statistics import Answer, Statistics
 from tscli.evidence.citations import Citation, spell, weights_of
 from tscli.evidence.gather import CAVEAT, Evidence, Piece
 from tscli.evidence.support import WEAK
-from tscli.tokens import Context, Tokenizer
+from tscli.tokens import Context, Tokenizer, shown
 
 LEVELS = 9  # of shading, besides none
 AROUND = 24  # tokens shown on both sides of a passage
@@ -110,7 +110,8 @@ def _rows(places: np.ndarray, weights: np.ndarray, context: Context) -> list[Row
             length = max(1, document.token_end - document.token_start)
             at = (places[own] - document.token_start) * STRETCHES // length
             names = [f"part {part} of {STRETCHES}" for part in range(1, STRETCHES + 1)]
-        sums.append((_clean(document.path), np.bincount(at, weights=weights[own], minlength=len(names)), names))
+        name = _clean(shown(document.path, context.library_of(index)))
+        sums.append((name, np.bincount(at, weights=weights[own], minlength=len(names)), names))
     highest = max((float(cells.max(initial=0.0)) for _, cells, _ in sums), default=1.0)
     rows = [Row(file, float(cells.sum()), _cells(cells, _levels(cells, highest), names)) for file, cells, names in sums]
     return rows if len(rows) <= MOST_DOCUMENTS else sorted(rows, key=lambda row: -row.share)

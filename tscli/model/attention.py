@@ -174,7 +174,7 @@ class AttentionRun:
         keys = self.state.keys_at(layer, positions)
         exact = score_pages(query, keys[None], positions.shape[0]) * scale
         known = positions[: positions.shape[0] - rest.shape[0]] - config.n_init
-        votes = candidate_votes(exact, approximate, known, sketch.projection.shift(layer, query), scale)
+        votes = candidate_votes(exact, approximate, known, sketch.shift(layer, query), scale)
         selection = select_among(positions, votes, config.n_init, local_start, config)
         if self.guard is not None and self.guard.due():
             scores = self._scores(query, layer, local_start)[:, config.n_init :]

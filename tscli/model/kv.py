@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tscli.selection.sketch import Sketch
+from tscli.selection.sketch import Scan
 from tscli_kernels import gather_rows, score_pages
 
 
@@ -49,7 +49,7 @@ class KVState:
         self._device = device
         self._tail = self._allocate(0)
         self.tail_tokens = 0
-        self.sketch: Sketch | None = None  # of the committed tokens
+        self.sketch: Scan | None = None  # of the committed tokens
         for segment in segments:
             self.extend(segment)
 

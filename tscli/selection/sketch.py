@@ -11,6 +11,7 @@ Knows tensors only.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -123,6 +124,18 @@ class Moments:
         return Projection(mean.float(), (rows @ inverse).float(), (rows @ root).float(), power.float(), rank)
 
 
+class Scan(Protocol):
+    """What gives approximate scores of a context's tokens: its sketch, or those of the contexts that it is joined of."""
+
+    length: int
+
+    def shift(self, layer: int, query: Tensor) -> Tensor: ...
+
+    def outlying(self, layer: int, start: int, stop: int) -> Tensor: ...
+
+    def scan(self, layer: int, query: Tensor, start: int, stop: int) -> Tensor: ...
+
+
 class Sketch:
     """The sketch of a context's committed tokens.
 
@@ -161,6 +174,10 @@ class Sketch:
         """The outliers of tokens [start, stop), counted from start: int64, in no order, some twice."""
         outliers = self.outliers[layer].flatten()
         return outliers[(outliers >= start) & (outliers < stop)] - start
+
+    def shift(self, layer: int, query: Tensor) -> Tensor:
+        """What is to be added to all scores of a head: [q_heads] float32."""
+        return self.projection.shift(layer, query)
 
     def scan(self, layer: int, query: Tensor, start: int, stop: int) -> Tensor:
         """Approximate scores of tokens [start, stop), each head's less its `shift`: [q_heads, stop - start], planes' dtype."""

@@ -42,14 +42,15 @@ class Fingerprint:
         content = {name: value for name, value in asdict(self).items() if name not in NAMES_ONLY}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
+    def differing(self, other: Fingerprint) -> list[str]:
+        """The fields in which `other` differs, by name."""
+        names = [field.name for field in fields(self) if field.name not in NAMES_ONLY]
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
     def differences(self, other: Fingerprint) -> list[str]:
         """A sentence per field in which `other` (what is loaded now) differs from this (what the library has)."""
-        sentences = []
-        for field in fields(self):
-            mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            if field.name not in NAMES_ONLY and mine != theirs:
-                sentences.append(f"{field.name.replace('_', ' ')}: the library has {mine}, the model is {theirs}")
-        return sentences
+        pairs = [(name.replace("_", " "), getattr(self, name), getattr(other, name)) for name in self.differing(other)]
+        return [f"{name}: the library has {mine}, the model is {theirs}" for name, mine, theirs in pairs]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Knows nothing of files, models or libraries.
 
 from tscli.tokens.context import SourceText, build_context
 from tscli.tokens.counts import parse_count
-from tscli.tokens.provenance import Context, DocumentTokens, Place
+from tscli.tokens.provenance import Context, DocumentTokens, Place, shown
 from tscli.tokens.template import Template, load_template
 from tscli.tokens.tokenizer import Encoded, StreamDecoder, Tokenizer, known_tokenizer, load_tokenizer
 
@@ -23,4 +23,5 @@ __all__ = [
     "load_template",
     "load_tokenizer",
     "parse_count",
+    "shown",
 ]

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 
+def shown(file: str, library: str) -> str:
+    """A file for people, with its library in front where several are joined."""
+    return f"{library}: {file}" if library else file
+
+
 @dataclass(frozen=True)
 class Place:
     """A token's origin; characters count within the page's text, page 0 is a header or a break between pages."""
@@ -35,7 +40,8 @@ class DocumentTokens:
 class Context:
     """All tokens with their origin; every array is int32 [T].
 
-    document: index into documents, -1 for the template. page: 1-based, 0 for headers and breaks.
+    document: index into documents, -1 for the template. page: 1-based, 0 for headers and breaks. libraries: which one each
+    document is of, where several are joined; else empty.
     """
 
     token_ids: np.ndarray
@@ -44,6 +50,11 @@ class Context:
     char_start: np.ndarray
     char_end: np.ndarray
     documents: tuple[DocumentTokens, ...]
+    libraries: tuple[str, ...] = ()
+
+    def library_of(self, document: int) -> str:
+        """The library of a document by its index; empty where only one is open."""
+        return self.libraries[document] if self.libraries else ""
 
     def locate(self, position: int) -> Place | None:
         """The origin of the token at this position; None for the template's."""

@@ -1,0 +1,136 @@
+"""One library, or several of independent documents as one context: a prefix, the documents of the first, then of the next.
+
+Keys are kept before RoPE and an independent document has only the prefix before it, so that it can stand anywhere. Knows what
+libraries hold; runs no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from tscli.engine.library import ARRAYS, all_on_device, context_of, on_device, sketch_of
+from tscli.errors import LibraryError, UsageError
+from tscli.model.decoder import Decoder
+from tscli.model.kv import KVState
+from tscli.selection.joined_sketch import JoinedSketch, Span
+from tscli.store import Segment, StoredLibrary, library_folder
+from tscli.store import open_library as open_stored
+from tscli.tokens import Context, DocumentTokens
+
+
+@dataclass(frozen=True)
+class Part:
+    """Adjacent tokens [first, first + num_tokens) of one library; they stand behind those of the parts before."""
+
+    library: StoredLibrary
+    first: int
+    num_tokens: int
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The pages of these tokens."""
+        stop = self.first + self.num_tokens
+        return [segment for segment in self.library.segments if self.first <= segment.record.start < stop]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Open libraries, mapped, and the context that they are together; names: how each of them is shown."""
+
+    libraries: tuple[StoredLibrary, ...]
+    names: tuple[str, ...]
+    parts: tuple[Part, ...]
+    context: Context
+
+    @property
+    def name(self) -> str:
+        """The library's name, or all of them."""
+        return " + ".join(self.names)
+
+
+def open_shelf(names: Sequence[str]) -> Shelf:
+    """Open libraries by name; LibraryError where one is missing, damaged, or cannot be joined to the first. One that is named
+    twice is opened once."""
+    if not names:
+        raise UsageError("no library is named; name one, or several to join")
+    folders = {library_folder(name).resolve(): library_folder(name) for name in names}
+    opened = tuple(open_stored(folder) for folder in folders.values())
+    first, own_names = opened[0], tuple(library.manifest.library for library in opened)
+    if len(opened) == 1:
+        context = context_of(first.manifest, first.context)
+        return Shelf(opened, own_names, (Part(first, 0, first.manifest.num_tokens),), context)
+    for library in opened:
+        _check_joins(first, library)
+    unique = len(set(own_names)) == len(opened)
+    return _join(opened, own_names if unique else tuple(str(library.folder) for library in opened))
+
+
+def state_of(shelf: Shelf, decoder: Decoder) -> KVState:
+    """The pages of all parts, one behind the other, on the model's device, with what there is of sketches."""
+    sketches = {id(library): sketch_of(library.sketch, decoder.device) for library in shelf.libraries}
+    if len(shelf.parts) == 1:
+        state = decoder.new_state(all_on_device(shelf.parts[0].segments, decoder.device))
+        state.sketch = sketches[id(shelf.libraries[0])]
+        return state
+    states = [decoder.new_state([on_device(segment, decoder.device) for segment in part.segments]) for part in shelf.parts]
+    state = decoder.new_state([segment for part in states for segment in part.segments])
+    if any(sketches.values()):
+        state.sketch = JoinedSketch(
+            [
+                Span(part.num_tokens, part.first, sketches[id(part.library)], own.scores)
+                for part, own in zip(shelf.parts, states, strict=True)
+            ]
+        )
+    return state
+
+
+def _check_joins(first: StoredLibrary, other: StoredLibrary) -> None:
+    """Refuse what cannot stand behind the first library's documents."""
+    manifest, wanted = other.manifest, first.manifest
+    name, beside = manifest.library, wanted.library
+    if not manifest.independent:
+        raise LibraryError(
+            f"library {name} cannot be joined with others: its documents were read one after the other (joint); ask it by "
+            f"itself, or make it anew with: tscli ingest PATH --library {name} --documents independent"
+        )
+    mine, theirs = manifest.fingerprint, wanted.fingerprint
+    differing = replace(mine, prefill=theirs.prefill).differing(theirs)
+    if manifest.template != wanted.template:
+        differing.append("template")
+    if differing:
+        raise LibraryError(
+            f"library {name} (made by {mine.model_id}) cannot be joined with {beside} (made by {theirs.model_id}): "
+            f"they differ in {', '.join(differing).replace('_', ' ')}; ask them one at a time, or ingest the documents of "
+            f"{name} under another --library as {beside} was"
+        )
+
+
+def _join(opened: tuple[StoredLibrary, ...], names: tuple[str, ...]) -> Shelf:
+    """The prefix and all documents of the first, then of each other library what those before it do not hold."""
+    documents, owners, seen = list[DocumentTokens](), list[str](), set[str]()
+    parts = [Part(opened[0], 0, context_of(opened[0].manifest, opened[0].context).documents[0].token_start)]
+    for library, name in zip(opened, names, strict=True):
+        own = context_of(library.manifest, library.context).documents
+        for document in own:
+            if document.sha256 in seen:
+                continue
+            start, size = sum(part.num_tokens for part in parts), document.token_end - document.token_start
+            documents.append(replace(document, token_start=start, token_end=start + size))
+            owners.append(name)
+            last = parts[-1]
+            if last.library is library and last.first + last.num_tokens == document.token_start:
+                parts[-1] = replace(last, num_tokens=last.num_tokens + size)
+            else:
+                parts.append(Part(library, document.token_start, size))
+        seen.update(document.sha256 for document in own)
+    arrays = {
+        name: torch.cat([p.library.context[name][p.first : p.first + p.num_tokens] for p in parts]).numpy() for name in ARRAYS
+    }
+    sizes = [document.token_end - document.token_start for document in documents]
+    order = np.repeat(np.arange(len(documents), dtype=np.int32), sizes)
+    arrays["document"] = np.concatenate([np.full(documents[0].token_start, -1, dtype=np.int32), order])
+    return Shelf(opened, names, tuple(parts), Context(**arrays, documents=tuple(documents), libraries=tuple(owners)))

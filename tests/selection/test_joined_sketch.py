@@ -51,7 +51,7 @@ def test_sketches_may_keep_different_numbers_of_coordinates() -> None:
 
 
 def test_outliers_of_a_span_stand_where_it_stands() -> None:
-    first, second, third = KEYS
+    _, second, third = KEYS
     parts = [sketch(second, 8), sketch(third, 8)]
     joined = JoinedSketch([Span(1024, 0, None, none), Span(500, 64, parts[0], none), Span(2048, 0, parts[1], none)])
     places = [(parts[0].outliers, -64 + 1024, 64, 564), (parts[1].outliers, 1524, 0, 2048)]

@@ -76,6 +76,20 @@ def progress(settings: Settings) -> Iterator[Callable[[str, int, int], None]]:
         yield lambda text, done, total: bar.update(task, description=safe_line(text), completed=done, total=total)
 
 
+@contextmanager
+def byte_progress(settings: Settings, text: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar with bytes done, bytes in all, speed and time left; None when quiet or without a terminal."""
+    if settings.quiet or not animated():
+        yield None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(TextColumn("{task.description}"), *columns, console=stderr()) as bar:
+        task = bar.add_task(safe_line(text), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def say(settings: Settings, text: str) -> None:
     """A line on stderr, unless quiet."""
     if not settings.quiet:

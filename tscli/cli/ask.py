@@ -83,7 +83,7 @@ def ask(
         k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
     )
     load = tscli.LoadOptions(model, revision, dtype, device)
-    fetch_model(settings, load)
+    fetch_model(settings, load, library)
     with working(settings, f"opening library {library}"):
         opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
     with opened as session:

@@ -88,9 +88,9 @@ def evaluate(
         tscli.check_picture(picture)
     selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
     load = tscli.LoadOptions(model, revision, dtype, device)
-    fetch_model(settings, load)
-    if questions is not None:
-        asked = tscli.read_questions(questions)
+    asked = tscli.read_questions(questions) if questions is not None else []
+    fetch_model(settings, load, library if asked else None)
+    if asked:
         with working(settings, f"opening library {library}"):
             opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
         with opened as session:

@@ -49,10 +49,22 @@ def working(settings: Settings, text: str) -> AbstractContextManager[object]:
     return stderr().status(safe_line(text)) if not settings.quiet and animated() else nullcontext()
 
 
-def fetch_model(settings: Settings, load: LoadOptions) -> None:
-    """Download a model that is not here yet, before anything else moves on the terminal: the hub's bars show how far it is."""
+def fetch_model(settings: Settings, load: LoadOptions, library: str | None = None) -> None:
+    """Download a model that is not here yet, before anything else moves on the terminal: the hub's bars show how far it is.
+
+    library: the one whose own model is meant where none is named.
+    """
+    if load.model is None and library is not None:
+        with working(settings, f"opening library {library}"):
+            made = tscli.info(library)
+        load = tscli.LoadOptions(made.model_id, made.revision)
     if load.model is not None:
-        tscli.fetch_model(load, progress=not settings.quiet and animated())
+        text = f"{load.model} is not on this machine yet: downloading it into"
+        tscli.fetch_model(
+            load,
+            progress=not settings.quiet and animated(),
+            on_download=lambda folder: say(settings, safe_line(f"{text} {folder}")),
+        )
 
 
 @contextmanager

@@ -21,6 +21,7 @@ class LibraryDetails:
     name: str
     folder: Path
     model_id: str
+    revision: str | None
     dtype: str
     num_tokens: int
     size_bytes: int
@@ -44,6 +45,7 @@ def info(name: str = "default") -> LibraryDetails:
         name=manifest.library,
         folder=folder,
         model_id=manifest.fingerprint.model_id,
+        revision=manifest.fingerprint.revision,
         dtype=manifest.fingerprint.dtype,
         num_tokens=manifest.num_tokens,
         size_bytes=sum(segment.size_bytes for segment in manifest.segments) + sum(size for _, size, _ in manifest.plain_files),

@@ -58,6 +58,12 @@ def test_help_and_version_import_no_torch() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=ROOT)
 
 
+def test_every_command_is_described_on_one_whole_line(run: Run) -> None:
+    commands = run("--help", COLUMNS="80").stdout.split("Commands:\n")[1].split("\n\n")[0].splitlines()
+    assert len(commands) > 10
+    assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []
+
+
 def test_importing_the_package_imports_no_torch() -> None:
     program = "import sys, tscli\nassert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

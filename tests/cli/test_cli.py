@@ -394,8 +394,11 @@ def test_a_page_about_the_answer_is_written_where_it_is_wanted(run: Run, library
     assert done.returncode == 0, done.stderr
     assert "What is &lt;it&gt;?" in page.read_text(encoding="utf-8")
     refused = run("ask", "What?", "-l", library, "--html", str(tmp_path / "absent" / "report.html"))
+    assert (refused.returncode, refused.stdout) == (2, "")  # before the question is answered
+    assert "absent is no folder; make it, or name another file with --html" in refused.stderr
+    refused = run("ask", "What?", "-l", library, "--max-new-tokens", "1", "--html", str(tmp_path))
     assert refused.returncode == 2
-    assert "cannot be written" in refused.stderr
+    assert "cannot be written (Is a directory); name another file with --html" in refused.stderr
 
 
 def test_evidence_prints_passages_and_nothing_else(run: Run, library: str) -> None:

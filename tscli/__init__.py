@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         Trial,
         ask_all,
         best_sentences,
+        check_picture,
         draw,
         evaluate_tasks,
         fidelity_of,
@@ -93,7 +94,7 @@ _HOMES = {
     "tscli.engine.statistics": ("Answer", "Fidelity", "LayerStatistics", "Source", "Statistics"),
     "tscli.evaluation": (
         "FidelityResult", "fidelity_of",
-        "Question", "QuestionReport", "Result", "ScoredAnswer", "Trial", "ask_all", "best_sentences", "draw",
+        "Question", "QuestionReport", "Result", "ScoredAnswer", "Trial", "ask_all", "best_sentences", "check_picture", "draw",
         "evaluate_tasks", "no_answers", "read_questions", "results_of",
     ),
     "tscli.evidence": (
@@ -151,6 +152,7 @@ __all__ = [
     "benchmark_attention",
     "best_sentences",
     "blocks",
+    "check_picture",
     "coverage",
     "default_model",
     "draw",

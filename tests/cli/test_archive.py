@@ -9,6 +9,7 @@ import pytest
 
 from tests.store.conftest import fill, tokens
 from tscli.cli.app import run
+from tscli.cli.output import size
 from tscli.store import library_folder
 
 
@@ -52,3 +53,22 @@ def test_what_is_no_archive_is_an_error_of_one_line(tmp_path: Path, capsys: pyte
     assert "not an archive of tscli export" in errors[0]
     assert "No such file" in errors[1]
     assert "no library" in errors[2]
+
+
+def test_bytes_move_on_a_terminal_and_nowhere_else(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["import", str(archive), "--library", "silent"]) == 0
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr("tscli.cli.output.animated", lambda: True)
+    for command in (["export", "silent", str(tmp_path / "b.tar")], ["import", str(archive), "--library", "other"]):
+        assert run(command) == 0
+        shown = capsys.readouterr().err
+        whole = size(sum(path.stat().st_size for path in library_folder("silent").rglob("*.pt"))).removesuffix(" KiB")
+        assert f"{whole}/{whole} KiB" in shown
+        assert run(["-q", *command[:-1], f"{command[-1]}2"]) == 0
+        assert capsys.readouterr().err == ""

@@ -58,6 +58,12 @@ def test_help_and_version_import_no_torch() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=ROOT)
 
 
+def test_every_command_is_described_on_one_whole_line(run: Run) -> None:
+    commands = run("--help", COLUMNS="80").stdout.split("Commands:\n")[1].split("\n\n")[0].splitlines()
+    assert len(commands) > 10
+    assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []
+
+
 def test_importing_the_package_imports_no_torch() -> None:
     program = "import sys, tscli\nassert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
@@ -200,6 +206,15 @@ def test_quiet_leaves_the_answer_only(run: Run, library: str) -> None:
         (("ask", "x", "-l", "lib", "--model", "/no/where"), 1, "no such folder"),
         (("ingest", "/no/where"), 2, "no such file"),
         (("ingest", ".", "--max-tokens", "lots"), 2, "number of tokens"),
+        (("ingest", ".", "--pool", "-3"), 2, "pool must be 0 or an odd width"),
+        (("ask", "x", "--top", "-1"), 2, "--top"),
+        (("ask", "-f", "/no/where"), 2, "name a text file with -f"),
+        (("ask", "x", "--html", "/no/where/a.html"), 2, "/no/where is no folder"),
+        (("eval", "--questions", "/no/where"), 2, "name a file of JSON lines with --questions"),
+        (("eval", "--questions", "q.jsonl", "--resume", "a.jsonl"), 2, "--resume goes with --length; leave it out"),
+        (("eval", "--length", "1k", "--dense"), 2, "--dense goes with --questions; name it in --methods"),
+        (("eval", "--length", "1k", "--picture", "a.docx"), 2, "ends in .png, .svg or .pdf"),
+        (("eval", "--length", "1k", "--per-task", "0"), 2, "--per-task"),
         (("rm", "lib"), 2, "--yes"),
         (("rm", "absent", "--yes"), 4, "no library"),
         (("info", "absent"), 4, "no library"),
@@ -396,8 +411,11 @@ def test_a_page_about_the_answer_is_written_where_it_is_wanted(run: Run, library
     assert done.returncode == 0, done.stderr
     assert "What is &lt;it&gt;?" in page.read_text(encoding="utf-8")
     refused = run("ask", "What?", "-l", library, "--html", str(tmp_path / "absent" / "report.html"))
+    assert (refused.returncode, refused.stdout) == (2, "")  # before the question is answered
+    assert "absent is no folder; make it, or name another file with --html" in refused.stderr
+    refused = run("ask", "What?", "-l", library, "--max-new-tokens", "1", "--html", str(tmp_path))
     assert refused.returncode == 2
-    assert "cannot be written" in refused.stderr
+    assert "cannot be written (Is a directory); name another file with --html" in refused.stderr
 
 
 def test_evidence_prints_passages_and_nothing_else(run: Run, library: str) -> None:

@@ -8,8 +8,9 @@ from random import Random
 
 import pytest
 
+from tscli.engine.asker import Asker
 from tscli.errors import UsageError
-from tscli.evaluation import tasks
+from tscli.evaluation import run, tasks
 from tscli.evaluation.context import build
 from tscli.evaluation.methods import parse_methods
 from tscli.evaluation.results import results_of
@@ -122,3 +123,22 @@ def test_figures_are_means_over_all_depths_and_by_fifths() -> None:
         ("multikey", "dense", None): (1, 1.0),
         ("t", "tokenselect", None): (1, 0.25),
     }
+
+
+def test_a_length_that_is_too_short_is_an_error_before_anything_is_read(small_model: Path) -> None:
+    load = LoadOptions(str(small_model), dtype="float32", device="cpu")
+    with pytest.raises(UsageError, match="a context of 100 tokens is too short: multikey need"):
+        next(evaluate_tasks([400, 100], ["multikey"], ["streaming"], load, num_questions=2))
+
+
+def test_the_way_that_questions_are_run_can_be_chosen_for_all_methods(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = LoadOptions(str(small_model), dtype="float32", device="cpu")
+    modes = []
+    monkeypatch.setattr(run, "Asker", lambda *settings: modes.append(settings[3]) or Asker(*settings))
+    for question in ("chunk", None):
+        list(evaluate_tasks([400], ["passkey"], ["tokenselect"], load, question=question))
+    assert modes == ["chunk", "token"]
+    with pytest.raises(UsageError, match="question mode 'seldom': choose token, chunk, twice"):
+        next(evaluate_tasks([400], ["passkey"], ["tokenselect"], load, question="seldom"))

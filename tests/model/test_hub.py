@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +19,11 @@ from huggingface_hub import constants, errors
 from huggingface_hub.utils import are_progress_bars_disabled
 
 import tscli
+from tests.store.conftest import FINGERPRINT, fill, tokens
+from tscli.cli.app import run
 from tscli.errors import ResourceError, TscliError, UsageError
 from tscli.model.hub import is_whole
+from tscli.store import library_folder
 
 ROOT = Path(__file__).parents[2]
 NOT_CACHED = errors.LocalEntryNotFoundError("Cannot find an appropriate cached snapshot folder")
@@ -82,6 +86,35 @@ def test_a_model_that_is_not_cached_is_downloaded_with_bars_where_they_are_wante
     assert are_progress_bars_disabled()
 
 
+def test_a_download_is_told_with_the_folder_that_it_goes_to_and_nothing_else_is(
+    hub: Hub, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Path] = []
+    load = tscli.LoadOptions("some/model")
+    hub(NOT_CACHED, whole)
+    tscli.fetch_model(load, on_download=told.append)
+    assert told == [Path(constants.HF_HUB_CACHE)]
+    hub(whole)
+    tscli.fetch_model(load, on_download=told.append)
+    hub(NOT_CACHED, NOT_CACHED)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(TscliError, match="HF_HUB_OFFLINE"):
+        tscli.fetch_model(load, on_download=told.append)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("command", [["ask", "Who?"], ["evidence", "Who?"], ["chat"]])
+def test_a_librarys_own_model_is_downloaded_where_it_is_gone(
+    hub: Hub, small_model: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(library_folder("default"), tokens(20), replace(FINGERPRINT, model_id="some/model", revision="v1"))
+    calls = hub(NOT_CACHED, small_model)
+    assert run(command) == 4  # what was downloaded is another model than the one that made the library
+    assert [(call["model"], call["revision"]) for call in calls][:2] == [("some/model", "v1")] * 2
+    shown = capsys.readouterr().err.splitlines()
+    assert shown[0] == f"some/model is not on this machine yet: downloading it into {constants.HF_HUB_CACHE}"
+
+
 @pytest.mark.parametrize("lost", ["config.json", "tokenizer.json", "model.safetensors"])
 def test_an_interrupted_download_is_taken_up(hub: Hub, whole: Path, tmp_path: Path, lost: str) -> None:
     part = tmp_path / "part"
@@ -129,7 +162,7 @@ def test_a_full_disk_and_a_name_that_is_none_are_errors_of_their_own(hub: Hub) -
         fetch()
 
 
-@pytest.mark.parametrize("command", [("ingest", "README.md", "--dry-run"), ("ask", "Who?")])
+@pytest.mark.parametrize("command", [("ingest", "README.md", "--dry-run"), ("ask", "Who?"), ("doctor",)])
 def test_offline_without_a_cached_copy_says_what_to_do(tmp_path: Path, command: tuple[str, ...]) -> None:
     path = os.pathsep.join([str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")])
     settings = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache"), "TSCLI_HOME": str(tmp_path), "PYTHONPATH": path}

@@ -36,13 +36,13 @@ def make_manifest(folder: Path, token_ids: np.ndarray, fingerprint: Fingerprint 
     )
 
 
-def fill(folder: Path, token_ids: np.ndarray) -> Manifest:
+def fill(folder: Path, token_ids: np.ndarray, fingerprint: Fingerprint = FINGERPRINT) -> Manifest:
     """Write a whole library."""
-    planned = plan_chain(FINGERPRINT.digest(), token_ids, SEGMENT)
+    planned = plan_chain(fingerprint.digest(), token_ids, SEGMENT)
     with Writer(folder) as writer:
         missing = {segment.id for segment in writer.missing(planned)}
         records = [writer.write_segment(s, *pages(s)) if s.id in missing else writer.record(s) for s in planned]
-        manifest = make_manifest(folder, token_ids).with_segments(records)
+        manifest = make_manifest(folder, token_ids, fingerprint).with_segments(records)
         return writer.commit(manifest, {"token_ids": torch.from_numpy(token_ids)})
 
 

@@ -271,6 +271,12 @@ def test_a_file_is_replaced_only_when_asked(make_library: Make, tmp_path: Path) 
     assert file.read_text() == "mine"
     export_library(folder, file, force=True)
     assert tarfile.is_tarfile(file)
+    with pytest.raises(UsageError, match="a folder or a device"):
+        export_library(folder, tmp_path, force=True)
+    os.mkfifo(tmp_path / "device")
+    with pytest.raises(UsageError, match="a folder or a device"):
+        export_library(folder, tmp_path / "device", force=True)
+    assert (tmp_path / "device").is_fifo()
     with pytest.raises(UsageError, match="is no folder"):
         export_library(folder, tmp_path / "absent" / "lib.tar")
     with pytest.raises(LibraryError, match="no library"):
@@ -327,3 +333,20 @@ def test_every_byte_that_flips_is_noticed_or_without_effect(archive: Path) -> No
             continue
         assert verify(folder) == []
         assert open_library(folder).context["token_ids"].tolist() == tokens(150).tolist()
+
+
+def test_bytes_are_told_as_they_pass_and_end_with_all_of_them(make_library: Make, tmp_path: Path) -> None:
+    folder, file = make_library(), tmp_path / "lib.tar"
+    told: list[tuple[int, int]] = []
+    export_library(folder, file, on_bytes=lambda *counts: told.append(counts))
+    total = sum(path.stat().st_size for path in folder.rglob("*.pt"))
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert (told[-1], {whole for _, whole in told}) == ((total, total), {total})
+    told.clear()
+    import_library(file, "linked", on_bytes=lambda *counts: told.append(counts))
+    assert told[-1] == (total, total)
+    remove(folder)
+    remove(library_folder("linked"))
+    told.clear()
+    import_library(file, "written", on_bytes=lambda *counts: told.append(counts))
+    assert told[-1] == (total, total)

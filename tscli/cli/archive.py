@@ -10,7 +10,7 @@ import typer
 import tscli
 from tscli.cli import flags
 from tscli.cli.completion import library_names
-from tscli.cli.output import counted, print_json, safe_line, say, size, working
+from tscli.cli.output import byte_progress, counted, print_json, safe_line, say, size
 
 
 def export(
@@ -21,8 +21,8 @@ def export(
     as_json: flags.Json = False,
 ) -> int:
     """Write a library into one file, verified."""
-    with working(context.obj, f"exporting library {name}"):
-        num_bytes = tscli.export_library(name, file, force=force)
+    with byte_progress(context.obj, f"exporting library {name}") as on_bytes:
+        num_bytes = tscli.export_library(name, file, force=force, on_bytes=on_bytes)
     if as_json:
         print_json({"library": name, "file": str(file), "bytes": num_bytes})
     say(context.obj, f"library {name} written into {safe_line(str(file))}, {size(num_bytes)}")
@@ -40,8 +40,8 @@ def import_(
     as_json: flags.Json = False,
 ) -> int:
     """Make a library of an archive; nothing is there before all of it was verified."""
-    with working(context.obj, f"importing {file}"):
-        made = tscli.import_library(file, name, force=force)
+    with byte_progress(context.obj, f"importing {file}") as on_bytes:
+        made = tscli.import_library(file, name, force=force, on_bytes=on_bytes)
     if as_json:
         print_json(
             {

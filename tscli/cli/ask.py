@@ -83,7 +83,7 @@ def ask(
         k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
     )
     load = tscli.LoadOptions(model, revision, dtype, device)
-    fetch_model(settings, load)
+    fetch_model(settings, load, library[0])
     with working(settings, flags.opening(library)):
         opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
     with opened as session:
@@ -135,6 +135,9 @@ def _questions(question: str | None, file: Path | None, output: Path | None, htm
         raise UsageError("-o goes with -f: one answer is printed")
     if html is not None and file is not None:
         raise UsageError("--html goes with one question, not with -f")
+    for written, flag in ((html, "--html"), (output, "-o")):
+        if written is not None and not written.parent.is_dir():  # said now, rather than when there is an answer
+            raise UsageError(f"{written}: {written.parent} is no folder; make it, or name another file with {flag}")
     if file is not None:
         return read_questions(file)
     assert question is not None

@@ -22,7 +22,9 @@ def read_questions(file: Path) -> list[str]:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise UsageError(
+            f"{file}: cannot be read ({getattr(error, 'strerror', None) or error}); name a text file with -f"
+        ) from error
     if file.suffix in (".jsonl", ".json"):
         found = [_question(f"{file}:{number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
     else:
@@ -70,7 +72,9 @@ def _answered(output: Path) -> set[str]:
     except FileNotFoundError:
         return set()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{output}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise UsageError(
+            f"{output}: cannot be read ({getattr(error, 'strerror', None) or error}); name another file with -o"
+        ) from error
     whole = text[: text.rfind("\n") + 1]
     try:
         found = {str(json.loads(line)["question"]) for line in whole.splitlines()}

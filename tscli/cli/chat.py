@@ -57,7 +57,7 @@ def chat(
         k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
     )
     load = tscli.LoadOptions(model, revision, dtype, device)
-    fetch_model(settings, load)
+    fetch_model(settings, load, library[0])
     with working(settings, flags.opening(library)):
         opened = tscli.open_library(library, load, selection, question_mode)  # type: ignore[arg-type]
     with opened as session, line_history(settings, None if no_history else tscli.home() / "chat-history"):

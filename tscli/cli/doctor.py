@@ -8,7 +8,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, print_json, safe_line, say, size, working
+from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, size, working
 
 
 def doctor(
@@ -22,8 +22,10 @@ def doctor(
 ) -> int:
     """Say what this machine offers: versions, processor, GPU, memory, disk; and what a library needs."""
     settings: Settings = context.obj
+    load, reckoned = tscli.LoadOptions(model, revision, dtype, device), tscli.parse_count(tokens)
+    fetch_model(settings, load)
     with working(settings, "looking around"):
-        found = tscli.examine(tscli.LoadOptions(model, revision, dtype, device), tscli.parse_count(tokens))
+        found = tscli.examine(load, reckoned)
     if as_json:
         print_json({**vars(found), "home": str(found.home)})
         return 0

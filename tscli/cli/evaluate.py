@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "md", "json", "csv")
 METHODS = "dense,streaming,tokenselect"
+OF_LENGTH = ("tasks", "methods", "per_task", "max_dense", "haystack", "seed", "picture", "fidelity", "resume")
+OF_QUESTIONS = ("library", "answers", "baselines", "dense")
 
 
 def evaluate(
@@ -35,7 +37,7 @@ def evaluate(
     length: Annotated[str | None, typer.Option(help="Score methods at these lengths: 4k,16k,64k.")] = None,
     tasks: Annotated[str | None, typer.Option(help="Generated tasks, with commas; default: all.")] = None,
     methods: Annotated[str, typer.Option(help="dense, streaming, tokenselect, tokenselect-SETTING=VALUE.")] = METHODS,
-    per_task: Annotated[int, typer.Option(help="Questions per task and context.")] = 10,
+    per_task: Annotated[int, typer.Option(min=1, help="Questions per task and context.")] = 10,
     max_dense: Annotated[str, typer.Option(help="Longest context that dense is run on.")] = "32k",
     haystack: Annotated[
         Path | None,
@@ -47,7 +49,8 @@ def evaluate(
         typer.Option(help="With --length: draw accuracy by length and depth into this PNG or SVG."),
     ] = None,
     fidelity: Annotated[
-        int, typer.Option(help="With --length: questions per context whose steps are compared with exact and dense ones.")
+        int,
+        typer.Option(min=0, help="With --length: questions per context whose steps are compared with exact and dense ones."),
     ] = 0,
     resume: Annotated[
         Path | None,
@@ -80,11 +83,14 @@ def evaluate(
         raise UsageError(f"--output {output}: choose {', '.join(FORMATS)}")
     if (questions is None) == (length is None):
         raise UsageError("say what to score: a library by --questions FILE, or generated tasks by --length 4k,16k")
+    _refuse_strays(context, by_length=length is not None)
+    if picture is not None:
+        tscli.check_picture(picture)
     selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
     load = tscli.LoadOptions(model, revision, dtype, device)
-    fetch_model(settings, load)
-    if questions is not None:
-        asked = tscli.read_questions(questions)
+    asked = tscli.read_questions(questions) if questions is not None else []
+    fetch_model(settings, load, library if asked else None)
+    if asked:
         with working(settings, f"opening library {library}"):
             opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
         with opened as session:
@@ -109,6 +115,7 @@ def evaluate(
                 max_dense=tscli.parse_count(max_dense),
                 fidelity=fidelity,
                 haystack_folder=haystack,
+                question=question_mode,
                 seed=seed,
                 resume=resume,
                 on_progress=on_progress,
@@ -122,6 +129,16 @@ def evaluate(
         tscli.draw(results, picture)
         say(settings, f"drawn into {picture}")
     return 0
+
+
+def _refuse_strays(context: typer.Context, *, by_length: bool) -> None:
+    """A flag of the other kind of evaluation would do nothing; UsageError says where it belongs."""
+    for name in OF_QUESTIONS if by_length else OF_LENGTH:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            belongs = "--questions" if by_length else "--length"
+            way_out = "name it in --methods" if name == "dense" else "leave it out"
+            raise UsageError(f"--{name.replace('_', '-')} goes with {belongs}; {way_out}")
 
 
 def _print_reports(reports: dict[str, QuestionReport], session: Session, output: str, answers: bool) -> None:

@@ -39,7 +39,7 @@ def evidence(
     if output not in FORMATS:
         raise UsageError(f"-o {output}: choose {', '.join(FORMATS)}")
     load = tscli.LoadOptions(model, revision, dtype, device)
-    fetch_model(settings, load)
+    fetch_model(settings, load, library[0])
     with working(settings, flags.opening(library)):
         session = tscli.open_library(library, load)
     with session:

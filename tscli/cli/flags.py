@@ -75,7 +75,7 @@ QuestionMode = Annotated[
 MaxTokens = Annotated[str, typer.Option(envvar="TSCLI_MAX_TOKENS", help="Most tokens of the whole context: 4096, 256k, 1m.")]
 MaxNewTokens = Annotated[int, typer.Option(envvar="TSCLI_MAX_NEW_TOKENS", help="Most tokens of the answer.")]
 Stats = Annotated[str, typer.Option(envvar="TSCLI_STATS", help="Statistics: none, short or full (per layer).")]
-Top = Annotated[int, typer.Option(envvar="TSCLI_TOP", help="How many pages to show as sources.")]
+Top = Annotated[int, typer.Option(envvar="TSCLI_TOP", min=0, help="How many pages to show as sources.")]
 Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
 TopP = Annotated[float, typer.Option(help="Share of probability that is sampled from.")]
 Seed = Annotated[int | None, typer.Option(help="Makes sampling repeatable.")]

@@ -49,10 +49,22 @@ def working(settings: Settings, text: str) -> AbstractContextManager[object]:
     return stderr().status(safe_line(text)) if not settings.quiet and animated() else nullcontext()
 
 
-def fetch_model(settings: Settings, load: LoadOptions) -> None:
-    """Download a model that is not here yet, before anything else moves on the terminal: the hub's bars show how far it is."""
+def fetch_model(settings: Settings, load: LoadOptions, library: str | None = None) -> None:
+    """Download a model that is not here yet, before anything else moves on the terminal: the hub's bars show how far it is.
+
+    library: the one whose own model is meant where none is named.
+    """
+    if load.model is None and library is not None:
+        with working(settings, f"opening library {library}"):
+            made = tscli.info(library)
+        load = tscli.LoadOptions(made.model_id, made.revision)
     if load.model is not None:
-        tscli.fetch_model(load, progress=not settings.quiet and animated())
+        text = f"{load.model} is not on this machine yet: downloading it into"
+        tscli.fetch_model(
+            load,
+            progress=not settings.quiet and animated(),
+            on_download=lambda folder: say(settings, safe_line(f"{text} {folder}")),
+        )
 
 
 @contextmanager
@@ -74,6 +86,20 @@ def progress(settings: Settings) -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, TextColumn("{task.description}"), console=stderr()) as bar:
         task = bar.add_task("")
         yield lambda text, done, total: bar.update(task, description=safe_line(text), completed=done, total=total)
+
+
+@contextmanager
+def byte_progress(settings: Settings, text: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar with bytes done, bytes in all, speed and time left; None when quiet or without a terminal."""
+    if settings.quiet or not animated():
+        yield None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(TextColumn("{task.description}"), *columns, console=stderr()) as bar:
+        task = bar.add_task(safe_line(text), total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def say(settings: Settings, text: str) -> None:

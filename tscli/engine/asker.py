@@ -6,7 +6,7 @@ Knows the model and its attention; knows no libraries and no text.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import torch
 
@@ -23,6 +23,13 @@ from tscli.selection.select import Selection
 from tscli.selection.selection_cache import SelectionCache
 
 QuestionMode = Literal["token", "chunk", "twice"]
+
+
+def checked_mode(name: str) -> QuestionMode:
+    """The question mode of this name; UsageError where there is none."""
+    if name not in get_args(QuestionMode):
+        raise UsageError(f"question mode {name!r}: choose {', '.join(get_args(QuestionMode))}")
+    return cast(QuestionMode, name)
 
 
 class Asker:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tscli import reader, store
-from tscli.store import LibraryInfo, Problem, library_folder, list_libraries, require_manifest
+from tscli.store import LibraryInfo, OnBytes, Problem, library_folder, list_libraries, require_manifest
 
 PACKAGES = ("tscli", "torch", "transformers", "tokenizers", "tiktoken", "triton", "pypdf", "numpy")
 
@@ -21,6 +21,7 @@ class LibraryDetails:
     name: str
     folder: Path
     model_id: str
+    revision: str | None
     dtype: str
     num_tokens: int
     size_bytes: int
@@ -44,6 +45,7 @@ def info(name: str = "default") -> LibraryDetails:
         name=manifest.library,
         folder=folder,
         model_id=manifest.fingerprint.model_id,
+        revision=manifest.fingerprint.revision,
         dtype=manifest.fingerprint.dtype,
         num_tokens=manifest.num_tokens,
         size_bytes=sum(segment.size_bytes for segment in manifest.segments) + sum(size for _, size, _ in manifest.plain_files),
@@ -70,18 +72,22 @@ def remove(name: str) -> None:
     store.remove(library_folder(name))
 
 
-def export_library(name: str, file: Path, *, force: bool = False) -> int:
-    """Write a library, verified, into one file; its size in bytes. `force` replaces a file that is there."""
-    return store.export_library(library_folder(name), file, force=force)
+def export_library(name: str, file: Path, *, force: bool = False, on_bytes: OnBytes | None = None) -> int:
+    """Write a library, verified, into one file; its size in bytes. `force` replaces a file that is there; on_bytes is told
+    how many bytes are done, and how many there are."""
+    return store.export_library(library_folder(name), file, force=force, on_bytes=on_bytes)
 
 
-def import_library(file: Path, name: str | None = None, *, force: bool = False) -> LibraryDetails:
-    """Make the library of an archive, under its own name or another; `force` replaces a library of that name.
+def import_library(
+    file: Path, name: str | None = None, *, force: bool = False, on_bytes: OnBytes | None = None
+) -> LibraryDetails:
+    """Make the library of an archive, under its own name or another; `force` replaces a library of that name; on_bytes is told
+    how many bytes are done, and how many there are.
 
     Every checksum is compared before anything is visible; LibraryError for anything but an archive of a whole library. What its
     pages hold cannot be told without running the model: import archives of people whose documents you would trust.
     """
-    return info(str(store.import_library(file, name, force=force)))
+    return info(str(store.import_library(file, name, force=force, on_bytes=on_bytes)))
 
 
 def default_model() -> str:

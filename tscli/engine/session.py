@@ -11,12 +11,11 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from types import TracebackType
-from typing import cast, get_args
 from weakref import WeakSet
 
 import torch
 
-from tscli.engine.asker import Asker, QuestionMode
+from tscli.engine.asker import Asker, QuestionMode, checked_mode
 from tscli.engine.chat import Chat, check_question
 from tscli.engine.coverage import remember
 from tscli.engine.decode import Sampling
@@ -267,9 +266,7 @@ def open_library(
     manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision))
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     load_s = time.perf_counter() - started
-    mode = question_mode or decoder.question_default
-    if mode not in get_args(QuestionMode):
-        raise UsageError(f"question mode {mode!r}: choose {', '.join(get_args(QuestionMode))}")
+    mode = checked_mode(question_mode or decoder.question_default)
     for stored in shelf.libraries:
         mark_used(stored.folder)
-    return Session(shelf, decoder, tokenizer, template, config, cast(QuestionMode, mode), dense, load_s)
+    return Session(shelf, decoder, tokenizer, template, config, mode, dense, load_s)

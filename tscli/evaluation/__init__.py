@@ -1,7 +1,7 @@
 """How good answers are: a library asked questions with known answers, and generated tasks at any length by several methods."""
 
 from tscli.evaluation.baselines import best_sentences, no_answers
-from tscli.evaluation.picture import draw
+from tscli.evaluation.picture import check_picture, draw
 from tscli.evaluation.questions import Question, QuestionReport, ScoredAnswer, Tally, ask_all, read_questions
 from tscli.evaluation.results import FidelityResult, Result, fidelity_of, results_of
 from tscli.evaluation.run import evaluate_tasks
@@ -17,6 +17,7 @@ __all__ = [
     "Trial",
     "ask_all",
     "best_sentences",
+    "check_picture",
     "draw",
     "evaluate_tasks",
     "fidelity_of",

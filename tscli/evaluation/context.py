@@ -19,14 +19,10 @@ def build(exam: Exam, tokenizer: Tokenizer, template: Template, sentences: Itera
 
     Raises UsageError where the needles or the pieces alone need more.
     """
-    room = num_tokens - len(template.prefix_ids)
-    fixed = _encoded(tokenizer, [f" {needle.text}" for needle in exam.needles]) or _encoded(tokenizer, exam.pieces)
-    needed = sum(map(len, fixed))
-    if needed > room:
-        raise UsageError(f"the tasks need {needed:,} tokens, the length leaves {room:,}; ask fewer questions or take it longer")
+    fixed = _fixed(exam, tokenizer, template, num_tokens)
     if exam.pieces:
         return np.concatenate([np.array(template.prefix_ids, dtype=np.int64), *fixed])
-    prose = _prose(tokenizer, sentences, room - needed)
+    prose = _prose(tokenizer, sentences, num_tokens - len(template.prefix_ids) - sum(map(len, fixed)))
     places = sorted(range(len(fixed)), key=lambda i: exam.needles[i].depth)
     parts: list[np.ndarray] = []
     start = 0
@@ -35,6 +31,23 @@ def build(exam: Exam, tokenizer: Tokenizer, template: Template, sentences: Itera
         parts += [*prose[start:stop], fixed[i]]
         start = stop
     return np.concatenate([np.array(template.prefix_ids, dtype=np.int64), *parts, *prose[start:]])
+
+
+def check_fits(exam: Exam, tokenizer: Tokenizer, template: Template, num_tokens: int) -> None:
+    """UsageError where `build` would raise one, before anything is read by a model."""
+    _fixed(exam, tokenizer, template, num_tokens)
+
+
+def _fixed(exam: Exam, tokenizer: Tokenizer, template: Template, num_tokens: int) -> list[np.ndarray]:
+    """The needles, or the pieces: what must be in the context whole."""
+    fixed = _encoded(tokenizer, [f" {needle.text}" for needle in exam.needles]) or _encoded(tokenizer, exam.pieces)
+    needed = len(template.prefix_ids) + sum(map(len, fixed))
+    if needed > num_tokens:
+        names = ", ".join(dict.fromkeys(item.task for item in exam.items))
+        raise UsageError(
+            f"a context of {num_tokens:,} tokens is too short: {names} need {needed:,}; take it longer, or ask fewer questions"
+        )
+    return fixed
 
 
 def _prose(tokenizer: Tokenizer, sentences: Iterator[str], num_tokens: int) -> list[np.ndarray]:

@@ -14,15 +14,29 @@ COLOURS = ("#1b6ca8", "#c8553d", "#6a8d3a", "#8b5fa3", "#b58a1d", "#4f5d6b")
 COLUMNS = 3
 
 
+def check_picture(file: Path) -> None:
+    """UsageError where `draw` could not write this file: worth knowing before hours of evaluation."""
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError as error:
+        raise UsageError('pictures need matplotlib: pip install "tscli[pictures]"') from error
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if file.suffix.lower().removeprefix(".") not in kinds:
+        raise UsageError(f"{file}: no kind of picture that can be written; choose a name that ends in .png, .svg or .pdf")
+    if not file.parent.is_dir():
+        raise UsageError(f"{file}: {file.parent} is no folder; make it, or name another file")
+    if file.is_dir():
+        raise UsageError(f"{file}: is a folder; name a file in it")
+
+
 def draw(results: Sequence[Result], file: Path) -> None:
     """A panel per task with a line per method; below, depth by length for the last method with depths. PNG, SVG or PDF.
 
-    Raises UsageError without matplotlib, or for a kind of file that it does not write.
+    Raises UsageError without matplotlib, or for a file that cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError('pictures need matplotlib: pip install "tscli[pictures]"') from error
+    check_picture(file)
+    from matplotlib.figure import Figure
+
     tasks = list(dict.fromkeys(result.task for result in results))
     deep = _deep(results)
     rows = -(-len(tasks) // COLUMNS) + bool(deep)
@@ -35,8 +49,8 @@ def draw(results: Sequence[Result], file: Path) -> None:
         _map(figure.add_subplot(grid[rows - 1, :]), deep)
     try:
         figure.savefig(file, dpi=150)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{file}: cannot be written ({error})") from error
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be written ({error.strerror}); name another file") from error
 
 
 def _lines(axes: Any, task: str, results: Sequence[Result], *, legend: bool) -> None:

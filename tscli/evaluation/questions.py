@@ -87,7 +87,9 @@ def read_questions(file: Path) -> list[Question]:
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+        raise UsageError(
+            f"{file}: cannot be read ({getattr(error, 'strerror', None) or error}); name a file of JSON lines with --questions"
+        ) from error
     questions = [_question(f"{file}:{number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
     if not questions:
         raise UsageError(f'{file}: no questions; one line each, as {{"question": "...", "answer": "..."}}')
@@ -158,9 +160,11 @@ def _question(place: str, line: str) -> Question:
     try:
         found: Any = json.loads(line)
     except ValueError as error:
-        raise UsageError(f"{place}: is no JSON ({error})") from error
+        raise UsageError(
+            f'{place}: is no JSON ({error}); each line must be like {{"question": "...", "answer": "..."}}'
+        ) from error
     if not isinstance(found, dict):
-        raise UsageError(f"{place}: must be an object")
+        raise UsageError(f'{place}: must be an object, like {{"question": "...", "answer": "..."}}')
     several = found.get("answer")
     if isinstance(several, list) and several and all(isinstance(answer, str) for answer in several):
         found["answer"] = several[0]

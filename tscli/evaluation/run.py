@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from random import Random
-from typing import cast
 
 import torch
 
-from tscli.engine.asker import Asker, QuestionMode
+from tscli.engine.asker import Asker, checked_mode
 from tscli.engine.decode import Sampling
 from tscli.engine.prefill import prefill_in_memory
 from tscli.engine.sketching import passages_as_questions
 from tscli.errors import UsageError
 from tscli.evaluation import haystack, tasks
-from tscli.evaluation.context import build
+from tscli.evaluation.context import build, check_fits
 from tscli.evaluation.fidelity import fidelity as measure
 from tscli.evaluation.journal import Journal
 from tscli.evaluation.methods import Method, parse_methods
@@ -75,6 +74,7 @@ def evaluate_tasks(
     max_dense: int = 32768,
     fidelity: int = 0,
     haystack_folder: Path | None = None,
+    question: str | None = None,
     seed: int = 1,
     resume: Path | None = None,
     on_progress: OnProgress | None = None,
@@ -82,7 +82,8 @@ def evaluate_tasks(
     """Every question of every task at every length by every method, in the order of lengths and contexts.
 
     max_dense: longest context that dense is run on. fidelity: questions per context and method whose steps are compared with
-    the exact and the dense ones. resume: a file of answers; those that it holds are not asked again.
+    the exact and the dense ones. question: how questions are run, None: as the model asks for. resume: a file of answers; those
+    that it holds are not asked again.
     UsageError for unknown names, for contexts that do not fit, and for a file made with other settings.
     """
     if unknown := [name for name in names if name not in tasks.TASKS]:
@@ -90,13 +91,15 @@ def evaluate_tasks(
     decoder = load_decoder(load)
     tokenizer = load_tokenizer(str(decoder.folder))
     base = resolve(selection, decoder.selection_defaults, decoder.window)
-    chosen = parse_methods(methods, base, cast(QuestionMode, decoder.question_default), decoder.window)
+    mode = checked_mode(question or decoder.question_default)
+    chosen = parse_methods(methods, base, mode, decoder.window)
     setting = _Setting(decoder, tokenizer, load_template(tokenizer), chosen, max_dense, fidelity)
     settings = {
         "model": decoder.hash,
         "tokenizer": tokenizer.hash,
         "dtype": str(decoder.dtype),
         **vars(base),
+        "question": mode,
         "tasks": list(names),
         "per_task": num_questions,
         "fidelity": fidelity,
@@ -110,6 +113,8 @@ def evaluate_tasks(
         for exam in _exams(setting, names, length, num_questions, Random(f"{seed} {length}"))
         for group in _by_prefill([m for m in chosen if not (m.dense and length > max_dense)])
     ]
+    for reading in readings:
+        check_fits(reading.exam, tokenizer, setting.template, reading.length)
     say, done, total = on_progress or (lambda *_: None), 0, sum(reading.units for reading in readings)
     for reading in readings:
         known = _known(reading, journal)

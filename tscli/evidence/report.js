@@ -37,3 +37,7 @@ tokens.forEach((token, place) => {
     tokens[to].focus();
   });
 });
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") show(null);
+});

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from itertools import groupby
 
@@ -138,7 +138,9 @@ def _shades(citation: Citation, places: np.ndarray, weights: np.ndarray, context
     for (level, inside), run in groupby(marked, key=lambda token: (int(token[2]), bool(token[3]))):
         parts = list(run)
         shades.append(Shade(_clean(spelled.text[parts[0][0] : parts[-1][1]]), level, inside))
-    return [shade for shade in shades if shade.text]
+    while shades and not shades[0].text.strip():  # an empty line above a passage shows nothing
+        del shades[0]
+    return [replace(shades[0], text=shades[0].text.lstrip()), *(s for s in shades[1:] if s.text)] if shades else []
 
 
 def _whole_words(tokens: np.ndarray, citation: Citation, context: Context, tokenizer: Tokenizer) -> np.ndarray:

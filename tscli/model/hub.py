@@ -8,21 +8,24 @@ from __future__ import annotations
 import errno
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from tscli.errors import ResourceError, TscliError, UsageError
 
 PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+OnDownload = Callable[[Path], None]
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
-def snapshot(model: str, revision: str | None = None, *, progress: bool = False) -> Path:
-    """The folder of a hub model's files. progress: the hub client's bars on a terminal, where something is downloaded.
+def snapshot(model: str, revision: str | None = None, *, progress: bool = False, on_download: OnDownload | None = None) -> Path:
+    """The folder of a hub model's files. progress: the hub client's bars on a terminal, where something is downloaded;
+    on_download is told before that, with the folder of the cache.
 
     A cached model is taken as it is, so that a library's model does not change under it; another --revision, or clearing the
     cache, brings a newer one. Raises TscliError that says why there is none and what to do, ResourceError on a full disk.
     """
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
@@ -33,6 +36,8 @@ def snapshot(model: str, revision: str | None = None, *, progress: bool = False)
         pass
     except HFValidationError as error:
         raise UsageError(f"{model}: neither a folder nor a hub id such as owner/name; give one of them with --model") from error
+    if on_download is not None and not constants.HF_HUB_OFFLINE:
+        on_download(Path(constants.HF_HUB_CACHE))
     _show_bars(progress)
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=PATTERNS))

@@ -11,14 +11,14 @@ import xxhash
 
 from tscli import reader
 from tscli.errors import TscliError
-from tscli.model.hub import snapshot
+from tscli.model.hub import OnDownload, snapshot
 from tscli.model.options import EMBEDDED, LoadOptions
 
 BLOCK = 1 << 20
 MAX_BLOCKS = 16
 
 
-def locate(model: str, revision: str | None = None, *, progress: bool = False) -> Path:
+def locate(model: str, revision: str | None = None, *, progress: bool = False, on_download: OnDownload | None = None) -> Path:
     """The folder that holds the model's files: the given folder, or the hub's snapshot (downloaded where allowed)."""
     if model == EMBEDDED:
         return reader.path()
@@ -29,15 +29,16 @@ def locate(model: str, revision: str | None = None, *, progress: bool = False) -
         return folder
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise TscliError(f"{model}: no such folder; give a model folder or a hub id with --model")
-    return snapshot(model, revision, progress=progress)
+    return snapshot(model, revision, progress=progress, on_download=on_download)
 
 
-def fetch_model(load: LoadOptions, *, progress: bool = False) -> Path:
+def fetch_model(load: LoadOptions, *, progress: bool = False, on_download: OnDownload | None = None) -> Path:
     """The folder of a model's files, downloaded where they are not on this machine yet; loads nothing.
 
-    progress: show the hub client's bars on a terminal. Raises TscliError where the model cannot be had.
+    progress: show the hub client's bars on a terminal. on_download is told before a download, with the folder that it goes to.
+    Raises TscliError where the model cannot be had.
     """
-    return locate(load.model or EMBEDDED, load.revision, progress=progress)
+    return locate(load.model or EMBEDDED, load.revision, progress=progress, on_download=on_download)
 
 
 def weights_hash(folder: Path) -> str:

@@ -53,7 +53,7 @@ class SelectionConfig:
             f"chunk must be a power of two from 16 to 16384 (segments are whole chunks), got {self.chunk}",
         )
         _require(-1 <= self.theta <= 1.01, f"theta is a cosine similarity, from -1 to 1, got {self.theta}")
-        _require(self.pool == 0 or self.pool % 2 == 1, f"pool must be 0 or an odd width, got {self.pool}")
+        _require(self.pool == 0 or (self.pool > 0 and self.pool % 2 == 1), f"pool must be 0 or an odd width, got {self.pool}")
         _require(self.scale in ("none", "sqrt"), f"scale must be none or sqrt, got {self.scale}")
         _require(self.scan in ("sketch", "exact"), f"scan must be sketch or exact, got {self.scan}")
         _require(self.head_mapping in ("grouped", "modulo"), f"head_mapping must be grouped or modulo, got {self.head_mapping}")

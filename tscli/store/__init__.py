@@ -4,7 +4,7 @@ Knows tensors and plain records; nothing of documents, tokenizers or models.
 """
 
 from tscli.places import home, library_folder
-from tscli.store.archive import export_library, import_library
+from tscli.store.archive import OnBytes, export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, plan_independent, segment_id
 from tscli.store.history import HISTORY, Asked, read_history, remember
 from tscli.store.manifest import FORMAT_VERSION, Fingerprint, Manifest, SegmentRecord
@@ -22,6 +22,7 @@ __all__ = [
     "Fingerprint",
     "LibraryInfo",
     "Manifest",
+    "OnBytes",
     "PlannedSegment",
     "Problem",
     "Segment",

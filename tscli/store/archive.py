@@ -11,10 +11,11 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import xxhash
 
@@ -33,14 +34,17 @@ STAGE = ".tscli-import"
 AGAIN = "nothing was imported; fetch or export the archive again"
 UNREADABLE = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError)
 Parts = Mapping[str, tuple[int, str]]  # size and XXH3-128 of each file, by its path inside the library
+OnBytes = Callable[[int, int], None]  # bytes done, bytes in all
 
 
-def export_library(folder: Path, file: Path, *, force: bool = False) -> int:
-    """Write a library, verified, into one file; its size in bytes.
+def export_library(folder: Path, file: Path, *, force: bool = False, on_bytes: OnBytes | None = None) -> int:
+    """Write a library, verified, into one file; its size in bytes. on_bytes is told how far it is.
 
     Raises LibraryError where there is none or it is damaged, UsageError where the file is there already, unless `force`.
     """
     manifest = require_manifest(folder)
+    if file.exists() and not file.is_file():  # a device would be replaced by a file, for everybody
+        raise UsageError(f"{file} is a folder or a device, no file; name a file to write")
     if file.exists() and not force:
         raise UsageError(f"{file} is there already; name another file, or replace it with --force")
     if not file.parent.is_dir():
@@ -48,8 +52,8 @@ def export_library(folder: Path, file: Path, *, force: bool = False) -> int:
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         with open_private(temporary) as target:
-            with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                _pack(tar, folder, manifest)
+            with tarfile.TarFile(fileobj=target, mode="w", format=tarfile.PAX_FORMAT, copybufsize=BLOCK) as tar:
+                _pack(tar, folder, manifest, _Progress(on_bytes, _parts(manifest)))
             target.flush()
             os.fsync(target.fileno())
         os.replace(temporary, file)
@@ -58,8 +62,8 @@ def export_library(folder: Path, file: Path, *, force: bool = False) -> int:
     return file.stat().st_size
 
 
-def import_library(file: Path, name: str | None = None, *, force: bool = False) -> Path:
-    """Make the library of an archive, under its own name or another one; the folder of it.
+def import_library(file: Path, name: str | None = None, *, force: bool = False, on_bytes: OnBytes | None = None) -> Path:
+    """Make the library of an archive, under its own name or another one; the folder of it. on_bytes is told how far it is.
 
     Segments that a library beside it holds are linked, as ingest does. Raises LibraryError for a file that is no archive, is
     damaged or holds anything but a library, and, unless `force`, where there is a library of that name; UsageError for a bad
@@ -70,13 +74,41 @@ def import_library(file: Path, name: str | None = None, *, force: bool = False) 
         folder = _folder_for(manifest, name)
         _refuse_existing(folder, force=force)
         with _stage_beside(folder.resolve()) as stage:
-            _unpack(file, tar, stage, parts, _held(folder, manifest))
+            _unpack(file, tar, stage, parts, _held(folder, manifest), _Progress(on_bytes, parts))
             for record in manifest.segments:
                 write_record(stage, record)
             text = replace(manifest, library=folder.name).to_json()
             write_durably(stage / MANIFEST, lambda target: target.write(text.encode()))
             _put(stage, folder.resolve(), force=force)
     return folder
+
+
+class _Progress:
+    """Counts the bytes of a library's files as they pass, and tells how many they are."""
+
+    def __init__(self, on_bytes: OnBytes | None, parts: Parts) -> None:
+        self._on_bytes = on_bytes
+        self._done, self._total = 0, sum(size for size, _ in parts.values())
+
+    def add(self, num_bytes: int) -> None:
+        self._done += num_bytes
+        if self._on_bytes is not None:
+            self._on_bytes(self._done, self._total)
+
+    def reading(self, source: IO[bytes]) -> IO[bytes]:
+        """The file, counted as it is read."""
+        return _Counted(source, self.add)  # type: ignore[return-value]
+
+
+class _Counted:
+    def __init__(self, source: IO[bytes], add: Callable[[int], None]) -> None:
+        self._source = source
+        self._add = add
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._source.read(size)
+        self._add(len(data))
+        return data
 
 
 def _parts(manifest: Manifest) -> Parts:
@@ -90,7 +122,7 @@ def _listing(manifest_text: bytes, parts: Parts) -> bytes:
     return "".join(f"{xxh3}  {name}\n" for name, xxh3 in sums.items()).encode()
 
 
-def _pack(tar: tarfile.TarFile, folder: Path, manifest: Manifest) -> None:
+def _pack(tar: tarfile.TarFile, folder: Path, manifest: Manifest, progress: _Progress) -> None:
     text, parts = manifest.to_json().encode(), _parts(manifest)
     for name, content in ((CHECKSUMS, _listing(text, parts)), (MANIFEST, text)):
         tar.addfile(_member(name, len(content)), io.BytesIO(content))
@@ -98,7 +130,7 @@ def _pack(tar: tarfile.TarFile, folder: Path, manifest: Manifest) -> None:
         if reason := problem_with(folder / name, size, xxh3):
             raise DamagedLibrary(f"{folder / name}: {reason}")
         with (folder / name).open("rb") as source:
-            tar.addfile(_member(name, size), source)
+            tar.addfile(_member(name, size), progress.reading(source))
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:
@@ -193,7 +225,12 @@ def _held(folder: Path, manifest: Manifest) -> dict[str, tuple[Path, SegmentReco
 
 
 def _unpack(
-    file: Path, tar: tarfile.TarFile, stage: Path, parts: Parts, held: Mapping[str, tuple[Path, SegmentRecord]]
+    file: Path,
+    tar: tarfile.TarFile,
+    stage: Path,
+    parts: Parts,
+    held: Mapping[str, tuple[Path, SegmentRecord]],
+    progress: _Progress,
 ) -> None:
     needed, free = sum(size for name, (size, _) in parts.items() if name not in held), shutil.disk_usage(stage).free
     if needed > free:
@@ -206,9 +243,11 @@ def _unpack(
         if member.name in held:
             library, record = held[member.name]
             take_over(library, stage, record)
+            progress.add(size)
             continue
-        source, path = tar.extractfile(member), stage / member.name
-        assert source is not None
+        content, path = tar.extractfile(member), stage / member.name
+        assert content is not None
+        source = progress.reading(content)
         write_durably(path, lambda target, source=source: shutil.copyfileobj(source, target, BLOCK))  # type: ignore[misc]
         if reason := problem_with(path, size, xxh3):
             raise DamagedLibrary(f"{file}: {member.name} {reason}", AGAIN)

@@ -19,7 +19,9 @@ import torch
 
 from tscli.bench.peers import TransformersPeer
 from tscli.bench.rows import BenchResult, BenchRow, timing_fields
+from tscli.engine.kinds import choose_kv_dtype
 from tscli.engine.measure import estimate_seconds
+from tscli.engine.options import KVDtype
 from tscli.engine.prefill import prefill_in_memory
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun, LayerStep
@@ -42,6 +44,11 @@ class _Bench:
     n_gen: int
     repetitions: int
     say: Say
+    kv_dtype: str | None
+
+    def kept(self, method: str) -> str | None:
+        """What keys and values are kept in by this method: dense ones always in the model's dtype, to compare with."""
+        return self.kv_dtype if method == "tokenselect" else None
 
 
 def benchmark(
@@ -53,18 +60,21 @@ def benchmark(
     dense: bool = True,
     on_progress: Say | None = None,
     peer: str | None = None,
+    kv_dtype: KVDtype = "auto",
 ) -> BenchResult:
     """Measure each length: one prefill per method, then `repetitions` decodes of n_gen tokens at that depth.
 
-    peer: "transformers" for stock transformers with its DynamicCache beside our own methods.
+    peer: "transformers" for stock transformers with its DynamicCache beside our own methods. kv_dtype: what TokenSelect's pages
+    are kept in; dense keys and values stay in the model's dtype.
     """
     if any(length < 1 for length in lengths) or n_gen < 1 or repetitions < 1:
         raise UsageError("lengths, --n-gen and -r must be at least 1")
     if peer not in (None, "transformers"):
         raise UsageError(f"--peer {peer}: only transformers can be measured beside tscli")
+    kept = choose_kv_dtype(kv_dtype, "", None)
     decoder = load_decoder(load)
     config = resolve(selection, decoder.selection_defaults, decoder.window)
-    bench = _Bench(decoder, config, n_gen, repetitions, on_progress or (lambda _: None))
+    bench = _Bench(decoder, config, n_gen, repetitions, on_progress or (lambda _: None), kept)
     rows: list[BenchRow] = []
     for length in lengths:
         methods = ["dense", "tokenselect"] if dense else ["tokenselect"]
@@ -89,7 +99,7 @@ def _measure(bench: _Bench, length: int, method: str) -> tuple[BenchRow, BenchRo
     bench.say(f"{names[0]} {method}: about {expected:,.0f} s")
     ids = torch.randint(decoder.shape.vocab_size, (length,), generator=torch.Generator().manual_seed(SEED))
     skip = dense and expected > PREFILL_LIMIT_S
-    prefill_s, state = _prefill(bench, ids.to(decoder.device), dense=dense and not skip)
+    prefill_s, state = _prefill(bench, ids.to(decoder.device), dense=dense and not skip, kv_dtype=bench.kept(method))
     common = _common(bench, method, length)
     prefill_fields = {**common, "n_prompt": length, "n_gen": 0, "n_depth": 0}
     if skip:
@@ -141,10 +151,10 @@ def _expected_prefill(bench: _Bench, length: int, dense: bool) -> float:
     return linear * length + quadratic * length**2
 
 
-def _prefill(bench: _Bench, ids: torch.Tensor, *, dense: bool) -> tuple[float, KVState]:
+def _prefill(bench: _Bench, ids: torch.Tensor, *, dense: bool, kv_dtype: str | None = None) -> tuple[float, KVState]:
     """Seconds, and the state that holds the keys and values."""
     started = time.perf_counter()
-    state = prefill_in_memory(bench.decoder, ids, bench.config, dense=dense)
+    state = prefill_in_memory(bench.decoder, ids, bench.config, dense=dense, kv_dtype=kv_dtype)
     _synchronize(bench.decoder.device)
     return time.perf_counter() - started, state
 
@@ -172,7 +182,7 @@ def _decode(bench: _Bench, state: KVState, dense: bool) -> dict[str, Any]:
             runs.append(times)
     attended = [step.attended for step in steps] or [depth]
     reused = [float(step.reused) for step in steps]
-    row_bytes = decoder.kv_bytes_per_token // decoder.layers
+    row_bytes = decoder.kv_bytes_per_token(bench.kept("dense" if dense else "tokenselect")) // decoder.layers
     return {
         **_decode_fields(runs, bench.n_gen),
         "n_selected": sum(step.selected for step in steps) / len(steps) if steps else None,
@@ -202,12 +212,16 @@ def _bytes_read(attended: list[int], reused: list[float], depth: int, row_bytes:
 
 def _common(bench: _Bench, method: str, length: int) -> dict[str, Any]:
     decoder = bench.decoder
-    parameters = sum(weight.numel() for weight in decoder.weights)
+    dtype, stock = decoder.dtype_name, method == "transformers"
+    kv, weights = bench.kept(method) or dtype, dtype if stock else decoder.weights_name
+    held = sum(weight.nbytes for weight in decoder.weights)
     return {
         "model": decoder.model_id,
-        "size": parameters * decoder.dtype.itemsize,
-        "params": parameters,
-        "backend": f"{decoder.device.type} {str(decoder.dtype).removeprefix('torch.')}",
+        "size": decoder.num_parameters * decoder.dtype.itemsize if stock else held,
+        "params": decoder.num_parameters,
+        "backend": f"{decoder.device.type} {dtype}, kv {kv}, weights {weights}",
+        "kv_dtype": kv,
+        "weights": weights,
         "threads": torch.get_num_threads(),
         "method": method,
         "n_ctx": length,

@@ -72,6 +72,7 @@ def evaluate(
     revision: flags.Revision = None,
     dtype: flags.Dtype = "auto",
     device: flags.Device = "auto",
+    weights: flags.Weights = "auto",
 ) -> int:
     """Ask what is known and score the answers."""
     settings: Settings = context.obj
@@ -81,7 +82,7 @@ def evaluate(
     if (questions is None) == (length is None):
         raise UsageError("say what to score: a library by --questions FILE, or generated tasks by --length 4k,16k")
     selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
-    load = tscli.LoadOptions(model, revision, dtype, device)
+    load = tscli.LoadOptions(model, revision, dtype, device, weights)
     fetch_model(settings, load)
     if questions is not None:
         asked = tscli.read_questions(questions)

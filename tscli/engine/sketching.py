@@ -35,7 +35,8 @@ def grow_sketch(decoder: Decoder, state: KVState, token_ids: Tensor, config: Sel
         state.sketch = Sketch(projection, torch.empty(shape, dtype=decoder.dtype, device=decoder.device))
     for segment, start in zip(state.segments, state.starts, strict=True):
         if start >= state.sketch.length:
-            state.sketch.extend(segment.key, segment.num_tokens)
+            scale = None if segment.scales is None else segment.scales[0]
+            state.sketch.extend(segment.key, segment.num_tokens, scale)
 
 
 class _Queries(Moments):

@@ -25,6 +25,9 @@ class Pages(Protocol):
     def value(self) -> Tensor: ...  # like key
 
     @property
+    def scales(self) -> tuple[Tensor, Tensor] | None: ...  # of int8 key and value, [layers, pages, kv_heads, page_size] each
+
+    @property
     def num_tokens(self) -> int: ...
 
 
@@ -114,7 +117,8 @@ class KVState:
         out = torch.empty(query.shape[0], stop, dtype=torch.float32, device=query.device)
         for segment, start in zip(self.segments, self.starts, strict=True):
             if (count := min(segment.num_tokens, stop - start)) > 0:
-                score_pages(query, segment.key[layer], count, out=out[:, start : start + count])
+                scale = None if segment.scales is None else segment.scales[0][layer]
+                score_pages(query, segment.key[layer], count, out=out[:, start : start + count], scale=scale)
         if (count := stop - self.committed) > 0:
             tail = self._tail[0, layer][None, :, :count]  # one page as long as needed
             score_pages(query, tail, count, out=out[:, self.committed : stop])
@@ -141,7 +145,7 @@ class KVState:
         rows = [
             self._tail[which, layer].index_select(1, local)
             if segment is None
-            else gather_rows((segment.value if which else segment.key)[layer], local)
+            else _gathered(segment, which, layer, local).to(self._dtype)
             for segment, local in parts
         ]
         return torch.cat(rows, dim=1) if rows else self._tail.new_empty(self._shape[1], 0, self._shape[2])
@@ -149,6 +153,12 @@ class KVState:
     def _allocate(self, capacity: int) -> Tensor:
         layers, kv_heads, head_dim = self._shape
         return torch.empty(2, layers, kv_heads, capacity, head_dim, dtype=self._dtype, device=self._device)
+
+
+def _gathered(segment: Pages, which: int, layer: int, local: Tensor) -> Tensor:
+    """Keys (which 0) or values (1) at positions of a segment, expanded where its pages are int8."""
+    scale = None if segment.scales is None else segment.scales[which][layer]
+    return gather_rows((segment.value if which else segment.key)[layer], local, scale)
 
 
 class DenseKeys:

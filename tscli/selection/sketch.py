@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tscli_kernels import expand_rows
+
 VERSION = 1
 RIDGE = 1e-6  # of the mean variance, so that a direction in which no key varies has an inverse
 
@@ -105,15 +107,19 @@ class Sketch:
         self.planes = planes
         self.length = length
 
-    def extend(self, key_pages: Tensor, num_tokens: int) -> None:
-        """Take the keys of the next segment: [layers, pages, kv_heads, page_size, head_dim], `num_tokens` of them filled."""
+    def extend(self, key_pages: Tensor, num_tokens: int, scale: Tensor | None = None) -> None:
+        """Take the keys of the next segment: [layers, pages, kv_heads, page_size, head_dim], `num_tokens` of them filled.
+
+        scale: [layers, pages, kv_heads, page_size], of int8 keys.
+        """
         stop = self.length + num_tokens
         if stop > self.planes.shape[3]:
             grown = self.planes.new_empty(*self.planes.shape[:3], max(stop, 2 * self.planes.shape[3]))
             grown[..., : self.length] = self.planes[..., : self.length]
             self.planes = grown
         for layer in range(key_pages.shape[0]):
-            key = key_pages[layer].transpose(0, 1).flatten(1, 2)[:, :num_tokens]  # [kv_heads, n, head_dim]
+            pages = key_pages[layer] if scale is None else expand_rows(key_pages[layer], scale[layer])
+            key = pages.transpose(0, 1).flatten(1, 2)[:, :num_tokens]  # [kv_heads, n, head_dim]
             self.planes[layer, :, :, self.length : stop] = self.projection.keys(layer, key)
         self.length = stop
 

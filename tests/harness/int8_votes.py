@@ -2,8 +2,8 @@
 
     python tests/harness/int8_votes.py LIBRARY QUESTIONS.jsonl
 
-Prints, over all selections of the questions' tokens and their answers': the share of the votes by full keys that the selection by
-codes holds, the share of its tokens, and the relative error of the scores.
+Prints, over all selections of the questions' tokens and their answers': the share of the votes by full keys that the selection
+by codes holds, the share of its tokens, and the relative error of the scores.
 """
 
 from __future__ import annotations

@@ -5,7 +5,22 @@ Each function stands beside a plain float64-capable reference in `reference`, ag
 
 from tscli_kernels.attention import attend
 from tscli_kernels.pages import gather_rows, score_pages
+from tscli_kernels.quantised import PAGE_SCALE, expand_rows, has_int8_products, int8_linear, quantise_rows
 from tscli_kernels.top_k import top_k
 from tscli_kernels.vote import hard_vote, max_pool, raw_vote, soft_vote
 
-__all__ = ["attend", "gather_rows", "hard_vote", "max_pool", "raw_vote", "score_pages", "soft_vote", "top_k"]
+__all__ = [
+    "PAGE_SCALE",
+    "attend",
+    "expand_rows",
+    "gather_rows",
+    "hard_vote",
+    "has_int8_products",
+    "int8_linear",
+    "max_pool",
+    "quantise_rows",
+    "raw_vote",
+    "score_pages",
+    "soft_vote",
+    "top_k",
+]

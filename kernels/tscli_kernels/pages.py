@@ -1,6 +1,7 @@
 """Reading pages: dot products of a query with all keys, and gathering of single rows.
 
-Layout of pages: [pages, kv_heads, page_size, head_dim].
+Layout of pages: [pages, kv_heads, page_size, head_dim], of floats, or of int8 codes with a scale for each,
+[pages, kv_heads, page_size].
 """
 
 from __future__ import annotations
@@ -8,17 +9,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tscli_kernels.quantised import expand_rows
+
 # Elements of one tile of keys converted to float32 at a time: it must stay in the cache, so that the conversion costs
 # no pass through memory (measured: a tile of 2M elements is as fast as a bfloat16 product, one of 8M is eight times slower).
 TILE_ELEMENTS = 1 << 21
 
 
-def score_pages(query: Tensor, key_pages: Tensor, num_tokens: int, out: Tensor | None = None) -> Tensor:
+def score_pages(
+    query: Tensor, key_pages: Tensor, num_tokens: int, out: Tensor | None = None, scale: Tensor | None = None
+) -> Tensor:
     """Dot products of one query per head with every cached key, accumulated and returned in float32.
 
     Args:
         query: [q_heads, head_dim], any float dtype; query head h belongs to kv head h // (q_heads // kv_heads).
-        key_pages: [pages, kv_heads, page_size, head_dim], any float dtype.
+        key_pages: [pages, kv_heads, page_size, head_dim], any float dtype, or int8 with `scale` [pages, kv_heads, page_size].
         num_tokens: how many slots of the pages are filled (at most pages * page_size).
         out: [q_heads, num_tokens] float32 to write to, such as a slice of a larger buffer.
 
@@ -28,7 +33,7 @@ def score_pages(query: Tensor, key_pages: Tensor, num_tokens: int, out: Tensor |
     q_heads = query.shape[0]
     if q_heads % kv_heads or query.shape[1] != head_dim or num_tokens > pages * page_size:
         raise ValueError(f"query {tuple(query.shape)}, pages {tuple(key_pages.shape)}, {num_tokens} tokens do not fit")
-    if key_pages.is_cuda and (out is None or out.stride(1) == 1):
+    if key_pages.is_cuda and scale is None and (out is None or out.stride(1) == 1):
         from tscli_kernels.cuda import scoring
 
         return scoring.score_pages(query, key_pages.contiguous(), num_tokens, out=out)[0]
@@ -42,17 +47,23 @@ def score_pages(query: Tensor, key_pages: Tensor, num_tokens: int, out: Tensor |
         pages_here = key_pages[first : min(used, first + step)]
         tile = buffer[: pages_here.shape[0]].copy_(pages_here)  # one buffer for all tiles: twice as fast as new ones
         scores = torch.matmul(grouped, tile.transpose(-1, -2))  # [step, kv_heads, group, page_size]
+        if scale is not None:  # on the scores: fewer than the keys' elements by head_dim
+            scores *= scale[first : first + tile.shape[0], :, None].float()
         start, stop = first * page_size, min(num_tokens, (first + step) * page_size)
         flat = scores.permute(1, 2, 0, 3).reshape(q_heads, -1)  # [q_heads, step * page_size]
         out[:, start:stop] = flat[:, : stop - start]
     return out
 
 
-def gather_rows(pages: Tensor, positions: Tensor) -> Tensor:
-    """The rows at `positions` (int64 [n], slots counted through all pages), as [kv_heads, n, head_dim] in the pages' dtype."""
+def gather_rows(pages: Tensor, positions: Tensor, scale: Tensor | None = None) -> Tensor:
+    """The rows at `positions` (int64 [n], slots counted through all pages), as [kv_heads, n, head_dim] in the pages' dtype.
+
+    scale: [pages, kv_heads, page_size] of int8 pages, whose rows are expanded to float32.
+    """
     num_pages, kv_heads, page_size, head_dim = pages.shape
     page = torch.div(positions, page_size, rounding_mode="floor")
     heads = torch.arange(kv_heads, device=positions.device)[:, None]
     rows = (page * kv_heads + heads) * page_size + positions % page_size  # [kv_heads, n], int64: no overflow at 4M slots
     flat = pages.reshape(num_pages * kv_heads * page_size, head_dim)
-    return flat.index_select(0, rows.reshape(-1)).reshape(kv_heads, -1, head_dim)
+    found = flat.index_select(0, rows.reshape(-1)).reshape(kv_heads, -1, head_dim)
+    return found if scale is None else expand_rows(found, scale.reshape(-1)[rows])

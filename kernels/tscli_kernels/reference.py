@@ -57,6 +57,21 @@ def scan_sketch(query: Tensor, planes: Tensor, num_tokens: int) -> Tensor:
     return torch.cat([query[head] @ planes[head, :, :num_tokens] for head in range(query.shape[0])])
 
 
+def quantise_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes and scales of rows [n, width], row by row: the greatest magnitude becomes 127."""
+    codes, scales = [], []
+    for row in rows:
+        scale = row.abs().max() / 127
+        scales.append(scale)
+        codes.append(torch.round(row / scale) if scale > 0 else torch.zeros_like(row))
+    return torch.stack(codes), torch.stack(scales)
+
+
+def expand_rows(codes: Tensor, scale: Tensor) -> Tensor:
+    """Each code times its row's scale, in float64."""
+    return codes.double() * scale.double()[..., None]
+
+
 def attend_selected(
     query: Tensor,
     key_pages: Tensor,

@@ -34,6 +34,8 @@ class FakePreparation:
             estimated_seconds=192.0,
             model="reader",
             dtype="bfloat16",
+            kv_dtype="int8",
+            weights="bfloat16",
             device="cpu",
             settings={},
             notes=("layer 0 attends to its window only",),

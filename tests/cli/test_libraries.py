@@ -35,14 +35,15 @@ def test_list_shows_size_tokens_last_use_and_model(
     monkeypatch.undo()
     time.tzset()
     assert lines[0] == ["library", "on", "disk", "tokens", "last", "use", "model"]
-    assert [lines[1][0], *lines[1][2:]] == ["a-second-shelf", "KiB", "90", "-", "m"]
-    assert [lines[2][0], *lines[2][2:]] == ["shelf", "KiB", "150", "2023-11-14", "21:13", "m"]
+    assert [lines[1][0], *lines[1][2:]] == ["a-second-shelf", "KiB", "90", "-", "m", "(float32)"]
+    assert [lines[2][0], *lines[2][2:]] == ["shelf", "KiB", "150", "2023-11-14", "21:13", "m", "(float32)"]
 
 
 def test_the_json_of_list_has_its_keys(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
-    assert set(found) == {"library", "documents", "tokens", "bytes", "model", "updated", "last_used", "error"}
+    kinds = {"dtype", "kv_dtype", "weights"}
+    assert set(found) == {"library", "documents", "tokens", "bytes", "model", "updated", "last_used", "error"} | kinds
     assert found["last_used"] is None
 
 

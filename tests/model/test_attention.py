@@ -94,6 +94,7 @@ def test_cropping_forgets_the_question() -> None:
 
     class Segment:
         num_tokens = 128
+        scales = None
 
     segment = Segment()
     segment.key, segment.value = key, value  # type: ignore[attr-defined]

@@ -17,7 +17,9 @@ from tscli.bench.rows import BenchResult, BenchRow, decode_fields, timing_fields
 from tscli.bench.setting import PREFILL_LIMIT_S, Bench, Say, dense_seconds, peak_rss
 from tscli.engine.asker import Asker
 from tscli.engine.decode import Sampling
+from tscli.engine.kinds import choose_kv_dtype
 from tscli.engine.measure import estimate_seconds
+from tscli.engine.options import KVDtype
 from tscli.engine.prefill import prefill_in_memory
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun, LayerStep
@@ -40,20 +42,23 @@ def benchmark(
     dense: bool = True,
     on_progress: Say | None = None,
     peers: Sequence[str] = (),
+    kv_dtype: KVDtype = "auto",
 ) -> BenchResult:
     """Measure each length: one prefill per method, then `repetitions` decodes of n_gen tokens at that depth.
 
     "tokenselect" selects at every step. "tokenselect-answer" is how a model whose questions are read twice makes its answers:
     with what a question of QUESTION tokens voted for, which follows the answer; its ttft_ms is that question's.
     peers: "transformers" (its generate and DynamicCache), "llama.cpp" (the model converted to GGUF) beside our own methods.
+    kv_dtype: what TokenSelect's pages are kept in; dense keys and values stay in the model's dtype.
     """
     if any(length < 1 for length in lengths) or n_gen < 1 or repetitions < 1:
         raise UsageError("lengths, --n-gen and -r must be at least 1")
     if unknown := [peer for peer in peers if peer not in PEERS]:
         raise UsageError(f"--peer {unknown[0]}: only {' and '.join(PEERS)} can be measured beside tscli")
+    kept = choose_kv_dtype(kv_dtype, "", None)
     decoder = load_decoder(load)
     config = resolve(selection, decoder.selection_defaults, decoder.window)
-    bench = Bench(decoder, config, n_gen, repetitions, on_progress or (lambda _: None))
+    bench = Bench(decoder, config, n_gen, repetitions, on_progress or (lambda _: None), kept)
     ours, rows = ["dense", "tokenselect"] if dense else ["tokenselect"], list[BenchRow]()
     for length in lengths:
         measured = {method: _measure(bench, length, method) for method in ours}
@@ -77,7 +82,7 @@ def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, ...]:
         bench.say(f"{names[0]} {method}: skipped: {reason}; decoding at that depth over a TokenSelect prefill")
     else:
         bench.say(f"{names[0]} {method}: about {expected:,.0f} s")
-    prefill_s, state = _prefill(bench, bench.ids(length), dense=dense and not skip)
+    prefill_s, state = _prefill(bench, bench.ids(length), dense=dense and not skip, kv_dtype=bench.kept(method))
     prefill_fields = {**common, "n_prompt": length, "n_gen": 0, "n_depth": 0}
     if skip:
         first = BenchRow(names[0], method, prefill_fields, skipped=reason)
@@ -101,10 +106,10 @@ def _expected_prefill(bench: Bench, length: int, dense: bool) -> float:
     return dense_seconds(lambda count: _prefill(bench, ids[:count], dense=True)[0], length, bench.probe(length))
 
 
-def _prefill(bench: Bench, ids: torch.Tensor, *, dense: bool) -> tuple[float, KVState]:
+def _prefill(bench: Bench, ids: torch.Tensor, *, dense: bool, kv_dtype: str | None = None) -> tuple[float, KVState]:
     """Seconds, and the state that holds the keys and values."""
     started = time.perf_counter()
-    state = prefill_in_memory(bench.decoder, ids, bench.config, dense=dense)
+    state = prefill_in_memory(bench.decoder, ids, bench.config, dense=dense, kv_dtype=kv_dtype)
     _synchronize(bench.decoder.device)
     return time.perf_counter() - started, state
 
@@ -132,7 +137,7 @@ def _decode(bench: Bench, state: KVState, dense: bool) -> dict[str, Any]:
             runs.append(times)
     attended = [step.attended for step in steps] or [depth]
     reused = [float(step.reused) for step in steps]
-    row_bytes = decoder.kv_bytes_per_token // decoder.layers
+    row_bytes = decoder.kv_bytes_per_token(bench.kept("dense" if dense else "tokenselect")) // decoder.layers
     return {
         **decode_fields(runs, bench.n_gen),
         "n_selected": sum(step.selected for step in steps) / len(steps) if steps else None,

@@ -30,6 +30,11 @@ class Bench:
     n_gen: int
     repetitions: int
     say: Say
+    kv_dtype: str | None = None
+
+    def kept(self, method: str) -> str | None:
+        """What keys and values are kept in by this method: dense ones always in the model's dtype, to compare with."""
+        return self.kv_dtype if method == "tokenselect" else None
 
     def ids(self, length: int) -> Tensor:
         """Random tokens, int64 [length] on the model's device: the same for every method."""
@@ -43,12 +48,16 @@ class Bench:
     def common(self, method: str, length: int) -> dict[str, Any]:
         """The fields that each row of a method has."""
         decoder = self.decoder
-        parameters = sum(weight.numel() for weight in decoder.weights)
+        dtype, ours = decoder.dtype_name, method in ("dense", "tokenselect")
+        kv, weights = self.kept(method) or dtype, decoder.weights_name if ours else dtype
+        held = sum(weight.nbytes for weight in decoder.weights)
         return {
             "model": decoder.model_id,
-            "size": parameters * decoder.dtype.itemsize,
-            "params": parameters,
-            "backend": f"{decoder.device.type} {str(decoder.dtype).removeprefix('torch.')}",
+            "size": held if ours else decoder.num_parameters * decoder.dtype.itemsize,
+            "params": decoder.num_parameters,
+            "backend": f"{decoder.device.type} {dtype}, kv {kv}, weights {weights}",
+            "kv_dtype": kv,
+            "weights": weights,
             "threads": torch.get_num_threads(),
             "method": method,
             "n_ctx": length,
@@ -64,7 +73,7 @@ class Bench:
 
     def shortage(self, length: int, copies: float) -> str | None:
         """Why so many copies of a context's keys and values cannot be held; None where they can, or where nobody tells."""
-        needed, free = copies * self.decoder.kv_bytes_per_token * length, _available_bytes()
+        needed, free = copies * self.decoder.kv_bytes_per_token(None) * length, _available_bytes()
         if free is None or needed <= free or self.decoder.device.type != "cpu":
             return None
         return f"its keys and values need about {needed / 2**30:,.1f} GiB of memory, {free / 2**30:,.1f} GiB are free"

@@ -73,6 +73,7 @@ def ask(
     revision: flags.LibraryRevision = None,
     dtype: flags.LibraryDtype = "auto",
     device: flags.Device = "auto",
+    weights: flags.Weights = "auto",
 ) -> int:
     """Ask a library a question; no document is read again."""
     settings: Settings = context.obj
@@ -82,7 +83,7 @@ def ask(
     selection = tscli.SelectionOptions(
         k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
     )
-    load = tscli.LoadOptions(model, revision, dtype, device)
+    load = tscli.LoadOptions(model, revision, dtype, device, weights)
     fetch_model(settings, load, library[0])
     with working(settings, flags.opening(library)):
         opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]

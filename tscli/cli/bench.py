@@ -39,6 +39,8 @@ def bench(
     revision: flags.Revision = None,
     dtype: flags.Dtype = "auto",
     device: flags.Device = "auto",
+    weights: flags.Weights = "auto",
+    kv_dtype: flags.KVDtype = "auto",
     k: flags.K = None,
     n_init: flags.NInit = None,
     n_local: flags.NLocal = None,
@@ -61,9 +63,19 @@ def bench(
         _print_attention(found, output)
         return 0
     selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
-    load = tscli.LoadOptions(model, revision, dtype, device)
+    load = tscli.LoadOptions(model, revision, dtype, device, weights)
     fetch_model(settings, load)
-    result = tscli.benchmark(lengths, load, selection, n_gen, repetitions, dense, lambda text: say(settings, text), peer or ())
+    result = tscli.benchmark(
+        lengths,
+        load,
+        selection,
+        n_gen,
+        repetitions,
+        dense,
+        lambda text: say(settings, text),
+        peer or (),
+        kv_dtype,  # type: ignore[arg-type]
+    )
     _print(result, output)
     return 0
 

@@ -50,13 +50,14 @@ def chat(
     revision: flags.LibraryRevision = None,
     dtype: flags.LibraryDtype = "auto",
     device: flags.Device = "auto",
+    weights: flags.Weights = "auto",
 ) -> int:
     """Ask on and on: a question may refer to earlier ones, where the model's chat template has turns."""
     settings: Settings = context.obj
     selection = tscli.SelectionOptions(
         k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
     )
-    load = tscli.LoadOptions(model, revision, dtype, device)
+    load = tscli.LoadOptions(model, revision, dtype, device, weights)
     fetch_model(settings, load, library[0])
     with working(settings, flags.opening(library)):
         opened = tscli.open_library(library, load, selection, question_mode)  # type: ignore[arg-type]

@@ -75,6 +75,7 @@ def evaluate(
     revision: flags.Revision = None,
     dtype: flags.Dtype = "auto",
     device: flags.Device = "auto",
+    weights: flags.Weights = "auto",
 ) -> int:
     """Ask what is known and score the answers."""
     settings: Settings = context.obj
@@ -87,7 +88,7 @@ def evaluate(
     if picture is not None:
         tscli.check_picture(picture)
     selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
-    load = tscli.LoadOptions(model, revision, dtype, device)
+    load = tscli.LoadOptions(model, revision, dtype, device, weights)
     asked = tscli.read_questions(questions) if questions is not None else []
     fetch_model(settings, load, library if asked else None)
     if asked:

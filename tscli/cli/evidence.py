@@ -33,12 +33,13 @@ def evidence(
     revision: flags.LibraryRevision = None,
     dtype: flags.LibraryDtype = "auto",
     device: flags.Device = "auto",
+    weights: flags.Weights = "auto",
 ) -> int:
     """Show only the passages that the answer to a question draws on."""
     settings: Settings = context.obj
     if output not in FORMATS:
         raise UsageError(f"-o {output}: choose {', '.join(FORMATS)}")
-    load = tscli.LoadOptions(model, revision, dtype, device)
+    load = tscli.LoadOptions(model, revision, dtype, device, weights)
     fetch_model(settings, load, library[0])
     with working(settings, flags.opening(library)):
         session = tscli.open_library(library, load)

@@ -42,6 +42,12 @@ LibraryModel = Annotated[str | None, typer.Option("--model", help="Model: hub id
 LibraryRevision = Annotated[str | None, typer.Option("--revision", help="Revision of a hub model.")]
 LibraryDtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
 Device = Annotated[str, typer.Option(envvar="TSCLI_DEVICE", help="auto, cpu or cuda.")]
+Weights = Annotated[
+    str, typer.Option(help="int8: linear layers by 8-bit products (CPU); auto: as the library was made, or the full weights.")
+]
+KVDtype = Annotated[
+    str, typer.Option(help="Keys and values: bf16 or int8; auto: as the library was made, or in the model's dtype.")
+]
 K = Annotated[
     str | None,
     typer.Option("--k", envvar="TSCLI_K", help='Tokens selected per step: a count, or a share such as "20%".'),

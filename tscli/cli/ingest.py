@@ -17,6 +17,7 @@ from tscli.cli.output import (
     duration,
     error_line,
     fetch_model,
+    kinds,
     print_json,
     safe_line,
     say,
@@ -48,6 +49,8 @@ def ingest(
     revision: flags.Revision = None,
     dtype: flags.Dtype = "auto",
     device: flags.Device = "auto",
+    weights: flags.Weights = "auto",
+    kv_dtype: flags.KVDtype = "auto",
     k: flags.K = None,
     n_init: flags.NInit = None,
     n_local: flags.NLocal = None,
@@ -77,11 +80,12 @@ def ingest(
         max_tokens=tscli.parse_count(max_tokens),
         dense=dense,
         documents=documents,  # type: ignore[arg-type]
+        kv_dtype=kv_dtype,  # type: ignore[arg-type]
     )
     selection = tscli.SelectionOptions(
         k=k, n_init=n_init, n_local=n_local, chunk=chunk, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
     )
-    load = tscli.LoadOptions(model, revision, dtype, device)
+    load = tscli.LoadOptions(model, revision, dtype, device, weights)
     if all(path.exists() for path in paths):  # no download for a mistyped path, which is an error below
         fetch_model(settings, load)
     preparation = _prepare(settings, paths, library, load, selection, options)
@@ -183,7 +187,7 @@ def _show_plan(plan: IngestPlan) -> None:
     estimate = f", about {duration(plan.estimated_seconds)}" if plan.estimated_seconds is not None else ""
     console.print(
         f"{plan.total_tokens:,} tokens: {plan.cached_tokens:,} cached, {plan.prefill_tokens:,} to run with {plan.model} "
-        f"({plan.dtype}, {plan.device}){estimate}"
+        f"({kinds(plan.dtype, plan.kv_dtype, plan.weights)}, {plan.device}){estimate}"
     )
     console.print(f"{size(plan.total_bytes)} on disk, {size(plan.new_bytes)} of it new; {size(plan.free_bytes)} free")
     textless = sum(document.pages_without_text for document in plan.documents)

@@ -10,7 +10,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, counted, error_line, print_json, safe_line, say, size, working
+from tscli.cli.output import Settings, counted, error_line, kinds, print_json, safe_line, say, size, working
 from tscli.errors import LibraryError, UsageError
 
 
@@ -26,6 +26,9 @@ def list_(context: typer.Context, as_json: flags.Json = False) -> int:
                     "tokens": info.num_tokens,
                     "bytes": info.size_bytes,
                     "model": info.model_id,
+                    "dtype": info.dtype,
+                    "kv_dtype": info.kv_dtype,
+                    "weights": info.weights,
                     "updated": info.updated,
                     "last_used": info.last_used,
                     "error": info.error,
@@ -41,7 +44,8 @@ def list_(context: typer.Context, as_json: flags.Json = False) -> int:
     print(f"{'library':<{width}}  {'on disk':>10}  {'tokens':>10}  {'last use':<16}  model")
     for info in found:
         last = _minute(info.last_used) if info.last_used else "-"
-        held = f"damaged: {safe_line(info.error)}" if info.error else safe_line(info.model_id)
+        model = f"{safe_line(info.model_id)} ({safe_line(kinds(info.dtype, info.kv_dtype, info.weights))})"
+        held = f"damaged: {safe_line(info.error)}" if info.error else model
         tokens = "?" if info.error else f"{info.num_tokens:,}"
         print(f"{info.name:<{width}}  {size(info.size_bytes):>10}  {tokens:>10}  {last:<16}  {held}")
     return 0
@@ -64,6 +68,8 @@ def info(context: typer.Context, library: flags.Name = "default", as_json: flags
                 "bytes": details.size_bytes,
                 "model": details.model_id,
                 "dtype": details.dtype,
+                "kv_dtype": details.kv_dtype,
+                "weights": details.weights,
                 "prefill": details.settings,
                 "created": details.created,
                 "updated": details.updated,
@@ -72,7 +78,7 @@ def info(context: typer.Context, library: flags.Name = "default", as_json: flags
         return 0
     print(f"library    {details.name}")
     print(f"folder     {safe_line(str(details.folder))}")
-    print(f"model      {safe_line(details.model_id)} ({details.dtype})")
+    print(f"model      {safe_line(details.model_id)} ({safe_line(kinds(details.dtype, details.kv_dtype, details.weights))})")
     print(f"tokens     {details.num_tokens:,} in {counted(details.segments, 'segment')}, {size(details.size_bytes)}")
     print(f"made       {_minute(details.created)}, last changed {_minute(details.updated)}")
     settings = (f"{name} {value}" for name, value in details.settings.items() if value not in (None, False))

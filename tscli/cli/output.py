@@ -174,6 +174,12 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def kinds(dtype: str, kv_dtype: str, weights: str) -> str:
+    """The dtype that a model computes in, and what is not of that dtype."""
+    pages, linear = (f"{name} {what}" if name != dtype else "" for name, what in ((kv_dtype, "pages"), (weights, "weights")))
+    return ", ".join(part for part in (dtype, pages, linear) if part)
+
+
 def counted(number: int, noun: str) -> str:
     """1 page, 2 pages, 1,048,576 tokens."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -16,13 +16,18 @@ PACKAGES = ("tscli", "torch", "transformers", "tokenizers", "tiktoken", "triton"
 
 @dataclass(frozen=True)
 class LibraryDetails:
-    """What a library holds; sizes in bytes, documents as the manifest records them."""
+    """What a library holds; sizes in bytes, documents as the manifest records them.
+
+    dtype: of the model that made it; kv_dtype: of its pages; weights: "int8", or the dtype of the full ones.
+    """
 
     name: str
     folder: Path
     model_id: str
     revision: str | None
     dtype: str
+    kv_dtype: str
+    weights: str
     num_tokens: int
     size_bytes: int
     created: str
@@ -47,6 +52,8 @@ def info(name: str = "default") -> LibraryDetails:
         model_id=manifest.fingerprint.model_id,
         revision=manifest.fingerprint.revision,
         dtype=manifest.fingerprint.dtype,
+        kv_dtype=manifest.fingerprint.pages_dtype,
+        weights=manifest.fingerprint.weights_name,
         num_tokens=manifest.num_tokens,
         size_bytes=sum(segment.size_bytes for segment in manifest.segments) + sum(size for _, size, _ in manifest.plain_files),
         created=manifest.created,

@@ -58,10 +58,10 @@ def examine(load: LoadOptions = LoadOptions(), tokens: int = 1 << 20) -> Examina
         model=decoder.model_id,
         model_bytes=weights,
         window=decoder.window,
-        dtype=str(decoder.dtype).removeprefix("torch."),
+        dtype=decoder.dtype_name,
         tokens=tokens,
-        kv_bytes_per_token=decoder.kv_bytes_per_token,
-        library_bytes=tokens * decoder.kv_bytes_per_token * 9 // 8,  # the sketch of the keys adds an eighth
+        kv_bytes_per_token=decoder.kv_bytes_per_token(),
+        library_bytes=tokens * decoder.kv_bytes_per_token() * 9 // 8,  # the sketch of the keys adds an eighth
     )
 
 

@@ -6,7 +6,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from tscli.documents import Failure, WalkOptions
 from tscli.documents import load as load_documents
 from tscli.engine.arrange import Arrangement, Previous, arrange, previous_context
+from tscli.engine.kinds import choose_kv_dtype, choose_weights, fingerprint_there
 from tscli.engine.library import SEGMENT_TOKENS, context_arrays, fingerprint_of, sketch_tensors
 from tscli.engine.measure import estimate_seconds
 from tscli.engine.options import IngestOptions
@@ -26,7 +27,16 @@ from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.parity import check_parity
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
-from tscli.store import Manifest, PlannedSegment, Writer, library_folder, missing_segments, plan_chain, plan_independent
+from tscli.store import (
+    Fingerprint,
+    Manifest,
+    PlannedSegment,
+    Writer,
+    library_folder,
+    missing_segments,
+    plan_chain,
+    plan_independent,
+)
 from tscli.tokens import Context, DocumentTokens, load_template, load_tokenizer
 
 Event = Callable[[str, str, int, int], None]  # kind, detail, done, total
@@ -45,7 +55,10 @@ class PlannedDocument:
 
 @dataclass(frozen=True)
 class IngestPlan:
-    """What an ingest will do; sizes in bytes, estimated_seconds None where nothing is to run."""
+    """What an ingest will do; sizes in bytes, estimated_seconds None where nothing is to run.
+
+    dtype: of the model; kv_dtype: of the pages; weights: "int8", or the dtype of the full ones.
+    """
 
     library: str
     folder: Path
@@ -60,6 +73,8 @@ class IngestPlan:
     estimated_seconds: float | None
     model: str
     dtype: str
+    kv_dtype: str
+    weights: str
     device: str
     settings: dict[str, object]
     notes: tuple[str, ...]
@@ -121,6 +136,7 @@ class Preparation:
                 self._config,
                 dense=self._dense,
                 prompts=self._prompts,
+                kv_dtype=self._manifest.fingerprint.kv_dtype,
                 on_progress=on_progress,
             )
             writer.commit(self._manifest.with_segments(records), context_arrays(self._context), sketch_tensors(sketch))
@@ -154,18 +170,26 @@ def prepare(
     tell = on_event or (lambda *_: None)
     folder = library_folder(library)
     tell("model", load.model or "reader", 0, 1)
-    decoder = load_decoder(load)
+    held = fingerprint_there(folder)
+    load, kv_dtype = choose_weights(load, folder.name, held), choose_kv_dtype(options.kv_dtype, folder.name, held)
+    decoder = load_decoder(replace(load, weights="auto"))
     tokenizer = load_tokenizer(str(decoder.folder))
     template = load_template(tokenizer)
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     error = check_parity(decoder)
+    if load.weights == "int8":
+        decoder.use_int8_weights()
     tell("model", f"{decoder.model_id}: logits within {error:.1g} of transformers'", 1, 1)
     named = [Path(path) for path in paths]
     previous, damage = previous_context(folder, named, tokenizer.hash, template)
     settings: dict[str, object] = {**config.prefill_settings(), "dense": options.dense}
     if independent := _independent(options, previous, decoder):
         settings["documents"] = "independent"
-    fingerprint = fingerprint_of(decoder, tokenizer, settings, load.revision)
+    kinds = {
+        "kv_dtype": None if kv_dtype == decoder.dtype_name else kv_dtype,
+        "weights": "int8" if decoder.int8_weights else None,
+    }
+    fingerprint = fingerprint_of(decoder, tokenizer, settings, load.revision, **kinds)
     loaded = load_documents(
         named,
         options=WalkOptions(options.no_ignore, options.hidden, options.globs),
@@ -199,7 +223,7 @@ def prepare(
     )
     lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "lost" in warning]
     notes = [*([damage] if damage else []), *lost, *decoder.notes]
-    plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, seconds, notes)
+    plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, seconds, notes, fingerprint)
     prompts = passages_as_questions(torch.from_numpy(context.token_ids), tokenizer, template)
     return Preparation(plan, decoder, context, manifest, chain, config, options.dense, prompts)
 
@@ -220,6 +244,7 @@ def _plan(
     config: SelectionConfig,
     seconds: float | None,
     notes: Sequence[str],
+    fingerprint: Fingerprint,
 ) -> IngestPlan:
     total, to_run = int(context.token_ids.shape[0]), sum(segment.num_tokens for segment in missing)
     documents = tuple(
@@ -232,7 +257,7 @@ def _plan(
         )
         for index, document in enumerate(context.documents)
     )
-    per_token = decoder.kv_bytes_per_token
+    per_token = decoder.kv_bytes_per_token(fingerprint.kv_dtype)
     return IngestPlan(
         library=folder.name,
         folder=folder,
@@ -246,7 +271,9 @@ def _plan(
         free_bytes=shutil.disk_usage(_existing(folder)).free,
         estimated_seconds=seconds,
         model=decoder.model_id,
-        dtype=str(decoder.dtype).removeprefix("torch."),
+        dtype=decoder.dtype_name,
+        kv_dtype=fingerprint.pages_dtype,
+        weights=decoder.weights_name,
         device=str(decoder.device),
         settings=dict(vars(config)),
         notes=tuple(notes),

@@ -15,6 +15,7 @@ from tscli.model.kv import Pages
 from tscli.selection.sketch import VERSION, Projection, Sketch
 from tscli.store import PAGE_SIZE, SEGMENT_PAGES, Fingerprint, Manifest
 from tscli.tokens import Context, DocumentTokens, Tokenizer
+from tscli_kernels import PAGE_SCALE, quantise_rows
 
 # Raised whenever the same settings would give other keys or values.
 ENGINE_VERSION = 1
@@ -25,18 +26,30 @@ ARRAYS = ("token_ids", "document", "page", "char_start", "char_end")
 
 @dataclass(frozen=True)
 class DevicePages:
-    """A segment's pages on the device that the model runs on."""
+    """A segment's pages on the device that the model runs on; scales: of int8 key and value."""
 
     key: Tensor
     value: Tensor
     num_tokens: int
+    scales: tuple[Tensor, Tensor] | None = None
+
+
+def pack(key: Tensor, value: Tensor, num_tokens: int, kv_dtype: str | None) -> DevicePages:
+    """Pages as a library keeps them: as they are (None), in bfloat16, or as int8 with a scale per token and kv head."""
+    if kv_dtype == "int8":
+        (key, key_scale), (value, value_scale) = (quantise_rows(part, PAGE_SCALE) for part in (key, value))
+        return DevicePages(key, value, num_tokens, (key_scale, value_scale))
+    if kv_dtype == "bfloat16":
+        key, value = key.bfloat16(), value.bfloat16()
+    return DevicePages(key, value, num_tokens)
 
 
 def on_device(segment: Pages, device: torch.device) -> Pages:
-    """The segment as the model reads it: mapped on the CPU, copied once to a GPU."""
-    if device.type == "cpu":
+    """The segment on this device: where it is there already, as mapped on the CPU, itself."""
+    if segment.key.device.type == device.type:
         return segment
-    return DevicePages(segment.key.to(device), segment.value.to(device), segment.num_tokens)
+    scales = None if segment.scales is None else (segment.scales[0].to(device), segment.scales[1].to(device))
+    return DevicePages(segment.key.to(device), segment.value.to(device), segment.num_tokens, scales)
 
 
 def all_on_device(segments: Sequence[Pages], device: torch.device) -> list[Pages]:
@@ -44,6 +57,8 @@ def all_on_device(segments: Sequence[Pages], device: torch.device) -> list[Pages
     that only what is scored and selected goes there."""
     if device.type == "cpu" or not segments or not _has_room(segments, device):
         return list(segments)
+    if any(segment.scales is not None for segment in segments):
+        return [on_device(segment, device) for segment in segments]
     return [in_one_piece(segments, device)]
 
 
@@ -71,14 +86,22 @@ def _has_room(segments: Sequence[Pages], device: torch.device) -> bool:
     return sum(segment.key.nbytes + segment.value.nbytes for segment in segments) < GPU_SHARE * free
 
 
-def fingerprint_of(decoder: Decoder, tokenizer: Tokenizer, prefill: Mapping[str, Any], revision: str | None) -> Fingerprint:
-    """What a library must agree on with the model that reads it."""
+def fingerprint_of(
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    prefill: Mapping[str, Any],
+    revision: str | None,
+    *,
+    kv_dtype: str | None,
+    weights: str | None,
+) -> Fingerprint:
+    """What a library must agree on with the model that reads it; kv_dtype and weights are the library's, see `Fingerprint`."""
     return Fingerprint(
         model_id=decoder.model_id,
         revision=revision,
         model_hash=decoder.hash,
         tokenizer_hash=tokenizer.hash,
-        dtype=str(decoder.dtype).removeprefix("torch."),
+        dtype=decoder.dtype_name,
         num_layers=decoder.layers,
         num_kv_heads=decoder.kv_heads,
         head_dim=decoder.head_dim,
@@ -86,6 +109,8 @@ def fingerprint_of(decoder: Decoder, tokenizer: Tokenizer, prefill: Mapping[str,
         prefill=dict(prefill),
         page_size=PAGE_SIZE,
         segment_pages=SEGMENT_PAGES,
+        kv_dtype=kv_dtype,
+        weights=weights,
     )
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Documents = Literal["joint", "independent"]
+KVDtype = Literal["auto", "bf16", "int8"]
+KV_DTYPES: dict[str, str | None] = {"auto": None, "bf16": "bfloat16", "int8": "int8"}  # as asked for: as torch calls it
 DEFAULT_MAX_TOKENS = 1_048_576
 
 
@@ -14,7 +16,8 @@ class IngestOptions:
     """no_ignore, hidden, globs: which files (as ripgrep); passwords: tried on encrypted PDFs after the empty one;
     max_tokens: an error beyond it, never a cut; dense: full attention in prefill instead of TokenSelect;
     documents: "joint" (each is read after those before it) or "independent" (each by itself, so that a changed file costs only
-    itself); None: as the library was made, and for a new one as the model brings along, or "joint"."""
+    itself); None: as the library was made, and for a new one as the model brings along, or "joint".
+    kv_dtype: what keys and values are kept in; "auto": as the library was made, and for a new one the model's dtype."""
 
     no_ignore: bool = False
     hidden: bool = False
@@ -23,3 +26,4 @@ class IngestOptions:
     max_tokens: int = DEFAULT_MAX_TOKENS
     dense: bool = False
     documents: Documents | None = None
+    kv_dtype: KVDtype = "auto"

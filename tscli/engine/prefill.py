@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from tscli.engine.library import SEGMENT_TOKENS, DevicePages, on_device
+from tscli.engine.library import SEGMENT_TOKENS, on_device, pack
 from tscli.engine.sketching import grow_sketch
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
@@ -34,11 +34,12 @@ def prefill(
     *,
     dense: bool = False,
     prompts: Sequence[torch.Tensor] = (),
+    kv_dtype: str | None = None,
     on_progress: Progress | None = None,
 ) -> tuple[list[SegmentRecord], int, Sketch | None]:
     """Bring every planned segment to disk; returns their records in order, the number of tokens run, and the context's sketch.
 
-    token_ids: int32 [T], the whole context. prompts: as `grow_sketch` has them.
+    token_ids: int32 [T], the whole context. prompts: as `grow_sketch` has them. kv_dtype: of the pages, see `Fingerprint`.
     Bit-identical whether it runs at once or was interrupted between segments.
     """
     missing = {segment.id for segment in writer.missing(planned)}
@@ -57,9 +58,10 @@ def prefill(
                 done += size
                 if on_progress is not None:
                     on_progress(done, to_run, time.perf_counter() - started)
-            key, value = state.take_tail(PAGE_SIZE)
+            made = pack(*state.take_tail(PAGE_SIZE), segment.num_tokens, kv_dtype)
             state.crop()
-            record = writer.write_segment(segment, key.cpu(), value.cpu())
+            kept = on_device(made, torch.device("cpu"))
+            record = writer.write_segment(segment, kept.key, kept.value, kept.scales)
         else:
             record = writer.record(segment)
         records.append(record)
@@ -81,16 +83,16 @@ def prefill_in_memory(
     *,
     dense: bool = False,
     prompts: Sequence[torch.Tensor] = (),
+    kv_dtype: str | None = None,
 ) -> KVState:
     """The same without a library: the state over token_ids (int64 [T]), its pages and its sketch in memory."""
     state, keys = decoder.new_state(), DenseKeys() if dense else None
     for start in range(0, token_ids.shape[0], SEGMENT_TOKENS):
         for _ in _run(decoder, state, token_ids[start : start + SEGMENT_TOKENS], config, keys):
             pass
-        num_tokens = state.tail_tokens
-        key, value = state.take_tail(PAGE_SIZE)
+        made = pack(*state.take_tail(PAGE_SIZE), state.tail_tokens, kv_dtype)
         state.crop()
-        state.extend(DevicePages(key, value, num_tokens))
+        state.extend(made)
         grow_sketch(decoder, state, token_ids, config, prompts)
     return state
 

@@ -21,9 +21,11 @@ def rebuild_sketch(library: str = "default") -> bool:
     folder = library_folder(library)
     manifest = require_manifest(folder)
     fingerprint = manifest.fingerprint
-    decoder = load_decoder(LoadOptions(fingerprint.model_id, fingerprint.revision, fingerprint.dtype))
+    weights = fingerprint.weights or "auto"
+    decoder = load_decoder(LoadOptions(fingerprint.model_id, fingerprint.revision, fingerprint.dtype, weights=weights))
     tokenizer = load_tokenizer(str(decoder.folder))
-    manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, fingerprint.revision))
+    kinds = {"kv_dtype": fingerprint.kv_dtype, "weights": fingerprint.weights}
+    manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, fingerprint.revision, **kinds))
     config = SelectionConfig(
         **{name: value for name, value in fingerprint.prefill.items() if name not in ("dense", "documents")}
     )

@@ -254,16 +254,19 @@ def open_library(
     manifest = shelf.libraries[0].manifest
     fingerprint = manifest.fingerprint
     if load.model is None:
-        load = LoadOptions(fingerprint.model_id, fingerprint.revision, load.dtype, load.device)
+        load = replace(load, model=fingerprint.model_id, revision=fingerprint.revision)
     if load.dtype == "auto":
-        load = LoadOptions(load.model, load.revision, fingerprint.dtype, load.device)
+        load = replace(load, dtype=fingerprint.dtype)
+    if load.weights == "auto":
+        load = replace(load, weights=fingerprint.weights or "auto")
     decoder = load_decoder(load)
     template = Template.of_record(manifest.template)
     tokenizer = known_tokenizer(decoder.folder, fingerprint.tokenizer_hash) if template else None
     if tokenizer is None or template is None:
         tokenizer = load_tokenizer(str(decoder.folder))
         template = load_template(tokenizer)
-    manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision))
+    kinds = {"kv_dtype": fingerprint.kv_dtype, "weights": fingerprint.weights}  # int8 weights may ask of what full ones read
+    manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision, **kinds))
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     load_s = time.perf_counter() - started
     mode = checked_mode(question_mode or decoder.question_default)

@@ -50,7 +50,8 @@ def grow_sketch(
         sketch = state.sketch = Sketch.empty(calibrate(decoder, state, token_ids, config, prompts), decoder.dtype)
     for segment, start in zip(state.segments, state.starts, strict=True):
         if start >= sketch.length:
-            sketch.extend(segment.key, segment.num_tokens)
+            scale = None if segment.scales is None else segment.scales[0]
+            sketch.extend(segment.key, segment.num_tokens, scale)
     return sketch
 
 

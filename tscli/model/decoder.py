@@ -16,10 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun
 from tscli.model.identity import weights_hash
 from tscli.model.kv import KVState, Pages
 from tscli.model.rotary import Rotator
+from tscli_kernels import PAGE_SCALE, has_int8_products
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class Shape:
 
 
 class Decoder(ABC):
-    """A loaded model; `forward` runs tokens through it and counts them."""
+    """A loaded model; `forward` runs tokens through it and counts them. num_parameters: in whatever they are held."""
+
+    num_parameters: int
 
     def __init__(
         self, shape: Shape, rotator: Rotator, model_id: str, folder: Path, dtype: torch.dtype, device: torch.device
@@ -55,6 +59,7 @@ class Decoder(ABC):
         self.q_heads, self.kv_heads, self.head_dim = shape.q_heads, shape.kv_heads, shape.head_dim
         self.window = shape.window
         self.tokens_run = 0
+        self.int8_weights = False
 
     @torch.inference_mode()
     def forward(self, token_ids: Tensor, run: AttentionRun, *, logits: bool = True) -> Tensor | None:
@@ -70,12 +75,35 @@ class Decoder(ABC):
 
     @abstractmethod
     def stock_logits(self, token_ids: Tensor) -> Tensor:
-        """What transformers itself computes for token_ids (int64 [t]) in one pass: [t, vocab] float32."""
+        """What transformers itself computes for token_ids (int64 [t]) by the full weights, in one pass: [t, vocab] float32."""
 
     @property
     @abstractmethod
     def weights(self) -> list[Tensor]:
-        """All parameters, each once."""
+        """All that is held of the parameters, each once."""
+
+    def use_int8_weights(self) -> None:
+        """From now on the linear layers multiply 8-bit integers; UsageError where that cannot be done rightly here."""
+        if self.device.type != "cpu":
+            raise UsageError(f"--weights int8: for the CPU only, the model is on {self.device.type}; leave it out")
+        if not has_int8_products():
+            raise UsageError("--weights int8: this processor's sums of 8-bit products overflow (it has no VNNI); leave it out")
+        self._to_int8()
+        self.int8_weights = True
+
+    @abstractmethod
+    def _to_int8(self) -> None:
+        """Replace the weights of all linear layers by 8-bit ones."""
+
+    @property
+    def dtype_name(self) -> str:
+        """What the model computes in, such as "bfloat16"."""
+        return str(self.dtype).removeprefix("torch.")
+
+    @property
+    def weights_name(self) -> str:
+        """What its linear layers' weights are: "int8", or the name of the dtype."""
+        return "int8" if self.int8_weights else self.dtype_name
 
     def new_state(self, segments: Sequence[Pages] = ()) -> KVState:
         """An empty tail behind these committed pages."""
@@ -87,10 +115,11 @@ class Decoder(ABC):
         """Identity of configuration and weights, see `identity.weights_hash`."""
         return weights_hash(self.folder)
 
-    @property
-    def kv_bytes_per_token(self) -> int:
-        """Bytes that one token's keys and values take over all layers."""
-        return 2 * self.layers * self.kv_heads * self.head_dim * self.dtype.itemsize
+    def kv_bytes_per_token(self, kv_dtype: str | None = None) -> int:
+        """Bytes that one token's keys and values take over all layers: in the model's dtype (None), bfloat16 or int8."""
+        sizes = {None: self.head_dim * self.dtype.itemsize, "bfloat16": 2 * self.head_dim}
+        row = sizes.get(kv_dtype, self.head_dim + PAGE_SCALE.itemsize)
+        return 2 * self.layers * self.kv_heads * row
 
     @property
     def selection_defaults(self) -> dict[str, Any]:
@@ -121,6 +150,10 @@ class Decoder(ABC):
     def notes(self) -> list[str]:
         """What the user should know about this model's layers."""
         windows = [window for window in self.shape.sliding if window is not None]
+        notes = ["linear layers run by int8 weights"] if self.int8_weights else []
         if not windows:
-            return []
-        return [f"{len(windows)} of {self.layers} layers have a sliding window ({windows[0]:,} tokens) and attend to that only"]
+            return notes
+        return [
+            *notes,
+            f"{len(windows)} of {self.layers} layers have a sliding window ({windows[0]:,} tokens) and attend to that only",
+        ]

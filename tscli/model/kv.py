@@ -25,6 +25,9 @@ class Pages(Protocol):
     def value(self) -> Tensor: ...  # like key
 
     @property
+    def scales(self) -> tuple[Tensor, Tensor] | None: ...  # of int8 key and value, [layers, pages, kv_heads, page_size] each
+
+    @property
     def num_tokens(self) -> int: ...
 
 
@@ -115,10 +118,11 @@ class KVState:
         for segment, start in zip(self.segments, self.starts, strict=True):
             if (count := min(segment.num_tokens, stop - start)) > 0:
                 pages, part = segment.key[layer], out[:, start : start + count]
+                scale = None if segment.scales is None else segment.scales[0][layer]
                 if pages.device == query.device:
-                    score_pages(query, pages, count, out=part)
+                    score_pages(query, pages, count, out=part, scale=scale)
                 else:  # a library beyond the device's memory is scored where it lies
-                    part.copy_(score_pages(query.to(pages.device), pages, count))
+                    part.copy_(score_pages(query.to(pages.device), pages, count, scale=scale))
         if (count := stop - self.committed) > 0:
             tail = self._tail[0, layer][None, :, :count]  # one page as long as needed
             score_pages(query, tail, count, out=out[:, self.committed : stop])
@@ -131,7 +135,7 @@ class KVState:
 
     def pool(self, layer: int) -> tuple[Tensor, Tensor] | None:
         """Key and value pages of all committed tokens, slot by slot, where they lie on a GPU in one piece; else None."""
-        if len(self.segments) != 1 or not self.segments[0].key.is_cuda:
+        if len(self.segments) != 1 or not self.segments[0].key.is_cuda or self.segments[0].scales is not None:
             return None
         return self.segments[0].key[layer], self.segments[0].value[layer]
 
@@ -156,7 +160,7 @@ class KVState:
         rows = [
             self._tail[which, layer].index_select(1, local)
             if segment is None
-            else _gathered((segment.value if which else segment.key)[layer], local)
+            else _gathered(segment, which, layer, local).to(self._dtype)
             for segment, local in parts
         ]
         return torch.cat(rows, dim=1) if rows else self._tail.new_empty(self._shape[1], 0, self._shape[2])
@@ -166,9 +170,12 @@ class KVState:
         return torch.empty(2, layers, kv_heads, capacity, head_dim, dtype=self._dtype, device=self._device)
 
 
-def _gathered(pages: Tensor, positions: Tensor) -> Tensor:
-    """Rows of pages, on the device of the positions wherever the pages lie."""
-    return gather_rows(pages, positions.to(pages.device)).to(positions.device)
+def _gathered(segment: Pages, which: int, layer: int, positions: Tensor) -> Tensor:
+    """Keys (which 0) or values (1) at positions of a segment, expanded where its pages are int8, on the device of the positions
+    wherever the pages lie."""
+    pages = (segment.value if which else segment.key)[layer]
+    scale = None if segment.scales is None else segment.scales[which][layer]
+    return gather_rows(pages, positions.to(pages.device), scale).to(positions.device)
 
 
 class DenseKeys:

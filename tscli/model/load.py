@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from tscli.errors import UsageError
@@ -11,6 +13,7 @@ from tscli.model.options import EMBEDDED, LoadOptions
 from tscli.model.plain import load_plain
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+WEIGHTS = ("auto", "int8")
 
 
 def load_decoder(options: LoadOptions) -> Decoder:
@@ -19,8 +22,15 @@ def load_decoder(options: LoadOptions) -> Decoder:
     device = pick_device(options.device)
     folder = locate(model, options.revision)
     dtype = _pick_dtype(options.dtype, device)
-    if (plain := load_plain(model, folder, dtype, device)) is not None:
-        return plain
+    if options.weights not in WEIGHTS:
+        raise UsageError(f"--weights {options.weights}: choose {' or '.join(WEIGHTS)}")
+    decoder = load_plain(model, folder, dtype, device) or _load_stock(model, folder, dtype, device)
+    if options.weights == "int8":
+        decoder.use_int8_weights()
+    return decoder
+
+
+def _load_stock(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> Decoder:
     from tscli.model.stock import load_stock  # transformers' modelling code takes seconds to import
 
     return load_stock(model, folder, dtype, device)

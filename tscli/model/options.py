@@ -10,9 +10,11 @@ EMBEDDED = "reader"
 @dataclass(frozen=True)
 class LoadOptions:
     """model: hub id, folder, or "reader" for the embedded one (None: the library's own, or the embedded one);
-    dtype: auto, float32, bfloat16, float16; device: auto, cpu, cuda."""
+    dtype: auto, float32, bfloat16, float16; device: auto, cpu, cuda; weights: int8 for linear layers by 8-bit products (CPU),
+    auto for the library's own, or the full ones."""
 
     model: str | None = None
     revision: str | None = None
     dtype: str = "auto"
     device: str = "auto"
+    weights: str = "auto"

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, rms_norm, silu
+from torch.nn.functional import rms_norm, silu
 
 from tscli.model.attention import AttentionRun, LayerCall
 from tscli.model.decoder import Decoder, Shape
+from tscli.model.linear import Linear
 from tscli.model.rotary import plain_rotator
 
 KINDS = ("llama", "mistral", "qwen2", "qwen3")
@@ -36,13 +36,13 @@ class Layer:
     """One layer's weights; projections that read the same input lie behind each other in one matrix."""
 
     attention_norm: Tensor
-    qkv: tuple[Tensor, Tensor | None]
+    qkv: Linear
     query_norm: Tensor | None
     key_norm: Tensor | None
-    out: tuple[Tensor, Tensor | None]
+    out: Linear
     mlp_norm: Tensor
-    gate_up: tuple[Tensor, Tensor | None]
-    down: tuple[Tensor, Tensor | None]
+    gate_up: Linear
+    down: Linear
 
 
 class PlainDecoder(Decoder):
@@ -55,15 +55,16 @@ class PlainDecoder(Decoder):
         super().__init__(shape, plain_rotator(shape.head_dim, shape.rope, device), model_id, folder, embedding.dtype, device)
         self._eps = eps
         self._embedding = embedding
+        self.num_parameters = sum(tensor.numel() for tensor in tensors.values())
         self._layers = [_layer(tensors, f"model.layers.{number}.") for number in range(self.layers)]
         self._norm = tensors["model.norm.weight"]
-        self._head = tensors.get("lm_head.weight", embedding)
+        self._head = Linear(tensors.get("lm_head.weight", embedding), None)
 
     def _run(self, token_ids: Tensor, run: AttentionRun, logits: bool) -> Tensor | None:
         heads, kv_heads, size = self.q_heads, self.kv_heads, self.head_dim
         x = self._embedding[token_ids]  # [t, hidden]
         for number, layer in enumerate(self._layers):
-            projected = linear(self._normed(x, layer.attention_norm), *layer.qkv)
+            projected = layer.qkv(self._normed(x, layer.attention_norm))
             stacked = projected.view(-1, heads + 2 * kv_heads, size).transpose(0, 1)  # [heads, t, head_dim]
             query, key, value = stacked.split([heads, kv_heads, kv_heads])
             if layer.query_norm is not None and layer.key_norm is not None:
@@ -73,25 +74,36 @@ class PlainDecoder(Decoder):
                 run.keep(query, key, value, call)  # nothing reads what this layer would give
                 return None
             attended = run(query, key, value, call).transpose(0, 1).flatten(1)
-            x = x + linear(attended, *layer.out)
-            gate, up = linear(self._normed(x, layer.mlp_norm), *layer.gate_up).chunk(2, dim=-1)
-            x = x + linear(silu(gate) * up, *layer.down)
-        return linear(self._normed(x[-1], self._norm), self._head).float()
+            x = x + layer.out(attended)
+            gate, up = layer.gate_up(self._normed(x, layer.mlp_norm)).chunk(2, dim=-1)
+            x = x + layer.down(silu(gate) * up)
+        return self._head(self._normed(x[-1], self._norm)).float()
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         return rms_norm(x, weight.shape, weight, self._eps)
 
     @property
     def weights(self) -> list[Tensor]:
-        """All parameters, each once."""
-        return list({id(tensor): tensor for tensor in self._tensors.values()}.values())
+        """All that is held of the parameters, each once."""
+        found = [self._embedding, self._norm, *self._head.tensors]
+        for layer in self._layers:
+            norms = (layer.attention_norm, layer.mlp_norm, layer.query_norm, layer.key_norm)
+            found += [norm for norm in norms if norm is not None]
+            found += [part for step in (layer.qkv, layer.out, layer.gate_up, layer.down) for part in step.tensors]
+        return list({id(tensor): tensor for tensor in found}.values())
 
-    @cached_property
+    def _to_int8(self) -> None:
+        self._head = self._head.to_int8()
+        for number, layer in enumerate(self._layers):  # one by one, so that no more than a layer is held twice
+            parts = {name: getattr(layer, name).to_int8() for name in ("qkv", "out", "gate_up", "down")}
+            self._layers[number] = replace(layer, **parts)
+
+    @property
     def _tensors(self) -> dict[str, Tensor]:
         """The weights by the names that transformers gives them; views, no copies."""
         found = {"model.embed_tokens.weight": self._embedding, "model.norm.weight": self._norm}
-        if self._head is not self._embedding:
-            found["lm_head.weight"] = self._head
+        if self._head.weight is not self._embedding:
+            found["lm_head.weight"] = self._head.weight
         sizes = {"q": self.q_heads * self.head_dim, "k": self.kv_heads * self.head_dim, "v": self.kv_heads * self.head_dim}
         for number, layer in enumerate(self._layers):
             at = f"model.layers.{number}."
@@ -101,16 +113,17 @@ class PlainDecoder(Decoder):
             }
             if layer.query_norm is not None and layer.key_norm is not None:
                 found |= {at + "self_attn.q_norm.weight": layer.query_norm, at + "self_attn.k_norm.weight": layer.key_norm}
-            half = layer.gate_up[0].shape[0] // 2
+            half = layer.gate_up.weight.shape[0] // 2
             found |= _apart(layer.qkv, {f"{at}self_attn.{name}_proj": size for name, size in sizes.items()})
             found |= _apart(layer.gate_up, {f"{at}mlp.{name}_proj": half for name in ("gate", "up")})
-            found |= _apart(layer.out, {at + "self_attn.o_proj": layer.out[0].shape[0]})
-            found |= _apart(layer.down, {at + "mlp.down_proj": layer.down[0].shape[0]})
+            found |= _apart(layer.out, {at + "self_attn.o_proj": layer.out.weight.shape[0]})
+            found |= _apart(layer.down, {at + "mlp.down_proj": layer.down.weight.shape[0]})
         return found
 
     @torch.inference_mode()
     def stock_logits(self, token_ids: Tensor) -> Tensor:
-        """What transformers computes with these very weights for token_ids (int64 [t]) in one pass: [t, vocab] float32."""
+        """What transformers computes with these very weights, as long as they are full, for token_ids (int64 [t]) in one pass:
+        [t, vocab] float32."""
         from transformers import AutoConfig, AutoModelForCausalLM
 
         config = AutoConfig.from_pretrained(self.folder)
@@ -210,20 +223,20 @@ def _layer(tensors: dict[str, Tensor], at: str) -> Layer:
     )
 
 
-def _together(tensors: dict[str, Tensor], names: list[str]) -> tuple[Tensor, Tensor | None]:
+def _together(tensors: dict[str, Tensor], names: list[str]) -> Linear:
     """Weights and biases of these projections in one matrix and one vector; a missing bias beside others is zero."""
     weights = [tensors.pop(f"{name}.weight") for name in names]
     biases = [tensors.pop(f"{name}.bias", None) for name in names]
     joined = torch.cat(weights) if len(weights) > 1 else weights[0]
     if all(bias is None for bias in biases):
-        return joined, None
+        return Linear(joined, None)
     full = [w.new_zeros(w.shape[0]) if bias is None else bias for w, bias in zip(weights, biases, strict=True)]
-    return joined, torch.cat(full)
+    return Linear(joined, torch.cat(full))
 
 
-def _apart(joined: tuple[Tensor, Tensor | None], sizes: dict[str, int]) -> dict[str, Tensor]:
+def _apart(joined: Linear, sizes: dict[str, int]) -> dict[str, Tensor]:
     """Views of the weights and biases that `_together` put into one."""
-    weight, bias = joined
+    weight, bias = joined.weight, joined.bias
     found = {f"{name}.weight": part for name, part in zip(sizes, weight.split(list(sizes.values())), strict=True)}
     if bias is not None:
         found |= {f"{name}.bias": part for name, part in zip(sizes, bias.split(list(sizes.values())), strict=True)}

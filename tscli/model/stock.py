@@ -16,6 +16,7 @@ from tscli.errors import ResourceError, TscliError
 from tscli.model.attention import AttentionRun, LayerCall
 from tscli.model.decoder import Decoder, Shape
 from tscli.model.fits import Parts, find_parts
+from tscli.model.linear import Int8Linear, replace_linears
 from tscli.model.rotary import IdentityRotary, Rotator
 
 ATTENTION_NAME = "tscli"
@@ -42,6 +43,7 @@ class StockDecoder(Decoder):
         rotator = Rotator(parts.rotary, parts.rotate, getattr(config, "layer_types", None), rope_type)
         super().__init__(shape, rotator, model_id, folder, module.dtype, device)
         self.module = module
+        self.num_parameters = sum(part.numel() for part in module.parameters())
         self._parts = parts
         self._identity = IdentityRotary(parts.rotary, parts.rotary_dim)
         self._stock_attention = config._attn_implementation
@@ -72,8 +74,12 @@ class StockDecoder(Decoder):
 
     @property
     def weights(self) -> list[Tensor]:
-        """All parameters, each once."""
-        return list(self.module.parameters())
+        """All that is held of the parameters, each once."""
+        kept = [part for part in self.module.modules() if isinstance(part, Int8Linear)]
+        return [*self.module.parameters(), *(buffer for part in kept for buffer in part.buffers())]
+
+    def _to_int8(self) -> None:
+        replace_linears(self.module)
 
     def _engage(self, ours: bool) -> None:
         setattr(self._parts.rotary_owner, self._parts.rotary_name, self._identity if ours else self._parts.rotary)

@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tscli_kernels import top_k
+from tscli_kernels import expand_rows, top_k
 
 VERSION = 2
 OUTLIERS = 1024  # one token of so many, per kv head
@@ -155,8 +155,11 @@ class Sketch:
         planes = torch.empty(layers, kv_heads, projection.rank, 0, dtype=dtype, device=projection.mean.device)
         return cls(projection, planes, torch.empty(layers, kv_heads, 0, dtype=torch.int64, device=planes.device))
 
-    def extend(self, key_pages: Tensor, num_tokens: int) -> None:
-        """Take the keys of the next segment: [layers, pages, kv_heads, page_size, head_dim], `num_tokens` of them filled."""
+    def extend(self, key_pages: Tensor, num_tokens: int, scale: Tensor | None = None) -> None:
+        """Take the keys of the next segment: [layers, pages, kv_heads, page_size, head_dim], `num_tokens` of them filled.
+
+        scale: [layers, pages, kv_heads, page_size], of int8 keys.
+        """
         stop = self.length + num_tokens
         if stop > self.planes.shape[3]:
             grown = self.planes.new_empty(*self.planes.shape[:3], max(stop, 2 * self.planes.shape[3]))
@@ -164,7 +167,8 @@ class Sketch:
             self.planes = grown
         found = []
         for layer in range(key_pages.shape[0]):
-            key = key_pages[layer].transpose(0, 1).flatten(1, 2)[:, :num_tokens]  # [kv_heads, n, head_dim]
+            pages = key_pages[layer] if scale is None else expand_rows(key_pages[layer], scale[layer])
+            key = pages.transpose(0, 1).flatten(1, 2)[:, :num_tokens]  # [kv_heads, n, head_dim]
             self.planes[layer, :, :, self.length : stop] = self.projection.keys(layer, key)
             found.append(self.projection.outliers(layer, key, -(-num_tokens // OUTLIERS)) + self.length)
         self.outliers = torch.cat([self.outliers, torch.stack(found)], dim=2)

@@ -7,14 +7,14 @@ from tscli.places import home, library_folder
 from tscli.store.archive import OnBytes, export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, plan_independent, segment_id
 from tscli.store.history import HISTORY, Asked, read_history, remember
-from tscli.store.manifest import FORMAT_VERSION, Fingerprint, Manifest, SegmentRecord
+from tscli.store.manifest import FORMAT_VERSIONS, Fingerprint, Manifest, SegmentRecord
 from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest, require_manifest
 from tscli.store.segment import Segment, map_segment
 from tscli.store.verify import LibraryInfo, Problem, list_libraries, mark_used, prune, remove, verify
 from tscli.store.writer import Writer, missing_segments
 
 __all__ = [
-    "FORMAT_VERSION",
+    "FORMAT_VERSIONS",
     "HISTORY",
     "PAGE_SIZE",
     "SEGMENT_PAGES",

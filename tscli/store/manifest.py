@@ -13,7 +13,10 @@ from typing import Any
 
 from tscli.errors import DamagedLibrary, LibraryError
 
-FORMAT_VERSION = 1
+# 1: pages in the model's dtype, made by its full weights; still written for these. 2: kv_dtype or weights in the fingerprint.
+FORMAT_VERSIONS = (1, 2)
+KV_DTYPES = (None, "bfloat16", "int8")
+WEIGHTS = (None, "int8")
 # Where a model lies and what it is called may change; what it computes is in the hashes.
 NAMES_ONLY = ("model_id", "revision")
 SEGMENT_ID = re.compile(r"[0-9a-f]{32}")
@@ -22,7 +25,10 @@ PLAIN_FILE = re.compile(r"(context|sketch)-[0-9a-f]+-[0-9a-f]+\.pt")
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Everything that must agree between a library and whoever reads it; prefill: the selection settings of the prefill."""
+    """Everything that must agree between a library and whoever reads it; prefill: the selection settings of the prefill.
+
+    kv_dtype: of the pages, None where it is `dtype`. weights: "int8" where the documents were run by int8 weights, else None.
+    """
 
     model_id: str
     revision: str | None
@@ -36,10 +42,31 @@ class Fingerprint:
     prefill: dict[str, Any]
     page_size: int
     segment_pages: int
+    kv_dtype: str | None = None
+    weights: str | None = None
+
+    @property
+    def pages_dtype(self) -> str:
+        """What keys and values are kept in."""
+        return self.kv_dtype or self.dtype
+
+    @property
+    def weights_name(self) -> str:
+        """What the model's linear layers ran by: "int8", or the name of the dtype."""
+        return self.weights or self.dtype
+
+    @property
+    def format_version(self) -> int:
+        """The oldest format that can say this."""
+        return 1 if self.kv_dtype is None and self.weights is None else 2
+
+    def record(self) -> dict[str, Any]:
+        """The fields as a manifest keeps them; those that format 1 does not have, only where they say something."""
+        return {name: value for name, value in asdict(self).items() if name not in ("kv_dtype", "weights") or value is not None}
 
     def digest(self) -> str:
         """SHA-256 over all fields but the model's name and revision."""
-        content = {name: value for name, value in asdict(self).items() if name not in NAMES_ONLY}
+        content = {name: value for name, value in self.record().items() if name not in NAMES_ONLY}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def differing(self, other: Fingerprint) -> list[str]:
@@ -102,7 +129,7 @@ class Manifest:
         """A manifest without segments yet; the writer completes it."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(
-            FORMAT_VERSION,
+            fingerprint.format_version,
             library,
             now,
             now,
@@ -141,7 +168,7 @@ class Manifest:
 
     def to_json(self) -> str:
         """Readable JSON, in ASCII: a path may hold bytes that are no UTF-8."""
-        return json.dumps(asdict(self), indent=1)
+        return json.dumps({**asdict(self), "fingerprint": self.fingerprint.record()}, indent=1)
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> Manifest:
@@ -151,10 +178,10 @@ class Manifest:
             version = raw["format_version"]
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise DamagedLibrary(f"{path}: not a manifest of a library ({error})") from error
-        if version != FORMAT_VERSION:
+        if version not in FORMAT_VERSIONS:
             raise LibraryError(
-                f"{path}: format version {version}, this tscli reads {FORMAT_VERSION}; use the version that made it, "
-                "or make the library anew with tscli ingest"
+                f"{path}: format version {version}, this tscli reads {FORMAT_VERSIONS[0]} to {FORMAT_VERSIONS[-1]}; "
+                "use the version that made it, or make the library anew with tscli ingest"
             )
         try:
             raw["fingerprint"] = Fingerprint(**raw["fingerprint"])
@@ -168,6 +195,11 @@ class Manifest:
 
     def _check(self) -> None:
         """The segments must cover the tokens in one chain, or in one per independent document; ValueError otherwise."""
+        fingerprint = self.fingerprint
+        if fingerprint.kv_dtype not in KV_DTYPES or fingerprint.weights not in WEIGHTS:
+            raise ValueError("its pages or weights are of a kind that there is not")
+        if self.format_version != fingerprint.format_version:
+            raise ValueError("its format version is not that of its fields")
         at, parents = 0, set[str | None]([None])
         for record in self.segments:
             if record.start != at or record.num_tokens < 1 or record.parent not in parents:

@@ -68,7 +68,7 @@ def open_library(folder: Path, *, verify: bool = False) -> StoredLibrary:
     segments = [map_segment(folder, record) for record in manifest.segments]
     shape = (manifest.fingerprint.num_layers, manifest.fingerprint.num_kv_heads, manifest.fingerprint.head_dim)
     for segment in segments:
-        _check_shape(folder, segment, shape, manifest.fingerprint.dtype)
+        _check_shape(folder, segment, shape, manifest.fingerprint.pages_dtype)
     sketch = load_tensors(folder / manifest.sketch_file) if manifest.sketch_file else {}
     return StoredLibrary(folder, manifest, load_tensors(folder / manifest.context_file), segments, sketch)
 

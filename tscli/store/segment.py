@@ -24,11 +24,15 @@ BLOCK = 8 << 20
 
 @dataclass(frozen=True)
 class Segment:
-    """A mapped segment; key, value: [layers, pages, kv_heads, page_size, head_dim], read only, in the page cache."""
+    """A mapped segment; key, value: [layers, pages, kv_heads, page_size, head_dim], read only, in the page cache.
+
+    scales: of int8 key and value, [layers, pages, kv_heads, page_size] each; None where the pages are floats.
+    """
 
     record: SegmentRecord
     key: Tensor
     value: Tensor
+    scales: tuple[Tensor, Tensor] | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -47,10 +51,21 @@ def map_segment(folder: Path, record: SegmentRecord) -> Segment:
     saved = load_tensors(path)
     key: Any = saved.get("key")
     value: Any = saved.get("value")
-    tensors = isinstance(key, Tensor) and isinstance(value, Tensor) and key.ndim == 5 and key.shape == value.shape
+    tensors = (
+        isinstance(key, Tensor)
+        and isinstance(value, Tensor)
+        and key.ndim == 5
+        and key.shape == value.shape
+        and key.dtype == value.dtype
+    )
     if not tensors or key.shape[1] * key.shape[3] < record.num_tokens:
         raise DamagedLibrary(f"{path}: does not hold the pages of {record.num_tokens} tokens")
-    return Segment(record, key, value)
+    if key.dtype != torch.int8:
+        return Segment(record, key, value)
+    scales: Any = (saved.get("key_scale"), saved.get("value_scale"))
+    if not all(isinstance(scale, Tensor) and scale.is_floating_point() and scale.shape == key.shape[:4] for scale in scales):
+        raise DamagedLibrary(f"{path}: does not hold the scales of its pages")
+    return Segment(record, key, value, scales)
 
 
 def load_tensors(path: Path) -> dict[str, Any]:

@@ -27,8 +27,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class LibraryInfo:
-    """One line of the list; size_bytes: all files in its folder; last_used: when it was opened last, None where that is not
-    known; error: why the library cannot be read."""
+    """One line of the list; dtype, kv_dtype, weights: of the model, its pages, its linear layers; size_bytes: all files in its
+    folder; last_used: when it was opened last, None where that is not known; error: why the library cannot be read."""
 
     name: str
     folder: Path
@@ -36,6 +36,9 @@ class LibraryInfo:
     num_documents: int
     size_bytes: int
     model_id: str
+    dtype: str
+    kv_dtype: str
+    weights: str
     updated: str
     last_used: str | None = None
     error: str | None = None
@@ -89,9 +92,21 @@ def _describe(folder: Path) -> LibraryInfo:
     try:
         manifest = require_manifest(folder)
     except LibraryError as error:
-        return LibraryInfo(folder.name, folder, 0, 0, size, "", "", used, str(error))
-    model, documents = manifest.fingerprint.model_id, len(manifest.documents)
-    return LibraryInfo(folder.name, folder, manifest.num_tokens, documents, size, model, manifest.updated, used)
+        return LibraryInfo(folder.name, folder, 0, 0, size, "", "", "", "", "", used, str(error))
+    made = manifest.fingerprint
+    return LibraryInfo(
+        folder.name,
+        folder,
+        manifest.num_tokens,
+        len(manifest.documents),
+        size,
+        made.model_id,
+        made.dtype,
+        made.pages_dtype,
+        made.weights_name,
+        manifest.updated,
+        used,
+    )
 
 
 def _size_on_disk(folder: Path) -> int:

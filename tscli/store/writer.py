@@ -136,12 +136,17 @@ class Writer:
         """Map a committed segment."""
         return map_segment(self.folder, record)
 
-    def write_segment(self, planned: PlannedSegment, key: Tensor, value: Tensor) -> SegmentRecord:
+    def write_segment(
+        self, planned: PlannedSegment, key: Tensor, value: Tensor, scales: tuple[Tensor, Tensor] | None = None
+    ) -> SegmentRecord:
         """Commit a segment: its file, then its sidecar, each whole or not there.
 
-        key, value: [layers, pages, kv_heads, page_size, head_dim]. Raises ResourceError when the disk is full.
+        key, value, scales: as in `Segment`. Raises ResourceError when the disk is full.
         """
-        size, xxh3 = self._save(segment_path(self.folder, planned.id), {"key": key, "value": value})
+        tensors = {"key": key, "value": value}
+        if scales is not None:
+            tensors |= {"key_scale": scales[0], "value_scale": scales[1]}
+        size, xxh3 = self._save(segment_path(self.folder, planned.id), tensors)
         record = SegmentRecord(planned.id, planned.parent, planned.start, planned.num_tokens, size, xxh3)
         write_record(self.folder, record)
         return record

@@ -1,0 +1,44 @@
+"""What pages of 8-bit codes change of the votes: the same questions' queries scored by both, of one library.
+
+    python tests/harness/int8_votes.py LIBRARY QUESTIONS.jsonl
+
+Prints, over all selections of the questions' tokens and their answers': the share of the votes by full keys that the selection
+by codes holds, the share of its tokens, and the relative error of the scores.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+import tscli
+from tscli.engine.library import pack
+from tscli.model.attention import AttentionRun
+from tscli.selection.select import Selection, select
+
+session = tscli.open_library(sys.argv[1])
+full = session.asker.state
+codes = session.decoder.new_state([pack(part.key, part.value, part.num_tokens, "int8") for part in full.segments])
+masses, recalls, errors = [], [], []
+by_scan = AttentionRun._by_scan
+
+
+def compared(run: AttentionRun, query: torch.Tensor, layer: int, local_start: int) -> Selection:
+    stop, config = min(local_start, full.committed), run.config
+    wanted, found = (state.scores(layer, query, stop)[:, config.n_init :].double() for state in (full, codes))
+    errors.append(float((found - wanted).norm() / wanted.norm()))
+    best, chosen = (select(scores.float(), config.n_init, stop, config) for scores in (wanted, found))
+    held = torch.isin(best.positions, chosen.positions)
+    masses.append(float((best.votes * held).sum() / best.votes.sum()))
+    recalls.append(float(held.float().mean()))
+    return by_scan(run, query, layer, local_start)
+
+
+AttentionRun._by_scan = compared  # type: ignore[method-assign]
+for question in tscli.read_questions(Path(sys.argv[2])):
+    list(session.ask(question.question, max_new_tokens=16))
+mean = {"vote mass": masses, "tokens": recalls, "error of scores": errors}
+print(f"{len(masses):,} selections: " + ", ".join(f"{name} {sum(part) / len(part):.4f}" for name, part in mean.items()))
+print(f"least vote mass {min(masses):.4f}")

@@ -1,0 +1,53 @@
+"""In what a library keeps its pages and by which weights its documents were run: chosen once, then the library's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from tscli.engine.options import KV_DTYPES, KVDtype
+from tscli.errors import DamagedLibrary, LibraryError, UsageError
+from tscli.model.options import LoadOptions
+from tscli.store import Fingerprint, read_manifest
+
+
+def fingerprint_there(folder: Path) -> Fingerprint | None:
+    """The fingerprint of the library in this folder; None where there is none, or its manifest is damaged."""
+    try:
+        manifest = read_manifest(folder)
+    except DamagedLibrary:
+        return None
+    return manifest.fingerprint if manifest else None
+
+
+def choose_weights(load: LoadOptions, library: str, held: Fingerprint | None) -> LoadOptions:
+    """By which weights documents are run into a library: as it was made, or for a new one as asked for.
+
+    Raises LibraryError where the library was made by others.
+    """
+    if held is None:
+        return load
+    if load.weights == "auto":
+        return replace(load, weights=held.weights or "auto")
+    if held.weights != load.weights:
+        raise LibraryError(
+            f"library {library} was made by the model's full weights, --weights {load.weights} would mix it; leave that out "
+            "(questions may still be asked by int8 weights), or choose another --library"
+        )
+    return load
+
+
+def choose_kv_dtype(chosen: KVDtype, library: str, held: Fingerprint | None) -> str | None:
+    """What pages are kept in, None for the model's dtype: as the library has it, or for a new one as asked for.
+
+    Raises LibraryError where the library has another, UsageError for one that there is not.
+    """
+    if chosen not in KV_DTYPES:
+        raise UsageError(f"--kv-dtype {chosen}: choose {', '.join(KV_DTYPES)}")
+    wanted = KV_DTYPES[chosen]
+    if held is not None and wanted not in (None, held.pages_dtype):
+        raise LibraryError(
+            f"library {library} keeps its pages in {held.pages_dtype}, --kv-dtype {chosen} would mix it; leave that out, or "
+            "choose another --library"
+        )
+    return wanted or (held.kv_dtype if held else None)

@@ -19,7 +19,7 @@ OnFile = Callable[[str, int, int], None]  # path, done, total
 Result = Document | Failure | None
 # A file that loses this many pages to the limits is given up: each costs the whole time limit.
 MOST_LOST_PAGES = 20
-MOST_CHARACTERS = 1 << 27  # of all files together: some thirty million tokens, and all that memory is to hold
+MOST_CHARACTERS = 1 << 26  # of all files together: some sixteen million tokens, and all that memory is to hold
 SHOWN_PAGES, SHOWN_REASONS = 10, 10
 
 
@@ -145,7 +145,7 @@ def _follow(process: WorkerProcess, reading: _Reading) -> Message | Ended:
             return message
         if reading.characters > MOST_CHARACTERS:
             return _stopped(process, f"holds more than {MOST_CHARACTERS:,} characters of text; split it")
-        if time.monotonic() > reading.until and reading.opened is not None and reading.opened.paged:
+        if time.monotonic() > reading.until and (reading.pages or reading.lost):
             reading.lose_the_rest("given up, for the file took too long")
             process.stop()
             return ("done",)

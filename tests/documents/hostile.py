@@ -47,7 +47,9 @@ def page_tree(levels: int) -> bytes:
 
 def packed_twice(num_bytes: int) -> bytes:
     """A page whose content is so many spaces, packed by a factor of a million."""
-    data = zlib.compress(zlib.compress(b" " * num_bytes, 9), 9)
+    packer = zlib.compressobj(9)
+    once = b"".join(packer.compress(b" " * (1 << 20)) for _ in range(num_bytes >> 20)) + packer.flush()
+    data = zlib.compress(once, 9)
     objects = [CATALOG, b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>", PAGE]
     return pdf_of([*objects, stream(data, b"/Filter [/FlateDecode /FlateDecode]"), FONT])
 

@@ -168,7 +168,9 @@ def test_a_bounded_rule_matches_what_the_rule_matches() -> None:
             plain = re.compile(SETS.sub(lambda found: f"(?!/){found[1]}" if found[1] else found[0], pattern.regex.pattern))
             ours = bounded(pattern.regex)
             for _ in range(10):
-                folders = ("".join(choose.choice("aabbc*.-") for _ in range(choose.randint(1, 4))) for _ in range(choose.randint(1, 5)))
+                folders = (
+                    "".join(choose.choice("aabbc*.-") for _ in range(choose.randint(1, 4))) for _ in range(choose.randint(1, 5))
+                )
                 name = "/".join(folders) + choose.choice(("", "/"))
                 assert bool(ours.search(name)) == bool(plain.search(name)), (rule, name)
 

@@ -9,7 +9,13 @@ import typer
 from tscli.errors import ResourceError, TscliError
 
 INTERRUPTED = 130
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+HANDLES = (errno.EMFILE, errno.ENFILE)
+# How torch, threads and the loader of libraries say it; the last is what is left where C code could not even make an error.
+NO_MEMORY = (
+    *("can't allocate memory", "Cannot allocate memory", "can't start new thread", "failed to map segment"),
+    "error return without exception set",
+)
 
 
 def ending(error: BaseException) -> tuple[int, str]:
@@ -24,6 +30,10 @@ def ending(error: BaseException) -> tuple[int, str]:
         where = f"{error.filename}: " if error.filename else ""
         if error.errno in FULL:
             return ResourceError.exit_code, f"{where}{error.strerror}; make room, or put libraries elsewhere with TSCLI_HOME"
+        if error.errno in HANDLES:
+            return ResourceError.exit_code, f"{where}{error.strerror}; allow more with: ulimit -n 1024"
+        if error.errno == errno.EROFS:
+            return ResourceError.exit_code, f"{where}{error.strerror}; write elsewhere, or choose another TSCLI_HOME"
         return 1, f"{where}{error.strerror}; check the path and its permissions, or use --debug for the traceback"
     first_line = next(iter(str(error).splitlines()), "")
     return 1, f"unexpected {type(error).__name__}: {first_line}; run again with --debug for the traceback"
@@ -32,5 +42,7 @@ def ending(error: BaseException) -> tuple[int, str]:
 def _out_of_memory(error: BaseException) -> bool:
     """Python's own, or torch's, which is known by name so that torch need not be imported."""
     torch_cuda = type(error).__name__ == "OutOfMemoryError"
-    torch_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    return isinstance(error, MemoryError) or torch_cuda or torch_cpu
+    said = isinstance(error, (RuntimeError, ImportError, OSError, SystemError)) and any(
+        words in str(error) for words in NO_MEMORY
+    )
+    return isinstance(error, MemoryError) or torch_cuda or said or getattr(error, "errno", None) == errno.ENOMEM

@@ -27,16 +27,20 @@ def ending(error: BaseException) -> tuple[int, str]:
     if _out_of_memory(error):
         return ResourceError.exit_code, "out of memory; choose fewer documents, a smaller model, or --dtype bfloat16"
     if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        if error.errno in FULL:
-            return ResourceError.exit_code, f"{where}{error.strerror}; make room, or put libraries elsewhere with TSCLI_HOME"
-        if error.errno in HANDLES:
-            return ResourceError.exit_code, f"{where}{error.strerror}; allow more with: ulimit -n 1024"
-        if error.errno == errno.EROFS:
-            return ResourceError.exit_code, f"{where}{error.strerror}; write elsewhere, or choose another TSCLI_HOME"
-        return 1, f"{where}{error.strerror}; check the path and its permissions, or use --debug for the traceback"
+        return _of_the_system(error)
     first_line = next(iter(str(error).splitlines()), "")
     return 1, f"unexpected {type(error).__name__}: {first_line}; run again with --debug for the traceback"
+
+
+def _of_the_system(error: OSError) -> tuple[int, str]:
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    if error.errno in FULL:
+        return ResourceError.exit_code, f"{what}; make room, or put libraries elsewhere with TSCLI_HOME"
+    if error.errno in HANDLES:
+        return ResourceError.exit_code, f"{what}; allow more with: ulimit -n 1024"
+    if error.errno == errno.EROFS:
+        return ResourceError.exit_code, f"{what}; write elsewhere, or choose another TSCLI_HOME"
+    return 1, f"{what}; check the path and its permissions, or use --debug for the traceback"
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -21,7 +21,7 @@ BETWEEN = re.compile(rf"({FOLDERS})((?:(?!{FOLDERS}).)+)(?={re.escape('(?:/.+)?'
 
 
 def bounded(regex: re.Pattern[str]) -> re.Pattern[str]:
-    """A pattern that matches the names that a glob's matches, but no set a slash, in time that is a small power of the length."""
+    """What matches the names that a glob's pattern matches (but no set a slash), in time that is a small power of length."""
     text = SETS.sub(lambda found: f"(?!/){found[1]}" if found[1] else found[0], regex.pattern)
     text = BETWEEN.sub(lambda found: f"(?>{LAZY[found[1]]}{found[2]}(?=/))", text)
     return re.compile(STARS.sub(r"(?>[^/]*?\1)", text))

@@ -1,4 +1,4 @@
-"""Whether text reads like instructions to a model rather than like text for people: what a document says may be meant to steer answers.
+"""Whether text reads like instructions to a model rather than like text for people: a document may be meant to steer answers.
 
 A small list of phrases, no more: it finds the plain attempts, misses the subtle ones, and says "looks like". What it marks and
 what it leaves alone is in docs/LOG.md.
@@ -20,15 +20,19 @@ _ORDERS = r"(?:instructions?|prompts?|directions|directives|guidelines|system me
 _PHRASES = (
     rf"\b(?:ignore|disregard|forget|override|bypass)\b(?: \w+){{0,3}} {_OVER}(?: \w+){{0,2}} {_ORDERS}\b",
     rf"\b(?:ignore|disregard|forget|override)\b (?:all |any |your |the )*(?:system )?{_ORDERS}\b",
-    r"\byou are now (?:an? |the |in )?(?:\w+ ){0,2}(?:ai|assistant|chatbot|language model|llm|dan|developer mode|jailbroken|unrestricted)\b",
+    r"\byou are now (?:an? |the |in )?(?:\w+ ){0,2}"
+    r"(?:ai|assistant|chatbot|language model|llm|dan|developer mode|jailbroken|unrestricted)\b",
     r"\b(?:your|the) (?:new|real|true|updated) instructions (?:are|is|follow)\b|\bnew (?:system )?(?:instructions|prompt) ?:",
     r"\b(?:reveal|print|repeat|show|output|leak)\b(?: \w+){0,3} (?:system|initial|hidden) (?:prompt|message|instructions)\b",
-    r"\b(?:as|if you are|attention|note to|instructions? (?:to|for)|dear) (?:an? |the |any |all )?(?:ai|llm|language) (?:assistants?|models?|agents?)\b[ ,:]",
+    r"\b(?:as|if you are|attention|note to|instructions? (?:to|for)|dear) (?:an? |the |any |all )?"
+    r"(?:ai|llm|language) (?:assistants?|models?|agents?)\b[ ,:]",
     r"\bdo not (?:tell|inform|mention|reveal)(?: \w+){0,4} (?:the )?user\b",
-    r"\b(?:answer|respond|reply) (?:only |always )?(?:with|that)\b.{0,60}\b(?:regardless of|no matter what|whatever) (?:the|is asked|question)\b",
+    r"\b(?:answer|respond|reply) (?:only |always )?(?:with|that)\b.{0,60}"
+    r"\b(?:regardless of|no matter what|whatever) (?:the|is asked|question)\b",
     r"<\|(?:im_start|im_end|system|user|assistant|eot_id|start_header_id|end_header_id|endoftext)\|>|<</?SYS>>|\[/?INST\]"
     r"|<(?:start|end)_of_turn>",
-    r"(?:^|\n|[.!?] )[ \t#*>-]{0,6}(?:system|assistant)(?: prompt| message)? ?:[ \t*]{0,4}(?:you (?:are|must|will|should)|ignore|do not|always|never)\b",
+    r"(?:^|\n|[.!?] )[ \t#*>-]{0,6}(?:system|assistant)(?: prompt| message)? ?:[ \t*]{0,4}"
+    r"(?:you (?:are|must|will|should)|ignore|do not|always|never)\b",
 )
 _LIKE_ORDERS = re.compile("|".join(f"(?:{phrase})" for phrase in _PHRASES), re.IGNORECASE)
 _LONGEST = 80

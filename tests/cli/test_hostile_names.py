@@ -49,6 +49,7 @@ def docs(tmp_path: Path) -> Path:
     folder = tmp_path / "docs"
     folder.mkdir()
     for number, name in enumerate(NAMES):
+        (folder / name).parent.mkdir(exist_ok=True)  # one name has a slash
         (folder / name).write_text(f"The stone number {number} is \x1b[2J\x9bgreen. " * 20, encoding="utf-8")
     (folder / "broken\x1b[2J\ntscli: all is well.pdf").write_bytes(b"%PDF-1.7 nothing")
     return folder

@@ -61,26 +61,3 @@ def test_a_full_disk_behind_standard_output_and_behind_a_report(home: Path) -> N
     with open("/dev/full", "w") as full:
         assert run(home, "list", stdout=full.fileno())[0] == 5
     assert run(home, "ask", "Who?", "--max-new-tokens", "2", "--html", "/dev/full")[0] == 5
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody who may not write here")
-def test_a_home_that_may_not_be_written_to(home: Path) -> None:
-    assert run(home, "ingest", SAMPLE)[0] == 0
-    home.chmod(0o755)
-    for folder in (home / "libraries", *(home / "libraries").rglob("*")):
-        folder.chmod(0o755 if folder.is_dir() else 0o644)
-    for above in home.parents:
-        if above != Path("/") and above.stat().st_mode & 0o005 != 0o005:
-            above.chmod(above.stat().st_mode | 0o055)
-    path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
-    done = subprocess.run(
-        [sys.executable, "-m", "tscli", "-q", "ingest", SAMPLE, str(ROOT / "samples" / "glossary.md")],
-        env={**os.environ, "TSCLI_HOME": str(home), "PYTHONPATH": path, "HOME": "/nonexistent"},
-        user=65534,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 5, done.stderr
-    assert "cannot be written" in done.stderr
-    assert run(home, "verify")[0] == 0

@@ -45,7 +45,7 @@ def test_no_socket_is_opened(tmp_path: Path) -> None:
     assert run("-m", "tscli", "export", "default", str(tmp_path / "a.tar")) == 0
     assert run("-m", "tscli", "import", str(tmp_path / "a.tar"), "--library", "other") == 0
     questions = tmp_path / "q.jsonl"
-    questions.write_text('{"question": "Who?", "answers": ["nobody"]}\n')
+    questions.write_text('{"question": "Who?", "answer": "nobody", "file": "faq.html"}\n')
     assert run("-m", "tscli", "eval", "--questions", str(questions)) == 0
     for command in ("list", "info", "verify", "coverage", "doctor", "config"):
         assert run("-m", "tscli", command) == 0, command

@@ -40,8 +40,15 @@ def test_no_socket_is_opened(tmp_path: Path) -> None:
     assert run("-m", "tscli", "ingest", *samples) == 0
     assert run("-m", "tscli", "ask", "Who?", "--max-new-tokens", "2") == 0
     assert run("-m", "tscli", "chat", "--max-new-tokens", "2", typed="Who?\n") == 0
-    for command in ("list", "verify", "coverage"):
-        assert run("-m", "tscli", command) == 0
+    assert run("-m", "tscli", "ask", "Who?", "--max-new-tokens", "2", "--html", str(tmp_path / "page.html")) == 0
+    assert run("-m", "tscli", "evidence", "Who?", "--max-new-tokens", "2") == 0
+    assert run("-m", "tscli", "export", "default", str(tmp_path / "a.tar")) == 0
+    assert run("-m", "tscli", "import", str(tmp_path / "a.tar"), "--library", "other") == 0
+    questions = tmp_path / "q.jsonl"
+    questions.write_text('{"question": "Who?", "answer": "nobody", "file": "faq.html"}\n')
+    assert run("-m", "tscli", "eval", "--questions", str(questions)) == 0
+    for command in ("list", "info", "verify", "coverage", "doctor", "config"):
+        assert run("-m", "tscli", command) == 0, command
     assert not seen.exists(), seen.read_text()
     assert run("-c", "import socket; socket.socket()") != 0  # the watch is awake
     assert "socket.__new__" in seen.read_text()

@@ -147,7 +147,7 @@ def test_a_page_that_takes_too_long_loses_that_page_only(tmp_path: Path) -> None
 
 
 def test_a_page_that_both_parsers_give_up_on_is_lost_with_their_reason() -> None:
-    reading = _Reading(Opened("0", 3, True), {1: "First.", 3: "Third."}, {2: "Failed to load page."})
+    reading = _Reading(0.0, Opened("0", 3, True), {1: "First.", 3: "Third."}, {2: "Failed to load page."})
     document = _finish(FoundFile("a.pdf", Path("/a.pdf"), False), reading, ("done",))
     assert isinstance(document, Document)
     assert document.warnings == ("page 2 lost: Failed to load page.",)

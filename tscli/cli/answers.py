@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import tscli
-from tscli.cli.output import counted, duration, safe_line, stderr
+from tscli.cli.output import Settings, counted, duration, safe_line, say, stderr
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,6 +34,13 @@ def show(answer: Answer, evidence: Evidence, *, full: bool) -> None:
     for line in _weak(answer, evidence):
         console.print(line)
     console.print(f"shares of the answer's attention to documents; {tscli.CAVEAT}")
+
+
+def warn_of_instructions(settings: Settings, evidence: Evidence) -> None:
+    """One line on stderr where passages read like instructions to the model rather than like text for people."""
+    if evidence.instructions:
+        places = ", ".join(f'{evidence.citations[index].place} ("{words}")' for index, words in evidence.instructions)
+        say(settings, safe_line(f"warning: this looks like instructions to the model, which may steer the answer: {places}"))
 
 
 def show_check(check: dict[str, Any]) -> None:
@@ -162,6 +169,7 @@ def answer_json(session: Session, answer: Answer, evidence: Evidence) -> dict[st
         ],
         "citations": citations_json(session, evidence),
         "weak": [list(span) for span in evidence.weak],
+        "instructions": [{"citation": index, "words": words} for index, words in evidence.instructions],
         "token_ids": answer.token_ids,
         "versions": tscli.versions(),
     }

@@ -11,9 +11,10 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.answers import answer_json, show, show_check, show_map
+from tscli.cli.answers import answer_json, show, show_check, show_map, warn_of_instructions
 from tscli.cli.ask_many import ask_many, read_questions
 from tscli.cli.coverage import remember
+from tscli.cli.endings import FULL
 from tscli.cli.output import Settings, dim, fetch_model, marking, print_json, safe, working
 from tscli.errors import UsageError
 
@@ -108,12 +109,13 @@ def ask(
             ask_many(settings, questions, lambda text: answered(text, show=False), output, in_json)
             return 0
         answer = answered(questions[0], show=not as_json)
+        found = tscli.find_evidence(session, answer, top=top)
+        warn_of_instructions(settings, found)
         if html is not None:
-            _write(html, tscli.render_report(session, answer, tscli.find_evidence(session, answer, top=top)))
+            _write(html, tscli.render_report(session, answer, found))
         if as_json:
             print_json(in_json(answer))
         elif stats != "none" and not settings.quiet:
-            found = tscli.find_evidence(session, answer, top=top)
             show(answer, found, full=stats == "full")
             if check:
                 show_check(_check(settings, answer, found, start))
@@ -126,6 +128,8 @@ def _write(file: Path, page: str) -> None:
     try:
         file.write_text(page, encoding="utf-8")
     except OSError as error:
+        if error.errno in FULL:
+            raise
         raise UsageError(f"{file}: cannot be written ({error.strerror}); name another file with --html") from error
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tscli.cli.endings import FULL
 from tscli.cli.output import Settings, as_json, counted, duration, progress, safe, say
 from tscli.errors import UsageError
 
@@ -62,6 +63,8 @@ def _write(output: Path | None, line: str) -> None:
         with output.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
     except OSError as error:
+        if error.errno in FULL:
+            raise
         raise UsageError(f"{output}: cannot be written ({error.strerror}); name another file with -o") from error
 
 

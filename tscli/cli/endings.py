@@ -9,7 +9,13 @@ import typer
 from tscli.errors import ResourceError, TscliError
 
 INTERRUPTED = 130
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+HANDLES = (errno.EMFILE, errno.ENFILE)
+# How torch, threads and the loader of libraries say it; the last is what is left where C code could not even make an error.
+NO_MEMORY = (
+    *("can't allocate memory", "Cannot allocate memory", "can't start new thread", "failed to map segment"),
+    "error return without exception set",
+)
 
 
 def ending(error: BaseException) -> tuple[int, str]:
@@ -21,16 +27,26 @@ def ending(error: BaseException) -> tuple[int, str]:
     if _out_of_memory(error):
         return ResourceError.exit_code, "out of memory; choose fewer documents, a smaller model, or --dtype bfloat16"
     if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        if error.errno in FULL:
-            return ResourceError.exit_code, f"{where}{error.strerror}; make room, or put libraries elsewhere with TSCLI_HOME"
-        return 1, f"{where}{error.strerror}; check the path and its permissions, or use --debug for the traceback"
+        return _of_the_system(error)
     first_line = next(iter(str(error).splitlines()), "")
     return 1, f"unexpected {type(error).__name__}: {first_line}; run again with --debug for the traceback"
+
+
+def _of_the_system(error: OSError) -> tuple[int, str]:
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    if error.errno in FULL:
+        return ResourceError.exit_code, f"{what}; make room, or put libraries elsewhere with TSCLI_HOME"
+    if error.errno in HANDLES:
+        return ResourceError.exit_code, f"{what}; allow more with: ulimit -n 1024"
+    if error.errno == errno.EROFS:
+        return ResourceError.exit_code, f"{what}; write elsewhere, or choose another TSCLI_HOME"
+    return 1, f"{what}; check the path and its permissions, or use --debug for the traceback"
 
 
 def _out_of_memory(error: BaseException) -> bool:
     """Python's own, or torch's, which is known by name so that torch need not be imported."""
     torch_cuda = type(error).__name__ == "OutOfMemoryError"
-    torch_cpu = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    return isinstance(error, MemoryError) or torch_cuda or torch_cpu
+    said = isinstance(error, (RuntimeError, ImportError, OSError, SystemError)) and any(
+        words in str(error) for words in NO_MEMORY
+    )
+    return isinstance(error, MemoryError) or torch_cuda or said or getattr(error, "errno", None) == errno.ENOMEM

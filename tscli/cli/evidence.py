@@ -9,7 +9,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.answers import citation_line, citations_json
+from tscli.cli.answers import citation_line, citations_json, warn_of_instructions
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, working
 from tscli.errors import UsageError
@@ -51,6 +51,7 @@ def evidence(
         found = tscli.find_evidence(session, stream.answer, top=top)
         if not no_history:
             remember(settings, session, stream.answer)
+    warn_of_instructions(settings, found)
     _print(session, found, output)
     if not found.citations:
         say(settings, "the answer draws on no passage of the documents")

@@ -18,6 +18,7 @@ from tscli.cli.output import (
     error_line,
     fetch_model,
     kinds,
+    plain,
     print_json,
     safe_line,
     say,
@@ -126,7 +127,7 @@ def _prepare(
 
         def on_event(kind: str, detail: str, done: int, total: int) -> None:
             count = f" ({done:,} of {total:,})" if kind == "file" else ""
-            status.update(f"{words.get(kind, kind)} {safe_line(detail)}{count}")
+            status.update(plain(f"{words.get(kind, kind)} {detail}{count}"))
 
         return tscli.prepare(paths, library, load, selection, options, on_event)
 

@@ -14,6 +14,7 @@ import tscli
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from tscli import LoadOptions
 
@@ -46,7 +47,14 @@ def animated() -> bool:
 
 def working(settings: Settings, text: str) -> AbstractContextManager[object]:
     """A moving line while something takes time; nothing when quiet or without a terminal."""
-    return stderr().status(safe_line(text)) if not settings.quiet and animated() else nullcontext()
+    return stderr().status(plain(text)) if not settings.quiet and animated() else nullcontext()
+
+
+def plain(text: str) -> Text:
+    """A line for rich to show as it is: brackets in a name are no markup."""
+    from rich.text import Text
+
+    return Text(safe_line(text))
 
 
 def fetch_model(settings: Settings, load: LoadOptions, library: str | None = None) -> None:
@@ -83,7 +91,7 @@ def progress(settings: Settings) -> Iterator[Callable[[str, int, int], None]]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.description}"), console=stderr()) as bar:
+    with Progress(*columns, TextColumn("{task.description}", markup=False), console=stderr()) as bar:
         task = bar.add_task("")
         yield lambda text, done, total: bar.update(task, description=safe_line(text), completed=done, total=total)
 
@@ -109,8 +117,8 @@ def say(settings: Settings, text: str) -> None:
 
 
 def error_line(text: str) -> None:
-    """An error on stderr."""
-    print(f"tscli: {safe(text)}", file=sys.stderr)
+    """An error on stderr, on one line: nothing in it can pass for a line of its own."""
+    print(f"tscli: {safe_line(text)}", file=sys.stderr)
 
 
 def print_json(content: Any) -> None:

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from tscli.documents.globs import bounded
+from tscli.errors import UsageError
+
 KINDS = (".rgignore", ".ignore", ".gitignore", ".git/info/exclude")  # the earlier overrules the later
 OF_GIT = KINDS[2:]
 # pathspec's patterns match what lies in a matched folder too, and mark where the folder's name ended by this group.
 FOLDER_MARK = "ps_d"
+LARGEST = 256 << 10  # bytes; every rule is tried on every name
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class _Rule:
 
     kind: str
     prefix: str
-    spec: GitIgnoreSpec
+    patterns: tuple[tuple[re.Pattern[str], bool], ...]  # what it matches, and whether that is ignored; the last decides
 
 
 @dataclass(frozen=True)
@@ -44,14 +50,14 @@ class IgnoreRules:
         return rules
 
     def inside(self, folder: Path) -> IgnoreRules:
-        """These rules and those of a folder one further down."""
-        is_repository = (folder / ".git").exists()
+        """These rules and those of a folder one further down. UsageError for an ignore file that is too large."""
+        is_repository = os.path.exists(folder / ".git")  # False, too, where no name can be so long
         in_git = self.in_git or is_repository
         kept = tuple(rule for rule in self.rules if not (is_repository and rule.kind in OF_GIT))
         own = tuple(
-            _Rule(kind, os.path.join(folder, ""), spec)
+            _Rule(kind, os.path.join(folder, ""), patterns)
             for kind in KINDS
-            if (in_git or kind not in OF_GIT) and (spec := _read(folder / kind)) is not None
+            if (in_git or kind not in OF_GIT) and (patterns := _read(folder / kind)) is not None
         )
         if not own and kept == self.rules and in_git == self.in_git:
             return self
@@ -62,9 +68,9 @@ class IgnoreRules:
         text = path.as_posix()
         for rule in self.rules:
             relative = text[len(rule.prefix) :]
-            for pattern in reversed(rule.spec.patterns):
-                if pattern.regex is not None and _matches(pattern.regex, relative, is_folder):
-                    return bool(pattern.include)
+            for regex, ignored in reversed(rule.patterns):
+                if _matches(regex, relative, is_folder):
+                    return ignored
         return None
 
 
@@ -78,9 +84,23 @@ def _matches(regex: re.Pattern[str], relative: str, is_folder: bool) -> bool:
     return any(match.end(FOLDER_MARK) == len(relative) + 1 for match in regex.finditer(f"{relative}/"))
 
 
-def _read(file: Path) -> GitIgnoreSpec | None:
+def _read(file: Path) -> tuple[tuple[re.Pattern[str], bool], ...] | None:
+    """The rules of an ignore file; None where there is none, as where its name is that of a pipe or a device."""
     try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if status.st_size > LARGEST:
+            raise UsageError(
+                f"{file}: {status.st_size:,} bytes are too many for an ignore file ({LARGEST:,} at most); "
+                "shorten it, or read no ignore files with --no-ignore"
+            )
         lines = file.read_text(encoding="utf-8-sig", errors="replace").split("\n")
     except OSError:  # there is none, which is the rule; or it may not be read, and then git passes over it as well
         return None
-    return GitIgnoreSpec.from_lines(line.rstrip("\r") for line in lines)
+    return _compiled(line.rstrip("\r") for line in lines)
+
+
+def _compiled(lines: Iterable[str]) -> tuple[tuple[re.Pattern[str], bool], ...]:
+    patterns = GitIgnoreSpec.from_lines(lines).patterns
+    return tuple((bounded(pattern.regex), bool(pattern.include)) for pattern in patterns if pattern.regex is not None)

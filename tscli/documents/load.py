@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,25 +13,34 @@ from pathlib import Path
 from tscli.documents.document import Document, Failure, Loaded, Opened
 from tscli.documents.process import Ended, Limits, Message, WorkerProcess
 from tscli.documents.walk import FoundFile, WalkOptions, walk
+from tscli.errors import UsageError
 
 OnFile = Callable[[str, int, int], None]  # path, done, total
 Result = Document | Failure | None
 # A file that loses this many pages to the limits is given up: each costs the whole time limit.
 MOST_LOST_PAGES = 20
-SHOWN_PAGES = 10
+MOST_CHARACTERS = 1 << 26  # of all files together: some sixteen million tokens, and all that memory is to hold
+SHOWN_PAGES, SHOWN_REASONS = 10, 10
 
 
 @dataclass
 class _Reading:
-    """What is known of a file so far; lost: number of a page -> why."""
+    """What is known of a file so far; until: when its time is up; lost: number of a page -> why."""
 
+    until: float
     opened: Opened | None = None
     pages: dict[int, str] = field(default_factory=dict)
     lost: dict[int, str] = field(default_factory=dict)
+    characters: int = 0
 
     @property
     def next_page(self) -> int:
         return max((*self.pages, *self.lost), default=0) + 1
+
+    def lose_the_rest(self, why: str) -> None:
+        """All pages from the next one on."""
+        if self.opened is not None:
+            self.lost.update(dict.fromkeys(range(self.next_page, self.opened.num_pages + 1), why))
 
 
 def load(
@@ -39,14 +49,16 @@ def load(
     options: WalkOptions = WalkOptions(),  # noqa: B008 - frozen
     passwords: Sequence[str] = (),
     page_seconds: float = 20.0,
+    file_seconds: float = 1800.0,
     memory_bytes: int = 2 << 30,
     workers: int = 2,
     on_file: OnFile | None = None,
 ) -> Loaded:
     """Read the files of these paths, in the order of their paths.
 
-    A page that takes longer than page_seconds or more memory than memory_bytes is lost, not its file. on_file is called after
-    each file, by one thread at a time. Raises UsageError for a path that does not exist.
+    A page that takes longer than page_seconds or more memory than memory_bytes is lost, not its file; so are the pages that
+    are left of a file after file_seconds. on_file is called after each file, by one thread at a time. Raises UsageError for a
+    path that does not exist, and for more text than any context holds.
     """
     files = walk(paths, options)
     processes = [WorkerProcess(Limits(page_seconds, memory_bytes)) for _ in range(max(1, min(workers, len(files))))]
@@ -54,17 +66,20 @@ def load(
     for process in processes:
         idle.put(process)
     lock = threading.Lock()
-    num_done = 0
+    num_done = num_characters = 0
 
     def one(file: FoundFile) -> Result:
-        nonlocal num_done
+        nonlocal num_done, num_characters
         process = idle.get()
         try:
-            result = _read(process, file, passwords)
+            result = _read(process, file, passwords, _Reading(time.monotonic() + file_seconds))
         finally:
             idle.put(process)
         with lock:
             num_done += 1
+            num_characters += sum(map(len, result.pages)) if isinstance(result, Document) else 0
+            if num_characters > MOST_CHARACTERS:
+                raise UsageError(f"the documents hold more than {MOST_CHARACTERS:,} characters of text; choose fewer")
             if on_file is not None:
                 on_file(file.path, num_done, len(files))
         return result
@@ -86,11 +101,10 @@ def load(
     )
 
 
-def _read(process: WorkerProcess, file: FoundFile, passwords: Sequence[str]) -> Result:
+def _read(process: WorkerProcess, file: FoundFile, passwords: Sequence[str], reading: _Reading) -> Result:
     """One file through the worker, which is started anew behind each page that was lost."""
     if file.problem is not None:
         return Failure(file.path, file.problem)
-    reading = _Reading()
     num_ended = 0
     while True:
         process.request(file.source, passwords, reading.next_page)
@@ -106,27 +120,40 @@ def _read(process: WorkerProcess, file: FoundFile, passwords: Sequence[str]) -> 
         reading.lost[reading.next_page] = end.reason
         num_ended += 1
         if num_ended >= MOST_LOST_PAGES:
-            rest = range(reading.next_page, opened.num_pages + 1)
-            reading.lost.update(dict.fromkeys(rest, f"given up after {MOST_LOST_PAGES} lost pages"))
+            reading.lose_the_rest(f"given up after {MOST_LOST_PAGES} lost pages")
         if reading.next_page > opened.num_pages:
             return _finish(file, reading, ("done",))
 
 
 def _follow(process: WorkerProcess, reading: _Reading) -> Message | Ended:
-    """Take in the worker's messages up to the one that ends the file."""
+    """Take in the worker's messages up to the one that ends the file; where it must be ended, the worker ends with it."""
     while True:
         message = process.answer()
         if isinstance(message, Ended):
             return message
         kind, *rest = message
         if kind == "open":
+            if reading.opened not in (None, rest[0]):
+                return _stopped(process, "changed while it was read; ingest it again")
             reading.opened = rest[0]
         elif kind == "page":
             reading.pages[rest[0]] = rest[1]
+            reading.characters += len(rest[1])
         elif kind == "lost":
             reading.lost[rest[0]] = rest[1]
         else:
             return message
+        if reading.characters > MOST_CHARACTERS:
+            return _stopped(process, f"holds more than {MOST_CHARACTERS:,} characters of text; split it")
+        if time.monotonic() > reading.until and (reading.pages or reading.lost):
+            reading.lose_the_rest("given up, for the file took too long")
+            process.stop()
+            return ("done",)
+
+
+def _stopped(process: WorkerProcess, reason: str) -> Message:
+    process.stop()
+    return ("error", reason)
 
 
 def _finish(file: FoundFile, reading: _Reading, end: Message) -> Result:
@@ -152,11 +179,14 @@ def _finish(file: FoundFile, reading: _Reading, end: Message) -> Result:
 
 
 def _warnings(reading: _Reading, without: Sequence[int]) -> list[str]:
-    warnings = []
-    for reason in dict.fromkeys(reading.lost.values()):
-        numbers = [number for number, why in reading.lost.items() if why == reason]
+    warnings, by_reason = [], dict[str, list[int]]()
+    for number, why in reading.lost.items():
+        by_reason.setdefault(why, []).append(number)
+    for reason, numbers in list(by_reason.items())[:SHOWN_REASONS]:
         shown = ", ".join(map(str, numbers[:SHOWN_PAGES])) + (", ..." if len(numbers) > SHOWN_PAGES else "")
         warnings.append(f"{'page' if len(numbers) == 1 else f'{len(numbers)} pages'} {shown} lost: {reason}")
+    if others := sum(map(len, list(by_reason.values())[SHOWN_REASONS:])):
+        warnings.append(f"{others} more pages lost, for other reasons")
     num_blank = len([number for number in without if number not in reading.lost])
     if num_blank:
         of = len(reading.pages) + len(reading.lost)

@@ -103,7 +103,7 @@ class _Walk:
                 yield from self._folder(*self.folders.popleft())
                 continue
             link, rules = self.links.popleft()
-            if link.is_dir():
+            if os.path.isdir(link):  # False, too, for one that leads nowhere
                 self.folders.append((link, rules))
             else:
                 yield self._found(link)

@@ -26,6 +26,7 @@ HTML_SUFFIXES = (".html", ".htm", ".xhtml")
 UNREADABLE = (".doc", ".docx", ".odt", ".epub", ".pptx", ".ppt", ".xlsx", ".xls", ".ods", ".djvu", ".mobi", ".pages")
 HEAD_BYTES = 8192
 BLOCK_BYTES = 1 << 20
+MOST_PAGES = 250_000  # a file may say anything
 # The parent ends a page in time; should the parent itself be killed, a hanging worker ends by its own alarm, this much later.
 ALARM_SECONDS = 5.0
 
@@ -82,7 +83,11 @@ def read(path: Path, passwords: Sequence[str], first_page: int) -> Iterator[tupl
 
 
 def _read_pdf(path: Path, passwords: Sequence[str], first_page: int) -> Iterator[tuple[object, ...]]:
+    """The file is opened more than once: its pages are of one file only where it was the same before and after."""
+    before = _state(path)
     pages = pdf.PdfPages(path, passwords)
+    if pages.count > MOST_PAGES:
+        raise ValueError(f"it says that it has {pages.count:,} pages, of at most {MOST_PAGES:,}")
     yield "open", Opened(_digest(path), pages.count, True)
     for number in range(first_page, pages.count + 1):
         try:
@@ -93,6 +98,13 @@ def _read_pdf(path: Path, passwords: Sequence[str], first_page: int) -> Iterator
             yield "lost", number, _in_short(error)
         else:
             yield "page", number, text
+    if _state(path) != before:
+        raise ValueError("it changed meanwhile; ingest it again")
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _digest(path: Path) -> str:

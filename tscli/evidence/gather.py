@@ -10,6 +10,7 @@ from tscli.engine.drawn import Drawn
 from tscli.engine.session import Session
 from tscli.engine.statistics import Answer
 from tscli.evidence.citations import Citation, cite
+from tscli.evidence.instructions import instruction_near
 from tscli.evidence.support import WEAK, support
 from tscli.tokens import Context, StreamDecoder, Tokenizer
 
@@ -32,10 +33,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an answer drew on, highest share first, and the pieces of its text with their support."""
+    """What an answer drew on, highest share first, and the pieces of its text with their support.
+
+    instructions: indices of the citations that read like instructions to a model, or stand beside such, and the words.
+    """
 
     citations: tuple[Citation, ...]
     pieces: tuple[Piece, ...]
+    instructions: tuple[tuple[int, str], ...] = ()
 
     @property
     def weak(self) -> list[tuple[int, int]]:
@@ -51,7 +56,9 @@ class Evidence:
 def find_evidence(session: Session, answer: Answer, *, top: int = 5, floor: float = 0.05) -> Evidence:
     """The evidence of an answer that this session gave: at most `top` citations, each with at least the share `floor`."""
     citations = cite(answer.drawn, session.context, session.tokenizer, top=top, floor=floor)
-    return Evidence(tuple(citations), tuple(_pieces(answer, citations, session.context, session.tokenizer)))
+    said = ((index, instruction_near(citation, session.context, session.tokenizer)) for index, citation in enumerate(citations))
+    pieces = _pieces(answer, citations, session.context, session.tokenizer)
+    return Evidence(tuple(citations), tuple(pieces), tuple((index, words) for index, words in said if words))
 
 
 def _pieces(answer: Answer, citations: list[Citation], context: Context, tokenizer: Tokenizer) -> list[Piece]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ def snapshot(model: str, revision: str | None = None, *, progress: bool = False,
     A cached model is taken as it is, so that a library's model does not change under it; another --revision, or clearing the
     cache, brings a newer one. Raises TscliError that says why there is none and what to do, ResourceError on a full disk.
     """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # the client reads it when it is imported
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

@@ -25,7 +25,7 @@ from tscli.store.chain import PlannedSegment
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.private import make_private, open_private
 from tscli.store.reader import MANIFEST, present, problem_with, require_manifest
-from tscli.store.segment import BLOCK, segment_path, write_durably
+from tscli.store.segment import BLOCK, segment_path, write_durably, writing
 from tscli.store.writer import Writer, read_record, siblings, take_over, write_record
 
 CHECKSUMS = "checksums.txt"  # as xxh128sum writes and checks them
@@ -51,12 +51,13 @@ def export_library(folder: Path, file: Path, *, force: bool = False, on_bytes: O
         raise UsageError(f"{file.parent} is no folder; make it, or name another file")
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
-        with open_private(temporary) as target:
+        with writing(file.parent), open_private(temporary) as target:
             with tarfile.TarFile(fileobj=target, mode="w", format=tarfile.PAX_FORMAT, copybufsize=BLOCK) as tar:
                 _pack(tar, folder, manifest, _Progress(on_bytes, _parts(manifest)))
             target.flush()
             os.fsync(target.fileno())
-        os.replace(temporary, file)
+        with writing(file.parent):
+            os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
     return file.stat().st_size
@@ -73,7 +74,7 @@ def import_library(file: Path, name: str | None = None, *, force: bool = False, 
         manifest, parts = _read_index(file, tar)
         folder = _folder_for(manifest, name)
         _refuse_existing(folder, force=force)
-        with _stage_beside(folder.resolve()) as stage:
+        with writing(folder.parent), _stage_beside(folder.resolve()) as stage:
             _unpack(file, tar, stage, parts, _held(folder, manifest), _Progress(on_bytes, parts))
             for record in manifest.segments:
                 write_record(stage, record)

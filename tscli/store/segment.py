@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,22 +101,34 @@ def write_durably(path: Path, write: Callable[[Any], object]) -> None:
     """Write through a temporary file, fsync file and folder, rename: the name holds the whole content or is not there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        make_private(path.parent)
-        with open_private(temporary) as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:
+        with writing(path.parent):
+            make_private(path.parent)
+            with open_private(temporary) as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+    except (OSError, RuntimeError, ResourceError):
         with contextlib.suppress(OSError):
             temporary.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Say it as a ResourceError where the disk is full or may not be written to."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
         if _is_out_of_space(error):
             raise ResourceError(
-                f"{path.parent}: no space left on the disk; what is committed is kept: make room and run the same command again"
+                f"{folder}: no space left on the disk; what is committed is kept: make room and run the same command again"
             ) from error
         if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
-            raise ResourceError(f"{path.parent}: cannot be written ({error}); choose another TSCLI_HOME") from error
+            raise ResourceError(
+                f"{folder}: cannot be written ({error}); write elsewhere, or choose another TSCLI_HOME"
+            ) from error
         raise
 
 

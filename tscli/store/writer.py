@@ -25,7 +25,7 @@ from tscli.store.chain import PlannedSegment
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.private import make_private, open_private
 from tscli.store.reader import present, read_manifest, remember_verified
-from tscli.store.segment import Segment, hash_file, map_segment, save_tensors, segment_path, write_durably
+from tscli.store.segment import Segment, hash_file, map_segment, save_tensors, segment_path, write_durably, writing
 
 
 def record_path(folder: Path, segment_id: str) -> Path:
@@ -71,14 +71,15 @@ def write_record(folder: Path, record: SegmentRecord) -> None:
 def take_over(holder: Path, folder: Path, record: SegmentRecord) -> None:
     """Link a segment of another library into this one, or copy it where links fail; DamagedLibrary if it changes meanwhile."""
     source, target = segment_path(holder, record.id), segment_path(folder, record.id)
-    make_private(target.parent)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        os.link(source, temporary)
-    except OSError:
-        with source.open("rb") as original, open_private(temporary) as copy:
-            shutil.copyfileobj(original, copy)
-    os.replace(temporary, target)
+    with writing(target.parent):
+        make_private(target.parent)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            with source.open("rb") as original, open_private(temporary) as copy:
+                shutil.copyfileobj(original, copy)
+        os.replace(temporary, target)
     if hash_file(target) != record.xxh3:
         target.unlink()
         raise DamagedLibrary(f"{source}: changed while it was linked")
@@ -94,6 +95,15 @@ class Writer:
         self._hashed: list[tuple[Path, str]] = []
 
     def __enter__(self) -> Writer:
+        try:
+            with writing(self.folder):
+                self._take()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def _take(self) -> None:
         make_private(self.folder)
         holder = self.folder / "lock.holder"
         try:
@@ -107,7 +117,6 @@ class Writer:
             file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
         for stale in self.folder.rglob(".*.tmp"):
             stale.unlink()
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._lock.release()

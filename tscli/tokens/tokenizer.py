@@ -1,13 +1,14 @@
 """The model's own tokenizer: by tiktoken where that gives the same ids several times faster, else by Hugging Face's.
 
-Text of documents is encoded with special tokens off: `<|im_end|>` in a file stays text.
+Text of documents is encoded with control tokens off: `<|im_end|>` in a file stays text.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from tscli.errors import TscliError
 from tscli.tokens.byte_level import build_encoding, char_spans, is_safe
+from tscli.tokens.control import control_ids
 
 SAMPLE = (
     "The quick brown fox can't jump over 12,345.678 lazy dogs; it's 3:45 pm.\n\n\tdef f(x_1, *args):\n"
@@ -22,6 +24,7 @@ SAMPLE = (
     "مرحبا שלום हिन्दी 한국어 😀👩‍💻🇪🇺\n   leading, trailing   \n\n\n\n http://example.org/a?b=c&d=%20 <|im_end|> </s> "
     "[INST] 1234567890 ABCdefGHI I'LL don'T\u00a0\u2028\x0b end  "
 )
+SLICE = 1 << 20  # characters that Hugging Face's tokenizer is given at once: it takes some hundred bytes for each
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Tokenizer:
         self.chat = chat  # the transformers tokenizer, for its chat template and special tokens; None where nobody needs them
         serialised: str = fast.to_str()
         self.hash = hashlib.sha256(serialised.encode()).hexdigest()
+        self._control = control_ids(serialised, str(getattr(chat, "chat_template", None) or ""))
         self.vocab_size: int = fast.get_vocab_size(with_added_tokens=True)
         self._encoding = build_encoding(serialised)
         if self._encoding is not None and not self._agrees(SAMPLE):
@@ -61,7 +65,7 @@ class Tokenizer:
         return [index for index in self._fast.encode("").ids if index == self.chat.bos_token_id]
 
     def encode_text(self, texts: Sequence[str]) -> list[Encoded]:
-        """Encode texts as they are; nothing in them is a special token, and none is added."""
+        """Encode texts as they are; nothing in them is a control token, and none is added."""
         if self._encoding is None:
             return self._encode_slowly(texts)
         return [self._encode_fast(text) if is_safe(text) else self._encode_slowly([text])[0] for text in texts]
@@ -85,15 +89,35 @@ class Tokenizer:
         return Encoded(ids, *char_spans(self._lengths[ids], text))
 
     def _encode_slowly(self, texts: Sequence[str]) -> list[Encoded]:
+        slices = [_slices(text) for text in texts]
+        made = iter(self._encode_batch([part for text, cuts in zip(texts, slices, strict=True) for part in _parts(text, cuts)]))
+        return [
+            _joined(cuts, [self._without_control(part, next(made)) for part in _parts(text, cuts)])
+            for text, cuts in zip(texts, slices, strict=True)
+        ]
+
+    def _without_control(self, text: str, encoded: Encoded) -> Encoded:
+        """What became a control token all the same is cut in two, and its halves are encoded by themselves."""
+        found = np.flatnonzero(np.isin(encoded.ids, self._control))
+        if not found.size:
+            return encoded
+        if len(text) < 2:  # a single character that is a control token: there is no other way to say it
+            return Encoded(encoded.ids[:0], encoded.char_start[:0], encoded.char_end[:0])
+        middles = (encoded.char_start[found] + encoded.char_end[found]) // 2
+        cuts = [0, *np.unique(middles.clip(1, len(text) - 1)).tolist(), len(text)]
+        parts = _parts(text, cuts)
+        return _joined(cuts, [self._without_control(*part) for part in zip(parts, self._encode_batch(parts), strict=True)])
+
+    def _encode_batch(self, texts: Sequence[str]) -> list[Encoded]:
         self._fast.encode_special_tokens = True
         try:
-            batch = self._fast.encode_batch(list(texts), add_special_tokens=False)
+            encoded = []
+            for group in _groups(texts):
+                for item in self._fast.encode_batch(group, add_special_tokens=False):
+                    spans = np.array(item.offsets, dtype=np.int32).reshape(-1, 2)
+                    encoded.append(Encoded(np.array(item.ids, dtype=np.int32), spans[:, 0].copy(), spans[:, 1].copy()))
         finally:
             self._fast.encode_special_tokens = False
-        encoded = []
-        for item in batch:
-            spans = np.array(item.offsets, dtype=np.int32).reshape(-1, 2)
-            encoded.append(Encoded(np.array(item.ids, dtype=np.int32), spans[:, 0].copy(), spans[:, 1].copy()))
         return encoded
 
     def _agrees(self, text: str) -> bool:
@@ -106,6 +130,40 @@ class Tokenizer:
         for token in self._encoding.token_byte_values():
             lengths[self._encoding.encode_single_token(token)] = len(token)
         return lengths
+
+
+def _slices(text: str) -> list[int]:
+    """Where a text is cut: at its ends, and a huge one behind the ends of lines, where there are any."""
+    cuts = [0]
+    while len(text) - cuts[-1] > SLICE:
+        line = text.rfind("\n", cuts[-1], cuts[-1] + SLICE)
+        cuts.append(line + 1 if line >= 0 else cuts[-1] + SLICE)
+    return [*cuts, len(text)]
+
+
+def _groups(texts: Sequence[str]) -> Iterator[list[str]]:
+    """The texts in groups of about a slice's length."""
+    group, size = list[str](), 0
+    for text in texts:
+        if group and size + len(text) > SLICE:
+            yield group
+            group, size = [], 0
+        group.append(text)
+        size += len(text)
+    if group:
+        yield group
+
+
+def _parts(text: str, cuts: Sequence[int]) -> list[str]:
+    return [text[start:end] for start, end in pairwise(cuts)]
+
+
+def _joined(cuts: Sequence[int], parts: Sequence[Encoded]) -> Encoded:
+    """The parts of one text behind each other; characters count from its beginning."""
+    if len(parts) == 1:
+        return parts[0]
+    moved = [(part.ids, part.char_start + start, part.char_end + start) for start, part in zip(cuts, parts, strict=False)]
+    return Encoded(*(np.concatenate(column).astype(np.int32) for column in zip(*moved, strict=True)))
 
 
 class StreamDecoder:

@@ -60,10 +60,17 @@ def gather_rows(pages: Tensor, positions: Tensor, scale: Tensor | None = None) -
 
     scale: [pages, kv_heads, page_size] of int8 pages, whose rows are expanded to float32.
     """
-    num_pages, kv_heads, page_size, head_dim = pages.shape
+    return take_rows(pages, row_index(positions, pages.shape[1], pages.shape[2]), scale)
+
+
+def row_index(positions: Tensor, kv_heads: int, page_size: int) -> Tensor:
+    """Where the rows at `positions` (int64 [n]) stand in pages of this shape that are flattened: int64 [kv_heads, n]."""
     page = torch.div(positions, page_size, rounding_mode="floor")
     heads = torch.arange(kv_heads, device=positions.device)[:, None]
-    rows = (page * kv_heads + heads) * page_size + positions % page_size  # [kv_heads, n], int64: no overflow at 4M slots
-    flat = pages.reshape(num_pages * kv_heads * page_size, head_dim)
-    found = flat.index_select(0, rows.reshape(-1)).reshape(kv_heads, -1, head_dim)
+    return (page * kv_heads + heads) * page_size + positions % page_size  # int64: no overflow at 4M slots
+
+
+def take_rows(pages: Tensor, rows: Tensor, scale: Tensor | None = None) -> Tensor:
+    """The rows of a `row_index` [kv_heads, n]; otherwise as `gather_rows`."""
+    found = pages.reshape(-1, pages.shape[-1]).index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
     return found if scale is None else expand_rows(found, scale.reshape(-1)[rows])

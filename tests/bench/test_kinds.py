@@ -13,7 +13,7 @@ from tscli_kernels import has_int8_products
 @pytest.mark.skipif(not has_int8_products(), reason="this processor's 8-bit products overflow")
 def test_rows_name_pages_and_weights_and_dense_stays_what_to_compare_with(small_model: Path) -> None:
     load = tscli.LoadOptions(str(small_model), dtype="float32", device="cpu", weights="int8")
-    rows = tscli.benchmark([600], load, tscli.SelectionOptions(), 3, 1, peer="transformers", kv_dtype="int8").rows
+    rows = tscli.benchmark([600], load, tscli.SelectionOptions(), 3, 1, peers=["transformers"], kv_dtype="int8").rows
     named = {row.method: row.fields["backend"] for row in rows}
     assert named == {
         "dense": "cpu float32, kv float32, weights int8",

@@ -6,13 +6,14 @@ Keys are held before RoPE. Knows neither files nor selection; the store's segmen
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from tscli.selection.sketch import Scan
-from tscli_kernels import gather_rows, score_pages
+from tscli_kernels import row_index, score_pages, take_rows
 
 
 class Pages(Protocol):
@@ -75,6 +76,8 @@ class KVState:
         """Take a committed segment behind the others; the tail must be empty."""
         if self.tail_tokens:
             raise ValueError("the tail must be taken or cropped before pages are added")
+        if self.segments and segment.key.shape[3] != self.segments[0].key.shape[3]:
+            raise ValueError("pages of one size cannot stand behind those of another")
         self.segments.append(segment)
         self.starts.append(self.committed)
         self.committed += segment.num_tokens
@@ -149,11 +152,17 @@ class KVState:
         return self._rows(layer, 0, self._parts(positions))
 
     def _parts(self, positions: Tensor) -> list[tuple[Pages | None, Tensor]]:
-        """Which segment (None: the tail) holds which of the positions, counted from its own start."""
-        bounds = torch.searchsorted(positions, torch.tensor([*self.starts, self.committed], device=positions.device)).tolist()
-        stops = [*bounds[1:], positions.shape[0]]
-        holders = zip([*self.segments, None], [*self.starts, self.committed], bounds, stops, strict=True)
-        return [(holder, positions[low:high] - start) for holder, start, low, high in holders if high > low]
+        """Which segment holds which positions, as rows of its pages [kv_heads, n]; None: the tail, as places [n] in it."""
+        starts = torch.tensor([*self.starts, self.committed], device=positions.device)
+        bounds = torch.searchsorted(positions, starts)
+        local = positions - starts.repeat_interleave(bounds.diff(append=bounds.new_tensor([positions.shape[0]])))
+        lows = bounds.tolist()
+        parts: list[tuple[Pages | None, Tensor]] = []
+        if self.segments:
+            rows = row_index(local[: lows[-1]], self._shape[1], self.segments[0].key.shape[3])
+            held = zip(self.segments, pairwise(lows), strict=True)
+            parts = [(segment, rows[:, low:high]) for segment, (low, high) in held if high > low]
+        return [*parts, (None, local[lows[-1] :])] if lows[-1] < positions.shape[0] else parts
 
     def _rows(self, layer: int, which: int, parts: list[tuple[Pages | None, Tensor]]) -> Tensor:
         """Keys (which 0) or values (1) of these parts, one behind the other."""
@@ -170,12 +179,12 @@ class KVState:
         return torch.empty(2, layers, kv_heads, capacity, head_dim, dtype=self._dtype, device=self._device)
 
 
-def _gathered(segment: Pages, which: int, layer: int, positions: Tensor) -> Tensor:
-    """Keys (which 0) or values (1) at positions of a segment, expanded where its pages are int8, on the device of the positions
+def _gathered(segment: Pages, which: int, layer: int, rows: Tensor) -> Tensor:
+    """Keys (which 0) or values (1) in these rows of a segment, expanded where its pages are int8, on the device of the index
     wherever the pages lie."""
     pages = (segment.value if which else segment.key)[layer]
     scale = None if segment.scales is None else segment.scales[which][layer]
-    return gather_rows(pages, positions.to(pages.device), scale).to(positions.device)
+    return take_rows(pages, rows.to(pages.device), scale).to(rows.device)
 
 
 class DenseKeys:

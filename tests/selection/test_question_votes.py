@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from tscli.selection.config import SelectionConfig
@@ -79,3 +80,15 @@ def test_everything_in_reach_is_chosen_from_as_by_the_whole_sum() -> None:
     whole = votes.selection(config, num_cached=21)
     assert whole is not None
     assert torch.equal(votes.follow(fixed, config).positions, whole.positions)
+
+
+@pytest.mark.parametrize("pool", [0, 1, 5, 33])
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_nearby_lies_within_a_windows_width_and_stands_once(pool: int, seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    config, stop = SelectionConfig(k=40, n_init=4, n_local=16, pool=pool), 1000
+    positions = (torch.randperm(stop - 4, generator=draw)[:40] + 4).sort().values
+    found = nearby(Selection(positions, torch.ones(40), stop), config)
+    wanted = sorted({p + o for p in positions.tolist() for o in range(-pool, pool + 1) if 4 <= p + o < stop})
+    assert found.tolist() == wanted
+    assert found.dtype == torch.int64

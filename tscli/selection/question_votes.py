@@ -53,15 +53,18 @@ class QuestionVotes:
         if self._votes is None:
             return fixed
         positions = nearby(fixed, config)
-        votes = _at_least(self._votes, fixed.local_start - config.n_init)
-        return select_among(positions, votes[positions - config.n_init], config.n_init, fixed.local_start, config)
+        self._votes = _at_least(self._votes, fixed.local_start - config.n_init)
+        return select_among(positions, self._votes[positions - config.n_init], config.n_init, fixed.local_start, config)
 
 
 def nearby(fixed: Selection, config: SelectionConfig) -> Tensor:
     """The candidates that lie at most a pooling window's width from a selected one; int64, ascending."""
-    offsets = torch.arange(-config.pool, config.pool + 1, device=fixed.positions.device)
-    places = (fixed.positions[:, None] + offsets).flatten()
-    return places.clamp(config.n_init, fixed.local_start - 1).unique()
+    starts = (fixed.positions - config.pool).clamp_min(config.n_init)
+    stops = (fixed.positions + config.pool + 1).clamp_max(fixed.local_start)  # ascending, as the positions are
+    starts[1:] = torch.maximum(starts[1:], stops[:-1])
+    sizes = (stops - starts).clamp_min(0)
+    before = sizes.cumsum(0) - sizes
+    return (starts - before).repeat_interleave(sizes) + torch.arange(int(sizes.sum()), device=sizes.device)
 
 
 def _at_least(votes: Tensor, length: int) -> Tensor:

@@ -12,6 +12,7 @@ from platformdirs import user_data_dir
 from tscli.errors import UsageError
 
 MANIFEST = "manifest.json"
+MANIFEST_COPY = "manifest.copy.json"
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -28,6 +29,11 @@ def library_folder(name: str) -> Path:
     if not NAME.fullmatch(name):
         raise UsageError(f"library name {name!r}: use letters, digits, '.', '_' and '-' (not '.' first), or a path")
     return home() / "libraries" / name
+
+
+def library_name(folder: Path) -> str:
+    """What `library_folder` makes this folder of: its name under home, or the path."""
+    return folder.name if folder.parent == home() / "libraries" else str(folder)
 
 
 def library_folders(parent: Path) -> list[Path]:

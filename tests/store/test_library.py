@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import subprocess
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.store.conftest import FINGERPRINT, SEGMENT, fill, pages, tokens
+from tests.store.conftest import FINGERPRINT, SEGMENT, edit_manifest, fill, pages, tokens
 from tscli.errors import LibraryError, ResourceError, UsageError
 from tscli.store import (
     Writer,
@@ -159,16 +158,17 @@ def test_a_pickle_in_a_segment_is_never_executed(make_library: Make, tmp_path: P
 
     path = segment_files(folder)[0]
     torch.save({"key": Evil(), "value": Evil()}, path)
-    manifest = json.loads((folder / "manifest.json").read_text())
     from tscli.store.segment import hash_file
 
-    manifest["segments"][0] |= {"size_bytes": path.stat().st_size, "xxh3": hash_file(path)}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    def as_it_lies() -> None:
+        found = {"size_bytes": path.stat().st_size, "xxh3": hash_file(path)}
+        edit_manifest(folder, lambda manifest: manifest["segments"][0].update(found))
+
+    as_it_lies()
     with pytest.raises(LibraryError, match=path.name):
         open_library(folder)
     path.write_bytes(pickle.dumps(Evil()))
-    manifest["segments"][0] |= {"size_bytes": path.stat().st_size, "xxh3": hash_file(path)}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    as_it_lies()
     with pytest.raises(LibraryError, match=path.name):
         open_library(folder)
     assert not mark.exists()
@@ -187,10 +187,26 @@ def test_a_pickle_in_a_segment_is_never_executed(make_library: Make, tmp_path: P
 )
 def test_an_edited_manifest_is_refused(make_library: Make, change: dict[str, object], message: str) -> None:
     folder = make_library()
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    edit_manifest(folder, lambda manifest: manifest.update(change))
     with pytest.raises(LibraryError, match=message):
         open_library(folder)
+
+
+def test_a_manifest_without_a_checksum_is_one_of_before_and_opens(make_library: Make) -> None:
+    folder = make_library()
+    edit_manifest(folder, lambda manifest: None)
+    assert open_library(folder).manifest.num_tokens == 150
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('"a.txt"', '"b.txt"'), ('"page_size": 16', '"page_size": 17'), ('"checksum"', '"Checksum"'), ("\n", "\r")],
+)
+def test_a_manifest_in_which_anything_was_changed_is_refused(make_library: Make, before: str, after: str) -> None:
+    path = make_library() / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(before.encode(), after.encode(), 1))
+    with pytest.raises(LibraryError, match=f"{path}.*tscli repair"):
+        open_library(path.parent)
 
 
 def test_a_manifest_that_is_not_json_is_refused(make_library: Make) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from tscli.engine.library import fingerprint_of, on_device, sketch_tensors
+from tscli.engine.library import fingerprint_of, on_device, prefill_config, sketch_tensors
 from tscli.engine.sketching import grow_sketch
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
-from tscli.selection.config import SelectionConfig
 from tscli.store import Writer, library_folder, map_segment, read_context, require_manifest
 from tscli.tokens import load_tokenizer
 
@@ -24,12 +23,9 @@ def rebuild_sketch(library: str = "default") -> bool:
     decoder = load_decoder(LoadOptions(fingerprint.model_id, fingerprint.revision, fingerprint.dtype))
     tokenizer = load_tokenizer(str(decoder.folder))
     manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, fingerprint.revision))
-    config = SelectionConfig(
-        **{name: value for name, value in fingerprint.prefill.items() if name not in ("dense", "documents")}
-    )
     with Writer(folder) as writer:
         context = {name: part.clone() for name, part in read_context(folder, manifest).items()}
         state = decoder.new_state([on_device(map_segment(folder, record), decoder.device) for record in manifest.segments])
-        grow_sketch(decoder, state, context["token_ids"].to(torch.int64), config)
+        grow_sketch(decoder, state, context["token_ids"].to(torch.int64), prefill_config(fingerprint))
         writer.commit(manifest, context, sketch_tensors(state.sketch))
     return state.sketch is not None

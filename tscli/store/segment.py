@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tscli.errors import DamagedLibrary, ResourceError
 from tscli.store.manifest import SegmentRecord
-from tscli.store.private import make_private, open_private
+from tscli.store.private import open_private
 
 BLOCK = 8 << 20
 
@@ -83,10 +83,12 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> tuple[int, str]:
 
 
 def write_durably(path: Path, write: Callable[[Any], object]) -> None:
-    """Write through a temporary file, fsync file and folder, rename: the name holds the whole content or is not there."""
+    """Write through a temporary file, fsync file and folder, rename: the name holds the whole content or is not there.
+
+    The folder must be there: one that was removed meanwhile does not come back.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        make_private(path.parent)
         with open_private(temporary) as file:
             write(file)
             file.flush()
@@ -94,8 +96,6 @@ def write_durably(path: Path, write: Callable[[Any], object]) -> None:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         if _is_out_of_space(error):
             raise ResourceError(
                 f"{path.parent}: no space left on the disk; what is committed is kept: make room and run the same command again"
@@ -103,6 +103,9 @@ def write_durably(path: Path, write: Callable[[Any], object]) -> None:
         if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
             raise ResourceError(f"{path.parent}: cannot be written ({error}); choose another TSCLI_HOME") from error
         raise
+    finally:  # nothing is left after an interrupt either
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _is_out_of_space(error: BaseException | None) -> bool:

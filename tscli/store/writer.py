@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from tscli.errors import DamagedLibrary, LibraryError
-from tscli.places import MANIFEST, library_folders
+from tscli.places import MANIFEST, MANIFEST_COPY, library_folders
 from tscli.store.chain import PlannedSegment
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.private import make_private, open_private
@@ -65,7 +66,15 @@ def siblings(folder: Path) -> list[Path]:
 def write_record(folder: Path, record: SegmentRecord) -> None:
     """Say beside a segment's file what it must be."""
     text = json.dumps(asdict(record))
+    make_private(record_path(folder, record.id).parent)
     write_durably(record_path(folder, record.id), lambda file: file.write(text.encode()))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Make this what readers see, in one rename; then keep a copy, from which `restore_manifest` makes a damaged one whole."""
+    text = manifest.to_json().encode()
+    for name in (MANIFEST, MANIFEST_COPY):
+        write_durably(folder / name, lambda file: file.write(text))
 
 
 def take_over(holder: Path, folder: Path, record: SegmentRecord) -> None:
@@ -103,11 +112,23 @@ class Writer:
             raise LibraryError(
                 f"library {self.folder.name} is being written by {who}; wait for it to end, or choose another --library"
             ) from None
-        with open_private(holder) as file:
-            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-        for stale in self.folder.rglob(".*.tmp"):
-            stale.unlink()
+        try:
+            self._say_who(holder)
+            for stale in self.folder.rglob(".*.tmp"):
+                stale.unlink(missing_ok=True)  # a reader may just be done with it
+        except BaseException:
+            self._lock.release()
+            raise
         return self
+
+    @staticmethod
+    def _say_who(holder: Path) -> None:
+        """For a second writer to read; a full disk must not keep a library from being removed."""
+        temporary = holder.with_name(f".{holder.name}.{os.getpid()}.tmp")
+        with suppress(OSError):
+            with open_private(temporary) as file:
+                file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+            os.replace(temporary, holder)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._lock.release()
@@ -141,7 +162,9 @@ class Writer:
 
         key, value: [layers, pages, kv_heads, page_size, head_dim]. Raises ResourceError when the disk is full.
         """
-        size, xxh3 = self._save(segment_path(self.folder, planned.id), {"key": key, "value": value})
+        path = segment_path(self.folder, planned.id)
+        make_private(path.parent)
+        size, xxh3 = self._save(path, {"key": key, "value": value})
         record = SegmentRecord(planned.id, planned.parent, planned.start, planned.num_tokens, size, xxh3)
         write_record(self.folder, record)
         return record
@@ -167,7 +190,7 @@ class Writer:
             sketch_xxh3=sketched[2],
         )
         complete._check()
-        write_durably(self.folder / MANIFEST, lambda file: file.write(complete.to_json().encode()))
+        write_manifest(self.folder, complete)
         remember_verified(self.folder, self._hashed)
         kept = {name for state in (complete, previous) if state for name, _, _ in state.plain_files}
         for old in (*self.folder.glob("context-*.pt"), *self.folder.glob("sketch-*.pt")):

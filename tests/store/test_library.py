@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import subprocess
@@ -295,6 +296,24 @@ def test_a_file_size_limit_counts_as_a_full_disk(make_library: Make) -> None:
     done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, cwd=root, check=False)
     assert "ResourceError" in done.stderr
     assert verify(folder) == []
+
+
+def test_an_interrupt_while_tensors_are_written_is_an_interrupt_and_leaves_no_file(
+    make_library: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_library()
+    planned = plan_chain(FINGERPRINT.digest(), tokens(64, seed=9), SEGMENT)
+    before = sorted(folder.rglob("*"))
+
+    class Interrupted(io.FileIO):
+        def write(self, _: object) -> int:  # as Ctrl-C does inside torch.save, which then fails in its own words
+            raise KeyboardInterrupt
+
+    with Writer(folder) as writer:
+        monkeypatch.setattr("tscli.store.segment.open_private", lambda path: Interrupted(path, "w"))
+        with pytest.raises(KeyboardInterrupt):
+            writer.write_segment(planned[0], *pages(planned[0]))
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_a_read_only_library_opens(make_library: Make) -> None:

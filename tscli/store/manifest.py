@@ -44,6 +44,11 @@ class Fingerprint:
     page_size: int
     segment_pages: int
 
+    @property
+    def model(self) -> str:
+        """The model's name, with its revision where one was named."""
+        return f"{self.model_id} at {self.revision}" if self.revision else self.model_id
+
     def digest(self) -> str:
         """SHA-256 over all fields but the model's name and revision."""
         content = {name: value for name, value in asdict(self).items() if name not in NAMES_ONLY}
@@ -126,7 +131,7 @@ class Manifest:
         mine = self.fingerprint
         if differences := mine.differences(loaded):
             raise LibraryError(
-                f"library {self.library} was made by {mine.model_id} and does not fit {loaded.model_id}: "
+                f"library {self.library} was made by {mine.model} and does not fit {loaded.model}: "
                 f"{'; '.join(differences)}; ask with the model it was made by, or ingest again under another --library"
             )
 

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,9 @@ def write_durably(path: Path, write: Callable[[Any], object]) -> None:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
-        if _is_out_of_space(error):
+        if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):
+            raise KeyboardInterrupt from error
+        if any(map(_is_out_of_space, _causes(error))):
             raise ResourceError(
                 f"{path.parent}: no space left on the disk; what is committed is kept: make room and run the same command again"
             ) from error
@@ -108,17 +110,18 @@ def write_durably(path: Path, write: Callable[[Any], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _is_out_of_space(error: BaseException | None) -> bool:
-    """Also where torch wraps the operating system's error in its own."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came up in: torch wraps what happens while it writes, an interrupt too, in its own."""
     while error is not None:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return True
-        if isinstance(error, RuntimeError) and any(
-            word in str(error) for word in ("enforce fail", "unexpected pos", "file write")
-        ):
-            return True
+        yield error
         error = error.__context__
-    return False
+
+
+def _is_out_of_space(error: BaseException) -> bool:
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    words = ("enforce fail", "unexpected pos", "file write")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def _sync_folder(folder: Path) -> None:

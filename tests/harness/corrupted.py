@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shelf import Shelf, digest, runs_of, shelf
+from shelf import Shelf, digest, runs_of, shelf, tell
 
 import tscli
 from tscli.errors import DamagedLibrary
@@ -55,6 +55,7 @@ def main() -> int:
             tscli.repair(kind)
             assert tscli.verify(kind) == [], f"not whole after {where}"
             assert digest(folder) == expected[kind], f"not repaired: {where}"
+            tell(number + 1, asked.runs)
     refused = sum(done[damage.__name__] for damage in DAMAGES)
     print(f"corrupted: {refused} of {refused} damaged libraries were refused by name and repaired bit for bit;")
     print(f"{asked.runs - refused} with damage elsewhere answered as before ({dict(sorted(done.items()))})")

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from shelf import Shelf, digest, ended, in_child, runs_of, shelf
+from shelf import Shelf, digest, ended, in_child, runs_of, shelf, tell
 
 from tscli.cli.app import run as run_command
 from tscli.cli.endings import INTERRUPTED
@@ -54,6 +54,7 @@ def main() -> int:
         kinds = [_undisturbed(made, grown=False), _undisturbed(made, grown=True)]
         for number in range(asked.runs):
             _run(made, kinds[number % 2], chance, deaths)
+            tell(number + 1, asked.runs)
     shown = ", ".join(f"{count} {name}" for name, count in sorted(deaths.items()))
     print(f"killed: {asked.runs} of {asked.runs} runs ended bit-identical, nothing left over ({shown})")
     return 0
@@ -104,11 +105,13 @@ def _run(made: Shelf, kind: Undisturbed, chance: random.Random, deaths: Counter[
     home = _begin(made, kind.start)
     folder = home / "libraries" / "lib"
     for _ in range(chance.randint(1, 3)):
-        number = chance.choice(SIGNALS)
+        number, temporary = chance.choice(SIGNALS), set(folder.rglob(".*.tmp"))
         code = _killed(made, home, kind, number, chance)
         assert code in (0, INTERRUPTED if number == signal.SIGINT else -number), f"ended with {code} after {number!r}"
         deaths[number.name if code else "done before"] += 1
-        _check_dead(folder, kind, interrupted=code == INTERRUPTED)
+        _check_dead(folder, kind)
+        left = set(folder.rglob(".*.tmp")) - temporary
+        assert code != INTERRUPTED or not left, f"left behind by an interrupt: {left}"
     assert ended(in_child(lambda: _ingest(made))) == 0
     assert digest(folder) == kind.after, "not what an undisturbed ingest makes"
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()]
@@ -155,7 +158,7 @@ def _count(event: str, arguments: tuple[object, ...], home: Path, seen: list[int
     return counts
 
 
-def _check_dead(folder: Path, kind: Undisturbed, *, interrupted: bool) -> None:
+def _check_dead(folder: Path, kind: Undisturbed) -> None:
     if not folder.exists():
         return
     lock = FileLock(folder / "lock", timeout=0)
@@ -164,8 +167,6 @@ def _check_dead(folder: Path, kind: Undisturbed, *, interrupted: bool) -> None:
     manifest = read_manifest(folder)
     seen = digest(folder) if manifest is not None else None
     assert seen in (kind.before, kind.after), "readers see what was never committed"
-    temporary = [path.name for path in folder.rglob(".*.tmp")]
-    assert not interrupted or not temporary, f"left behind by an interrupt: {temporary}"
 
 
 if __name__ == "__main__":

@@ -298,16 +298,22 @@ def test_a_file_size_limit_counts_as_a_full_disk(make_library: Make) -> None:
     assert verify(folder) == []
 
 
+@pytest.mark.parametrize("number", [1, 2, 4])
 def test_an_interrupt_while_tensors_are_written_is_an_interrupt_and_leaves_no_file(
-    make_library: Make, monkeypatch: pytest.MonkeyPatch
+    make_library: Make, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     folder = make_library()
     planned = plan_chain(FINGERPRINT.digest(), tokens(64, seed=9), SEGMENT)
     before = sorted(folder.rglob("*"))
 
     class Interrupted(io.FileIO):
-        def write(self, _: object) -> int:  # as Ctrl-C does inside torch.save, which then fails in its own words
-            raise KeyboardInterrupt
+        writes = 0
+
+        def write(self, data: bytes) -> int:  # type: ignore[override]
+            self.writes += 1
+            if self.writes == number:  # torch, which closes its file, then fails in its own words
+                raise KeyboardInterrupt
+            return super().write(data)
 
     with Writer(folder) as writer:
         monkeypatch.setattr("tscli.store.segment.open_private", lambda path: Interrupted(path, "w"))

@@ -38,7 +38,8 @@ def library_name(folder: Path) -> str:
 
 def library_folders(parent: Path) -> list[Path]:
     """The folders in this one that hold a library, by name; a hidden one is an import that is not done."""
-    return sorted(path.parent for path in parent.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
+    found = {path.parent for name in (MANIFEST, MANIFEST_COPY) for path in parent.glob(f"*/{name}")}
+    return sorted(folder for folder in found if not folder.name.startswith("."))
 
 
 def library_names() -> list[str]:

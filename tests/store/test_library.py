@@ -228,6 +228,14 @@ def test_another_model_is_refused_with_the_field_that_differs(make_library: Make
     stored.manifest.check(replace(FINGERPRINT, model_id="moved", revision="other"))
 
 
+def test_a_library_whose_manifest_is_gone_is_refused_and_listed_as_damaged(make_library: Make) -> None:
+    folder = make_library()
+    (folder / "manifest.json").unlink()
+    with pytest.raises(LibraryError, match=r"manifest\.json: is missing; .*tscli repair lib"):
+        open_library(folder)
+    assert [info.error is not None for info in list_libraries()] == [True]
+
+
 def test_a_second_writer_is_told_who_holds_the_lock(make_library: Make) -> None:
     folder = make_library()
     with Writer(folder), pytest.raises(LibraryError, match=f"process {os.getpid()}"), Writer(folder):

@@ -10,7 +10,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, counted, error_line, print_json, safe_line, say, size, working
+from tscli.cli.output import Settings, counted, error_line, print_json, progress, safe_line, say, size, working
 from tscli.errors import LibraryError, UsageError
 
 
@@ -111,8 +111,8 @@ def verify(
 
 def repair(context: typer.Context, library: flags.Name = "default", as_json: flags.Json = False) -> int:
     """Make a damaged library whole: compute again what was lost, and nothing else."""
-    with working(context.obj, f"repairing library {library}"):
-        report = tscli.repair(library)
+    with progress(context.obj) as show:
+        report = tscli.repair(library, lambda done, total, _: show(f"repairing library {library}", done, total))
     if as_json:
         print_json(
             {

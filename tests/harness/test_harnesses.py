@@ -11,6 +11,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("harness", "runs"), [("killed", 20), ("corrupted", 40), ("crowded", 1)])
 def test_a_few_runs_end_well(harness: str, runs: int) -> None:
     command = [sys.executable, f"{harness}.py", "--runs", str(runs)]

@@ -83,11 +83,14 @@ def take_over(holder: Path, folder: Path, record: SegmentRecord) -> None:
     make_private(target.parent)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        os.link(source, temporary)
-    except OSError:
-        with source.open("rb") as original, open_private(temporary) as copy:
-            shutil.copyfileobj(original, copy)
-    os.replace(temporary, target)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            with source.open("rb") as original, open_private(temporary) as copy:
+                shutil.copyfileobj(original, copy)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
     if hash_file(target) != record.xxh3:
         target.unlink()
         raise DamagedLibrary(f"{source}: changed while it was linked")
@@ -125,10 +128,13 @@ class Writer:
     def _say_who(holder: Path) -> None:
         """For a second writer to read; a full disk must not keep a library from being removed."""
         temporary = holder.with_name(f".{holder.name}.{os.getpid()}.tmp")
-        with suppress(OSError):
-            with open_private(temporary) as file:
-                file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-            os.replace(temporary, holder)
+        try:
+            with suppress(OSError):
+                with open_private(temporary) as file:
+                    file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+                os.replace(temporary, holder)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._lock.release()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.model.architectures import make_model
-from tscli import reader
+from tests.model.architectures import save_small_model
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before anything imports triton
@@ -30,15 +27,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random float32 Llama in Hugging Face layout; its selection is small, so that tests select."""
     folder = tmp_path_factory.mktemp("model")
-    vocab = json.loads((reader.path() / "config.json").read_text())["vocab_size"]
-    model = make_model("llama")
-    model.resize_token_embeddings(vocab)
-    with torch.no_grad():
-        model.model.embed_tokens.weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(2))
-    model.save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
-        shutil.copy(reader.path() / name, folder / name)
-    (folder / "tscli.json").write_text(json.dumps({"selection": {"k": 48, "n_init": 4, "n_local": 16, "chunk": 32, "pool": 3}}))
+    save_small_model(folder)
     return folder
 
 

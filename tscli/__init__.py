@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tscli.engine.ingest import IngestPlan, IngestReport, PlannedDocument, Preparation, prepare
     from tscli.engine.options import IngestOptions
     from tscli.engine.rebuild import rebuild_sketch
+    from tscli.engine.repair import RepairReport, repair
     from tscli.engine.session import Session, Stream, open_library
     from tscli.engine.statistics import Answer, Fidelity, LayerStatistics, Source, Statistics
     from tscli.evaluation import (
@@ -90,6 +91,7 @@ _HOMES = {
     "tscli.engine.ingest": ("IngestPlan", "IngestReport", "PlannedDocument", "Preparation", "prepare"),
     "tscli.engine.options": ("IngestOptions",),
     "tscli.engine.rebuild": ("rebuild_sketch",),
+    "tscli.engine.repair": ("RepairReport", "repair"),
     "tscli.engine.session": ("Session", "Stream", "open_library"),
     "tscli.engine.statistics": ("Answer", "Fidelity", "LayerStatistics", "Source", "Statistics"),
     "tscli.evaluation": (
@@ -137,6 +139,7 @@ __all__ = [
     "Problem",
     "Question",
     "QuestionReport",
+    "RepairReport",
     "Result",
     "ScoredAnswer",
     "SelectionConfig",
@@ -179,6 +182,7 @@ __all__ = [
     "rebuild_sketch",
     "remove",
     "render_report",
+    "repair",
     "results_of",
     "verify",
     "versions",

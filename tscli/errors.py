@@ -43,7 +43,7 @@ class LibraryError(TscliError):
 class DamagedLibrary(LibraryError):
     """A file of a library is not what was written; `what` names it and says why, without the way out."""
 
-    def __init__(self, what: str, way_out: str = "run tscli ingest again with the same paths to repair the library") -> None:
+    def __init__(self, what: str, way_out: str = "tscli repair makes the library whole again") -> None:
         super().__init__(f"{what}; {way_out}")
         self.what = what
 

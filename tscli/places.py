@@ -12,6 +12,7 @@ from platformdirs import user_data_dir
 from tscli.errors import UsageError
 
 MANIFEST = "manifest.json"
+MANIFEST_COPY = "manifest.copy.json"
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
@@ -30,9 +31,15 @@ def library_folder(name: str) -> Path:
     return home() / "libraries" / name
 
 
+def library_name(folder: Path) -> str:
+    """What `library_folder` makes this folder of: its name under home, or the path."""
+    return folder.name if folder.parent == home() / "libraries" else str(folder)
+
+
 def library_folders(parent: Path) -> list[Path]:
     """The folders in this one that hold a library, by name; a hidden one is an import that is not done."""
-    return sorted(path.parent for path in parent.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
+    found = {path.parent for name in (MANIFEST, MANIFEST_COPY) for path in parent.glob(f"*/{name}")}
+    return sorted(folder for folder in found if not folder.name.startswith("."))
 
 
 def library_names() -> list[str]:

@@ -327,7 +327,7 @@ def test_a_damaged_manifest_or_context_is_made_anew_without_running_anything(
     report = tscli.prepare([docs], load=load).run()
     path = next(report.folder.glob(damage))
     path.write_bytes(path.read_bytes()[:-20] + b"x" * 10)
-    with pytest.raises(LibraryError, match="tscli ingest"):
+    with pytest.raises(LibraryError, match="tscli repair"):
         tscli.open_library(load=load)
     again = tscli.prepare([docs], load=load)
     assert any(path.name in note and "made anew" in note for note in again.plan.notes)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from tscli import reader
 from tscli.model.fits import find_parts
 from tscli.model.stock import StockDecoder, register_attention
 
@@ -86,3 +89,16 @@ def make_decoder(name: str = "llama", seed: int = 0) -> StockDecoder:
     register_attention()
     model = make_model(name, seed)
     return StockDecoder(model, find_parts(model, name), name, Path(), torch.device("cpu"))
+
+
+def save_small_model(folder: Path) -> None:
+    """A random float32 Llama in Hugging Face layout with the embedded reader's tokenizer and a small selection."""
+    vocab = json.loads((reader.path() / "config.json").read_text())["vocab_size"]
+    model = make_model("llama")
+    model.resize_token_embeddings(vocab)
+    with torch.no_grad():
+        model.model.embed_tokens.weight.normal_(0, 0.3, generator=torch.Generator().manual_seed(2))
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
+        shutil.copy(reader.path() / name, folder / name)
+    (folder / "tscli.json").write_text(json.dumps({"selection": {"k": 48, "n_init": 4, "n_local": 16, "chunk": 32, "pool": 3}}))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +46,19 @@ def fill(folder: Path, token_ids: np.ndarray, fingerprint: Fingerprint = FINGERP
         records = [writer.write_segment(s, *pages(s)) if s.id in missing else writer.record(s) for s in planned]
         manifest = make_manifest(folder, token_ids, fingerprint).with_segments(records)
         return writer.commit(manifest, {"token_ids": torch.from_numpy(token_ids)})
+
+
+def unseal(text: str, change: Callable[[dict[str, Any]], object]) -> str:
+    """An edited manifest without a checksum, as one of before, so that what else is checked sees it."""
+    content = json.loads(text)
+    content.pop("checksum", None)
+    change(content)
+    return json.dumps(content)
+
+
+def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / "manifest.json"
+    path.write_text(unseal(path.read_text(), change))
 
 
 @pytest.fixture

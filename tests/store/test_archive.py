@@ -13,7 +13,7 @@ import pytest
 import torch
 import xxhash
 
-from tests.store.conftest import FINGERPRINT, SEGMENT, fill, make_manifest, pages, tokens
+from tests.store.conftest import FINGERPRINT, SEGMENT, fill, make_manifest, pages, tokens, unseal
 from tscli.errors import LibraryError, ResourceError, TscliError, UsageError
 from tscli.store import (
     Writer,
@@ -58,9 +58,8 @@ def write(file: Path, content: Members) -> None:
 def forge(file: Path, change: Callable[[dict[str, object]], object]) -> None:
     """Change the manifest, and the checksums so that they agree with it."""
     (sums, listing), (about, text), *rest = members(file)
+    text = unseal(text.decode(), change).encode()
     manifest = json.loads(text)
-    change(manifest)
-    text = json.dumps(manifest, indent=1).encode()
     plain = [("context_file", "context_xxh3"), ("sketch_file", "sketch_xxh3")]
     named = {manifest[name]: manifest[xxh3] for name, xxh3 in plain if manifest[name]}
     named |= {f"segments/{record['id']}.pt": record["xxh3"] for record in manifest["segments"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 import os
 import pickle
 import subprocess
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.store.conftest import FINGERPRINT, SEGMENT, fill, pages, tokens
+from tests.store.conftest import FINGERPRINT, SEGMENT, edit_manifest, fill, pages, tokens
 from tscli.errors import LibraryError, ResourceError, UsageError
 from tscli.store import (
     Writer,
@@ -159,16 +159,17 @@ def test_a_pickle_in_a_segment_is_never_executed(make_library: Make, tmp_path: P
 
     path = segment_files(folder)[0]
     torch.save({"key": Evil(), "value": Evil()}, path)
-    manifest = json.loads((folder / "manifest.json").read_text())
     from tscli.store.segment import hash_file
 
-    manifest["segments"][0] |= {"size_bytes": path.stat().st_size, "xxh3": hash_file(path)}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    def as_it_lies() -> None:
+        found = {"size_bytes": path.stat().st_size, "xxh3": hash_file(path)}
+        edit_manifest(folder, lambda manifest: manifest["segments"][0].update(found))
+
+    as_it_lies()
     with pytest.raises(LibraryError, match=path.name):
         open_library(folder)
     path.write_bytes(pickle.dumps(Evil()))
-    manifest["segments"][0] |= {"size_bytes": path.stat().st_size, "xxh3": hash_file(path)}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    as_it_lies()
     with pytest.raises(LibraryError, match=path.name):
         open_library(folder)
     assert not mark.exists()
@@ -187,10 +188,26 @@ def test_a_pickle_in_a_segment_is_never_executed(make_library: Make, tmp_path: P
 )
 def test_an_edited_manifest_is_refused(make_library: Make, change: dict[str, object], message: str) -> None:
     folder = make_library()
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    edit_manifest(folder, lambda manifest: manifest.update(change))
     with pytest.raises(LibraryError, match=message):
         open_library(folder)
+
+
+def test_a_manifest_without_a_checksum_is_one_of_before_and_opens(make_library: Make) -> None:
+    folder = make_library()
+    edit_manifest(folder, lambda manifest: None)
+    assert open_library(folder).manifest.num_tokens == 150
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('"a.txt"', '"b.txt"'), ('"page_size": 16', '"page_size": 17'), ('"checksum"', '"Checksum"'), ("\n", "\r")],
+)
+def test_a_manifest_in_which_anything_was_changed_is_refused(make_library: Make, before: str, after: str) -> None:
+    path = make_library() / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(before.encode(), after.encode(), 1))
+    with pytest.raises(LibraryError, match=f"{path}.*tscli repair"):
+        open_library(path.parent)
 
 
 def test_a_manifest_that_is_not_json_is_refused(make_library: Make) -> None:
@@ -209,6 +226,14 @@ def test_another_model_is_refused_with_the_field_that_differs(make_library: Make
     with pytest.raises(LibraryError, match=field.replace("_", " ")):
         stored.manifest.check(replace(FINGERPRINT, **{field: value}))  # type: ignore[arg-type]
     stored.manifest.check(replace(FINGERPRINT, model_id="moved", revision="other"))
+
+
+def test_a_library_whose_manifest_is_gone_is_refused_and_listed_as_damaged(make_library: Make) -> None:
+    folder = make_library()
+    (folder / "manifest.json").unlink()
+    with pytest.raises(LibraryError, match=r"manifest\.json: is missing; .*tscli repair lib"):
+        open_library(folder)
+    assert [info.error is not None for info in list_libraries()] == [True]
 
 
 def test_a_second_writer_is_told_who_holds_the_lock(make_library: Make) -> None:
@@ -279,6 +304,30 @@ def test_a_file_size_limit_counts_as_a_full_disk(make_library: Make) -> None:
     done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, cwd=root, check=False)
     assert "ResourceError" in done.stderr
     assert verify(folder) == []
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_an_interrupt_while_tensors_are_written_is_an_interrupt_and_leaves_no_file(
+    make_library: Make, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    folder = make_library()
+    planned = plan_chain(FINGERPRINT.digest(), tokens(64, seed=9), SEGMENT)
+    before = sorted(folder.rglob("*"))
+
+    class Interrupted(io.FileIO):
+        writes = 0
+
+        def write(self, data: bytes) -> int:  # type: ignore[override]
+            self.writes += 1
+            if self.writes == number:  # torch, which closes its file, then fails in its own words
+                raise KeyboardInterrupt
+            return super().write(data)
+
+    with Writer(folder) as writer:
+        monkeypatch.setattr("tscli.store.segment.open_private", lambda path: Interrupted(path, "w"))
+        with pytest.raises(KeyboardInterrupt):
+            writer.write_segment(planned[0], *pages(planned[0]))
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_a_read_only_library_opens(make_library: Make) -> None:

@@ -1,4 +1,4 @@
-"""`tscli list | info | verify | rm | prune`: looking after libraries."""
+"""`tscli list | info | verify | repair | rm | prune`: looking after libraries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, counted, error_line, kinds, print_json, safe_line, say, size, working
+from tscli.cli.output import Settings, counted, error_line, kinds, print_json, progress, safe_line, say, size, working
 from tscli.errors import LibraryError, UsageError
 
 
@@ -109,9 +109,28 @@ def verify(
     for problem in problems:
         error_line(f"{safe_line(problem.file)}: {safe_line(problem.reason)}")
     if problems:
-        error_line("run tscli ingest again with the same paths: it computes what is damaged anew")
+        error_line(f"to make it whole: tscli repair {safe_line(library)}")
         return LibraryError.exit_code
     say(context.obj, f"library {library}: every file is as it was written")
+    return 0
+
+
+def repair(context: typer.Context, library: flags.Name = "default", as_json: flags.Json = False) -> int:
+    """Make a damaged library whole: compute again what was lost, and nothing else."""
+    with progress(context.obj) as show:
+        report = tscli.repair(library, lambda done, total, _: show(f"repairing library {library}", done, total))
+    if as_json:
+        print_json(
+            {
+                "library": report.library,
+                "problems": [vars(problem) for problem in report.problems],
+                "tokens": {"total": report.total_tokens, "recomputed": report.recomputed_tokens},
+            }
+        )
+    for problem in report.problems:
+        say(context.obj, f"made anew: {safe_line(problem.file)}: {safe_line(problem.reason)}")
+    again = f"{report.recomputed_tokens:,} of {counted(report.total_tokens, 'token')} computed again"
+    say(context.obj, f"library {library}: {again}; every file is as it was written")
     return 0
 
 

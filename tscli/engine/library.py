@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tscli.model.decoder import Decoder
 from tscli.model.kv import Pages
+from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import VERSION, Projection, Sketch
 from tscli.store import PAGE_SIZE, SEGMENT_PAGES, Fingerprint, Manifest
 from tscli.tokens import Context, DocumentTokens, Tokenizer
@@ -112,6 +113,11 @@ def fingerprint_of(
         kv_dtype=kv_dtype,
         weights=weights,
     )
+
+
+def prefill_config(fingerprint: Fingerprint) -> SelectionConfig:
+    """The settings of the selection that the library was made with."""
+    return SelectionConfig(**{name: value for name, value in fingerprint.prefill.items() if name not in ("dense", "documents")})
 
 
 def context_arrays(context: Context) -> dict[str, Tensor]:

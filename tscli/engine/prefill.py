@@ -7,7 +7,7 @@ segment goes to disk. A segment that is on disk already is mapped, not run.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -36,13 +36,15 @@ def prefill(
     prompts: Sequence[torch.Tensor] = (),
     kv_dtype: str | None = None,
     on_progress: Progress | None = None,
+    again: Collection[str] = (),
 ) -> tuple[list[SegmentRecord], int, Sketch | None]:
     """Bring every planned segment to disk; returns their records in order, the number of tokens run, and the context's sketch.
 
     token_ids: int32 [T], the whole context. prompts: as `grow_sketch` has them. kv_dtype: of the pages, see `Fingerprint`.
+    again: segments that are run though they are there, by id.
     Bit-identical whether it runs at once or was interrupted between segments.
     """
-    missing = {segment.id for segment in writer.missing(planned)}
+    missing = {segment.id for segment in writer.missing(planned)} | set(again)
     to_run = sum(segment.num_tokens for segment in planned if segment.id in missing)
     ids = torch.from_numpy(token_ids.astype(np.int64))
     chains: dict[str | None, tuple[PlannedSegment, ...]] = {None: ()}  # what was computed before and with a segment

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from tscli.engine.library import fingerprint_of, on_device, sketch_tensors
+from tscli.engine.library import fingerprint_of, on_device, prefill_config, sketch_tensors
 from tscli.engine.sketching import grow_sketch, passages_as_questions
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
-from tscli.selection.config import SelectionConfig
 from tscli.store import Writer, library_folder, map_segment, read_context, require_manifest
 from tscli.tokens import Template, load_template, load_tokenizer
 
@@ -26,14 +25,11 @@ def rebuild_sketch(library: str = "default") -> bool:
     tokenizer = load_tokenizer(str(decoder.folder))
     kinds = {"kv_dtype": fingerprint.kv_dtype, "weights": fingerprint.weights}
     manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, fingerprint.revision, **kinds))
-    config = SelectionConfig(
-        **{name: value for name, value in fingerprint.prefill.items() if name not in ("dense", "documents")}
-    )
     with Writer(folder) as writer:
         context = {name: part.clone() for name, part in read_context(folder, manifest).items()}
         state = decoder.new_state([on_device(map_segment(folder, record), decoder.device) for record in manifest.segments])
         ids = context["token_ids"].to(torch.int64)
         template = Template.of_record(manifest.template) or load_template(tokenizer)
-        sketch = grow_sketch(decoder, state, ids, config, passages_as_questions(ids, tokenizer, template))
+        sketch = grow_sketch(decoder, state, ids, prefill_config(fingerprint), passages_as_questions(ids, tokenizer, template))
         writer.commit(manifest, context, sketch_tensors(sketch))
     return sketch is not None

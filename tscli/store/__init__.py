@@ -9,8 +9,9 @@ from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_cha
 from tscli.store.history import HISTORY, Asked, read_history, remember
 from tscli.store.manifest import FORMAT_VERSIONS, Fingerprint, Manifest, SegmentRecord
 from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest, require_manifest
+from tscli.store.restore import restore_manifest, restore_records
 from tscli.store.segment import Segment, map_segment
-from tscli.store.verify import LibraryInfo, Problem, list_libraries, mark_used, prune, remove, verify
+from tscli.store.verify import LibraryInfo, Problem, damaged_files, list_libraries, mark_used, prune, remove, verify
 from tscli.store.writer import Writer, missing_segments
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "SegmentRecord",
     "StoredLibrary",
     "Writer",
+    "damaged_files",
     "export_library",
     "home",
     "import_library",
@@ -47,6 +49,8 @@ __all__ = [
     "remember",
     "remove",
     "require_manifest",
+    "restore_manifest",
+    "restore_records",
     "segment_id",
     "verify",
 ]

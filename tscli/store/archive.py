@@ -20,13 +20,13 @@ from typing import IO
 import xxhash
 
 from tscli.errors import DamagedLibrary, LibraryError, ResourceError, UsageError
-from tscli.places import NAME, library_folder
+from tscli.places import MANIFEST, NAME, library_folder
 from tscli.store.chain import PlannedSegment
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.private import make_private, open_private
-from tscli.store.reader import MANIFEST, present, problem_with, require_manifest
+from tscli.store.reader import present, problem_with, require_manifest
 from tscli.store.segment import BLOCK, segment_path, write_durably, writing
-from tscli.store.writer import Writer, read_record, siblings, take_over, write_record
+from tscli.store.writer import Writer, read_record, siblings, take_over, write_manifest, write_record
 
 CHECKSUMS = "checksums.txt"  # as xxh128sum writes and checks them
 LARGEST_INDEX = 256 << 20
@@ -78,8 +78,7 @@ def import_library(file: Path, name: str | None = None, *, force: bool = False, 
             _unpack(file, tar, stage, parts, _held(folder, manifest), _Progress(on_bytes, parts))
             for record in manifest.segments:
                 write_record(stage, record)
-            text = replace(manifest, library=folder.name).to_json()
-            write_durably(stage / MANIFEST, lambda target: target.write(text.encode()))
+            write_manifest(stage, replace(manifest, library=folder.name))
             _put(stage, folder.resolve(), force=force)
     return folder
 
@@ -248,6 +247,7 @@ def _unpack(
             continue
         content, path = tar.extractfile(member), stage / member.name
         assert content is not None
+        make_private(path.parent)
         source = progress.reading(content)
         write_durably(path, lambda target, source=source: shutil.copyfileobj(source, target, BLOCK))  # type: ignore[misc]
         if reason := problem_with(path, size, xxh3):

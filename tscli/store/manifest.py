@@ -1,4 +1,7 @@
-"""What a library says of itself, as JSON. Every field is checked on reading: an edited or newer manifest is refused."""
+"""What a library says of itself, as JSON, sealed by a checksum of its own text: an edited or newer manifest is refused.
+
+Manifests of before have no seal; of them every field is checked as far as that goes.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from tscli.errors import DamagedLibrary, LibraryError
 
 # 1: pages in the model's dtype, made by its full weights; still written for these. 2: kv_dtype or weights in the fingerprint.
@@ -19,6 +24,8 @@ KV_DTYPES = (None, "bfloat16", "int8")
 WEIGHTS = (None, "int8")
 # Where a model lies and what it is called may change; what it computes is in the hashes.
 NAMES_ONLY = ("model_id", "revision")
+# The first line of a manifest, whatever its version: XXH3-128 of all that follows it.
+SEAL = re.compile(r'\{\n "checksum": "([0-9a-f]{32})",\n')
 SEGMENT_ID = re.compile(r"[0-9a-f]{32}")
 PLAIN_FILE = re.compile(r"(context|sketch)-[0-9a-f]+-[0-9a-f]+\.pt")
 
@@ -63,6 +70,11 @@ class Fingerprint:
     def record(self) -> dict[str, Any]:
         """The fields as a manifest keeps them; those that format 1 does not have, only where they say something."""
         return {name: value for name, value in asdict(self).items() if name not in ("kv_dtype", "weights") or value is not None}
+
+    @property
+    def model(self) -> str:
+        """The model's name, with its revision where one was named."""
+        return f"{self.model_id} at {self.revision}" if self.revision else self.model_id
 
     def digest(self) -> str:
         """SHA-256 over all fields but the model's name and revision."""
@@ -147,7 +159,7 @@ class Manifest:
         mine = self.fingerprint
         if differences := mine.differences(loaded):
             raise LibraryError(
-                f"library {self.library} was made by {mine.model_id} and does not fit {loaded.model_id}: "
+                f"library {self.library} was made by {mine.model} and does not fit {loaded.model}: "
                 f"{'; '.join(differences)}; ask with the model it was made by, or ingest again under another --library"
             )
 
@@ -167,17 +179,22 @@ class Manifest:
         return replace(self, segments=tuple(records))
 
     def to_json(self) -> str:
-        """Readable JSON, in ASCII: a path may hold bytes that are no UTF-8."""
-        return json.dumps({**asdict(self), "fingerprint": self.fingerprint.record()}, indent=1)
+        """Readable JSON, in ASCII (a path may hold bytes that are no UTF-8), under its seal."""
+        rest = json.dumps({**asdict(self), "fingerprint": self.fingerprint.record()}, indent=1).removeprefix("{\n")
+        return f'{{\n "checksum": "{_checksum(rest)}",\n{rest}'
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> Manifest:
         """Parse and check; LibraryError names the file and what is wrong with it."""
         try:
             raw = json.loads(text)
-            version = raw["format_version"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            version, sealed = raw["format_version"], "checksum" in raw
+            raw.pop("checksum", None)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedLibrary(f"{path}: not a manifest of a library ({error})") from error
+        seal = SEAL.match(text)
+        if sealed and (seal is None or seal[1] != _checksum(text[seal.end() :])):
+            raise DamagedLibrary(f"{path}: its checksum is not the one that was written")
         if version not in FORMAT_VERSIONS:
             raise LibraryError(
                 f"{path}: format version {version}, this tscli reads {FORMAT_VERSIONS[0]} to {FORMAT_VERSIONS[-1]}; "
@@ -189,7 +206,7 @@ class Manifest:
             raw["documents"] = tuple(dict(record) for record in raw["documents"])
             manifest = cls(**raw)
             manifest._check()
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise DamagedLibrary(f"{path}: the manifest is damaged ({error})") from error
         return manifest
 
@@ -215,3 +232,7 @@ class Manifest:
         sizes = [record.size_bytes for record in self.segments] + [size for _, size, _ in self.plain_files]
         if not all(isinstance(size, int) for size in sizes):
             raise ValueError("a size is no number")
+
+
+def _checksum(text: str) -> str:
+    return xxhash.xxh3_128_hexdigest(text.encode(errors="surrogatepass"))

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from tscli.errors import DamagedLibrary, LibraryError, ResourceError
-from tscli.places import MANIFEST
+from tscli.places import MANIFEST, MANIFEST_COPY, library_name
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.segment import Segment, hash_file, load_tensors, map_segment, segment_path, write_durably
 
@@ -33,9 +33,13 @@ def read_manifest(folder: Path) -> Manifest | None:
     """The manifest, None where there is no library yet; LibraryError when it is damaged or newer."""
     path = folder / MANIFEST
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        if not (folder / MANIFEST_COPY).exists():
+            return None
+        if path.exists():  # it was replaced in this very moment
+            return read_manifest(folder)
+        raise DamagedLibrary(f"{path}: is missing") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DamagedLibrary(f"{path}: cannot be read ({error})") from error
     return Manifest.from_json(text, path)
@@ -59,9 +63,24 @@ def read_context(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
 def open_library(folder: Path, *, verify: bool = False) -> StoredLibrary:
     """Open what the manifest refers to; LibraryError names a file that is missing, damaged or foreign.
 
-    Each file's checksum is computed unless the same file (size, mtime, inode) passed before; `verify` computes all.
+    Each file's checksum is computed unless the same file (size, times, inode) passed before; `verify` computes all. A writer
+    may commit or remove meanwhile: then what is opened is the new state, or none.
     """
-    manifest = require_manifest(folder)
+    try:
+        manifest, opened = require_manifest(folder), None
+        while opened is None:
+            try:
+                opened = _open(folder, manifest, verify=verify)
+            except DamagedLibrary:
+                before, manifest = manifest, require_manifest(folder)
+                if manifest == before:
+                    raise
+    except DamagedLibrary as error:
+        raise DamagedLibrary(error.what, f"to make it whole: tscli repair {library_name(folder)}") from error
+    return opened
+
+
+def _open(folder: Path, manifest: Manifest, *, verify: bool) -> StoredLibrary:
     files = [(segment_path(folder, record.id), record.size_bytes, record.xxh3) for record in manifest.segments]
     files += [(folder / name, size, xxh3) for name, size, xxh3 in manifest.plain_files]
     _verify_files(folder, files, again=verify)
@@ -112,12 +131,15 @@ def _remember(folder: Path, seen: dict[str, Any], fresh: dict[str, Any]) -> None
 
 
 def _state(path: Path, xxh3: str) -> list[Any] | None:
-    """What identifies a file that was verified: size, mtime, inode, and the checksum that it passed."""
+    """What identifies a file that was verified: size, times, inode, and the checksum that it passed.
+
+    The time of the last change to its entry cannot be set back, as that of its content can.
+    """
     try:
         status = path.stat()
     except OSError:
         return None
-    return [status.st_size, status.st_mtime_ns, status.st_ino, xxh3]
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, xxh3]
 
 
 def _read_verified(folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tscli.errors import DamagedLibrary, ResourceError
 from tscli.store.manifest import SegmentRecord
-from tscli.store.private import make_private, open_private
+from tscli.store.private import open_private
 
 BLOCK = 8 << 20
 
@@ -98,21 +98,22 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> tuple[int, str]:
 
 
 def write_durably(path: Path, write: Callable[[Any], object]) -> None:
-    """Write through a temporary file, fsync file and folder, rename: the name holds the whole content or is not there."""
+    """Write through a temporary file, fsync file and folder, rename: the name holds the whole content or is not there.
+
+    The folder must be there: one that was removed meanwhile does not come back.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with writing(path.parent):
-            make_private(path.parent)
             with open_private(temporary) as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
             _sync_folder(path.parent)
-    except (OSError, RuntimeError, ResourceError):
+    finally:  # nothing is left after an interrupt either
         with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -121,7 +122,9 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        if _is_out_of_space(error):
+        if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):
+            raise KeyboardInterrupt from error
+        if any(map(_is_out_of_space, _causes(error))):
             raise ResourceError(
                 f"{folder}: no space left on the disk; what is committed is kept: make room and run the same command again"
             ) from error
@@ -132,17 +135,18 @@ def writing(folder: Path) -> Iterator[None]:
         raise
 
 
-def _is_out_of_space(error: BaseException | None) -> bool:
-    """Also where torch wraps the operating system's error in its own."""
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it came up in: torch wraps what happens while it writes, an interrupt too, in its own."""
     while error is not None:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return True
-        if isinstance(error, RuntimeError) and any(
-            word in str(error) for word in ("enforce fail", "unexpected pos", "file write")
-        ):
-            return True
+        yield error
         error = error.__context__
-    return False
+
+
+def _is_out_of_space(error: BaseException) -> bool:
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    words = ("enforce fail", "unexpected pos", "file write")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from pathlib import Path
 
 from tscli.errors import LibraryError
 from tscli.places import MANIFEST, home, library_folders
+from tscli.store.manifest import Manifest
 from tscli.store.reader import problem_with, require_manifest
 from tscli.store.segment import segment_path
 from tscli.store.writer import Writer, record_path
 
 USED = "used"
+REMOVED = ".tscli-removed"
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,11 @@ class LibraryInfo:
 
 def verify(folder: Path) -> list[Problem]:
     """Hash every file that the manifest refers to; LibraryError when there is no library or its manifest is damaged."""
-    manifest = require_manifest(folder)
+    return damaged_files(folder, require_manifest(folder))
+
+
+def damaged_files(folder: Path, manifest: Manifest) -> list[Problem]:
+    """Those of the files that this manifest refers to which are not what was written; hashes each."""
     files = [(segment_path(folder, record.id), record.size_bytes, record.xxh3) for record in manifest.segments]
     files += [(folder / name, size, xxh3) for name, size, xxh3 in manifest.plain_files]
     found = [(path, problem_with(path, size, xxh3)) for path, size, xxh3 in files]
@@ -68,12 +75,17 @@ def prune(folder: Path) -> tuple[int, int]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a library; segments that others link to stay theirs. LibraryError where there is none, or it is being written."""
-    if not (folder / MANIFEST).is_file():
+    """Remove a library, or what an ingest that never ended left; segments that others link to stay theirs.
+
+    Who has it open goes on: mapped files last. LibraryError where there is none, or it is being written.
+    """
+    if not (folder / MANIFEST).is_file() and not (folder / "segments").is_dir():
         raise LibraryError(f"no library at {folder}; tscli list shows those that there are")
+    gone = folder.resolve().with_name(f".{folder.name}.{os.getpid()}{REMOVED}")
     with Writer(folder):
-        (folder / MANIFEST).unlink()
-    shutil.rmtree(folder)
+        os.rename(folder.resolve(), gone)  # so that nobody finds half of it
+    for left in gone.parent.glob(f".*{REMOVED}"):  # by this removal, and by those that were killed
+        shutil.rmtree(left, ignore_errors=left != gone)
 
 
 def mark_used(folder: Path) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from tscli.errors import DamagedLibrary, LibraryError
-from tscli.places import MANIFEST, library_folders
+from tscli.places import MANIFEST, MANIFEST_COPY, library_folders
 from tscli.store.chain import PlannedSegment
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.private import make_private, open_private
@@ -65,7 +66,16 @@ def siblings(folder: Path) -> list[Path]:
 def write_record(folder: Path, record: SegmentRecord) -> None:
     """Say beside a segment's file what it must be."""
     text = json.dumps(asdict(record))
+    with writing(folder):
+        make_private(record_path(folder, record.id).parent)
     write_durably(record_path(folder, record.id), lambda file: file.write(text.encode()))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Make this what readers see, in one rename; then keep a copy, from which `restore_manifest` makes a damaged one whole."""
+    text = manifest.to_json().encode()
+    for name in (MANIFEST, MANIFEST_COPY):
+        write_durably(folder / name, lambda file: file.write(text))
 
 
 def take_over(holder: Path, folder: Path, record: SegmentRecord) -> None:
@@ -75,11 +85,14 @@ def take_over(holder: Path, folder: Path, record: SegmentRecord) -> None:
     with writing(target.parent):
         make_private(target.parent)
         try:
-            os.link(source, temporary)
-        except OSError:
-            with source.open("rb") as original, open_private(temporary) as copy:
-                shutil.copyfileobj(original, copy)
-        os.replace(temporary, target)
+            try:
+                os.link(source, temporary)
+            except OSError:
+                with source.open("rb") as original, open_private(temporary) as copy:
+                    shutil.copyfileobj(original, copy)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
     if hash_file(target) != record.xxh3:
         target.unlink()
         raise DamagedLibrary(f"{source}: changed while it was linked")
@@ -113,10 +126,21 @@ class Writer:
             raise LibraryError(
                 f"library {self.folder.name} is being written by {who}; wait for it to end, or choose another --library"
             ) from None
-        with open_private(holder) as file:
-            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+        self._say_who(holder)
         for stale in self.folder.rglob(".*.tmp"):
-            stale.unlink()
+            stale.unlink(missing_ok=True)  # a reader may just be done with it
+
+    @staticmethod
+    def _say_who(holder: Path) -> None:
+        """For a second writer to read; a full disk must not keep a library from being removed."""
+        temporary = holder.with_name(f".{holder.name}.{os.getpid()}.tmp")
+        try:
+            with suppress(OSError):
+                with open_private(temporary) as file:
+                    file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+                os.replace(temporary, holder)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._lock.release()
@@ -152,10 +176,12 @@ class Writer:
 
         key, value, scales: as in `Segment`. Raises ResourceError when the disk is full.
         """
-        tensors = {"key": key, "value": value}
+        path, tensors = segment_path(self.folder, planned.id), {"key": key, "value": value}
         if scales is not None:
             tensors |= {"key_scale": scales[0], "value_scale": scales[1]}
-        size, xxh3 = self._save(segment_path(self.folder, planned.id), tensors)
+        with writing(path.parent):
+            make_private(path.parent)
+        size, xxh3 = self._save(path, tensors)
         record = SegmentRecord(planned.id, planned.parent, planned.start, planned.num_tokens, size, xxh3)
         write_record(self.folder, record)
         return record
@@ -181,7 +207,7 @@ class Writer:
             sketch_xxh3=sketched[2],
         )
         complete._check()
-        write_durably(self.folder / MANIFEST, lambda file: file.write(complete.to_json().encode()))
+        write_manifest(self.folder, complete)
         remember_verified(self.folder, self._hashed)
         kept = {name for state in (complete, previous) if state for name, _, _ in state.plain_files}
         for old in (*self.folder.glob("context-*.pt"), *self.folder.glob("sketch-*.pt")):

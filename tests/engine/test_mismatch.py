@@ -1,0 +1,91 @@
+"""A library is not answered from by anything but what made it: each difference is refused by its name, with exit code 4."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+import tscli
+from tests.store.conftest import edit_manifest
+from tscli.cli.app import run
+
+
+def change_weights(model: Path) -> None:
+    weights = load_file(model / "model.safetensors")
+    weights["model.norm.weight"] = weights["model.norm.weight"] * 1.5
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+
+
+def change_rotation(model: Path) -> None:
+    config = json.loads((model / "config.json").read_text())
+    config["rope_parameters"]["rope_theta"] = 5e5
+    (model / "config.json").write_text(json.dumps(config))
+
+
+def change_tokenizer(model: Path) -> None:
+    path = model / "tokenizer.json"
+    content = json.loads(path.read_text())
+    vocabulary = content["model"]["vocab"]
+    first, second = list(vocabulary)[300:302]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    path.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def model(small_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_model, tmp_path / "model"))
+
+
+@pytest.fixture
+def library(model: Path, write_documents: Callable[..., Path]) -> Path:
+    load = tscli.LoadOptions(str(model), dtype="float32", device="cpu")
+    return tscli.prepare([write_documents(words=40)], load=load).run().folder
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(change_weights, "model hash"), (change_rotation, "rope"), (change_tokenizer, "tokenizer hash")],
+)
+def test_a_model_that_changed_where_it_lies_is_refused(
+    library: Path, model: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Path], None], words: str
+) -> None:
+    change(model)
+    assert run(["ask", "Where?", "--device", "cpu"]) == 4
+    printed = capsys.readouterr()
+    assert words in printed.err
+    assert "ingest again under another --library" in printed.err
+    assert printed.out == ""
+
+
+def test_another_dtype_is_refused(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ask", "Where?", "--device", "cpu", "--dtype", "bfloat16"]) == 4
+    assert "dtype: the library has float32, the model is bfloat16" in capsys.readouterr().err
+
+
+def test_a_newer_format_is_refused(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit_manifest(library, lambda manifest: manifest.update(format_version=2))
+    assert run(["ask", "Where?"]) == 4
+    assert "format version 2, this tscli reads 1" in capsys.readouterr().err
+
+
+def test_another_revision_of_a_hub_model_is_refused_by_its_name(
+    model: Path,
+    tmp_path: Path,
+    write_documents: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    revisions = {"one": model, "two": Path(shutil.copytree(model, tmp_path / "two"))}
+    change_weights(revisions["two"])
+    monkeypatch.setattr("tscli.model.identity.snapshot", lambda _, revision, **options: revisions[revision or "one"])
+    load = tscli.LoadOptions("org/small", "one", "float32", "cpu")
+    tscli.prepare([write_documents(words=40)], load=load).run()
+    for_ask = ["ask", "Where?", "--device", "cpu", "--max-new-tokens", "2", "--stats", "none"]
+    assert run(for_ask) == 0  # the library knows which one
+    assert run([*for_ask, "--model", "org/small", "--revision", "two"]) == 4
+    assert "made by org/small at one and does not fit org/small at two: model hash" in capsys.readouterr().err

@@ -1,0 +1,119 @@
+"""One writer and eight readers at a time: `python tests/harness/crowded.py --runs 20 [--seed N]`.
+
+Each run lets a library grow by a document at a time, joint or independent, while eight processes open it, ask and close again,
+over and over. Whatever a reader sees must be one of the states that were committed, never an older one than before, and its
+answer the one that an undisturbed library of that state gives, token by token. A second writer must be told the first one's
+process. In the end the library is removed under the readers: each answer must be right or end with an error that says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import random
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from shelf import QUESTION, Shelf, ended, in_child, runs_of, shelf
+
+import tscli
+from tscli.cli.app import run as run_command
+from tscli.errors import LibraryError
+from tscli.store import Writer
+
+READERS = 8
+KINDS = ("joint", "independent")
+
+
+def main() -> int:
+    asked = runs_of(__doc__, 20)
+    chance, answers, refused = random.Random(asked.seed), 0, 0
+    with shelf() as made:
+        expected = [_expected(made, kind) for kind in KINDS]
+        for number in range(asked.runs):
+            right, gone = _run(made, KINDS[number % 2], expected[number % 2], chance)
+            answers, refused = answers + right, refused + gone
+    print(f"crowded: {asked.runs} of {asked.runs} runs; {READERS} readers beside a writer got {answers} answers, all of a")
+    print(f"committed state and right; {refused} attempts after the removal ended with an error that says so")
+    return 0
+
+
+def _expected(made: Shelf, kind: str) -> dict[int, list[int]]:
+    """The answer of each state, by its number of tokens."""
+    made.use_home(f"expected-{kind}")
+    found = {}
+    for count in range(1, len(made.documents) + 1):
+        made.make("lib", made.documents[:count], kind)
+        with tscli.open_library("lib", load=made.load) as session:
+            found[session.stored.manifest.num_tokens] = made.ask("lib")
+    return found
+
+
+def _run(made: Shelf, kind: str, expected: dict[int, list[int]], chance: random.Random) -> tuple[int, int]:
+    home = made.use_home("home")
+    shutil.rmtree(home, ignore_errors=True)
+    folder = made.make("lib", made.documents[:1], kind)
+    stop, reports = made.folder / "stop", [made.folder / f"reader-{number}.json" for number in range(READERS)]
+    stop.unlink(missing_ok=True)
+    readers = [in_child(lambda report=report: _read(made, expected, stop, report)) for report in reports]  # type: ignore[misc]
+    for count in range(2, len(made.documents) + 1):
+        time.sleep(chance.uniform(0, 0.3))
+        assert ended(in_child(lambda count=count: _grow(made, count, kind))) == 0  # type: ignore[misc]
+    with Writer(folder):
+        assert ended(in_child(lambda: _second_writer(made, os.getppid()))) == 0
+    time.sleep(chance.uniform(0, 0.5))
+    tscli.remove("lib")
+    assert not folder.exists()
+    stop.touch()
+    assert [ended(reader) for reader in readers] == [0] * READERS
+    assert not folder.exists(), "a reader brought it back"
+    told = [json.loads(report.read_text()) for report in reports]
+    assert all(report["last"] == "gone" for report in told)
+    return sum(report["answers"] for report in told), READERS
+
+
+def _grow(made: Shelf, count: int, kind: str) -> int:
+    made.make("lib", made.documents[:count], kind)
+    return 0
+
+
+def _second_writer(made: Shelf, holder: int) -> int:
+    said = io.StringIO()
+    arguments = ["--model", str(made.model), "--dtype", "float32", "--device", "cpu", "--quiet"]
+    with contextlib.redirect_stderr(said):
+        code = run_command(["ingest", str(made.documents[0]), "-l", "lib", *arguments])
+    assert code == LibraryError.exit_code, said.getvalue()
+    assert re.search(rf"being written by process {holder} ", said.getvalue()), said.getvalue()
+    return 0
+
+
+def _read(made: Shelf, expected: dict[int, list[int]], stop: Path, report: Path) -> int:
+    """Ask until the library is gone."""
+    answers, newest = 0, 0
+    while True:
+        ending = stop.exists()
+        try:
+            with tscli.open_library("lib", load=made.load) as session:
+                tokens = session.stored.manifest.num_tokens
+                stream = session.ask(QUESTION, max_new_tokens=6, temperature=1.0, seed=0)
+                list(stream)
+        except LibraryError as error:
+            if "no library at" not in str(error) or (tscli.home() / "libraries" / "lib").exists():
+                raise
+            if ending:
+                break
+            continue
+        assert tokens >= newest, "an older state than before"
+        assert stream.answer.token_ids == expected[tokens], f"another answer over {tokens} tokens"
+        answers, newest = answers + 1, tokens
+    report.write_text(json.dumps({"answers": answers, "last": "gone"}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,20 @@
+"""A few runs of each harness; many more with `python tests/harness/NAME.py --runs N`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("harness", "runs"), [("killed", 20), ("corrupted", 40), ("crowded", 1)])
+def test_a_few_runs_end_well(harness: str, runs: int) -> None:
+    command = [sys.executable, f"{harness}.py", "--runs", str(runs)]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(f"{harness}: ")

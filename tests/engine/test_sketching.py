@@ -12,6 +12,7 @@ import torch
 
 import tscli
 from tscli.engine import ingest, prefill, sketching
+from tscli.engine import library as engine_library
 from tscli.engine.library import sketch_of
 from tscli.engine.prefill import prefill_in_memory
 from tscli.engine.sketching import passages_as_questions
@@ -177,3 +178,16 @@ def test_a_context_in_memory_gets_the_same_keys_and_sketch_as_a_library(
         assert torch.equal(mine.key[:, :-1], kept.key[:, :-1])
     assert isinstance(state.sketch, Sketch)
     assert torch.equal(state.sketch.planes[..., : state.sketch.length], stored.sketch["planes"])
+
+
+def test_keys_of_an_earlier_engine_answer_and_are_not_built_upon(
+    small_model: Path, write_documents: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = write_documents(words=100)
+    make(small_model, documents)
+    before = {record.id for record in require_manifest(library_folder("default")).segments}
+    monkeypatch.setattr(engine_library, "ENGINE_VERSION", 99)
+    assert answer(small_model).statistics.recomputed_tokens == 0
+    make(small_model, documents)
+    after = {record.id for record in require_manifest(library_folder("default")).segments}
+    assert not before & after

@@ -16,7 +16,7 @@ from tscli.documents import Failure, WalkOptions
 from tscli.documents import load as load_documents
 from tscli.engine.arrange import Arrangement, Previous, arrange, previous_context
 from tscli.engine.kinds import choose_kv_dtype, choose_weights, fingerprint_there
-from tscli.engine.library import SEGMENT_TOKENS, context_arrays, fingerprint_of, sketch_tensors
+from tscli.engine.library import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of, sketch_tensors
 from tscli.engine.measure import estimate_seconds
 from tscli.engine.options import IngestOptions
 from tscli.engine.prefill import Progress, prefill
@@ -204,9 +204,9 @@ def prepare(
     tell("tokenize", f"{context.token_ids.shape[0]:,} tokens", 1, 1)
     if independent:
         starts = [document.token_start for document in context.documents]
-        chain = plan_independent(fingerprint.digest(), context.token_ids, starts, SEGMENT_TOKENS)
+        chain = plan_independent(chain_seed(fingerprint), context.token_ids, starts, SEGMENT_TOKENS)
     else:
-        chain = plan_chain(fingerprint.digest(), context.token_ids, SEGMENT_TOKENS)
+        chain = plan_chain(chain_seed(fingerprint), context.token_ids, SEGMENT_TOKENS)
     missing = missing_segments(folder, chain)
     tell("measure", "speed of this machine", 0, 1)
     spans = [(segment.behind, segment.num_tokens) for segment in missing]

@@ -18,8 +18,7 @@ from tscli.store import PAGE_SIZE, SEGMENT_PAGES, Fingerprint, Manifest
 from tscli.tokens import Context, DocumentTokens, Tokenizer
 from tscli_kernels import PAGE_SCALE, quantise_rows
 
-# Raised whenever the same settings would give other keys or values.
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2  # raised whenever the same settings would give other keys or values
 GPU_SHARE = 0.8  # of a GPU's free memory that pages may take
 SEGMENT_TOKENS = PAGE_SIZE * SEGMENT_PAGES
 ARRAYS = ("token_ids", "document", "page", "char_start", "char_end")
@@ -113,6 +112,11 @@ def fingerprint_of(
         kv_dtype=kv_dtype,
         weights=weights,
     )
+
+
+def chain_seed(fingerprint: Fingerprint) -> str:
+    """What the names of a library's segments begin from: keys and values of another engine are never taken for this one's."""
+    return f"{fingerprint.digest()} by engine {ENGINE_VERSION}"
 
 
 def prefill_config(fingerprint: Fingerprint) -> SelectionConfig:

@@ -160,7 +160,7 @@ def test_a_library_of_before_the_sketch_is_scanned_exactly(small_model: Path, wr
     make(small_model, write_documents(words=500))
     path = library_folder("default") / "manifest.json"
     manifest = json.loads(path.read_text())
-    for name in ("sketch_file", "sketch_size", "sketch_xxh3"):
+    for name in ("checksum", "sketch_file", "sketch_size", "sketch_xxh3"):
         del manifest[name]
     path.write_text(json.dumps(manifest))
     assert answer(small_model).statistics.scan == "exact"

@@ -350,7 +350,7 @@ def test_the_table_of_bench_is_markdown_and_its_json_has_llama_benchs_names(run:
     arguments = ("bench", "--length", "1k", "--n-gen", "4", "-r", "2")
     table = run(*arguments).stdout.splitlines()
     assert table[0].startswith("| model | size | params | backend")
-    assert len(table) == 2 + 4 + 2
+    assert len(table) == 2 + 5 + 2
     assert table[-1].startswith("versions: torch ")
     rows = json.loads(run(*arguments, "-o", "json").stdout)
     assert [(row["test"], row["method"]) for row in rows] == [
@@ -358,6 +358,7 @@ def test_the_table_of_bench_is_markdown_and_its_json_has_llama_benchs_names(run:
         ("pp1024", "tokenselect"),
         ("tg4 @ d1024", "dense"),
         ("tg4 @ d1024", "tokenselect"),
+        ("tg4 @ d1024", "tokenselect-answer"),
     ]
     names = {"n_prompt", "n_gen", "n_depth", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "samples_ns", "samples_ts"}
     more = {"ttft_ms", "tpot_ms", "itl_ms", "n_selected", "cache_hit_rate", "bytes_read", "peak_rss", "versions", "seed"}

@@ -68,9 +68,9 @@ def test_another_dtype_is_refused(library: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_a_newer_format_is_refused(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    edit_manifest(library, lambda manifest: manifest.update(format_version=2))
+    edit_manifest(library, lambda manifest: manifest.update(format_version=3))
     assert run(["ask", "Where?"]) == 4
-    assert "format version 2, this tscli reads 1" in capsys.readouterr().err
+    assert "format version 3, this tscli reads 1 to 2" in capsys.readouterr().err
 
 
 def test_another_revision_of_a_hub_model_is_refused_by_its_name(

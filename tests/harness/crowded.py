@@ -50,7 +50,7 @@ def _expected(made: Shelf, kind: str) -> dict[int, list[int]]:
     for count in range(1, len(made.documents) + 1):
         made.make("lib", made.documents[:count], kind)
         with tscli.open_library("lib", load=made.load) as session:
-            found[session.stored.manifest.num_tokens] = made.ask("lib")
+            found[int(session.context.token_ids.shape[0])] = made.ask("lib")
     return found
 
 
@@ -99,7 +99,7 @@ def _read(made: Shelf, expected: dict[int, list[int]], stop: Path, report: Path)
         ending = stop.exists()
         try:
             with tscli.open_library("lib", load=made.load) as session:
-                tokens = session.stored.manifest.num_tokens
+                tokens = int(session.context.token_ids.shape[0])
                 stream = session.ask(QUESTION, max_new_tokens=6, temperature=1.0, seed=0)
                 list(stream)
         except LibraryError as error:

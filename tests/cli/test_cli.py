@@ -143,6 +143,7 @@ def test_the_json_of_ask_has_its_keys(run: Run, library: str) -> None:
     result = json.loads(done.stdout)
     assert set(result) == {
         "answer", "library", "model", "tokens", "timing", "selection", "sources", "citations", "weak", "token_ids", "versions",
+        "instructions",
     }  # fmt: skip
     assert set(result["tokens"]) == {"cached", "recomputed", "prompt", "generated"}
     assert result["tokens"]["recomputed"] == 0

@@ -116,7 +116,7 @@ def verify(
 
 
 def repair(context: typer.Context, library: flags.Name = "default", as_json: flags.Json = False) -> int:
-    """Make a damaged library whole: compute again what was lost, and nothing else."""
+    """Compute again what is damaged of a library, and nothing else."""
     with progress(context.obj) as show:
         report = tscli.repair(library, lambda done, total, _: show(f"repairing library {library}", done, total))
     if as_json:

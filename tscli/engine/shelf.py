@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -39,12 +40,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Shelf:
-    """Open libraries, mapped, and the context that they are together; names: how each of them is shown."""
+    """Open libraries, mapped, and what they are together; names: how each is shown; joined: their context, of several."""
 
     libraries: tuple[StoredLibrary, ...]
     names: tuple[str, ...]
     parts: tuple[Part, ...]
-    context: Context
+    joined: Context | None = None
+
+    @cached_property
+    def context(self) -> Context:
+        """All tokens and where they come from."""
+        first = self.libraries[0]
+        return self.joined if self.joined is not None else context_of(first.manifest, first.context)
 
     @property
     def name(self) -> str:
@@ -61,8 +68,7 @@ def open_shelf(names: Sequence[str]) -> Shelf:
     opened = tuple(open_stored(folder) for folder in folders.values())
     first, own_names = opened[0], tuple(library.manifest.library for library in opened)
     if len(opened) == 1:
-        context = context_of(first.manifest, first.context)
-        return Shelf(opened, own_names, (Part(first, 0, first.manifest.num_tokens),), context)
+        return Shelf(opened, own_names, (Part(first, 0, first.manifest.num_tokens),))
     for library in opened:
         _check_joins(first, library)
     unique = len(set(own_names)) == len(opened)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +55,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         raise LibraryError("not now")
 
     monkeypatch.setattr(tscli, "open_library", open_library, raising=False)
+    monkeypatch.setattr(tscli, "info", lambda _: SimpleNamespace(model_id="reader", revision=None), raising=False)
     return calls
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 import tscli
+from tests.evidence import browser
 from tests.evidence.test_report import HOSTILE, report, session  # noqa: F401 - a fixture
 
-BROWSERS = ("chromium-headless-shell", "chrome-headless-shell", "headless_shell", "chromium", "google-chrome")
-BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+BROWSER = browser.find()
 RUNS = "document.title='SCRIPT-RAN'"
 
 

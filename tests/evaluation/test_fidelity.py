@@ -41,12 +41,22 @@ def test_a_context_that_is_attended_as_a_whole_agrees_with_dense(small_model: Pa
 def test_exact_selection_recalls_its_own_top_k_and_differs_from_dense(small_model: Path) -> None:
     sparse, dense, _ = askers(small_model, 400)
     found = fidelity(sparse, dense, PROMPT, ANSWER)
-    assert found.recall == pytest.approx(1.0) or found.recall > 0.2  # steps that reuse a selection may miss some
+    assert found.recall is not None
+    assert found.recall > 0.2  # steps that reuse a selection may miss some
+    assert found.vote_mass is not None
     assert 24 / 400 < found.vote_mass < 1
     assert found.kl is not None
     assert found.kl > 0
     strict, dense, _ = askers(small_model, 400, SelectionConfig(k=24, n_init=4, n_local=16, chunk=32, theta=1.01))
     assert fidelity(strict, dense, PROMPT, ANSWER).recall == 1.0
+
+
+def test_where_nothing_is_ever_selected_there_is_no_share_of_it(small_model: Path) -> None:
+    streaming, dense, _ = askers(small_model, 200, SelectionConfig(k=0, n_init=4, n_local=16, chunk=32))
+    found = fidelity(streaming, dense, PROMPT, ANSWER)
+    assert (found.vote_mass, found.recall) == (None, None)
+    assert found.agreement is not None
+    assert pooled([found, found]).vote_mass is None
 
 
 def test_without_dense_there_are_no_dense_figures(small_model: Path) -> None:

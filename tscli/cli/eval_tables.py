@@ -60,7 +60,8 @@ def _fidelity(fidelity: Sequence[FidelityResult]) -> tuple[list[str], list[list[
     def row(f: FidelityResult) -> list[str]:
         same = "skipped: too long for dense" if f.agreement is None else f"{f.agreement:.0%}"
         divergence = "skipped" if f.kl is None else f"{f.kl:.3f}"
-        return [f"{f.length:,}", f.method, str(f.steps), f"{f.vote_mass:.1%}", f"{f.recall:.1%}", same, divergence]
+        held = ["" if share is None else f"{share:.1%}" for share in (f.vote_mass, f.recall)]
+        return [f"{f.length:,}", f.method, str(f.steps), *held, same, divergence]
 
     heads = ["length", "method", "steps", "vote mass", "recall@k", "same token as dense", "KL(dense || sparse), nats"]
     return heads, [row(f) for f in fidelity]

@@ -20,13 +20,13 @@ class Fidelity:
     """Means over `steps` decode steps (and over the layers that select).
 
     vote_mass: share of all votes that fall on what is attended of the candidates. recall: share of the exact top-k that is
-    attended. agreement: share of steps with the same likeliest token as dense attention; kl: KL(dense || sparse) of the next
-    token, in nats. Both None where dense attention was not run.
+    attended; None where nothing is ever selected (k 0). agreement: share of steps with the same likeliest token as dense
+    attention; kl: KL(dense || sparse) of the next token, in nats; None where dense attention was not run.
     """
 
     steps: int
-    vote_mass: float
-    recall: float
+    vote_mass: float | None
+    recall: float | None
     agreement: float | None
     kl: float | None
 
@@ -54,7 +54,8 @@ def fidelity(sparse: Asker, dense: Asker | None, prompt_ids: list[int], answer_i
     """Of the steps that make this answer. Both askers share one state; dense: None where it is too long for that."""
     audit = Audit(sparse.config)
     found = log_softmax(sparse.replay(prompt_ids, answer_ids, audit), dim=-1)  # [steps, vocab]
-    mass, recall = mean(audit.masses, 1.0), mean(audit.recalls, 1.0)  # all is attended where nothing is selected
+    everything = None if sparse.config.k == 0 else 1.0  # is attended where no layer had to select
+    mass, recall = mean(audit.masses, everything), mean(audit.recalls, everything)
     if dense is None:
         return Fidelity(found.shape[0], mass, recall, None, None)
     wanted = log_softmax(dense.replay(prompt_ids, answer_ids), dim=-1)
@@ -72,11 +73,9 @@ def pooled(parts: Sequence[Fidelity]) -> Fidelity:
         return sum(value * n for value, n in kept) / sum(n for _, n in kept) if kept else None
 
     mass, recall = over([part.vote_mass for part in parts]), over([part.recall for part in parts])
-    assert mass is not None
-    assert recall is not None
     return Fidelity(steps, mass, recall, over([part.agreement for part in parts]), over([part.kl for part in parts]))
 
 
-def mean(values: Sequence[float], otherwise: float) -> float:
+def mean(values: Sequence[float], otherwise: float | None) -> float | None:
     """The mean, `otherwise` of no values."""
     return sum(values) / len(values) if values else otherwise

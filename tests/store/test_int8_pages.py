@@ -57,7 +57,7 @@ def test_other_pages_than_the_manifest_says_are_refused(make_library: Callable[.
         open_library(path.parent)
 
 
-def test_a_library_without_them_is_written_as_older_versions_read_it(make_library: Callable[..., Path]) -> None:
+def test_a_library_without_them_is_of_format_1(make_library: Callable[..., Path]) -> None:
     raw = json.loads((make_library() / "manifest.json").read_text())
     assert raw["format_version"] == 1
     assert raw["fingerprint"].keys() == asdict(FINGERPRINT).keys() - {"kv_dtype", "weights"}

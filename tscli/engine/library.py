@@ -115,7 +115,7 @@ def fingerprint_of(
 
 
 def chain_seed(fingerprint: Fingerprint) -> str:
-    """What the names of a library's segments begin from: keys and values of another engine are never taken for this one's."""
+    """What the names of a library's segments begin from: an ingest does not build on keys and values of another engine."""
     return f"{fingerprint.digest()} by engine {ENGINE_VERSION}"
 
 

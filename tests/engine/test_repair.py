@@ -90,7 +90,7 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def load_decoder(*_: object) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("tscli.engine.repair.load_decoder", load_decoder)
+    monkeypatch.setattr("tscli.engine.rebuild.load_decoder", load_decoder)
 
 
 @pytest.mark.parametrize("lost", [(0,), (1,), (2, 4), (-1,)])

@@ -6,10 +6,11 @@ import torch
 
 from tscli.engine.library import fingerprint_of, on_device, prefill_config, sketch_tensors
 from tscli.engine.sketching import grow_sketch, passages_as_questions
+from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
-from tscli.store import Writer, library_folder, map_segment, read_context, require_manifest
-from tscli.tokens import Template, load_template, load_tokenizer
+from tscli.store import Manifest, Writer, library_folder, map_segment, read_context, require_manifest
+from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
 
 
 def rebuild_sketch(library: str = "default") -> bool:
@@ -19,17 +20,24 @@ def rebuild_sketch(library: str = "default") -> bool:
     """
     folder = library_folder(library)
     manifest = require_manifest(folder)
-    fingerprint = manifest.fingerprint
-    weights = fingerprint.weights or "auto"
-    decoder = load_decoder(LoadOptions(fingerprint.model_id, fingerprint.revision, fingerprint.dtype, weights=weights))
-    tokenizer = load_tokenizer(str(decoder.folder))
-    kinds = {"kv_dtype": fingerprint.kv_dtype, "weights": fingerprint.weights}
-    manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, fingerprint.revision, **kinds))
+    decoder, tokenizer = own_model(manifest)
     with Writer(folder) as writer:
         context = {name: part.clone() for name, part in read_context(folder, manifest).items()}
         state = decoder.new_state([on_device(map_segment(folder, record), decoder.device) for record in manifest.segments])
         ids = context["token_ids"].to(torch.int64)
         template = Template.of_record(manifest.template) or load_template(tokenizer)
-        sketch = grow_sketch(decoder, state, ids, prefill_config(fingerprint), passages_as_questions(ids, tokenizer, template))
+        sketch = grow_sketch(
+            decoder, state, ids, prefill_config(manifest.fingerprint), passages_as_questions(ids, tokenizer, template)
+        )
         writer.commit(manifest, context, sketch_tensors(sketch))
     return sketch is not None
+
+
+def own_model(manifest: Manifest) -> tuple[Decoder, Tokenizer]:
+    """The model that made a library, as it was run, and its tokenizer; LibraryError where it is another one now."""
+    own = manifest.fingerprint
+    decoder = load_decoder(LoadOptions(own.model_id, own.revision, own.dtype, weights=own.weights or "auto"))
+    tokenizer = load_tokenizer(str(decoder.folder))
+    kinds = {"kv_dtype": own.kv_dtype, "weights": own.weights}
+    manifest.check(fingerprint_of(decoder, tokenizer, own.prefill, own.revision, **kinds))
+    return decoder, tokenizer

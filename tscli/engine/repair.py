@@ -12,13 +12,12 @@ from functools import partial
 
 from torch import Tensor
 
-from tscli.engine.library import context_arrays, fingerprint_of, prefill_config, sketch_tensors
+from tscli.engine.library import context_arrays, prefill_config, sketch_tensors
 from tscli.engine.prefill import Progress, prefill
+from tscli.engine.rebuild import own_model
 from tscli.engine.reread import read_context_again
 from tscli.engine.sketching import passages_as_questions
 from tscli.errors import LibraryError
-from tscli.model.load import load_decoder
-from tscli.model.options import LoadOptions
 from tscli.store import (
     Manifest,
     PlannedSegment,
@@ -31,7 +30,7 @@ from tscli.store import (
     restore_manifest,
     restore_records,
 )
-from tscli.tokens import Template, load_template, load_tokenizer
+from tscli.tokens import Template, load_template
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,7 @@ def repair(library: str = "default", on_progress: Progress | None = None) -> Rep
 def _make_anew(writer: Writer, manifest: Manifest, damaged: Sequence[Problem], on_progress: Progress | None) -> int:
     """Run what is missing and commit; the number of tokens run."""
     fingerprint, folder = manifest.fingerprint, writer.folder
-    weights = fingerprint.weights or "auto"
-    decoder = load_decoder(LoadOptions(fingerprint.model_id, fingerprint.revision, fingerprint.dtype, weights=weights))
-    tokenizer = load_tokenizer(str(decoder.folder))
-    kinds = {"kv_dtype": fingerprint.kv_dtype, "weights": fingerprint.weights}
-    manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, fingerprint.revision, **kinds))
+    decoder, tokenizer = own_model(manifest)
     context: dict[str, Tensor]
     if str(folder / manifest.context_file) in {problem.file for problem in damaged}:
         context = context_arrays(read_context_again(manifest, tokenizer))

@@ -3,15 +3,20 @@
 Each function stands beside a plain float64-capable reference in `reference`, against which it is tested.
 """
 
-from tscli_kernels.attention import attend
+from tscli_kernels.attention import attend, attend_turned
+from tscli_kernels.page_table import PageTable, copy_rows, score_rows, score_table
 from tscli_kernels.pages import gather_rows, row_index, score_pages, take_rows
+from tscli_kernels.planes import reaching, reaching_planes, scan_planes
 from tscli_kernels.quantised import PAGE_SCALE, expand_rows, has_int8_products, int8_linear, quantise_rows
 from tscli_kernels.top_k import top_k
-from tscli_kernels.vote import hard_vote, max_pool, raw_vote, soft_vote
+from tscli_kernels.vote import hard_vote, max_pool, raw_vote, soft_vote, vote_beside
 
 __all__ = [
     "PAGE_SCALE",
+    "PageTable",
     "attend",
+    "attend_turned",
+    "copy_rows",
     "expand_rows",
     "gather_rows",
     "hard_vote",
@@ -20,9 +25,15 @@ __all__ = [
     "max_pool",
     "quantise_rows",
     "raw_vote",
+    "reaching",
+    "reaching_planes",
     "row_index",
+    "scan_planes",
     "score_pages",
+    "score_rows",
+    "score_table",
     "soft_vote",
     "take_rows",
     "top_k",
+    "vote_beside",
 ]

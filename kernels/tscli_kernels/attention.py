@@ -47,5 +47,21 @@ def attend(
     return torch.matmul(weights, value).reshape(q_heads, t, head_dim).to(query.dtype)
 
 
+def attend_turned(query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor, *, scaling: float) -> Tensor:
+    """Softmax attention of one query, with the rotation in the same pass: rows are rotated to positions 0, 1, ..., the query to
+    the last one's.
+
+    Args:
+        query: [q_heads, 1, head_dim]; key, value: [kv_heads, s, head_dim]; on the CPU, contiguous bfloat16 or float32.
+        cos, sin: float32 [at least s, rotary_dim], halves rotated against each other.
+        scaling: factor on the dot products.
+
+    Returns: [q_heads, 1, head_dim] in the dtype of query.
+    """
+    from tscli_kernels.cpu import attending
+
+    return attending.attend_turned(query, key, value, cos, sin, scaling=scaling)
+
+
 def _score_dtype(key: Tensor) -> torch.dtype:
     return torch.float64 if key.dtype == torch.float64 else torch.float32

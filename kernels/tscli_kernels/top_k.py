@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,13 +28,16 @@ def top_k(vote: Tensor, k: int) -> Tensor:
         if nan.item():
             raise ValueError(DAMAGED)
         return found
-    if torch.isnan(vote).any():
+    if vote.is_cuda or vote.dtype not in (torch.float32, torch.float64):
+        return top_k(vote.float().cpu(), k).to(vote.device)
+    votes = vote.detach().numpy()
+    best = np.partition(votes, n - k)[n - k :] if 0 < k < n else votes  # NaN counts as the highest
+    if np.isnan(best).any():
         raise ValueError(DAMAGED)
     if k >= n:
-        return torch.arange(n, device=vote.device)
+        return torch.arange(n)
     if k == 0:
-        return torch.empty(0, dtype=torch.int64, device=vote.device)
-    threshold = torch.topk(vote, k, sorted=True).values[-1]
-    above = torch.nonzero(vote > threshold).squeeze(1)
-    equal = torch.nonzero(vote == threshold).squeeze(1)[: k - above.shape[0]]
-    return torch.cat([above, equal]).sort().values
+        return torch.empty(0, dtype=torch.int64)
+    above = np.flatnonzero(votes > best[0])
+    equal = np.flatnonzero(votes == best[0])[: k - above.shape[0]]
+    return torch.from_numpy(np.sort(np.concatenate([above, equal])))

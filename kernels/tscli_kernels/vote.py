@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tscli_kernels.compiled import pays
+
 
 def soft_vote(scores: Tensor) -> Tensor:
     """Softmax over the tokens for each head, summed over the heads (Eq. 7).
@@ -18,9 +20,31 @@ def soft_vote(scores: Tensor) -> Tensor:
         from tscli_kernels.cuda import voting
 
         return voting.soft_vote(scores.float().contiguous(), torch.logsumexp(scores.float(), dim=-1))
+    if scores.dtype == torch.float32 and scores.is_contiguous() and pays(scores, scores.shape[1]):
+        from tscli_kernels.cpu import voting as compiled_voting
+
+        return compiled_voting.soft_vote(scores)
     highest = scores.amax(dim=-1, keepdim=True)
     weights = torch.exp(scores - highest.clamp_min(torch.finfo(scores.dtype).min))
     total = weights.sum(dim=-1).clamp_min(torch.finfo(scores.dtype).tiny)
+    return torch.mv(weights.T, total.reciprocal())
+
+
+def vote_beside(scores: Tensor, others: Tensor, weight: float) -> Tensor:
+    """Soft votes of a few tokens, where of the many others only a sample is known.
+
+    Args:
+        scores: float32 [q_heads, n]. others: float32 [q_heads, m], the sample: each stands for `weight` tokens, -inf for none.
+
+    Returns: [n], as `soft_vote` over all tokens would give for these.
+    """
+    if scores.is_contiguous() and others.is_contiguous() and pays(scores, scores.shape[1] + others.shape[1]):
+        from tscli_kernels.cpu import voting as compiled_voting
+
+        return compiled_voting.vote_beside(scores, others, weight)
+    highest = torch.maximum(scores.amax(dim=-1, keepdim=True), others.amax(dim=-1, keepdim=True))
+    weights = torch.exp(scores - highest)
+    total = weights.sum(dim=-1) + weight * torch.exp(others - highest).sum(dim=-1)
     return torch.mv(weights.T, total.reciprocal())
 
 

@@ -19,7 +19,7 @@ from torch.nn.functional import cosine_similarity
 import tscli
 from tscli.engine.sketching import BLOCK, calibrate, outlying, passages_as_questions
 from tscli.model.attention import AttentionRun
-from tscli.selection.candidates import candidate_votes, find_candidates, num_candidates, select_among
+from tscli.selection.candidates import Scores, num_candidates, search, select_among
 from tscli.selection.select import Selection, select
 from tscli.selection.sketch import ranks
 
@@ -70,8 +70,10 @@ def main() -> None:
                 approximate = torch.matmul(full.query(layer, query)[..., :rank].to(part.dtype), part).flatten(0, 1)
                 count = int(num_candidates(config.count(exact.shape[1]), exact.shape[1]) * factor)
                 odd = outliers[rank][(outliers[rank] >= first) & (outliers[rank] < end)] - first
-                places = find_candidates(approximate, count, None if kept_out else odd)
-                votes = candidate_votes(exact[:, places], approximate, places, full.shift(layer, query))
+                scan = Scores(approximate, full.shift(layer, query), odd[:0] if kept_out else odd)
+                result = search(scan, layer, query, 0, exact.shape[1], count)
+                places = result.positions
+                votes = result.votes(exact[:, places], scan.shifts)
                 found[name].append(_held(wanted, select_among(places + first, votes, first, end, config)))
             found["proved by norms"].append((_proved(exact, query, planes[:, :, first:end], full, layer), 0.0))
             if layer and number in last:

@@ -38,7 +38,7 @@ def test_scores_of_all_spans_are_the_exact_ones_less_one_shift() -> None:
     wanted = torch.cat([exact(first), exact(second[:, 64:564]), exact(third)], dim=1)
     assert joined.length == wanted.shape[1]
     for start, stop in ((0, joined.length), (7, 1400), (1030, 1500), (1524, 3000)):
-        found = joined.scan(0, QUERY, start, stop) + joined.shift(0, QUERY)[:, None]
+        found = joined.sampled(0, QUERY, start, stop, 1)[0] + joined.shift(0, QUERY)[:, None]
         torch.testing.assert_close(found, wanted[:, start:stop], rtol=1e-3, atol=2e-2)
 
 
@@ -46,7 +46,7 @@ def test_sketches_may_keep_different_numbers_of_coordinates() -> None:
     second, third = KEYS[1:]
     joined = JoinedSketch([Span(640, 0, sketch(second, 8), none), Span(2048, 0, sketch(third, 16), none)])
     wanted = torch.cat([exact(second), exact(third)], dim=1)
-    found = joined.scan(0, QUERY, 0, 2688) + joined.shift(0, QUERY)[:, None]
+    found = joined.sampled(0, QUERY, 0, 2688, 1)[0] + joined.shift(0, QUERY)[:, None]
     assert float((found - wanted).var() / wanted.var()) < 0.05
 
 

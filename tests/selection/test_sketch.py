@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from tscli.selection.candidates import (
-    candidate_votes,
-    find_candidates,
+    Found,
+    Scores,
     mass_recalled,
     num_candidates,
+    search,
     select_among,
     uses_sketch,
 )
@@ -46,6 +47,13 @@ def exact_scores(query: Tensor) -> Tensor:
     return torch.cat([query[3 * head : 3 * head + 3] @ KEY[head].T for head in range(KV_HEADS)])
 
 
+def among(scores: Tensor, count: int, outliers: tuple[int, ...] = (), shift: Tensor | None = None) -> Found:
+    """Candidates by approximate scores that are all given."""
+    shift = torch.zeros(scores.shape[0]) if shift is None else shift
+    scan = Scores(scores, shift, torch.tensor(outliers, dtype=torch.int64))
+    return search(scan, 0, QUERIES[:, 0], 0, scores.shape[1], count)
+
+
 def sketch(rank: int, dtype: torch.dtype = torch.float32) -> Sketch:
     found = projection(KEY, QUERIES[:, :100], rank)
     planes = Sketch.empty(found, dtype)
@@ -57,7 +65,7 @@ def sketch(rank: int, dtype: torch.dtype = torch.float32) -> Sketch:
 
 def test_all_coordinates_give_the_exact_scores_less_the_shift() -> None:
     full, query = sketch(HEAD_DIM), QUERIES[:, 150]
-    found = full.scan(0, query, 0, NUM) + full.projection.shift(0, query)[:, None]
+    found = full.sampled(0, query, 0, NUM, 1)[0] + full.projection.shift(0, query)[:, None]
     torch.testing.assert_close(found, exact_scores(query), rtol=1e-3, atol=1e-3)
 
 
@@ -67,7 +75,7 @@ def test_a_quarter_of_the_coordinates_carries_nearly_all_of_the_scores_variance(
     for number in range(100, 200):
         exact = exact_scores(QUERIES[:, number])
         total += float(exact.var(dim=1).sum())
-        left += float((exact - part.scan(0, QUERIES[:, number], 0, NUM)).var(dim=1).sum())
+        left += float((exact - part.sampled(0, QUERIES[:, number], 0, NUM, 1)[0]).var(dim=1).sum())
     assert left / total < 0.05
     assert ranks(HEAD_DIM) == (4, 8, 16)
 
@@ -80,16 +88,15 @@ def test_balancing_by_the_queries_beats_the_keys_own_principal_axes() -> None:
     for found in (projection(KEY, QUERIES[:, :100], 4), unbalanced.projection(4)):
         planes = Sketch.empty(found, torch.float32)
         planes.extend(KEY.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None], NUM)
-        errors.append(
-            sum(float((exact_scores(q) - planes.scan(0, q, 0, NUM)).var(dim=1).sum()) for q in QUERIES[:, 100:].unbind(1))
-        )
+        missed = [exact_scores(q) - planes.sampled(0, q, 0, NUM, 1)[0] for q in QUERIES[:, 100:].unbind(1)]
+        errors.append(sum(float(part.var(dim=1).sum()) for part in missed))
     assert errors[0] < errors[1]
 
 
 def test_candidates_hold_nearly_all_votes_of_fresh_queries() -> None:
     part, masses = sketch(HEAD_DIM // 4, torch.bfloat16), []
     for query in QUERIES[:, 150:].unbind(1):
-        found = find_candidates(part.scan(0, query, 0, NUM), NUM // 8)
+        found = search(part, 0, query, 0, NUM, NUM // 8).positions
         votes = soft_vote(exact_scores(query))
         best = votes.topk(64).indices
         masses.append(float((votes[best] * torch.isin(best, found)).sum() / votes[best].sum()))
@@ -112,7 +119,7 @@ def test_kinds_of_queries_count_alike_however_many_there_are_of_each() -> None:
 
 def test_a_mean_that_is_the_same_for_all_keys_changes_no_vote() -> None:
     part, query = sketch(HEAD_DIM // 4), QUERIES[:, 150]
-    scores = part.scan(0, query, 0, NUM)
+    scores = part.sampled(0, query, 0, NUM, 1)[0]
     torch.testing.assert_close(soft_vote(scores + part.projection.shift(0, query)[:, None]), soft_vote(scores))
 
 
@@ -120,7 +127,7 @@ def test_a_mean_that_is_the_same_for_all_keys_changes_no_vote() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_heads_best_tokens_are_candidates(num: int, count: int, dtype: torch.dtype) -> None:
     scores = torch.randn(4, num, generator=torch.Generator().manual_seed(5)).to(dtype)
-    found = find_candidates(scores, count)
+    found = among(scores, count).positions
     assert torch.equal(found, found.unique())
     for row in scores:
         assert bool(torch.isin(torch.nonzero(row > row.topk(count // 8).values[-1]).squeeze(1), found).all())
@@ -145,15 +152,15 @@ def test_a_key_unlike_all_others_is_a_candidate_whatever_the_sketch_gives_it() -
     assert set(planes.outlying(0, 701, NUM).tolist()) == {p - 701 for p in planes.outliers[0].flatten().tolist() if p >= 701}
     scores = torch.full((2, 500), -5.0)
     scores[0, 7], scores[1, 9] = 1.0, 1.0
-    assert find_candidates(scores, 2, torch.tensor([40, 3, 40])).tolist() == [3, 7, 9, 40]
+    assert among(scores, 2, (40, 3, 40)).positions.tolist() == [3, 7, 9, 40]
 
 
 def test_equal_scores_are_candidates_all_of_them() -> None:
-    assert find_candidates(torch.zeros(2, 500), 50).tolist() == list(range(500))
+    assert among(torch.zeros(2, 500), 50).positions.tolist() == list(range(500))
 
 
 def test_as_many_candidates_as_tokens_are_all_tokens() -> None:
-    assert find_candidates(torch.randn(2, 50), 50).tolist() == list(range(50))
+    assert among(torch.randn(2, 50), 50).positions.tolist() == list(range(50))
 
 
 def test_votes_of_candidates_are_the_exact_ones_where_the_rest_scores_low() -> None:
@@ -161,22 +168,24 @@ def test_votes_of_candidates_are_the_exact_ones_where_the_rest_scores_low() -> N
     positions = torch.arange(100, 300)
     scores[:, positions] += 15
     shift = torch.tensor([1.0, -2.0, 0.5])
-    votes = candidate_votes(scores[:, positions], scores - shift[:, None], positions, shift)
-    torch.testing.assert_close(votes, soft_vote(scores)[positions], rtol=1e-3, atol=1e-6)
+    found = among(scores - shift[:, None], 600, shift=shift)
+    assert bool(torch.isin(positions, found.positions).all())
+    votes = found.votes(scores[:, found.positions], shift)
+    torch.testing.assert_close(votes, soft_vote(scores)[found.positions], rtol=1e-3, atol=1e-6)
 
 
 def test_the_softmaxs_tail_is_estimated_from_a_sample() -> None:
     scores = torch.randn(3, 300_000, generator=torch.Generator().manual_seed(7))
-    positions = find_candidates(scores, 5000)
-    votes = candidate_votes(scores[:, positions], scores, positions, torch.zeros(3))
-    torch.testing.assert_close(votes, soft_vote(scores)[positions], rtol=0.05, atol=0)
+    found = among(scores, 5000)
+    votes = found.votes(scores[:, found.positions], torch.zeros(3))
+    torch.testing.assert_close(votes, soft_vote(scores)[found.positions], rtol=0.05, atol=0)
 
 
 def test_candidates_that_the_sketch_does_not_hold_yet_are_counted_once() -> None:
     scores = torch.randn(2, 3000, generator=torch.Generator().manual_seed(8))
-    known = torch.randperm(2500, generator=torch.Generator().manual_seed(9))[:1250].sort().values
-    positions = torch.cat([known, torch.arange(2500, 3000)])
-    votes = candidate_votes(scores[:, positions], scores[:, :2500], known, torch.zeros(2))
+    found = among(scores[:, :2500], 1250)
+    positions = torch.cat([found.positions, torch.arange(2500, 3000)])
+    votes = found.votes(scores[:, positions], torch.zeros(2))
     torch.testing.assert_close(votes, soft_vote(scores)[positions], rtol=0.1, atol=0)
 
 
@@ -228,9 +237,14 @@ def test_the_guard_widens_the_layer_that_recalls_too_little() -> None:
 def test_the_mass_recalled_is_whole_by_exact_scores_and_little_by_noise() -> None:
     scores = 3 * torch.randn(4, 8000, generator=torch.Generator().manual_seed(11))
     config = SelectionConfig(k=50, n_init=0, n_local=0, pool=3)
-    assert mass_recalled(scores, scores, torch.zeros(4), config) > 0.95  # the softmax's tail is estimated
+
+    def recalled(approximate: Tensor) -> float:
+        scan = Scores(approximate, torch.zeros(4), torch.empty(0, dtype=torch.int64))
+        return mass_recalled(scores, scan, 0, QUERIES[:, 0], config)
+
+    assert recalled(scores) > 0.95  # the softmax's tail is estimated
     noise = 3 * torch.randn(4, 8000, generator=torch.Generator().manual_seed(12))
-    assert mass_recalled(scores, noise, torch.zeros(4), config) < 0.5
+    assert recalled(noise) < 0.5
 
 
 def test_small_heads_keep_no_more_coordinates_than_they_have() -> None:

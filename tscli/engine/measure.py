@@ -10,11 +10,11 @@ import torch
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys
-from tscli.selection.candidates import find_candidates, num_candidates, uses_sketch
+from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import select
 from tscli.selection.sketch import ranks
-from tscli_kernels import score_pages
+from tscli_kernels import reaching_planes, score_pages
 
 SCAN_TOKENS = 65536
 PAGE_SIZE = 64
@@ -62,15 +62,15 @@ def _scan_seconds(decoder: Decoder, config: SelectionConfig) -> float:
 
 
 def _sketch_seconds(decoder: Decoder, config: SelectionConfig) -> float:
-    """One layer's scan of a sketch of SCAN_TOKENS keys and the choice of candidates."""
+    """One layer's scan of a sketch of SCAN_TOKENS keys for candidates."""
     kept = ranks(decoder.head_dim)
     rank = kept[len(kept) // 2]
     planes = torch.randn(decoder.kv_heads, rank, SCAN_TOKENS, dtype=decoder.dtype, device=decoder.device)
-    query = torch.randn(decoder.kv_heads, decoder.q_heads // decoder.kv_heads, rank).to(planes)
+    query = torch.randn(decoder.kv_heads, decoder.q_heads // decoder.kv_heads, rank, device=decoder.device)
+    threshold = torch.full((decoder.q_heads,), 2.0 * rank**0.5, device=decoder.device)  # one token in fifty reaches it
 
     def scan() -> object:
-        scores = torch.matmul(query, planes).flatten(0, 1)
-        return find_candidates(scores, num_candidates(config.count(SCAN_TOKENS), SCAN_TOKENS))
+        return reaching_planes(query, planes, 0, SCAN_TOKENS, threshold)
 
     scan()
     return _median(scan, decoder.device)

@@ -14,7 +14,7 @@ from torch import Tensor
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
-from tscli.selection.candidates import SKETCH_FROM, mass_recalled
+from tscli.selection.candidates import SKETCH_FROM, Scores, mass_recalled
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import OUTLIERS, Moments, Projection, Sketch, ranks
 from tscli.tokens import Template, Tokenizer
@@ -104,7 +104,7 @@ def calibrate(
             for rank, found in masses.items():
                 turned = fitted.query(layer, query)[..., :rank].to(planes.dtype)
                 approximate = torch.matmul(turned, planes[:, :rank]).flatten(0, 1)
-                found.append(mass_recalled(exact, approximate, shift, config, outliers[rank]))
+                found.append(mass_recalled(exact, Scores(approximate, shift, outliers[rank]), layer, query, config))
     enough = (rank for rank, found in masses.items() if sum(found) / max(1, len(found)) >= ENOUGH)
     return fitted.first(next(enough, max(masses)))
 

@@ -16,14 +16,14 @@ from tscli.model.kv import DenseKeys, KVState
 from tscli.model.paged import attend_paged
 from tscli.model.rotary import Rotator
 from tscli.model.step import Kind, LayerCall, LayerStep, Weighed, attention_of_last
-from tscli.selection.candidates import candidate_votes, find_candidates, num_candidates, select_among, uses_sketch
+from tscli.selection.candidates import num_candidates, search, select_among, uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
 from tscli.selection.question_votes import QuestionVotes, nearby
 from tscli.selection.select import Selection, ballot, select
 from tscli.selection.selection_cache import SelectionCache
 from tscli.selection.sketch import Moments
-from tscli_kernels import attend, score_pages
+from tscli_kernels import attend, attend_turned
 
 Observer = Callable[[LayerStep], None]
 Audit = Callable[[Selection, int, Tensor], None]  # what is attended, the first candidate, the exact votes [n] of all
@@ -144,8 +144,7 @@ class AttentionRun:
         """Vote on what stands in and around the fixed selection."""
         assert self.votes is not None
         positions = nearby(fixed, self.config)
-        keys = self.state.keys_at(layer, positions)
-        scores = score_pages(query, keys[None], positions.shape[0]) * self._scale(query)
+        scores = self.state.scores_at(layer, query, positions) * self._scale(query)
         self.votes.add(ballot(scores, fixed.positions.shape[0], self.config), positions - self.config.n_init)
 
     def _by_scan(self, query: Tensor, layer: int, local_start: int) -> Selection:
@@ -166,15 +165,11 @@ class AttentionRun:
         if count >= num // 2:
             return None
         stop = min(local_start, sketch.length)
-        approximate = sketch.scan(layer, query, config.n_init, stop)
+        found = search(sketch, layer, query, config.n_init, stop, count)
         rest = torch.arange(stop, local_start, device=query.device)  # not in the sketch yet
-        outliers = sketch.outlying(layer, config.n_init, stop)
-        positions = torch.cat([find_candidates(approximate, count, outliers) + config.n_init, rest])
+        positions = torch.cat([found.positions + config.n_init, rest])
         scale = self._scale(query)
-        keys = self.state.keys_at(layer, positions)
-        exact = score_pages(query, keys[None], positions.shape[0]) * scale
-        known = positions[: positions.shape[0] - rest.shape[0]] - config.n_init
-        votes = candidate_votes(exact, approximate, known, sketch.shift(layer, query), scale)
+        votes = found.votes(self.state.scores_at(layer, query, positions) * scale, sketch.shift(layer, query), scale)
         selection = select_among(positions, votes, config.n_init, local_start, config)
         if self.guard is not None and self.guard.due():
             scores = self._scores(query, layer, local_start)[:, config.n_init :]
@@ -222,12 +217,20 @@ class AttentionRun:
         """Attention over gathered rows followed by the chunk itself, at positions first, first + 1, ... in order."""
         key, value = torch.cat(keys, dim=1), torch.cat(values, dim=1)
         t, s = query.shape[1], key.shape[1]
+        if self._is_plain_step(t, call, window):
+            cos, sin = self.rotator.table(call.layer, s, query.device)
+            return attend_turned(query, key, value, cos, sin, scaling=call.scaling)
         places = torch.arange(first, first + s, device=query.device)
         key = self.rotator(key, places, call.layer, length=first + s)
         query = self.rotator(query, places[-t:], call.layer, length=first + s)
         mask = causal_mask(t, s, window, query.device)
         self._weigh(query, key, call)
         return attend(query, key, value, scaling=call.scaling, mask=mask, softcap=call.softcap)
+
+    def _is_plain_step(self, t: int, call: LayerCall, window: int | None) -> bool:
+        """Whether one query attends over a long context's rows with nothing to it that the compiled loop does not know."""
+        known = window is None and call.softcap is None and not self._weighs(call)
+        return known and t == 1 and self.state.is_read_compiled and self.rotator.turns_halves
 
     def _watch(self, query: Tensor, layer: int) -> Selection | None:
         """The votes on everything cached, where all of it is attended and someone wants to see where the answer came from."""

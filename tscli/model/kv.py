@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tscli.selection.sketch import Scan
-from tscli_kernels import row_index, score_pages, take_rows
+from tscli_kernels import PageTable, copy_rows, row_index, score_pages, score_rows, score_table, take_rows
 
 
 class Pages(Protocol):
@@ -54,6 +54,7 @@ class KVState:
         self._tail = self._allocate(0)
         self.tail_tokens = 0
         self.sketch: Scan | None = None  # of the committed tokens
+        self._tables: list[list[PageTable | None]] | None = None
         for segment in segments:
             self.extend(segment)
 
@@ -66,6 +67,11 @@ class KVState:
     def device(self) -> torch.device:
         """Where the keys and values lie."""
         return self._device
+
+    @property
+    def is_read_compiled(self) -> bool:
+        """Whether the committed tokens are scored and copied by loops compiled for this processor."""
+        return self._table(0, 0) is not None
 
     @property
     def length(self) -> int:
@@ -81,6 +87,7 @@ class KVState:
         self.segments.append(segment)
         self.starts.append(self.committed)
         self.committed += segment.num_tokens
+        self._tables = None
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Write the keys and values of new tokens, [kv_heads, t, head_dim] each, behind the tail; `advance` counts them."""
@@ -118,7 +125,9 @@ class KVState:
     def scores(self, layer: int, query: Tensor, stop: int) -> Tensor:
         """Dot products of query [q_heads, head_dim] with the first `stop` cached keys; [q_heads, stop] float32."""
         out = torch.empty(query.shape[0], stop, dtype=torch.float32, device=query.device)
-        for segment, start in zip(self.segments, self.starts, strict=True):
+        if (table := self._table(layer, 0)) is not None:
+            score_table(query, table, min(stop, self.committed), out)
+        for segment, start in [] if table else zip(self.segments, self.starts, strict=True):
             if (count := min(segment.num_tokens, stop - start)) > 0:
                 pages, part = segment.key[layer], out[:, start : start + count]
                 scale = None if segment.scales is None else segment.scales[0][layer]
@@ -131,8 +140,23 @@ class KVState:
             score_pages(query, tail, count, out=out[:, self.committed : stop])
         return out
 
+    def scores_at(self, layer: int, query: Tensor, positions: Tensor) -> Tensor:
+        """Dot products of query [q_heads, head_dim] with the keys at ascending positions (int64 [n]); [q_heads, n] float32."""
+        table = self._table(layer, 0)
+        if table is None:
+            return score_pages(query, self.keys_at(layer, positions)[None], positions.shape[0])
+        old, new = self._split(positions)
+        scores = score_rows(query, table, old)
+        if not new.shape[0]:
+            return scores
+        tail = score_pages(query, self._tail[0, layer].index_select(1, new)[None], new.shape[0])
+        return torch.cat([scores, tail], dim=1)
+
     def gather(self, layer: int, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values at ascending positions (int64 [n]); [kv_heads, n, head_dim] each."""
+        key, value = self._table(layer, 0), self._table(layer, 1)
+        if key is not None and value is not None:
+            return self._copied(layer, 0, key, positions), self._copied(layer, 1, value, positions)
         parts = self._parts(positions)
         return self._rows(layer, 0, parts), self._rows(layer, 1, parts)
 
@@ -149,7 +173,33 @@ class KVState:
 
     def keys_at(self, layer: int, positions: Tensor) -> Tensor:
         """Keys at ascending positions (int64 [n]); [kv_heads, n, head_dim]."""
-        return self._rows(layer, 0, self._parts(positions))
+        table = self._table(layer, 0)
+        return self._rows(layer, 0, self._parts(positions)) if table is None else self._copied(layer, 0, table, positions)
+
+    def _table(self, layer: int, which: int) -> PageTable | None:
+        """Where the committed keys (which 0) or values (1) lie; None where they are not read by the compiled loops."""
+        if self._tables is None:
+            self._tables = [[self._new_table(at, kind) for kind in (0, 1)] for at in range(self._shape[0])]
+        return self._tables[layer][which]
+
+    def _new_table(self, layer: int, which: int) -> PageTable | None:
+        if any(part.scales is not None or part.key.dtype != self._dtype for part in self.segments):
+            return None
+        pages = [(part.value if which else part.key)[layer] for part in self.segments]
+        return PageTable.of(pages, [part.num_tokens for part in self.segments]) if pages else None
+
+    def _split(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Ascending positions of the committed tokens, and places in the tail of the others."""
+        old = int(torch.searchsorted(positions, self.committed))
+        return positions[:old], positions[old:] - self.committed
+
+    def _copied(self, layer: int, which: int, table: PageTable, positions: Tensor) -> Tensor:
+        """Keys (which 0) or values (1) at ascending positions, [kv_heads, n, head_dim]."""
+        old, new = self._split(positions)
+        out = torch.empty(self._shape[1], positions.shape[0], self._shape[2], dtype=self._dtype)
+        copy_rows(table, old, out)
+        out[:, old.shape[0] :] = self._tail[which, layer].index_select(1, new)
+        return out
 
     def _parts(self, positions: Tensor) -> list[tuple[Pages | None, Tensor]]:
         """Which segment holds which positions, as rows of its pages [kv_heads, n]; None: the tail, as places [n] in it."""

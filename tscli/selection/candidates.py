@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import Selection, select
-from tscli_kernels import top_k
+from tscli.selection.sketch import Scan
+from tscli_kernels import reaching, top_k, vote_beside
 
 SKETCH_FROM = 65_536  # candidates from which the sketch is faster than the exact scan (docs/LOG.md)
 SAMPLE = 32_768  # tokens that are looked at to set the threshold and to estimate the softmax's tail
@@ -25,57 +28,72 @@ def num_candidates(k: int, num_tokens: int) -> int:
     return max(8 * k, num_tokens // 64)
 
 
-def find_candidates(approximate: Tensor, count: int, always: Tensor | None = None) -> Tensor:
-    """The tokens that any head scores among its best: about `count` in all, more where scores are equal; and those of `always`.
+@dataclass(frozen=True)
+class Found:
+    """Candidates of one query.
 
-    approximate: [q_heads, n]. Each head's threshold is what count / q_heads tokens reach, as a sample of the tokens has it.
-    always: int64, candidates whatever they score. Positions, int64 [c], ascending.
+    positions: int64 [c], ascending, counted from where was searched. others: a sample of the scores of all other tokens, each
+    head's less the scan's shift, float32 [q_heads, m], -inf for those that are candidates; each stands for `step` tokens.
     """
-    heads, n = approximate.shape
-    if count >= n:
-        return torch.arange(n, device=approximate.device)
-    step = _step(n)
-    sample = approximate[:, ::step].float()
-    kept = max(1, min(sample.shape[1], round(count / heads / step)))
-    threshold = sample.topk(kept, dim=-1).values[:, -1].to(approximate.dtype)
-    above = approximate[0] - threshold[0]
-    for row, least in zip(approximate[1:], threshold[1:], strict=True):
-        torch.maximum(above, row - least, out=above)
-    if always is not None:
-        above.index_fill_(0, always, 0)
-    return _nonzero(above >= 0)
+
+    positions: Tensor
+    others: Tensor
+    step: int
+
+    def votes(self, exact: Tensor, shift: Tensor, scale: float = 1.0) -> Tensor:
+        """Soft votes (paper, Eq. 7) of tokens with these exact scores [q_heads, n], the softmax's sum over all others estimated
+        from the sample; [n]. shift: [q_heads], the scan's, to be added to the sample. scale: factor on the sample."""
+        return vote_beside(exact, (self.others + shift[:, None]).mul_(scale), self.step)
 
 
-def candidate_votes(exact: Tensor, approximate: Tensor, positions: Tensor, shift: Tensor, scale: float = 1.0) -> Tensor:
-    """Soft votes (paper, Eq. 7) of the candidates, the softmax's sum over all other tokens estimated from a sample of them.
+def search(scan: Scan, layer: int, query: Tensor, start: int, stop: int, count: int) -> Found:
+    """The tokens of [start, stop) that any head scores among its best, about `count` in all, and the outliers.
 
-    Args:
-        exact: [q_heads, c] scores of the candidates. approximate: [q_heads, n], which the first of `exact` replace at
-            `positions`; candidates past those are not among the n.
-        shift: [q_heads], what is to be added to the approximate scores of each head. scale: factor on both.
-
-    Returns: [c] float32.
+    Each head's threshold is what count / q_heads tokens reach, as a sample of the tokens has it; as many more where scores are
+    equal.
     """
-    step = _step(approximate.shape[1])
-    sample = (approximate[:, ::step].float() + shift[:, None]) * scale
-    sample[:, positions[positions % step == 0] // step] = float("-inf")
-    highest = torch.maximum(exact.amax(dim=-1, keepdim=True), sample.amax(dim=-1, keepdim=True))
-    weights = torch.exp(exact - highest)
-    total = weights.sum(dim=-1) + step * torch.exp(sample - highest).sum(dim=-1)
-    return torch.mv(weights.T, total.reciprocal())
+    step = max(1, scan.length // SAMPLE)
+    sample, odd = scan.sampled(layer, query, start, stop, step)
+    threshold = _threshold(sample, count if count < stop - start else None, step)
+    positions = _united(scan.reaching(layer, query, start, stop, threshold), scan.outlying(layer, start, stop))
+    known = odd | (sample >= threshold[:, None]).any(dim=0)
+    return Found(positions, sample.masked_fill(known, float("-inf")), step)
 
 
-def mass_recalled(
-    exact: Tensor, approximate: Tensor, shift: Tensor, config: SelectionConfig, always: Tensor | None = None
-) -> float:
-    """Share of the exact selection's votes that the selection by approximate scores holds; both scores [q_heads, n]; always:
-    as `find_candidates` has it."""
+@dataclass(frozen=True)
+class Scores:
+    """A scan whose approximate scores [q_heads, length], each head's less its shift, are all known, of any layer and query."""
+
+    scores: Tensor
+    shifts: Tensor  # [q_heads]
+    outliers: Tensor  # int64 [m]
+
+    @property
+    def length(self) -> int:
+        return self.scores.shape[1]
+
+    def shift(self, layer: int, query: Tensor) -> Tensor:
+        return self.shifts
+
+    def outlying(self, layer: int, start: int, stop: int) -> Tensor:
+        return self.outliers[(self.outliers >= start) & (self.outliers < stop)] - start
+
+    def sampled(self, layer: int, query: Tensor, start: int, stop: int, step: int) -> tuple[Tensor, Tensor]:
+        places = torch.arange(start, stop, step, device=self.scores.device)
+        return self.scores[:, start:stop:step].float(), torch.isin(places, self.outliers)
+
+    def reaching(self, layer: int, query: Tensor, start: int, stop: int, threshold: Tensor) -> Tensor:
+        return reaching(self.scores[:, start:stop].float(), threshold)
+
+
+def mass_recalled(exact: Tensor, scan: Scan, layer: int, query: Tensor, config: SelectionConfig) -> float:
+    """Share of the exact selection's votes that the selection by a scan holds; exact: scores [q_heads, n] of its tokens."""
     n = exact.shape[1]
-    positions = find_candidates(approximate, num_candidates(config.count(n), n), always)
-    votes = candidate_votes(exact[:, positions], approximate, positions, shift)
-    found, wanted = select_among(positions, votes, 0, n, config), select(exact, 0, n, config)
+    found = search(scan, layer, query, 0, n, num_candidates(config.count(n), n))
+    votes = found.votes(exact[:, found.positions], scan.shift(layer, query))
+    chosen, wanted = select_among(found.positions, votes, 0, n, config), select(exact, 0, n, config)
     total = wanted.votes.sum()
-    return float((wanted.votes * torch.isin(wanted.positions, found.positions)).sum() / total) if total > 0 else 1.0
+    return float((wanted.votes * torch.isin(wanted.positions, chosen.positions)).sum() / total) if total > 0 else 1.0
 
 
 def select_among(positions: Tensor, votes: Tensor, first: int, local_start: int, config: SelectionConfig) -> Selection:
@@ -100,11 +118,19 @@ def select_among(positions: Tensor, votes: Tensor, first: int, local_start: int,
     return Selection(chosen, torch.where(positions[found] == chosen, votes[found], 0.0), local_start)
 
 
-def _step(num_tokens: int) -> int:
-    """One token of so many is in the sample."""
-    return max(1, num_tokens // SAMPLE)
+def _threshold(sample: Tensor, count: int | None, step: int) -> Tensor:
+    """What about count / q_heads tokens reach in each head; None: what all do. sample: [q_heads, m], one in `step`."""
+    heads, m = sample.shape
+    if count is None or m == 0:
+        return sample.new_full((heads,), float("-inf"))
+    kept = max(1, min(m, round(count / heads / step)))
+    if sample.is_cuda:
+        return sample.topk(kept, dim=-1).values[:, -1]
+    return torch.from_numpy(np.partition(sample.numpy(), m - kept, axis=-1)[:, m - kept].copy())  # a part of topk's time
 
 
-def _nonzero(mask: Tensor) -> Tensor:
-    """Where mask [n] is True, int64 ascending. On the CPU numpy finds a few among a million in half the time."""
-    return torch.nonzero(mask).squeeze(1) if mask.is_cuda else torch.from_numpy(np.flatnonzero(mask.numpy()))
+def _united(found: Tensor, always: Tensor) -> Tensor:
+    """The positions of both, int64 ascending, each once. On the CPU numpy sorts several times as fast."""
+    both = torch.cat([found, always])
+    both = both.sort().values if both.is_cuda else torch.from_numpy(np.sort(both.numpy()))
+    return torch.unique_consecutive(both)

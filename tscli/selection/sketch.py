@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tscli_kernels import expand_rows, top_k
+from tscli_kernels import expand_rows, reaching_planes, scan_planes, top_k
 
 VERSION = 2
 OUTLIERS = 1024  # one token of so many, per kv head
@@ -127,13 +127,16 @@ class Moments:
 class Scan(Protocol):
     """What gives approximate scores of a context's tokens: its sketch, or those of the contexts that it is joined of."""
 
-    length: int
+    @property
+    def length(self) -> int: ...
 
     def shift(self, layer: int, query: Tensor) -> Tensor: ...
 
     def outlying(self, layer: int, start: int, stop: int) -> Tensor: ...
 
-    def scan(self, layer: int, query: Tensor, start: int, stop: int) -> Tensor: ...
+    def sampled(self, layer: int, query: Tensor, start: int, stop: int, step: int) -> tuple[Tensor, Tensor]: ...
+
+    def reaching(self, layer: int, query: Tensor, start: int, stop: int, threshold: Tensor) -> Tensor: ...
 
 
 class Sketch:
@@ -147,6 +150,7 @@ class Sketch:
         self.planes = planes
         self.outliers = outliers
         self.length = length
+        self._samples: dict[int, tuple[tuple[int, int], Tensor, Tensor]] = {}
 
     @classmethod
     def empty(cls, projection: Projection, dtype: torch.dtype) -> Sketch:
@@ -183,10 +187,25 @@ class Sketch:
         """What is to be added to all scores of a head: [q_heads] float32."""
         return self.projection.shift(layer, query)
 
-    def scan(self, layer: int, query: Tensor, start: int, stop: int) -> Tensor:
-        """Approximate scores of tokens [start, stop), each head's less its `shift`: [q_heads, stop - start], planes' dtype."""
-        turned = self.projection.query(layer, query).to(self.planes.dtype)  # [kv_heads, group, rank]
-        out = self.planes.new_empty(turned.shape[0], turned.shape[1], stop - start)
-        for head, plane in enumerate(self.planes[layer]):  # a batched product copies a part of the planes: eight times slower
-            torch.mm(turned[head], plane[:, start:stop], out=out[head])
-        return out.flatten(0, 1)
+    def sampled(self, layer: int, query: Tensor, start: int, stop: int, step: int) -> tuple[Tensor, Tensor]:
+        """Approximate scores of each step-th token in [start, stop), each head's less its `shift`: float32 [q_heads, m]; and
+        which of them are outliers, bool [m]."""
+        planes, odd = self._sample(layer, step)
+        low, high = -(-start // step), -(-stop // step)
+        return scan_planes(self.projection.query(layer, query), planes, low, high), odd[low:high]
+
+    def reaching(self, layer: int, query: Tensor, start: int, stop: int, threshold: Tensor) -> Tensor:
+        """Which tokens of [start, stop), counted from start, score at least the threshold [q_heads] in any head, by scores as
+        `sampled` gives them: int64, ascending."""
+        return reaching_planes(self.projection.query(layer, query), self.planes[layer], start, stop, threshold)
+
+    def _sample(self, layer: int, step: int) -> tuple[Tensor, Tensor]:
+        """The planes [kv_heads, rank, m] of each step-th token, and which of those are outliers; kept, because to collect them
+        from the planes is to read all of these."""
+        kept = self._samples.get(layer)
+        if kept is None or kept[0] != (step, self.length):
+            odd = torch.zeros(self.length, dtype=torch.bool, device=self.planes.device)
+            odd[self.outliers[layer].flatten()] = True
+            sample = self.planes[layer][..., : self.length : step].contiguous()
+            kept = self._samples[layer] = ((step, self.length), sample, odd[::step].clone())
+        return kept[1], kept[2]

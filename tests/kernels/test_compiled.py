@@ -1,0 +1,193 @@
+"""The loops compiled for the processor against float64 references, on fresh random inputs, odd sizes and infinities."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.kernels.test_kernels_against_reference import GROUPS, relative_error
+from tscli.model.rotary import PlainRotary
+from tscli_kernels import (
+    PageTable,
+    attend_turned,
+    copy_rows,
+    reaching_planes,
+    reference,
+    scan_planes,
+    score_rows,
+    score_table,
+    soft_vote,
+    vote_beside,
+)
+
+DTYPES = (torch.float32, torch.bfloat16)
+
+
+@pytest.fixture(autouse=True)
+def at_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tscli_kernels.compiled.FROM_TOKENS", 0)
+
+
+def segments(counts: tuple[int, ...], kv_heads: int, page_size: int, head_dim: int, dtype: torch.dtype) -> list[Tensor]:
+    """Pages of so many tokens each, the slots behind the last token NaN."""
+    pages = [torch.randn(-(-n // page_size), kv_heads, page_size, head_dim).to(dtype) for n in counts]
+    for part, n in zip(pages, counts, strict=True):
+        if n % page_size:
+            part[-1, :, n % page_size :] = math.nan
+    return pages
+
+
+def table_of(pages: list[Tensor], counts: tuple[int, ...]) -> PageTable:
+    table = PageTable.of(pages, counts)
+    assert table is not None
+    return table
+
+
+def in_a_row(pages: list[Tensor], counts: tuple[int, ...]) -> Tensor:
+    """[1, kv_heads, n, head_dim]: all tokens as one page."""
+    return torch.cat([p.transpose(0, 1).flatten(1, 2)[:, :n] for p, n in zip(pages, counts, strict=True)], dim=1)[None]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(
+    ("counts", "page_size", "head_dim"),
+    [((1,), 16, 16), ((64, 64), 64, 64), ((203, 17, 640), 16, 40), ((5000, 33), 64, 128), ((7, 2100, 1), 64, 256)],
+)
+def test_scores_through_a_table_equal_the_reference(
+    counts: tuple[int, ...], page_size: int, head_dim: int, group: int, dtype: torch.dtype
+) -> None:
+    pages = segments(counts, 3, page_size, head_dim, dtype)
+    table, key, total = table_of(pages, counts), in_a_row(pages, counts).double(), sum(counts)
+    query = torch.randn(3 * group, head_dim)
+    expected = reference.score_pages(query.double(), key, total)
+    for stop in {total, 1, max(1, total - 5)}:
+        out = torch.full((3 * group, total + 3), math.nan)
+        score_table(query, table, stop, out)
+        assert relative_error(out[:, :stop], expected[:, :stop]) < 1e-5
+        assert bool(out[:, stop:].isnan().all())
+    for wanted in (0, 1, 7, 300, total):
+        positions = torch.randperm(total)[:wanted].sort().values
+        scores = score_rows(query, table, positions)
+        assert scores.shape == (3 * group, positions.shape[0])
+        if positions.shape[0]:
+            assert relative_error(scores, expected[:, positions]) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_are_copied_as_they_are_and_what_is_behind_them_is_left(dtype: torch.dtype) -> None:
+    counts = (203, 1, 640)
+    pages = segments(counts, 3, 16, 40, dtype)
+    table, key = table_of(pages, counts), in_a_row(pages, counts)[0]
+    for wanted in (0, 1, 7, 300, 844):
+        positions = torch.randperm(844)[:wanted].sort().values
+        out = torch.zeros(3, wanted + 2, 40, dtype=dtype)
+        copy_rows(table, positions, out)
+        assert torch.equal(out[:, :wanted], key[:, positions])
+        assert not out[:, wanted:].any()
+
+
+def test_pages_that_the_loops_do_not_know_have_no_table() -> None:
+    pages = segments((64, 64), 2, 64, 16, torch.float32)
+    assert PageTable.of([part.half() for part in pages], (64, 64)) is None
+    assert PageTable.of([pages[0], pages[1].bfloat16()], (64, 64)) is None
+    assert PageTable.of([part.transpose(1, 2) for part in pages], (64, 64)) is None
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(("rank", "start", "stop"), [(8, 0, 1), (16, 0, 4096), (16, 5, 9001), (20, 3, 4099), (3, 0, 130)])
+def test_the_scan_of_a_sketch_equals_the_reference(rank: int, start: int, stop: int, group: int, dtype: torch.dtype) -> None:
+    query, planes = torch.randn(2, group, rank), torch.randn(2, rank, 9100).to(dtype)
+    expected = reference.scan_sketch(query.double(), planes.double(), 9100)[:, start:stop]
+    scores = scan_planes(query, planes, start, stop)
+    assert relative_error(scores, expected) < 1e-5
+    threshold = scores.sort(dim=1).values[:, scores.shape[1] * 9 // 10]
+    found = reaching_planes(query, planes, start, stop, threshold)
+    near = (expected - threshold[:, None]).abs() < 1e-4
+    sure, possible = ((expected >= threshold[:, None]) & ~near).any(0), ((expected >= threshold[:, None]) | near).any(0)
+    assert torch.equal(found, found.unique())
+    assert bool(torch.isin(torch.nonzero(sure)[:, 0], found).all())
+    assert bool(torch.isin(found, torch.nonzero(possible)[:, 0]).all())
+
+
+def test_thresholds_of_all_none_and_nan() -> None:
+    query, planes = torch.randn(2, 3, 16), torch.randn(2, 16, 5000).bfloat16()
+    planes[0, 3, 17] = math.nan
+    for threshold, wanted in ((-math.inf, 5000), (math.inf, 0), (math.nan, 0)):
+        assert reaching_planes(query, planes, 0, 5000, torch.full((6,), threshold)).shape == (wanted,)
+    alone = torch.tensor([-math.inf] * 3 + [math.inf] * 3)  # the first kv head's scores of token 17 are NaN
+    assert reaching_planes(query, planes, 0, 5000, alone).tolist() == [at for at in range(5000) if at != 17]
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 8191, 8193, 30_011])
+@pytest.mark.parametrize("heads", [1, 4, 28])
+@pytest.mark.parametrize("spread", [0.0, 0.01, 5.0, 200.0])
+def test_soft_votes_equal_the_reference(n: int, heads: int, spread: float) -> None:
+    scores = torch.randn(heads, n) * spread + 1000
+    scores[0, n // 2] = -math.inf
+    if n == 1:
+        scores[0, 0] = 0.0
+    votes, expected = soft_vote(scores), reference.soft_vote(scores.double())
+    assert relative_error(votes, expected) < 1e-5
+    assert float(votes.sum()) == pytest.approx(heads, rel=1e-4)
+
+
+def test_heads_without_scores_do_not_vote_and_nan_and_infinity_show() -> None:
+    scores = torch.randn(3, 9000)
+    scores[1] = -math.inf
+    torch.testing.assert_close(soft_vote(scores), soft_vote(scores[[0, 2]].contiguous()))
+    for bad in (math.nan, math.inf):
+        scores[0, 4444] = bad
+        assert bool(soft_vote(scores).isnan().any())
+
+
+@pytest.mark.parametrize("step", [1, 7])
+@pytest.mark.parametrize(("n", "m"), [(1, 0), (300, 5000), (7000, 129)])
+def test_votes_beside_a_sample_are_those_of_a_softmax_over_both(n: int, m: int, step: int) -> None:
+    scores, others = torch.randn(5, n) * 4, torch.randn(5, m) * 4
+    others[:, ::3] = -math.inf
+    expected = reference.soft_vote(torch.cat([scores, *[others] * step], dim=1).double())[:n]
+    assert relative_error(vote_beside(scores, others, step), expected) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize(("rows", "head_dim", "rotary"), [(1, 16, 16), (511, 64, 64), (513, 40, 24), (2688, 128, 128)])
+def test_attention_with_rotation_equals_the_reference(
+    rows: int, head_dim: int, rotary: int, group: int, dtype: torch.dtype
+) -> None:
+    query, key, value = (torch.randn(heads, n, head_dim) for heads, n in ((3 * group, 1), (3, rows), (3, rows)))
+    key, value = key.to(dtype), value.to(dtype)
+    tables = PlainRotary(rotary, {"rope_theta": 1e4})(query, torch.arange(rows + 5))
+    cos, sin = (part.contiguous() for part in tables)
+    expected, _ = reference.attend_selected(
+        query.double(),
+        *(part.double().transpose(0, 1)[:, :, None] for part in (key, value)),  # a page of one slot for each row
+        torch.arange(rows - 1),
+        *(part[:, -1:].double() for part in (key, value)),
+        *(part[:rows].double() for part in (cos, sin)),
+        scaling=0.3,
+    )
+    out = attend_turned(query, key, value, cos, sin, scaling=0.3)
+    assert out.shape == (3 * group, 1, head_dim)
+    assert relative_error(out, expected) < 1e-5
+
+
+def test_one_thread_gives_what_two_give() -> None:
+    counts = (20_000, 5)
+    pages, query = segments(counts, 2, 64, 64, torch.bfloat16), torch.randn(4, 64)
+    found = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            out = torch.empty(4, 20_005)
+            score_table(query, table_of(pages, counts), 20_005, out)
+            found.append((out, soft_vote(out)))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

@@ -23,17 +23,23 @@ from tscli.model.rotary import Rotator
 from tscli.selection.candidates import num_candidates
 from tscli.selection.config import SelectionConfig
 from tscli.selection.selection_cache import SelectionCache
+from tscli.selection.sketch import Sketch
 
 CACHE_BYTES = 256 << 20  # more than any processor's caches hold
 BLOCK = 65_536  # keys that blocked dense attention takes at a time
 COPY_BYTES = 512 << 20
+STEPS = 5  # times as many of what takes milliseconds
 
 
 @dataclass(frozen=True)
 class AttentionRow:
-    """One measurement. test: "chunk" or "decode"; ms: median milliseconds; ratio: best dense time over this one; bytes: what
-    the method has to read; bandwidth_share: bytes over time, of the bandwidth that a copy reaches here; vote_mass: share of the
-    exact selection's votes, where it approximates."""
+    """One measurement.
+
+    test: "chunk", "decode", or "scan", the part of a step that reads the keys, or their sketch. ms: median milliseconds. ratio:
+    best dense time over this one; of a scan, the time that adding up the same bytes takes over this one, which is its
+    share of the read bandwidth. bytes: what the method has to read. bandwidth_share: bytes over time, of the bandwidth that a
+    copy reaches here. vote_mass: share of the exact selection's votes, where it approximates.
+    """
 
     test: str
     length: int
@@ -108,23 +114,44 @@ def _measure(
     state = KVState([inputs.pages.copies(layers)], layers=layers, dtype=shape.dtype, device=device, **shape.heads)
     state.sketch = inputs.sketch_of(layers)
     rotator = shape.rotator(device)
-    rows = []
+    say(f"{length:,} tokens: scans")
+    rows = _scan_rows(state, state.sketch, inputs.steps[0][:, 0].float(), length, repetitions, bandwidth)
     for test, queries in (("chunk", inputs.chunks), ("decode", inputs.steps)):
         dense = _dense_ways(inputs.pages.key[0], inputs.pages.value[0], rotator, layers)
-        times = 1 if test == "chunk" else repetitions  # of seconds each
+        times = 1 if test == "chunk" else repetitions * STEPS  # a chunk takes seconds
         found = {name: _median(way, queries, layers, times, device) for name, way in dense.items()}
         del dense
         masses: dict[str, float] = {}
         for name, (chosen, reuse) in _ways(config, test).items():
             say(f"{length:,} tokens, {test}: {name}")
             way = _sparse(state, rotator, chosen, shape, reuse, queries[0], layers)
-            found[name] = _median(way, queries, layers, repetitions, device)
+            found[name] = _median(way, queries, layers, repetitions * (1 if test == "chunk" else STEPS), device)
         masses["tokenselect-sketch"] = _vote_mass(state, rotator, config, queries)
         best = min(seconds for name, seconds in found.items() if name.startswith("dense"))
         for name, seconds in found.items():
             read = _bytes(name, shape, length, config)
             share = read / seconds / bandwidth
             rows.append(AttentionRow(test, length, name, 1e3 * seconds, best / seconds, read, share, masses.get(name)))
+    return rows
+
+
+def _scan_rows(
+    state: KVState, sketch: Sketch, query: Tensor, length: int, repetitions: int, bandwidth: float
+) -> list[AttentionRow]:
+    """The scan of all keys and that of their sketch for candidates, each beside a sum over the same bytes; query:
+    [q_heads, head_dim] float32."""
+    pages, device = state.segments[0].key, query.device
+    reached = state.scores(0, query, length).topk(max(1, length // 256)).values[:, -1] - sketch.shift(0, query)
+    ways: dict[str, tuple[Tensor, Way]] = {
+        "exact": (pages, lambda _, layer: state.scores(layer, query, length)),
+        "sketch": (sketch.planes, lambda _, layer: sketch.reaching(layer, query, 0, length, reached)),
+    }
+    rows = []
+    for name, (numbers, way) in ways.items():
+        words, times, size = numbers.flatten(1).view(torch.int64), repetitions * STEPS, numbers[0].nbytes
+        read = _median(lambda _, layer, words=words: words[layer].sum(), [query], len(words), times, device)  # type: ignore[misc]
+        seconds = _median(way, [query], len(words), times, device)
+        rows.append(AttentionRow("scan", length, name, 1e3 * seconds, read / seconds, size, size / seconds / bandwidth))
     return rows
 
 

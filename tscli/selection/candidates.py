@@ -14,7 +14,7 @@ from tscli.selection.sketch import Scan
 from tscli_kernels import reaching, top_k, vote_beside
 
 SKETCH_FROM = 65_536  # candidates from which the sketch is faster than the exact scan (docs/LOG.md)
-SAMPLE = 32_768  # tokens that are looked at to set the threshold and to estimate the softmax's tail
+SAMPLE = 16_384  # tokens that are looked at to set the threshold and to estimate the softmax's tail
 
 
 def uses_sketch(config: SelectionConfig, num_tokens: int) -> bool:

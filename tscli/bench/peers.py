@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tscli.bench.llama_cpp_peer import open_llama_cpp
 from tscli.bench.rows import BenchRow, decode_fields, timing_fields
-from tscli.bench.setting import PREFILL_LIMIT_S, Bench, dense_seconds, peak_rss
+from tscli.bench.setting import PREFILL_LIMIT_S, Bench, dense_seconds, forget_peak_rss, peak_rss
 from tscli.bench.transformers_peer import TransformersPeer
 from tscli.bench.unavailable import Unavailable
 from tscli.model.decoder import Decoder
@@ -50,6 +50,7 @@ PEERS: dict[str, Callable[[Decoder, int], Peer]] = {
 def measure_peer(bench: Bench, length: int, method: str) -> tuple[BenchRow, BenchRow]:
     """The prefill row and the decode row of one peer at one length."""
     common = bench.common(method, length)
+    forget_peak_rss()
     try:
         if (reason := bench.shortage(length, COPIES)) is not None:
             raise Unavailable(reason)

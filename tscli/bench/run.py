@@ -14,7 +14,7 @@ import torch
 
 from tscli.bench.peers import PEERS, measure_peer
 from tscli.bench.rows import BenchResult, BenchRow, decode_fields, timing_fields
-from tscli.bench.setting import PREFILL_LIMIT_S, Bench, Say, dense_seconds, peak_rss
+from tscli.bench.setting import PREFILL_LIMIT_S, Bench, Say, dense_seconds, forget_peak_rss, peak_rss
 from tscli.engine.asker import Asker
 from tscli.engine.decode import Sampling
 from tscli.engine.kinds import choose_kv_dtype
@@ -72,6 +72,7 @@ def benchmark(
 def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, ...]:
     """The prefill row and the decode rows of one method at one length."""
     names, dense, common = bench.names(length), method == "dense", bench.common(method, length)
+    forget_peak_rss()
     if (reason := bench.shortage(length, DENSE_COPIES if dense else SPARSE_COPIES)) is not None:
         bench.say(f"{method} at {length:,}: skipped: {reason}")
         return BenchRow(names[0], method, common, skipped=reason), BenchRow(names[1], method, common, skipped=reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
 
 SEED = 0
-PREFILL_LIMIT_S = 900.0  # a prefill that is expected to take longer is skipped, and the row says so
+PREFILL_LIMIT_S = 600.0  # a prefill that is expected to take longer is skipped, and the row says so
 Say = Callable[[str], None]
 
 
@@ -89,8 +90,14 @@ def dense_seconds(run: Callable[[int], float], length: int, probe: int) -> float
 
 
 def peak_rss() -> int:
-    """The most memory in bytes that this process has held so far."""
+    """The most memory in bytes that this process has held since `forget_peak_rss`, or since it began where that cannot be."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def forget_peak_rss() -> None:
+    """Count the most memory anew from here, where the kernel can (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def _available_bytes() -> int | None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 FROM_TOKENS = 16_384  # below, both take less than a millisecond, and there is nothing to load
-DTYPES = (torch.bfloat16, torch.float32)
+DTYPES = (torch.bfloat16, torch.float32, torch.int8)
 
 
 def pays(numbers: Tensor, num_tokens: int) -> bool:

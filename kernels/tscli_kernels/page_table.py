@@ -18,7 +18,7 @@ class PageTable:
     """Pages [pages, kv_heads, page_size, head_dim] of segments that stand one behind the other, of one shape and dtype.
 
     addresses: int64 [segments], of the first page of each. starts: int64 [segments + 1], the first position of each; the end.
-    The segments, which `kept` holds, must not be changed.
+    scales: of int8 pages, the table of their scales as rows of one bfloat16. The segments, which `kept` holds, must not change.
     """
 
     addresses: Any
@@ -28,18 +28,23 @@ class PageTable:
     head_dim: int
     dtype: torch.dtype
     kept: tuple[Tensor, ...]
+    scales: PageTable | None = None
 
     @classmethod
-    def of(cls, pages: Sequence[Tensor], counts: Sequence[int]) -> PageTable | None:
-        """The table of these pages, so many tokens in each; None where the compiled loops do not take them."""
+    def of(cls, pages: Sequence[Tensor], counts: Sequence[int], scales: Sequence[Tensor] = ()) -> PageTable | None:
+        """The table of these pages, so many tokens in each; None where the compiled loops do not take them.
+
+        scales: [pages, kv_heads, page_size] bfloat16, of int8 pages.
+        """
         first = pages[0]
         alike = all(part.dtype == first.dtype and part.is_contiguous() and part.device == first.device for part in pages)
-        if not alike or not pays(first, sum(counts)):
+        if not alike or not pays(first, sum(counts)) or (first.dtype == torch.int8) != bool(scales):
             return None
+        beside = cls.of([scale[..., None] for scale in scales], counts) if scales else None
         _, kv_heads, page_size, head_dim = first.shape
         addresses = np.array([part.data_ptr() for part in pages], np.int64)
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.array(counts, np.int64))])
-        return cls(addresses, starts, page_size, kv_heads, head_dim, first.dtype, tuple(pages))
+        return cls(addresses, starts, page_size, kv_heads, head_dim, first.dtype, tuple(pages), beside)
 
 
 def score_table(query: Tensor, table: PageTable, stop: int, out: Tensor) -> None:
@@ -60,7 +65,7 @@ def score_rows(query: Tensor, table: PageTable, positions: Tensor) -> Tensor:
 
 def copy_rows(table: PageTable, positions: Tensor, out: Tensor) -> None:
     """Copy the rows at ascending positions (int64 [n], below the table's end) to the first of out [kv_heads, m >= n, head_dim],
-    which is contiguous and of their dtype."""
+    which is contiguous and of their dtype; int8 rows as they are, without their scales."""
     from tscli_kernels.cpu import rows
 
     rows.copy_rows(table, positions, out)

@@ -33,10 +33,10 @@ def score_pages(
     q_heads = query.shape[0]
     if q_heads % kv_heads or query.shape[1] != head_dim or num_tokens > pages * page_size:
         raise ValueError(f"query {tuple(query.shape)}, pages {tuple(key_pages.shape)}, {num_tokens} tokens do not fit")
-    if key_pages.is_cuda and scale is None and (out is None or out.stride(1) == 1):
+    if key_pages.is_cuda and (out is None or out.stride(1) == 1):
         from tscli_kernels.cuda import scoring
 
-        return scoring.score_pages(query, key_pages.contiguous(), num_tokens, out=out)[0]
+        return scoring.score_pages(query, key_pages.contiguous(), num_tokens, out=out, scale=scale)[0]
     if out is None:
         out = torch.empty(q_heads, num_tokens, dtype=torch.float32, device=query.device)
     grouped = query.float().reshape(1, kv_heads, q_heads // kv_heads, head_dim)

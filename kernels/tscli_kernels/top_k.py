@@ -9,12 +9,13 @@ from torch import Tensor
 DAMAGED = "a vote is NaN: the model or the cache is damaged"
 
 
-def top_k(vote: Tensor, k: int) -> Tensor:
+def top_k(vote: Tensor, k: int, *, checked: bool = True) -> Tensor:
     """Positions of the k highest votes, in ascending order; among equal votes the lower position is taken first.
 
     Args:
         vote: [n] float. -inf is taken last. NaN is refused.
         k: how many; all positions if k >= n.
+        checked: False does not look for NaN on a GPU, for which the processor would have to wait.
 
     Returns: int64 [min(k, n)]. Raises ValueError on NaN or a negative k.
     """
@@ -25,7 +26,7 @@ def top_k(vote: Tensor, k: int) -> Tensor:
         from tscli_kernels.cuda import voting
 
         found, nan = voting.top_k(vote.contiguous(), k)
-        if nan.item():
+        if checked and nan.item():
             raise ValueError(DAMAGED)
         return found
     if vote.is_cuda or vote.dtype not in (torch.float32, torch.float64):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,11 +21,12 @@ def ask_into(file: Path | None, *questions: str, fail_at: str = "") -> list[str]
     """Ask with a stand-in that answers in capitals; which questions were asked."""
     asked: list[str] = []
 
-    def ask(question: str) -> Any:
-        if question == fail_at:
-            raise KeyboardInterrupt
-        asked.append(question)
-        return SimpleNamespace(text=question.upper(), statistics=SimpleNamespace(total_s=0.1, generated_tokens=2))
+    def ask(questions: list[str]) -> Iterator[Any]:
+        for question in questions:
+            if question == fail_at:
+                raise KeyboardInterrupt
+            asked.append(question)
+            yield SimpleNamespace(text=question.upper(), statistics=SimpleNamespace(generated_tokens=2))
 
     ask_many(QUIET, list(questions), ask, file, lambda answer: {"answer": answer.text})
     return asked

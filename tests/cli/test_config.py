@@ -62,3 +62,9 @@ def test_every_setting_is_a_flag_of_config_and_of_another_command_with_the_same_
         unset = {None} if name in MODEL else set()  # where a library knows its model
         # Of a flag that may be repeated the environment is a default: a name with spaces is one library.
         assert {p.envvar for p in others if not isinstance(p.default, list)} == {variable(name)} | unset
+
+
+@pytest.mark.parametrize(("flag", "value", "complaint"), [("--k", "abc", "must be a count"), ("--pool", "4", "odd width")])
+def test_a_setting_that_cannot_be_is_refused(flag: str, value: str, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", flag, value]) == 2
+    assert complaint in capsys.readouterr().err

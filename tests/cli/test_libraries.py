@@ -11,7 +11,8 @@ import pytest
 
 from tests.store.conftest import fill, tokens
 from tscli.cli.app import run
-from tscli.cli.libraries import _minute
+from tscli.cli.libraries import _minute, _what_is_lost
+from tscli.errors import LibraryError
 from tscli.store import library_folder
 
 
@@ -55,3 +56,10 @@ def test_a_damaged_library_is_listed_with_its_reason(shelf: Path, capsys: pytest
 
 def test_a_time_that_was_edited_is_shown_as_it_stands_and_harmless() -> None:
     assert _minute("once \x1b[2J") == "once \ufffd[2J"
+
+
+def test_an_ingest_that_finished_nothing_can_be_removed_after_a_question(home: Path) -> None:
+    (home / "libraries" / "half" / "segments").mkdir(parents=True)
+    assert _what_is_lost("half") == "an ingest that was stopped before anything was finished"
+    with pytest.raises(LibraryError, match="no library"):
+        _what_is_lost("never")

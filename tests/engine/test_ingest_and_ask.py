@@ -350,3 +350,13 @@ def test_what_is_left_out_gets_no_attention(load: tscli.LoadOptions, write_docum
         again = session.ask("Where does the stone stand?", max_new_tokens=8)
         list(again)
     assert again.answer.token_ids == free.answer.token_ids
+
+
+def test_a_folder_without_documents_is_named_beside_those_that_have_some(
+    load: tscli.LoadOptions, write_documents: WriteDocuments, tmp_path: Path
+) -> None:
+    (tmp_path / "nothing here").mkdir()
+    notes = tscli.prepare([write_documents(), tmp_path / "nothing here"], load=load).plan.notes
+    assert [note for note in notes if "no documents found" in note] == [
+        f"{tmp_path / 'nothing here'}: no documents found; ignored and hidden files are left out unless --no-ignore, --hidden"
+    ]

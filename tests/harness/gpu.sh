@@ -6,8 +6,8 @@ out=$1 data=${2:-} minutes=${3:-6}
 python=${PYTHON:-python3}
 export PYTHONPATH=.:kernels PYTHONUNBUFFERED=1
 mkdir -p "$out"
-[ -d wheels ] && "$python" -m pip install --quiet --no-index --find-links wheels typer rich pypdf tiktoken pytest hypothesis || true
-"$python" -m pytest -q tests/kernels 2>&1 | tee "$out/kernel-tests.txt" | tail -3
+[ -d wheels ] && "$python" -m pip install --quiet --no-index --find-links wheels typer rich pypdf tiktoken numba pytest hypothesis || true
+"$python" -m pytest -q tests/kernels tests/model/test_fixed_step.py tests/model/test_paged.py 2>&1 | tee "$out/kernel-tests.txt" | tail -3
 for preset in qwen2.5-7b reader; do
   "$python" -m tscli bench --attention --preset $preset --length 128k,512k,1m -r 10 -o json > "$out/gpu-attention-$preset.json"
 done

@@ -11,9 +11,11 @@ from torch import Tensor
 from tests.kernels.test_kernels_against_reference import GROUPS, relative_error
 from tscli.model.rotary import PlainRotary
 from tscli_kernels import (
+    PAGE_SCALE,
     PageTable,
     attend_turned,
     copy_rows,
+    quantise_rows,
     reaching_planes,
     reference,
     scan_planes,
@@ -88,6 +90,22 @@ def test_rows_are_copied_as_they_are_and_what_is_behind_them_is_left(dtype: torc
         copy_rows(table, positions, out)
         assert torch.equal(out[:, :wanted], key[:, positions])
         assert not out[:, wanted:].any()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_int8_pages_are_scored_with_their_scales(group: int) -> None:
+    counts = (203, 1, 2640)
+    pages = [torch.randn(-(-n // 16), 3, 16, 40) for n in counts]
+    packed = [quantise_rows(part, PAGE_SCALE) for part in pages]
+    table = PageTable.of([codes for codes, _ in packed], counts, [scale for _, scale in packed])
+    assert table is not None
+    key = in_a_row([reference.expand_rows(*part) for part in packed], counts)
+    query, positions = torch.randn(3 * group, 40), torch.randperm(2844)[:700].sort().values
+    expected = reference.score_pages(query.double(), key, 2844)
+    out = torch.empty(3 * group, 2844)
+    score_table(query, table, 2844, out)
+    assert relative_error(out, expected) < 1e-5
+    assert relative_error(score_rows(query, table, positions), expected[:, positions]) < 1e-5
 
 
 def test_pages_that_the_loops_do_not_know_have_no_table() -> None:

@@ -9,7 +9,7 @@ import torch
 
 pytest.importorskip("triton", reason="triton is not installed here (it is for Linux)")
 
-from tscli_kernels import reference
+from tscli_kernels import quantise_rows, reference
 from tscli_kernels.cuda.attending import attend_selected
 from tscli_kernels.cuda.scoring import scan_sketch, score_pages
 from tscli_kernels.cuda.voting import soft_vote, top_k
@@ -55,6 +55,20 @@ def test_scores_and_their_log_sum_exp_come_straight_from_pages_in_any_order(
         scores, lse = score_pages(query, pages, num_tokens, table, out=room[:, 1 : 1 + num_tokens])
         assert int(room.isfinite().sum()) == scores.numel()
         wanted = reference.score_pages(query.double().cpu(), ordered(pages, table), num_tokens)
+        assert relative_error(scores, wanted) < SCORES
+        torch.testing.assert_close(lse.cpu().double(), torch.logsumexp(wanted, dim=-1), rtol=SCORES, atol=SCORES)
+
+
+@pytest.mark.parametrize(("group", "head_dim", "page_size"), [(1, 16, 16), (7, 80, 24), (4, 128, 64)])
+def test_int8_pages_are_scored_with_their_scales(group: int, head_dim: int, page_size: int) -> None:
+    for num_tokens in (1, page_size + 1, LARGE):
+        pages, table = paged(num_tokens, 2, page_size, head_dim, torch.float32)
+        codes, scale = quantise_rows(pages.nan_to_num(), torch.bfloat16)
+        query = torch.randn(2 * group, head_dim).bfloat16().to(DEVICE)
+        scores, lse = score_pages(query, codes, num_tokens, table, scale=scale)
+        wanted = reference.score_pages(
+            query.double().cpu(), reference.expand_rows(ordered(codes, table), ordered(scale, table)), num_tokens
+        )
         assert relative_error(scores, wanted) < SCORES
         torch.testing.assert_close(lse.cpu().double(), torch.logsumexp(wanted, dim=-1), rtol=SCORES, atol=SCORES)
 

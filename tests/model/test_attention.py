@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.model.architectures import make_decoder
-from tscli.engine.library import DevicePages
+from tscli.engine.library import pack
 from tscli.model.attention import AttentionRun, LayerStep, _as_the_reference_maps
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
@@ -149,16 +149,19 @@ def test_votes_near_a_fixed_selection_are_those_of_the_scaled_scores(scale: Lite
     assert torch.allclose(votes._votes, expected[: votes._votes.shape[0]], atol=1e-5)
 
 
+@pytest.mark.parametrize("kept", [None, "bfloat16", "int8"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_compiled_loops_give_what_torch_gives(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compiled_loops_give_what_torch_gives(
+    dtype: torch.dtype, kept: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoder = make_decoder()
     source = filled(decoder, 192)
     key, value = (part.to(dtype) for part in source.take_tail(64))
     config = SelectionConfig(k=24, n_init=4, n_local=16, chunk=16, pool=3)
-    found = []
+    parts, found = [(slice(0, 2), 100), (slice(2, 3), 64)], []
     for from_tokens in (0, 1 << 40):
         monkeypatch.setattr("tscli_kernels.compiled.FROM_TOKENS", from_tokens)
-        pages = [DevicePages(key[:, :2], value[:, :2], 100), DevicePages(key[:, 2:], value[:, 2:], 64)]
+        pages = [pack(*(part[:, pages] for part in (key, value)), count, kept) for pages, count in parts]
         state = KVState(pages, layers=3, kv_heads=2, head_dim=16, dtype=dtype, device=torch.device("cpu"))
         assert state.is_read_compiled is (from_tokens == 0)
         draw, outs = torch.Generator().manual_seed(1), []
@@ -171,4 +174,6 @@ def test_the_compiled_loops_give_what_torch_gives(dtype: torch.dtype, monkeypatc
         positions = torch.tensor([0, 99, 100, 163, 164, 189])
         mine = [state.scores(1, query[:, 0].float(), 189), state.scores_at(1, query[:, 0].float(), positions)]
         found.append(torch.cat([part.flatten() for part in (*outs, *mine, *state.gather(2, positions))]))
-    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-4 if dtype == torch.float32 else 2e-2)
+    torch.testing.assert_close(
+        found[0], found[1], rtol=1e-4 if dtype == torch.float32 else 2e-2, atol=1e-4 if dtype == torch.float32 else 2e-2
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,8 @@ from torch import Tensor
 pytest.importorskip("triton", reason="triton is not installed here (it is for Linux)")
 
 from tests.model.architectures import make_decoder
-from tscli.engine.library import DevicePages, in_one_piece
+from tscli.engine.arrival import Arrival
+from tscli.engine.library import DevicePages
 from tscli.model import attention
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
@@ -39,6 +42,13 @@ def committed(decoder: Decoder, lengths: list[int]) -> list[Pages]:
 
 def one_pool(state: KVState, layer: int) -> tuple[Tensor, Tensor]:
     return state.segments[0].key[layer], state.segments[0].value[layer]
+
+
+def in_one_piece(segments: list[Pages], device: torch.device) -> Pages:
+    arrival = Arrival(segments, device)
+    for layer in range(len(arrival.pages.key)):
+        arrival(layer)
+    return arrival.pages
 
 
 def test_pages_in_one_piece_hold_the_same_rows_without_gaps() -> None:
@@ -90,3 +100,46 @@ def test_a_model_that_turns_neighbours_takes_the_gathered_rows(monkeypatch: pyte
     assert before is not None
     assert after is not None
     assert torch.equal(before, after)
+
+
+class Slow:
+    """Pages of which a layer comes only when it is let go."""
+
+    def __init__(self, pages: Pages, error: Exception | None = None) -> None:
+        self.value, self.scales, self.num_tokens = pages.value, None, pages.num_tokens
+        self.go = [Event() for _ in pages.key]
+        self.shape, self.dtype, self._key, self._error = pages.key.shape, pages.key.dtype, pages.key, error
+        self.key = self
+
+    def __getitem__(self, layer: int) -> Tensor:
+        if layer:
+            self.go[layer].wait(60)
+        if self._error is not None and layer:
+            raise self._error
+        return self._key[layer]
+
+
+def test_a_layer_can_be_read_while_the_next_ones_are_on_their_way() -> None:
+    decoder = make_decoder()
+    pages = committed(decoder, [100])[0]
+    slow = Slow(pages)
+    arrival = Arrival([slow], CPU)  # type: ignore[list-item]
+    arrival(0)
+    assert torch.equal(arrival.pages.key[0], pages.key[0])
+    assert not arrival.pages.key[1].any()
+    for event in slow.go:
+        event.set()
+    state = decoder.new_state([arrival.pages])
+    state.arrival = arrival
+    positions = torch.arange(100)
+    for mine, wanted in zip(state.gather(2, positions), decoder.new_state([pages]).gather(2, positions), strict=True):
+        assert torch.equal(mine, wanted)
+
+
+def test_what_keeps_pages_from_coming_is_raised_where_they_are_waited_for() -> None:
+    slow = Slow(committed(make_decoder(), [100])[0], OSError("the disk is gone"))
+    arrival = Arrival([slow], CPU)  # type: ignore[list-item]
+    for event in slow.go:
+        event.set()
+    with pytest.raises(OSError, match="the disk is gone"):
+        arrival(2)

@@ -15,6 +15,7 @@ import torch
 from tscli.bench.peers import PEERS, measure_peer
 from tscli.bench.rows import BenchResult, BenchRow, decode_fields, timing_fields
 from tscli.bench.setting import PREFILL_LIMIT_S, Bench, Say, dense_seconds, forget_peak_rss, peak_rss
+from tscli.engine.arrival import Arrival
 from tscli.engine.asker import Asker
 from tscli.engine.decode import Sampling
 from tscli.engine.kinds import choose_kv_dtype
@@ -23,6 +24,7 @@ from tscli.engine.options import KVDtype
 from tscli.engine.prefill import prefill_in_memory
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun, LayerStep
+from tscli.model.fixed_step import FixedRun, GraphedSteps, fits
 from tscli.model.kv import DenseKeys, KVState
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
@@ -47,7 +49,8 @@ def benchmark(
     """Measure each length: one prefill per method, then `repetitions` decodes of n_gen tokens at that depth.
 
     "tokenselect" selects at every step. "tokenselect-answer" is how a model whose questions are read twice makes its answers:
-    with what a question of QUESTION tokens voted for, which follows the answer; its ttft_ms is that question's.
+    with what a question of QUESTION tokens voted for, which follows the answer; its ttft_ms is that question's. On a GPU
+    "tokenselect-graph" selects at every step, each step being one CUDA graph.
     peers: "transformers" (its generate and DynamicCache), "llama.cpp" (the model converted to GGUF) beside our own methods.
     kv_dtype: what TokenSelect's pages are kept in; dense keys and values stay in the model's dtype.
     """
@@ -92,11 +95,17 @@ def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, ...]:
     bench.say(f"{names[1]} {method}")
     common |= {"n_prompt": 0, "n_gen": bench.n_gen, "n_depth": length}
     decode = BenchRow(names[1], method, {**common, **_decode(bench, state, dense), "peak_rss": peak_rss()})
-    if dense or bench.decoder.question_default != "twice":
+    if dense:
         return first, decode
-    bench.say(f"{names[1]} {method}-answer")
-    answer = {**common, **_answer(bench, state), "method": f"{method}-answer", "peak_rss": peak_rss()}
-    return first, decode, BenchRow(names[1], f"{method}-answer", answer)
+    more = {}
+    if bench.decoder.question_default == "twice":
+        bench.say(f"{names[1]} {method}-answer")
+        more[f"{method}-answer"] = _answer(bench, state)
+    if bench.decoder.device.type == "cuda":
+        bench.say(f"{names[1]} {method}-graph")
+        more[f"{method}-graph"] = _graph(bench, state)
+    rows = [BenchRow(names[1], name, {**common, **fields, "method": name}) for name, fields in more.items() if fields]
+    return first, decode, *rows
 
 
 def _expected_prefill(bench: Bench, length: int, dense: bool) -> float:
@@ -155,7 +164,29 @@ def _answer(bench: Bench, state: KVState) -> dict[str, Any]:
         began.append(time.perf_counter())
         runs.append([time.perf_counter() for _ in asker.answer(question, Sampling(), bench.n_gen + 1)])
     waits = [times[0] - begin for begin, times in zip(began, runs, strict=True)][1:]  # the first warms up
-    return {**decode_fields(runs[1:], bench.n_gen), "ttft_ms": 1e3 * sum(waits) / len(waits), "n_question": QUESTION}
+    waited = {"ttft_ms": 1e3 * sum(waits) / len(waits), "n_question": QUESTION, "peak_rss": peak_rss()}
+    return {**decode_fields(runs[1:], bench.n_gen), **waited}
+
+
+def _graph(bench: Bench, state: KVState) -> dict[str, Any]:
+    """Greedy decodes as a CUDA graph, the pages in one piece; empty where the steps are not of one size."""
+    decoder, arrival = bench.decoder, Arrival(state.segments, state.device)
+    for layer in range(decoder.layers):
+        arrival(layer)
+    whole = decoder.new_state([arrival.pages])
+    whole.sketch = state.sketch
+    if not fits(whole, bench.config, decoder.shape.sliding, bench.n_gen):
+        return {}
+    steps = GraphedSteps(decoder, FixedRun(whole, decoder.rotator, bench.config, decoder.last_selecting_layer))
+    runs = list[list[float]]()
+    for _ in range(bench.repetitions + 1):  # the first captures
+        steps.begin()
+        times, token = [time.perf_counter()], 1
+        for _ in range(bench.n_gen):
+            token = int(torch.argmax(steps.step(token)))
+            times.append(time.perf_counter())
+        runs.append(times)
+    return {**decode_fields(runs[1:], bench.n_gen), "n_selected": bench.config.count(whole.committed), "peak_rss": peak_rss()}
 
 
 def _bytes_read(attended: list[int], reused: list[float], depth: int, row_bytes: int, layers: int, dense: bool) -> int:

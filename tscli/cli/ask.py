@@ -19,7 +19,7 @@ from tscli.cli.output import Settings, dim, fetch_model, marking, print_json, sa
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tscli import Answer, Evidence, Stream
 
@@ -40,6 +40,10 @@ def ask(
         Path | None,
         typer.Option("--output", "-o", help="With -f: append the answers to this file, and skip what it answers already."),
     ] = None,
+    together: Annotated[
+        int,
+        typer.Option(min=1, help="With -f: answer so many questions in step, so that the weights are read once for all."),
+    ] = 1,
     library: flags.Libraries = ["default"],  # noqa: B006 - read only
     as_json: flags.Json = False,
     stats: flags.Stats = "short",
@@ -81,6 +85,8 @@ def ask(
     if stats not in STATS:
         raise UsageError(f"--stats {stats}: choose none, short or full")
     questions = _questions(question, file, output, html)
+    if together > 1 and (file is None or dense):
+        raise UsageError("--together goes with -f, and not with --dense, which copies all keys for each question")
     selection = tscli.SelectionOptions(
         k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
     )
@@ -105,8 +111,18 @@ def ask(
             checked = {"check": _check(settings, answer, found, start)} if check else {}
             return {**answer_json(session, answer, found), **checked}
 
+        def in_turn(texts: list[str]) -> Iterator[Answer]:
+            return (answered(text, show=False) for text in texts)
+
+        def in_step(texts: list[str]) -> Iterator[Answer]:
+            sampling = {"temperature": temperature, "top_p": top_p, "seed": seed}
+            for answer in session.ask_together(texts, together, max_new_tokens=max_new_tokens, **sampling):  # type: ignore[arg-type]
+                if not no_history:
+                    remember(settings, session, answer)
+                yield answer
+
         if file is not None:
-            ask_many(settings, questions, lambda text: answered(text, show=False), output, in_json)
+            ask_many(settings, questions, in_turn if together == 1 else in_step, output, in_json)
             return 0
         answer = answered(questions[0], show=not as_json)
         found = tscli.find_evidence(session, answer, top=top)

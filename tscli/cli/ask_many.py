@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from tscli.errors import UsageError
 if TYPE_CHECKING:
     from tscli import Answer
 
-Asked = Callable[[str], "Answer"]
+Asked = Callable[[list[str]], Iterator["Answer"]]  # the answers in the questions' order, as they are made
 
 
 def read_questions(file: Path) -> list[str]:
@@ -36,19 +37,20 @@ def read_questions(file: Path) -> list[str]:
 
 
 def ask_many(settings: Settings, questions: list[str], ask: Asked, output: Path | None, line: Callable[[Answer], Any]) -> None:
-    """Ask each question and print its line as JSON, or append it to `output`; what that answers already is not asked again.
+    """Ask the questions and print a line of JSON for each, or append it to `output`; what that answers is not asked again.
 
     Totals go to stderr.
     """
     done = _answered(output) if output else set()
     left = [question for question in dict.fromkeys(questions) if question not in done]
-    seconds, made = 0.0, 0
+    started, made, answers = time.perf_counter(), 0, ask(left)
     with progress(settings) as on_progress:
         for number, question in enumerate(left):
             on_progress(f"question {number + 1} of {len(left)}", number, len(left))
-            answer = ask(question)
-            seconds, made = seconds + answer.statistics.total_s, made + answer.statistics.generated_tokens
+            answer = next(answers)
+            made += answer.statistics.generated_tokens
             _write(output, as_json({"question": question, **line(answer)}))
+    seconds = time.perf_counter() - started
     kept = f", {counted(len(done), 'question')} answered before" if done else ""
     rate = f"; {seconds / len(left):.2f} s a question, {counted(made, 'token')} generated" if left else ""
     say(settings, f"{counted(len(left), 'question')} answered in {duration(seconds)}{rate}{kept}")

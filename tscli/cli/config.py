@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+import tscli
 from tscli.cli import flags
 from tscli.cli.configuration import KEYS, config_file, parameter, variable
 from tscli.cli.output import print_json, safe_line, say
@@ -32,6 +33,7 @@ def config(
     as_json: flags.Json = False,
 ) -> int:
     """Show the settings in force, and where each comes from: a flag, the environment, the file or the default."""
+    tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric).check()
     file = config_file()
     values = {name: context.params[parameter(name)] for name in KEYS}
     sources = {name: _source(context, name) for name in KEYS}

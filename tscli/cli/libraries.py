@@ -12,6 +12,7 @@ import tscli
 from tscli.cli import flags
 from tscli.cli.output import Settings, counted, error_line, kinds, print_json, progress, safe_line, say, size, working
 from tscli.errors import LibraryError, UsageError
+from tscli.places import library_folder
 
 
 def list_(context: typer.Context, as_json: flags.Json = False) -> int:
@@ -164,11 +165,17 @@ def prune(context: typer.Context, library: flags.Name = "default", as_json: flag
 
 
 def _what_is_lost(library: str) -> str:
-    """What the question before removing says; a damaged library can be removed too, an absent one is an error."""
+    """What the question before removing says; a damaged library, or one of which nothing is finished, can be removed too, an
+    absent one is an error."""
     damaged = {info.name: info.error for info in tscli.libraries() if info.error}
     if library in damaged:
         return "damaged"
-    details = tscli.info(library)
+    try:
+        details = tscli.info(library)
+    except LibraryError:
+        if library_folder(library).is_dir():
+            return "an ingest that was stopped before anything was finished"
+        raise
     return f"{counted(details.num_tokens, 'token')}, {size(details.size_bytes)}"
 
 

@@ -92,8 +92,12 @@ def progress(settings: Settings) -> Iterator[Callable[[str, int, int], None]]:
 
     columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.description}", markup=False), console=stderr()) as bar:
-        task = bar.add_task("")
-        yield lambda text, done, total: bar.update(task, description=safe_line(text), completed=done, total=total)
+        task = bar.add_task("", visible=False)  # until there is something to do
+
+        def update(text: str, done: int, total: int) -> None:
+            bar.update(task, description=safe_line(text), completed=done, total=total, visible=True)
+
+        yield update
 
 
 @contextmanager

@@ -1,19 +1,23 @@
 """Questions over a cache: a question's tokens through the model, then the answer's, and the cache is as before.
 
+What a question wants of the model it asks for as a `Pass`, so that `together` can run those of several questions at a time.
+
 Knows the model and its attention; knows no libraries and no text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Literal, cast, get_args
+from typing import Literal, Never, cast, get_args
 
 import torch
 
 from tscli.engine.decode import Sampler, Sampling
+from tscli.engine.together import Pass, Steps, alone, complete
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun, Audit, Observer
 from tscli.model.decoder import Decoder
+from tscli.model.fixed_step import FixedRun, GraphedSteps, fits
 from tscli.model.kv import DenseKeys, KVState
 from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
@@ -61,6 +65,8 @@ class Asker:
         self._whole_from = state.committed if conversation else None
         self._without: torch.Tensor | None = None
         self._busy = False
+        self.captures = decoder.device.type == "cuda"
+        self._steps: GraphedSteps | None = None
 
     @property
     def is_dense(self) -> bool:
@@ -97,6 +103,17 @@ class Asker:
         been run stays in the state: all but the answer's last token, or nothing where the question was not read to its end.
         without: positions (int64) that are not attended to, though they may be selected.
         """
+        return alone(self.steps(prompt_ids, sampling, max_new_tokens, observe, without), self.decoder)
+
+    def steps(
+        self,
+        prompt_ids: list[int],
+        sampling: Sampling,
+        max_new_tokens: int,
+        observe: Observer | None = None,
+        without: torch.Tensor | None = None,
+    ) -> Steps[int, None]:
+        """As `answer`, for whoever runs the model."""
         if self._busy:
             raise UsageError("another answer of this session is still streaming; finish it first")
         if without is not None and self._dense is not None:
@@ -105,22 +122,33 @@ class Asker:
         state, length, sampler = self.state, self.state.length, Sampler(sampling)
         stays = False
         try:
-            votes = self._first_reading(state, prompt_ids)
+            votes = yield from self._first_reading(state, prompt_ids)
             fixed = votes.selection(self.config, self._selectable(length))
-            logits = self._run_prompt(state, prompt_ids, observe, fixed)
+            logits = yield from self._run_prompt(state, prompt_ids, observe, fixed)
             stays = self._whole_from is not None
             reuse = SelectionCache(self.config.theta)
+            graphed = self._graphed(max_new_tokens) if fixed is None and without is None else None
             for made in range(max_new_tokens):
                 token = sampler.next_token(logits)
                 if token in self.end_ids:
                     return
                 yield token
                 if made + 1 < max_new_tokens:
-                    logits = self._forward(state, [token], observe, reuse, votes=votes if fixed else None, fixed=fixed)
+                    if graphed is not None:
+                        logits = graphed.step(token)
+                        if observe is not None:
+                            for step in graphed.taken():
+                                observe(step)
+                        continue
+                    logits = yield self._pass(state, [token], observe, reuse, votes=votes if fixed else None, fixed=fixed)
                     fixed = votes.follow(fixed, self.config) if fixed else None
         finally:
             self._rewind(state, state.length if stays else length)
             self._busy, self._without = False, None
+
+    def let_go(self) -> None:
+        """Hold no pages any more."""
+        self.state, self._steps = self.decoder.new_state(), None
 
     def rewind(self) -> None:
         """Forget a conversation: the state is as its committed pages are."""
@@ -131,30 +159,46 @@ class Asker:
 
         audit sees the selections that make them; the cache is as before.
         """
+        return complete(self._replayed(prompt_ids, answer_ids, audit), self.decoder)
+
+    def _replayed(self, prompt_ids: list[int], answer_ids: list[int], audit: Audit | None) -> Steps[Never, torch.Tensor]:
         state, length = self.state, self.state.length
         try:
-            votes = self._first_reading(state, prompt_ids)
+            votes = yield from self._first_reading(state, prompt_ids)
             fixed = votes.selection(self.config, self._selectable(length))
-            logits = [self._run_prompt(state, prompt_ids, None, fixed, audit)]
+            first = yield from self._run_prompt(state, prompt_ids, None, fixed, audit)
+            logits = [first]
             reuse = SelectionCache(self.config.theta)
             for token in answer_ids:
-                part = self._forward(state, [token], None, reuse, votes=votes if fixed else None, fixed=fixed, audit=audit)
+                part = yield self._pass(state, [token], None, reuse, votes=votes if fixed else None, fixed=fixed, audit=audit)
                 logits.append(part)
                 fixed = votes.follow(fixed, self.config) if fixed else None
             return torch.stack(logits)
         finally:
             self._rewind(state, length)
 
+    def _graphed(self, steps: int) -> GraphedSteps | None:
+        """What takes so many steps from here as a CUDA graph, on a GPU where nothing of it changes its size: all steps select,
+        since a graph cannot choose."""
+        state, sliding = self.state, self.decoder.shape.sliding
+        if not self.captures or self._dense or self._whole_from is not None or not fits(state, self.config, sliding, steps):
+            return None
+        if self._steps is None:
+            run = FixedRun(state, self.decoder.rotator, self.config, self.decoder.last_selecting_layer)
+            self._steps = GraphedSteps(self.decoder, run)
+        self._steps.begin()
+        return self._steps
+
     def _selectable(self, length: int) -> int:
         """How many of the cached tokens a question selects from, the local window included."""
         return length if self._whole_from is None else min(length, self._whole_from + self.config.n_local)
 
-    def _first_reading(self, state: KVState, prompt_ids: list[int]) -> QuestionVotes:
+    def _first_reading(self, state: KVState, prompt_ids: list[int]) -> Steps[Never, QuestionVotes]:
         """Run the question once to vote, and forget it; no votes where it is read once or the context attended as a whole."""
         votes, length = QuestionVotes(self.decoder.last_selecting_layer), state.length
         if self.question_mode == "twice":
             for token in prompt_ids:
-                self._forward(state, [token], votes=votes)
+                yield self._pass(state, [token], votes=votes)
             self._rewind(state, length)
         return votes
 
@@ -165,16 +209,16 @@ class Asker:
         observe: Observer | None,
         fixed: Selection | None,
         audit: Audit | None = None,
-    ) -> torch.Tensor:
+    ) -> Steps[Never, torch.Tensor]:
         size = self.config.chunk if self.question_mode == "chunk" else 1
         logits = torch.empty(0)
         for start in range(0, len(prompt_ids), size):
             last = start + size >= len(prompt_ids)
             watched = (observe, audit) if last else (None, None)
-            logits = self._forward(state, prompt_ids[start : start + size], watched[0], fixed=fixed, audit=watched[1])
+            logits = yield self._pass(state, prompt_ids[start : start + size], watched[0], fixed=fixed, audit=watched[1])
         return logits
 
-    def _forward(
+    def _pass(
         self,
         state: KVState,
         token_ids: list[int],
@@ -184,7 +228,7 @@ class Asker:
         votes: QuestionVotes | None = None,
         fixed: Selection | None = None,
         audit: Audit | None = None,
-    ) -> torch.Tensor:
+    ) -> Pass:
         run = AttentionRun(
             state,
             self.decoder.rotator,
@@ -200,9 +244,7 @@ class Asker:
             weigh=self.decoder.last_selecting_layer,
             without=self._without,
         )
-        logits = self.decoder.forward(torch.tensor(token_ids, device=self.decoder.device), run)
-        assert logits is not None
-        return logits
+        return Pass(torch.tensor(token_ids, device=self.decoder.device), run)
 
     def _rewind(self, state: KVState, length: int) -> None:
         state.rewind(length)

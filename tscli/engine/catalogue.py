@@ -11,7 +11,7 @@ from typing import Any
 from tscli import reader, store
 from tscli.store import LibraryInfo, OnBytes, Problem, library_folder, list_libraries, require_manifest
 
-PACKAGES = ("tscli", "torch", "transformers", "tokenizers", "tiktoken", "triton", "pypdf", "numpy")
+PACKAGES = ("tscli", "torch", "transformers", "tokenizers", "tiktoken", "triton", "pypdf", "numpy", "numba")
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Chat:
     def close(self) -> None:
         """Let go of the mapped pages; the session does it when it is closed."""
         self._asked, self._unread = None, []
-        self._asker.state = self._session.decoder.new_state()
+        self._asker.let_go()
 
     def _settle(self) -> None:
         """Take in how far the last answer got: what was said and not run goes before the next question."""

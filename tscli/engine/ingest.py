@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tscli.documents import Failure, WalkOptions
+from tscli.documents import Failure, Loaded, WalkOptions
 from tscli.documents import load as load_documents
 from tscli.engine.arrange import Arrangement, Previous, arrange, previous_context
 from tscli.engine.kinds import choose_kv_dtype, choose_weights, fingerprint_there
@@ -222,7 +222,7 @@ def prepare(
         settings=settings,
     )
     lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "lost" in warning]
-    notes = [*([damage] if damage else []), *lost, *decoder.notes]
+    notes = [*([damage] if damage else []), *_empty(named, loaded), *lost, *decoder.notes]
     plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, seconds, notes, fingerprint)
     prompts = passages_as_questions(torch.from_numpy(context.token_ids), tokenizer, template)
     return Preparation(plan, decoder, context, manifest, chain, config, options.dense, prompts)
@@ -291,6 +291,18 @@ def _existing(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder
+
+
+def _empty(named: Sequence[Path], loaded: Loaded) -> list[str]:
+    """A line for each folder in which there was nothing to read."""
+    sources = [Path(document.source) for document in loaded.documents]
+    tried = {failure.path.split("/")[0] for failure in loaded.failures}
+    folders = [(path, path.expanduser().resolve()) for path in named if path.expanduser().is_dir()]
+    return [
+        f"{path}: no documents found; ignored and hidden files are left out unless --no-ignore, --hidden"
+        for path, real in folders
+        if real.name not in tried and not any(real in source.parents for source in sources)
+    ]
 
 
 def _nothing_read(paths: Sequence[str | Path], failures: Sequence[Failure]) -> str:

@@ -52,35 +52,7 @@ def on_device(segment: Pages, device: torch.device) -> Pages:
     return DevicePages(segment.key.to(device), segment.value.to(device), segment.num_tokens, scales)
 
 
-def all_on_device(segments: Sequence[Pages], device: torch.device) -> list[Pages]:
-    """The segments as a session reads them: mapped on the CPU; on a GPU in one piece where that has the room, else mapped, so
-    that only what is scored and selected goes there."""
-    if device.type == "cpu" or not segments or not _has_room(segments, device):
-        return list(segments)
-    if any(segment.scales is not None for segment in segments):
-        return [on_device(segment, device) for segment in segments]
-    return [in_one_piece(segments, device)]
-
-
-def in_one_piece(segments: Sequence[Pages], device: torch.device) -> DevicePages:
-    """All segments' tokens in the slots of one run of pages, without gaps; segments are copied one after the other."""
-    layers, _, kv_heads, page_size, head_dim = segments[0].key.shape
-    num_tokens = sum(segment.num_tokens for segment in segments)
-    pages = -(-num_tokens // page_size)
-    key, value = (
-        torch.zeros(layers, pages, kv_heads, page_size, head_dim, dtype=segments[0].key.dtype, device=device) for _ in range(2)
-    )
-    start = 0
-    for segment in segments:
-        slots = torch.arange(start, start + segment.num_tokens, device=device)
-        for whole, part in ((key, segment.key), (value, segment.value)):
-            rows = part.to(device, non_blocking=True).transpose(2, 3).flatten(1, 2)[:, : segment.num_tokens]
-            whole[:, slots // page_size, :, slots % page_size] = rows.transpose(0, 1)
-        start += segment.num_tokens
-    return DevicePages(key, value, num_tokens)
-
-
-def _has_room(segments: Sequence[Pages], device: torch.device) -> bool:
+def has_room(segments: Sequence[Pages], device: torch.device) -> bool:
     """Whether the pages fit beside one segment's copy and what a question needs."""
     free, _ = torch.cuda.mem_get_info(device)
     return sum(segment.key.nbytes + segment.value.nbytes for segment in segments) < GPU_SHARE * free

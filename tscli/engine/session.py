@@ -7,7 +7,8 @@ tail of its own, where questions and answers stay.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from types import TracebackType
@@ -22,6 +23,7 @@ from tscli.engine.decode import Sampling
 from tscli.engine.library import fingerprint_of
 from tscli.engine.shelf import Shelf, open_shelf, state_of
 from tscli.engine.statistics import Answer, Fidelity, Recorder, Source, Statistics
+from tscli.engine.together import Pass, Steps, alone, in_step, sent
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.load import LoadOptions, load_decoder
@@ -75,7 +77,7 @@ class Session:
         """Let go of the mapped pages."""
         for chat in self._chats:
             chat.close()
-        self.asker.state = self.decoder.new_state()
+        self.asker.let_go()
 
     def ask(
         self,
@@ -101,21 +103,54 @@ class Session:
 
         Several may go on at a time; neither they nor `ask` see each other's questions.
         """
-        state = self.decoder.new_state(self.asker.state.segments)
-        state.sketch = self.asker.state.sketch
-        asker = Asker(
-            self.decoder,
-            state,
-            self.config,
-            self.asker.question_mode,
-            self.template.end_ids,
-            self.asker.is_dense,
-            conversation=True,
-        )
-        asker.guard = self.asker.guard
-        chat = Chat(self, asker)
+        chat = Chat(self, self._another_asker(conversation=True))
         self._chats.add(chat)
         return chat
+
+    def ask_together(
+        self,
+        questions: Iterable[str],
+        together: int,
+        *,
+        max_new_tokens: int = 128,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+    ) -> Iterator[Answer]:
+        """The answers to questions that go through the model in step with each other, so many at a time, in their order.
+
+        The model's weights are read once for all of them. Answers are those of `ask`, but for rounding; their times are those
+        of the whole company. UsageError where the context is attended as a whole, which each would need a copy of.
+        """
+        if together < 1:
+            raise UsageError(f"together must be at least 1, got {together}")
+        if self.asker.is_dense:
+            raise UsageError("questions cannot go together over full attention; leave out --dense or --together")
+        streams, sampling = deque[Stream](), Sampling(temperature, top_p, seed)
+
+        def begun() -> Iterator[Steps[str, None]]:
+            for question in questions:
+                check_question(question, max_new_tokens)
+                prompt_ids = self.template.question_ids(self.tokenizer, question.strip())
+                stream = Stream(self, self._another_asker(), question, prompt_ids, max_new_tokens, sampling)
+                streams.append(stream)
+                yield stream.steps()
+
+        ended, told = set[int](), 0
+        for number in in_step(begun(), self.decoder, together):
+            ended.add(number)
+            while told in ended:
+                yield streams.popleft().answer
+                told += 1
+
+    def _another_asker(self, conversation: bool = False) -> Asker:
+        """One with a tail of its own, over the same pages."""
+        state, own = self.decoder.new_state(self.asker.state.segments), self.asker
+        state.sketch, state.arrival = own.state.sketch, own.state.arrival
+        ends = self.template.end_ids
+        asker = Asker(self.decoder, state, self.config, own.question_mode, ends, own.is_dense, conversation=conversation)
+        asker.guard = own.guard
+        return asker
 
     def remember(self, answer: Answer) -> None:
         """Add an answer to each library's history, which `tscli.coverage` reads; OSError where it cannot be written."""
@@ -153,7 +188,7 @@ class Stream:
         self.token_ids: list[int] = []  # of the answer so far
         self._behind = None if asker is session.asker else asker.state.length  # where a conversation stood
         self._max_new_tokens = max_new_tokens
-        self._run_before = session.decoder.tokens_run
+        self._run_before = asker.state.tokens_run
 
     @property
     def answer(self) -> Answer:
@@ -164,21 +199,31 @@ class Stream:
 
     def __iter__(self) -> Generator[str, None, None]:
         """The pieces; closing the generator (or an interrupt) ends the answer there."""
+        return alone(self.steps(), self._session.decoder)
+
+    def steps(self) -> Steps[str, None]:
+        """As iterating, for whoever runs the model."""
         session, started = self._session, time.perf_counter()
         if self._behind not in (None, self._asker.state.length) and not self._asker.is_busy:
             raise UsageError("the conversation has gone on since this question was put; ask it again")
-        self._run_before = session.decoder.tokens_run
+        self._run_before = self._asker.state.tokens_run
         decoder, times = StreamDecoder(session.tokenizer), []
         ids = self.token_ids = []
         text = ""
-        made = self._asker.answer(self.prompt_ids, self._sampling, self._max_new_tokens, self.recorder, self._left_out())
-        with closing(made) as tokens:
-            for token in tokens:
+        made = self._asker.steps(self.prompt_ids, self._sampling, self._max_new_tokens, self.recorder, self._left_out())
+        with closing(made):
+            item = next(made, None)
+            while item is not None:
+                if isinstance(item, Pass):
+                    logits = yield item
+                    item = sent(made, logits)
+                    continue
                 times.append(time.perf_counter())
-                ids.append(token)
-                if piece := self._started(text, decoder.push(token)):
+                ids.append(item)
+                if piece := self._started(text, decoder.push(item)):
                     text += piece
                     yield piece
+                item = next(made, None)
         if piece := self._started(text, decoder.flush()):
             text += piece
             yield piece
@@ -199,7 +244,7 @@ class Stream:
         layers = self.recorder.layers()
         selecting = [layer for layer in layers if layer.kind == "selected"] or layers
         config, total = session.config, int(session.context.token_ids.shape[0])
-        run = session.decoder.tokens_run - self._run_before  # counted where tokens pass through the model
+        run = asker.state.tokens_run - self._run_before  # counted where tokens pass through the model
         ended_itself = len(ids) < self._max_new_tokens
         own = asker.readings * len(self.prompt_ids) + len(ids) - (0 if ended_itself else 1)
         statistics = Statistics(

@@ -13,10 +13,11 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from tscli.engine.library import ARRAYS, all_on_device, context_of, on_device, sketch_of
+from tscli.engine.arrival import Arrival
+from tscli.engine.library import ARRAYS, context_of, has_room, on_device, sketch_of
 from tscli.errors import LibraryError, UsageError
 from tscli.model.decoder import Decoder
-from tscli.model.kv import KVState
+from tscli.model.kv import KVState, Pages
 from tscli.selection.joined_sketch import JoinedSketch, Span
 from tscli.store import Segment, StoredLibrary, library_folder
 from tscli.store import open_library as open_stored
@@ -79,7 +80,7 @@ def state_of(shelf: Shelf, decoder: Decoder) -> KVState:
     """The pages of all parts, one behind the other, on the model's device, with what there is of sketches."""
     sketches = {id(library): sketch_of(library.sketch, decoder.device) for library in shelf.libraries}
     if len(shelf.parts) == 1:
-        state = decoder.new_state(all_on_device(shelf.parts[0].segments, decoder.device))
+        state = _state_over(shelf.parts[0].segments, decoder)
         state.sketch = sketches[id(shelf.libraries[0])]
         return state
     states = [decoder.new_state([on_device(segment, decoder.device) for segment in part.segments]) for part in shelf.parts]
@@ -91,6 +92,19 @@ def state_of(shelf: Shelf, decoder: Decoder) -> KVState:
                 for part, own in zip(shelf.parts, states, strict=True)
             ]
         )
+    return state
+
+
+def _state_over(segments: Sequence[Pages], decoder: Decoder) -> KVState:
+    """A state over mapped segments: as they are on the CPU; on a GPU in one piece where that has the room, arriving while the
+    question is read, else still mapped, so that only what is scored and selected goes there."""
+    if decoder.device.type == "cpu" or not segments or not has_room(segments, decoder.device):
+        return decoder.new_state(segments)
+    if any(segment.scales is not None for segment in segments):
+        return decoder.new_state([on_device(segment, decoder.device) for segment in segments])
+    arrival = Arrival(segments, decoder.device)
+    state = decoder.new_state([arrival.pages])
+    state.arrival = arrival
     return state
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -21,7 +21,17 @@ from tscli.model.attention import AttentionRun
 from tscli.model.identity import weights_hash
 from tscli.model.kv import KVState, Pages
 from tscli.model.rotary import Rotator
+from tscli.model.step import LayerCall
+from tscli.model.together import TogetherRun
 from tscli_kernels import PAGE_SCALE, has_int8_products
+
+
+class Run(Protocol):
+    """What layers call instead of their own attention; see `AttentionRun`."""
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor: ...
+
+    def keep(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -58,20 +68,37 @@ class Decoder(ABC):
         self.layers = len(shape.sliding)
         self.q_heads, self.kv_heads, self.head_dim = shape.q_heads, shape.kv_heads, shape.head_dim
         self.window = shape.window
-        self.tokens_run = 0
         self.int8_weights = False
 
     @torch.inference_mode()
     def forward(self, token_ids: Tensor, run: AttentionRun, *, logits: bool = True) -> Tensor | None:
         """Run token_ids (int64 [t]) over the run's state and count them in; the last token's logits [vocab] float32."""
-        out = self._run(token_ids, run, logits)
+        out = self._run(token_ids, run, [token_ids.shape[0] - 1] if logits else [])
         run.state.advance(token_ids.shape[0])
-        self.tokens_run += token_ids.shape[0]
+        return None if out is None else out[0]
+
+    @torch.inference_mode()
+    def forward_together(self, parts: Sequence[Tensor], runs: Sequence[AttentionRun]) -> Tensor:
+        """`forward` of several sequences at a time, token ids int64 [t] and a run of each: logits [sequences, vocab] float32.
+
+        A sequence gets what it would by itself, but for rounding: products of other shapes add up in another order.
+        """
+        run = TogetherRun(runs, [part.shape[0] for part in parts])
+        out = self._run(torch.cat(list(parts)), run, run.ends)
+        run.advance()
+        assert out is not None
         return out
 
+    @torch.inference_mode()
+    def logits_of(self, token_ids: Tensor, run: Run) -> Tensor:
+        """The last token's logits [vocab] float32 of token_ids (int64 [t]) over a run that keeps its own account."""
+        out = self._run(token_ids, run, [token_ids.shape[0] - 1])
+        assert out is not None
+        return out[0]
+
     @abstractmethod
-    def _run(self, token_ids: Tensor, run: AttentionRun, logits: bool) -> Tensor | None:
-        """Every layer appends its keys and values to the run's state; the last token's logits where they are asked for."""
+    def _run(self, token_ids: Tensor, run: Run, ends: list[int]) -> Tensor | None:
+        """Every layer appends its keys and values to the run's state; the logits of the rows `ends`, [ends, vocab] float32."""
 
     @abstractmethod
     def stock_logits(self, token_ids: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ Keys are held before RoPE. Knows neither files nor selection; the store's segmen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tscli.selection.sketch import Scan
-from tscli_kernels import PageTable, copy_rows, row_index, score_pages, score_rows, score_table, take_rows
+from tscli_kernels import PageTable, copy_rows, expand_rows, row_index, score_pages, score_rows, score_table, take_rows
 
 
 class Pages(Protocol):
@@ -53,7 +53,9 @@ class KVState:
         self._device = device
         self._tail = self._allocate(0)
         self.tail_tokens = 0
+        self.tokens_run = 0  # that have passed through the model, forgotten ones too
         self.sketch: Scan | None = None  # of the committed tokens
+        self.arrival: Callable[[int], None] | None = None  # returns once a layer's committed pages are there
         self._tables: list[list[PageTable | None]] | None = None
         for segment in segments:
             self.extend(segment)
@@ -102,6 +104,7 @@ class KVState:
     def advance(self, num_tokens: int) -> None:
         """All layers have appended so many tokens."""
         self.tail_tokens += num_tokens
+        self.tokens_run += num_tokens
 
     def crop(self) -> None:
         """Forget the tail: the state is as its committed pages are."""
@@ -112,6 +115,15 @@ class KVState:
         if not self.committed <= length <= self.length:
             raise ValueError(f"{length} lies outside the tail, [{self.committed}, {self.length}]")
         self.tail_tokens = length - self.committed
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the tail, and of what is gathered."""
+        return self._dtype
+
+    def tail_rows(self) -> Tensor:
+        """The tail's keys and values, a view [2, layers, kv_heads, tail_tokens, head_dim]."""
+        return self._tail[:, :, :, : self.tail_tokens]
 
     def take_tail(self, page_size: int) -> tuple[Tensor, Tensor]:
         """The tail as pages, [layers, pages, kv_heads, page_size, head_dim] key and value; the last page is zero-padded."""
@@ -164,6 +176,8 @@ class KVState:
         """Key and value pages of all committed tokens, slot by slot, where they lie on a GPU in one piece; else None."""
         if len(self.segments) != 1 or not self.segments[0].key.is_cuda or self.segments[0].scales is not None:
             return None
+        if self.arrival is not None:
+            self.arrival(layer)
         return self.segments[0].key[layer], self.segments[0].value[layer]
 
     def tail_at(self, layer: int, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -177,16 +191,20 @@ class KVState:
         return self._rows(layer, 0, self._parts(positions)) if table is None else self._copied(layer, 0, table, positions)
 
     def _table(self, layer: int, which: int) -> PageTable | None:
-        """Where the committed keys (which 0) or values (1) lie; None where they are not read by the compiled loops."""
+        """Where the committed keys (which 0) or values (1) lie, once they are there; None where the compiled loops do not read
+        them."""
+        if self.arrival is not None:
+            self.arrival(layer)
         if self._tables is None:
             self._tables = [[self._new_table(at, kind) for kind in (0, 1)] for at in range(self._shape[0])]
         return self._tables[layer][which]
 
     def _new_table(self, layer: int, which: int) -> PageTable | None:
-        if any(part.scales is not None or part.key.dtype != self._dtype for part in self.segments):
+        if self._device.type != "cpu":  # what a GPU does not hold is scored segment by segment
             return None
         pages = [(part.value if which else part.key)[layer] for part in self.segments]
-        return PageTable.of(pages, [part.num_tokens for part in self.segments]) if pages else None
+        scales = [part.scales[which][layer] for part in self.segments if part.scales is not None]
+        return PageTable.of(pages, [part.num_tokens for part in self.segments], scales) if pages else None
 
     def _split(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Ascending positions of the committed tokens, and places in the tail of the others."""
@@ -197,7 +215,10 @@ class KVState:
         """Keys (which 0) or values (1) at ascending positions, [kv_heads, n, head_dim]."""
         old, new = self._split(positions)
         out = torch.empty(self._shape[1], positions.shape[0], self._shape[2], dtype=self._dtype)
-        copy_rows(table, old, out)
+        if table.dtype == self._dtype:
+            copy_rows(table, old, out)
+        else:
+            out[:, : old.shape[0]] = _expanded(table, old)
         out[:, old.shape[0] :] = self._tail[which, layer].index_select(1, new)
         return out
 
@@ -227,6 +248,17 @@ class KVState:
     def _allocate(self, capacity: int) -> Tensor:
         layers, kv_heads, head_dim = self._shape
         return torch.empty(2, layers, kv_heads, capacity, head_dim, dtype=self._dtype, device=self._device)
+
+
+def _expanded(table: PageTable, positions: Tensor) -> Tensor:
+    """Rows of pages of another dtype at ascending positions, [kv_heads, n, head_dim]; int8 ones times their scales."""
+    rows = torch.empty(table.kv_heads, positions.shape[0], table.head_dim, dtype=table.dtype)
+    copy_rows(table, positions, rows)
+    if table.scales is None:
+        return rows
+    sizes = torch.empty(table.kv_heads, positions.shape[0], 1, dtype=table.scales.dtype)
+    copy_rows(table.scales, positions, sizes)
+    return expand_rows(rows, sizes[..., 0])
 
 
 def _gathered(segment: Pages, which: int, layer: int, rows: Tensor) -> Tensor:

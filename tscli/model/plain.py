@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
-from tscli.model.attention import AttentionRun, LayerCall
-from tscli.model.decoder import Decoder, Shape
+from tscli.model.decoder import Decoder, Run, Shape
 from tscli.model.linear import Linear
 from tscli.model.rotary import plain_rotator
+from tscli.model.step import LayerCall
 
 KINDS = ("llama", "mistral", "qwen2", "qwen3")
 NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "rms_norm_eps", "max_position_embeddings")
@@ -60,7 +60,7 @@ class PlainDecoder(Decoder):
         self._norm = tensors["model.norm.weight"]
         self._head = Linear(tensors.get("lm_head.weight", embedding), None)
 
-    def _run(self, token_ids: Tensor, run: AttentionRun, logits: bool) -> Tensor | None:
+    def _run(self, token_ids: Tensor, run: Run, ends: list[int]) -> Tensor | None:
         heads, kv_heads, size = self.q_heads, self.kv_heads, self.head_dim
         x = self._embedding[token_ids]  # [t, hidden]
         for number, layer in enumerate(self._layers):
@@ -70,14 +70,14 @@ class PlainDecoder(Decoder):
             if layer.query_norm is not None and layer.key_norm is not None:
                 query, key = self._normed(query, layer.query_norm), self._normed(key, layer.key_norm)
             call = LayerCall(number, size**-0.5, None, None)
-            if not logits and number == self.layers - 1:
+            if not ends and number == self.layers - 1:
                 run.keep(query, key, value, call)  # nothing reads what this layer would give
                 return None
             attended = run(query, key, value, call).transpose(0, 1).flatten(1)
             x = x + layer.out(attended)
             gate, up = layer.gate_up(self._normed(x, layer.mlp_norm)).chunk(2, dim=-1)
             x = x + layer.down(silu(gate) * up)
-        return self._head(self._normed(x[-1], self._norm)).float()
+        return self._head(self._normed(x[-1:] if ends == [len(x) - 1] else x[ends], self._norm)).float()
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         return rms_norm(x, weight.shape, weight, self._eps)

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from tscli.errors import ResourceError, TscliError
-from tscli.model.attention import AttentionRun, LayerCall
-from tscli.model.decoder import Decoder, Shape
+from tscli.model.decoder import Decoder, Run, Shape
 from tscli.model.fits import Parts, find_parts
 from tscli.model.linear import Int8Linear, replace_linears
 from tscli.model.rotary import IdentityRotary, Rotator
+from tscli.model.step import LayerCall
 
 ATTENTION_NAME = "tscli"
 
@@ -49,12 +49,14 @@ class StockDecoder(Decoder):
         self._stock_attention = config._attn_implementation
         self._engage(True)
 
-    def _run(self, token_ids: Tensor, run: AttentionRun, logits: bool) -> Tensor | None:
+    def _run(self, token_ids: Tensor, run: Run, ends: list[int]) -> Tensor | None:
         for attention in self._parts.attentions:
             attention.__dict__["tscli_run"] = run
         try:
-            if logits:
-                found: Tensor = self.module(token_ids[None], use_cache=False, logits_to_keep=1).logits[0, -1].float()
+            if ends:
+                last = ends == [token_ids.shape[0] - 1]  # said without a tensor, which a CUDA graph could not hold
+                kept = 1 if last else torch.tensor(ends, device=token_ids.device)
+                found: Tensor = self.module(token_ids[None], use_cache=False, logits_to_keep=kept).logits[0].float()
                 return found
             self.module.base_model(token_ids[None], use_cache=False)
             return None
@@ -130,7 +132,7 @@ def _attention(
     **_: Any,
 ) -> tuple[Tensor, None]:
     """The attention function that the model's layers call; [1, heads, t, head_dim] in, [1, t, heads, head_dim] out."""
-    run: AttentionRun = module.__dict__["tscli_run"]
+    run: Run = module.__dict__["tscli_run"]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     call = LayerCall(int(module.layer_idx), scale, sliding_window, softcap)  # type: ignore[arg-type]
     return run(query[0], key[0], value[0], call).transpose(0, 1)[None].contiguous(), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
@@ -91,6 +92,10 @@ class SelectionOptions:
     metric: str | None = None
     scan: str | None = None
     head_mapping: str | None = None
+
+    def check(self) -> None:
+        """UsageError where no model could be asked so."""
+        resolve(self, {}, sys.maxsize)
 
 
 def resolve(options: SelectionOptions, model_defaults: Mapping[str, Any], window: int) -> SelectionConfig:

@@ -54,9 +54,12 @@ def use_torch_threads() -> None:
 
 @intrinsic
 def number(_: Any, bits: Any) -> Any:
-    """The float32 that the bits of a bfloat16 stand for; a float32 is itself."""
+    """The float32 that the bits of a bfloat16 stand for, or of an int8's value; a float32 is itself."""
     if bits == types.float32:
         return types.float32(bits), lambda context, builder, signature, args: args[0]
+
+    if bits == types.int8:
+        return types.float32(bits), lambda context, builder, signature, args: builder.sitofp(args[0], ir.FloatType())
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         wide = builder.zext(args[0], ir.IntType(32))

@@ -12,6 +12,7 @@ from tscli_kernels.page_table import PageTable
 
 BLOCK = 256  # rows that a thread takes at a time
 TOKENS = 2048  # neighbouring ones
+BITS = np.empty(0, np.uint16)  # tells a loop of what kind scales are
 AHEAD, LINE = 16, 64  # rows that are read ahead of their use, in lines of so many bytes
 
 
@@ -19,7 +20,9 @@ def score_table(query: Tensor, table: PageTable, stop: int, out: Tensor) -> None
     """As `page_table.score_table`."""
     use_torch_threads()
     grouped = query.float().reshape(table.kv_heads, -1, table.head_dim).contiguous()
-    _score_table(grouped.numpy(), table.addresses, table.starts, table.page_size, _like(table), stop, out.numpy())
+    scales = table.scales.addresses if table.scales else np.empty(0, np.int64)
+    where = (table.addresses, scales, table.starts, table.page_size)
+    _score_table(grouped.numpy(), *where, _like(table), BITS, stop, out.numpy())
 
 
 def score_rows(query: Tensor, table: PageTable, positions: Tensor) -> Tensor:
@@ -29,6 +32,10 @@ def score_rows(query: Tensor, table: PageTable, positions: Tensor) -> Tensor:
     out = torch.empty(query.shape[0], positions.shape[0])
     where = positions.contiguous().numpy()
     _score_rows(grouped.numpy(), table.addresses, table.starts, table.page_size, _like(table), where, out.numpy())
+    if table.scales is not None:
+        sizes = torch.empty(table.kv_heads, positions.shape[0], 1, dtype=torch.bfloat16)
+        copy_rows(table.scales, positions, sizes)
+        out.unflatten(0, (table.kv_heads, -1)).mul_(sizes[:, None, :, 0].float())
     return out
 
 
@@ -40,7 +47,7 @@ def copy_rows(table: PageTable, positions: Tensor, out: Tensor) -> None:
 
 
 def _like(table: PageTable):
-    return np.empty(0, np.uint16 if table.dtype == torch.bfloat16 else np.float32)
+    return np.empty(0, {torch.bfloat16: np.uint16, torch.float32: np.float32, torch.int8: np.int8}[table.dtype])
 
 
 @inlined
@@ -63,7 +70,7 @@ def _score_tile(query, keys, out):
 
 
 @compiled
-def _score_table(query, addresses, starts, page_size, like, n, out):
+def _score_table(query, addresses, scales, starts, page_size, like, bits, n, out):
     kv_heads, group, head_dim = query.shape
     for block in prange((n + TOKENS - 1) // TOKENS):
         at, stop = block * TOKENS, min(n, (block + 1) * TOKENS)
@@ -79,6 +86,11 @@ def _score_table(query, addresses, starts, page_size, like, n, out):
             for head in range(kv_heads):
                 mine = out[head * group : (head + 1) * group, at : at + count]
                 _score_tile(query[head], pages[page, head, slot : slot + count], mine)
+            if scales.shape[0]:
+                sizes = carray(pointer(scales[segment], bits), (page + 1, kv_heads, page_size))
+                for row in range(kv_heads * group):
+                    for place in range(count):
+                        out[row, at + place] *= number(sizes[page, row // group, slot + place])
             at += count
 
 

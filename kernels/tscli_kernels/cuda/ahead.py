@@ -50,14 +50,18 @@ def kernels(dtype: str, head_dim: int, group: int) -> list[Kernel]:
     scores = {"out_ptr": "*fp32", "max_ptr": "*fp32", "sum_ptr": "*fp32", "n": "i32", "row_stride": "i32", "blocks": "i32"}
     rows = {"GROUP": group, "ROWS": scoring.ROWS, "WIDEN": False}
     vote = {"vote_ptr": "*fp32", "state_ptr": "*i64"}
+    paged = {"query_ptr": "*fp32", "table_ptr": "*i32", **scores, "kv_heads": "i32", "page_size": "i32"}
     found = [
         Kernel(
-            "score",
+            name,
             scoring.score_kernel,
-            {"query_ptr": "*fp32", "pages_ptr": key, "table_ptr": "*i32", **scores, "kv_heads": "i32", "page_size": "i32"},
-            {**rows, "HEAD_DIM": head_dim, "DIM": dim, "BLOCK": scoring.block_of(head_dim)},
+            {**paged, "pages_ptr": pages, "scale_ptr": scale},
+            {**rows, "HEAD_DIM": head_dim, "DIM": dim, "BLOCK": scoring.block_of(head_dim), "SCALED": name != "score"},
             {"num_warps": scoring.num_warps(head_dim)},
-        ),
+        )
+        for name, pages, scale in (("score", key, key), ("score int8", "*i8", "*bf16"))
+    ]
+    found += [
         Kernel(
             "sketch",
             scoring.sketch_kernel,

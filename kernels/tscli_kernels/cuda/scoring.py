@@ -34,9 +34,9 @@ def _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, row_
 
 @triton.jit
 def score_kernel(
-    query_ptr, pages_ptr, table_ptr, out_ptr, max_ptr, sum_ptr, n, row_stride, blocks, kv_heads, page_size,
+    query_ptr, pages_ptr, scale_ptr, table_ptr, out_ptr, max_ptr, sum_ptr, n, row_stride, blocks, kv_heads, page_size,
     GROUP: tl.constexpr, HEAD_DIM: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr,
-    WIDEN: tl.constexpr,
+    WIDEN: tl.constexpr, SCALED: tl.constexpr,
 ):  # fmt: skip
     block, kv = tl.program_id(0), tl.program_id(1)
     at = block * BLOCK + tl.arange(0, BLOCK)
@@ -50,7 +50,11 @@ def score_kernel(
     key = tl.load(
         pages_ptr + place[:, None] * HEAD_DIM + dim[None, :], mask=(at < n)[:, None] & (dim < HEAD_DIM)[None, :], other=0.0
     )
+    if SCALED:
+        key = key.to(tl.float32 if WIDEN else tl.bfloat16)  # which holds all 8-bit integers
     scores = dot(query.to(key.dtype), tl.trans(key), WIDEN)
+    if SCALED:
+        scores *= tl.load(scale_ptr + place, mask=at < n, other=0.0).to(tl.float32)[None, :]
     _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, row_stride, block, blocks)
 
 
@@ -71,13 +75,18 @@ def sketch_kernel(
 
 
 def score_pages(
-    query: Tensor, key_pages: Tensor, num_tokens: int, table: Tensor | None = None, out: Tensor | None = None
+    query: Tensor,
+    key_pages: Tensor,
+    num_tokens: int,
+    table: Tensor | None = None,
+    out: Tensor | None = None,
+    scale: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Scores [q_heads, num_tokens] float32 and each head's log-sum-exp [q_heads].
 
-    query: [q_heads, head_dim]; key_pages: [pages, kv_heads, page_size, head_dim] contiguous, any float dtype; table:
-    int32, the page that holds each run of page_size tokens, None where they stand in order; out: to be written to, its last
-    axis contiguous.
+    query: [q_heads, head_dim]; key_pages: [pages, kv_heads, page_size, head_dim] contiguous, any float dtype, or int8 with
+    `scale` [pages, kv_heads, page_size]; table: int32, the page that holds each run of page_size tokens, None where they
+    stand in order; out: to be written to, its last axis contiguous.
     """
     pages, kv_heads, page_size, head_dim = key_pages.shape
     group = query.shape[0] // kv_heads
@@ -85,13 +94,15 @@ def score_pages(
         table = torch.arange(pages, dtype=torch.int32, device=query.device)
     if out is None:
         out = torch.empty(query.shape[0], num_tokens, dtype=torch.float32, device=query.device)
+    sizes = key_pages if scale is None else scale.contiguous()  # a kernel without scales reads none
     block = block_of(head_dim)
     blocks = triton.cdiv(num_tokens, block)
     highest, total = query.new_empty(2, query.shape[0], blocks, dtype=torch.float32)
+    query = query.contiguous()
     score_kernel[(blocks, kv_heads)](
-        query.contiguous(), key_pages, table, out, highest, total, num_tokens, out.stride(0), blocks, kv_heads, page_size,
+        query, key_pages, sizes, table, out, highest, total, num_tokens, out.stride(0), blocks, kv_heads, page_size,
         GROUP=group, HEAD_DIM=head_dim, DIM=padded(head_dim), BLOCK=block, ROWS=max(ROWS, triton.next_power_of_2(group)),
-        WIDEN=not query.is_cuda, num_warps=num_warps(head_dim),
+        WIDEN=not query.is_cuda, SCALED=scale is not None, num_warps=num_warps(head_dim),
     )  # fmt: skip
     return out, log_sum_exp(highest, total)
 

@@ -1,0 +1,146 @@
+"""Steps in buffers of fixed sizes select and answer as ordinary ones do; what a CUDA graph would hold, run step by step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.model.architectures import ARCHITECTURES, make_decoder, make_model
+from tscli.engine.asker import Asker
+from tscli.engine.decode import Sampling
+from tscli.engine.library import DevicePages
+from tscli.model.attention import AttentionRun
+from tscli.model.decoder import Decoder
+from tscli.model.fits import find_parts
+from tscli.model.fixed_step import FixedRun, GraphedSteps, fits
+from tscli.model.kv import KVState
+from tscli.model.step import LayerStep
+from tscli.model.stock import StockDecoder
+from tscli.selection import candidates
+from tscli.selection.config import SelectionConfig
+from tscli.selection.sketch import Moments, Sketch
+
+CONFIG = SelectionConfig(k=24, n_init=4, n_local=32, chunk=16, pool=5, scan="exact", theta=1.01)
+UNSLIDING = [name for name in ARCHITECTURES if all(window is None for window in make_decoder(name).shape.sliding)]
+
+
+def ids(tokens: int, seed: int = 1) -> Tensor:
+    return torch.randint(1, 128, (tokens,), generator=torch.Generator().manual_seed(seed))
+
+
+def paged(decoder: Decoder, tokens: int = 300) -> KVState:
+    """A state whose tokens lie in one segment."""
+    state = decoder.new_state()
+    for part in ids(tokens).to(decoder.device).split(CONFIG.chunk):
+        decoder.forward(part, AttentionRun(state, decoder.rotator, CONFIG), logits=False)
+    return decoder.new_state([DevicePages(*state.take_tail(64), tokens)])
+
+
+def sketched(state: KVState, decoder: Decoder) -> Sketch:
+    """A sketch of all of its keys, by all coordinates."""
+    layers, group = decoder.layers, decoder.q_heads // decoder.kv_heads
+    moments, places = Moments(layers, decoder.kv_heads, 16), torch.arange(state.committed, device=state.device)
+    for layer in range(layers):
+        key = state.keys_at(layer, places)
+        moments.add_keys(layer, key)
+        moments.add_queries(layer, key.repeat_interleave(group, dim=0))
+    found = Sketch.empty(moments.projection(16).to(state.device), torch.float32)
+    found.extend(state.segments[0].key, state.committed)
+    return found
+
+
+@pytest.mark.parametrize("scan", ["exact", "sketch"])
+@pytest.mark.parametrize("name", UNSLIDING)
+def test_steps_are_those_of_an_attention_run(name: str, scan: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
+    monkeypatch.setattr(candidates, "num_candidates", lambda k, n: 2 * k)
+    monkeypatch.setattr("tscli.model.fixed_step.num_candidates", lambda k, n: 2 * k)
+    decoder, config = make_decoder(name), CONFIG
+    if scan == "sketch":
+        config = SelectionConfig(**{**vars(CONFIG), "scan": "sketch"})
+    state = paged(decoder)
+    if scan == "sketch":
+        state.sketch = sketched(state, decoder)
+    seen: list[LayerStep] = []
+    run = AttentionRun(state, decoder.rotator, CONFIG, observe=seen.append, weigh=decoder.last_selecting_layer)
+    decoder.forward(ids(9, 2), run)
+    assert fits(state, config, decoder.shape.sliding, 6)
+    fixed = FixedRun(state, decoder.rotator, config, decoder.last_selecting_layer)
+    steps = GraphedSteps(decoder, fixed)
+    steps.begin()
+    for token in ids(6, 3):
+        seen.clear()
+        wanted = decoder.forward(token[None], run)
+        logits, taken = steps.step(int(token)), steps.taken()
+        torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-4)
+        for mine, other in zip(taken, seen, strict=True):
+            assert mine.selection is not None
+            assert other.selection is not None
+            assert mine.selection.positions.tolist() == other.selection.positions.tolist()
+            assert (mine.layer, mine.kind, mine.attended, mine.selected) == (
+                other.layer,
+                other.kind,
+                other.attended,
+                other.selected,
+            )
+            assert mine.selection.local_start == other.selection.local_start
+            voted = mine.selection.votes > 0  # the sketch knows no votes of neighbours that were no candidates
+            assert scan == "sketch" or bool(voted.all())
+            votes = mine.selection.votes[voted], other.selection.votes[voted]
+            torch.testing.assert_close(*votes, rtol=0.05 if scan == "sketch" else 1e-4, atol=1e-5)
+            assert (mine.weighed is None) is (other.weighed is None)
+            if mine.weighed is not None and other.weighed is not None:
+                assert mine.weighed.positions.tolist() == other.weighed.positions.tolist()
+                torch.testing.assert_close(mine.weighed.shares, other.weighed.shares, rtol=1e-3, atol=1e-5)
+
+
+def test_an_answer_by_captured_steps_is_the_ordinary_one_and_the_state_is_as_before() -> None:
+    decoder, found, seen = make_decoder(), [], [list[LayerStep](), list[LayerStep]()]
+    for captures, steps in zip((False, True), seen, strict=True):
+        asker = Asker(decoder, paged(decoder), CONFIG, "token", frozenset())
+        asker.captures = captures
+        for seed in (4, 5):  # the second goes on with the first one's buffers
+            found.append(list(asker.answer(ids(7, seed).tolist(), Sampling(), 12, steps.append)))
+            assert asker.state.length == 300
+        assert (asker._steps is not None) is captures
+        assert asker.state.tokens_run == 2 * (7 + 11)
+    assert found[:2] == found[2:]
+    assert [(s.layer, s.selection.positions.tolist()) for s in seen[0] if s.selection] == [
+        (s.layer, s.selection.positions.tolist()) for s in seen[1] if s.selection
+    ]
+
+
+def test_what_changes_its_sizes_is_not_captured() -> None:
+    decoder = make_decoder()
+    state, none = paged(decoder), (None,) * decoder.layers
+    assert fits(state, CONFIG, none, 31)
+    assert not fits(state, CONFIG, none, 32)  # a token of the tail would leave the local window
+    assert not fits(state, CONFIG, (None, 16, None), 4)
+    assert not fits(state, SelectionConfig(**{**vars(CONFIG), "metric": "hard"}), none, 4)
+    assert not fits(state, SelectionConfig(**{**vars(CONFIG), "k": 0}), none, 4)
+    assert not fits(paged(decoder, 50), CONFIG, none, 4)  # nothing to choose
+    assert not fits(decoder.new_state([*state.segments, *state.segments]), CONFIG, none, 4)
+    assert not fits(decoder.new_state(), CONFIG, none, 4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("scan", ["exact", "sketch"])
+def test_a_captured_step_replays_as_it_ran(scan: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
+    device, model = torch.device("cuda"), make_model("llama").cuda()
+    decoder = StockDecoder(model, find_parts(model, "llama"), "llama", Path(), device)
+    config = SelectionConfig(**{**vars(CONFIG), "scan": scan, "k": 4})
+    state = paged(decoder, 300)
+    state.sketch = sketched(state, decoder) if scan == "sketch" else None
+    runs = [FixedRun(state, decoder.rotator, config, decoder.last_selecting_layer) for _ in range(2)]
+    captured, plain = (GraphedSteps(decoder, run) for run in runs)
+    for steps in (captured, plain):
+        steps.begin()
+    for token in ids(6, 3).tolist():
+        plain._token.fill_(token)
+        with torch.inference_mode():
+            wanted = plain._through()
+        torch.testing.assert_close(captured.step(token), wanted, rtol=1e-4, atol=1e-4)

@@ -52,8 +52,9 @@ def sketched(state: KVState, decoder: Decoder) -> Sketch:
     return found
 
 
-@pytest.mark.parametrize("scan", ["exact", "sketch"])
-@pytest.mark.parametrize("name", UNSLIDING)
+@pytest.mark.parametrize(
+    ("name", "scan"), [*((name, "exact") for name in UNSLIDING), *((name, "sketch") for name in ("llama", "gpt_neox", "gemma"))]
+)
 def test_steps_are_those_of_an_attention_run(name: str, scan: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
     monkeypatch.setattr(candidates, "num_candidates", lambda k, n: 2 * k)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-FROM_TOKENS = 16_384  # below, both take less than a millisecond, and there is nothing to load
+FROM_TOKENS = 65_536  # below, a question is answered before what loading the loops costs a new process is won back
 DTYPES = (torch.bfloat16, torch.float32, torch.int8)
 
 
-def pays(numbers: Tensor, num_tokens: int) -> bool:
-    """Whether the compiled loops are to take this many tokens' numbers: on the CPU, of a dtype that they know, and many."""
-    return num_tokens >= FROM_TOKENS and numbers.device.type == "cpu" and numbers.dtype in DTYPES
+def pays(numbers: Tensor, num_tokens: int, *, of_many: bool = False) -> bool:
+    """Whether the compiled loops are to take this many tokens' numbers: on the CPU, of a dtype that they know, and many, or some
+    of a context that has many."""
+    return (
+        num_tokens >= (FROM_TOKENS // 16 if of_many else FROM_TOKENS)
+        and numbers.device.type == "cpu"
+        and numbers.dtype in DTYPES
+    )

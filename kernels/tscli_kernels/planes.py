@@ -16,7 +16,7 @@ def scan_planes(query: Tensor, planes: Tensor, start: int, stop: int) -> Tensor:
 
     Returns: float32 [kv_heads * group, stop - start].
     """
-    if pays(planes, stop - start):
+    if pays(planes, stop - start, of_many=True):
         from tscli_kernels.cpu import scanning
 
         return scanning.scan_planes(query, planes, start, stop)

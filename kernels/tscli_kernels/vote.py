@@ -38,7 +38,7 @@ def vote_beside(scores: Tensor, others: Tensor, weight: float) -> Tensor:
 
     Returns: [n], as `soft_vote` over all tokens would give for these.
     """
-    if scores.is_contiguous() and others.is_contiguous() and pays(scores, scores.shape[1] + others.shape[1]):
+    if scores.is_contiguous() and others.is_contiguous() and pays(scores, others.shape[1], of_many=True):
         from tscli_kernels.cpu import voting as compiled_voting
 
         return compiled_voting.vote_beside(scores, others, weight)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from tscli.engine.library import DevicePages
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys
@@ -14,10 +15,11 @@ from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import select
 from tscli.selection.sketch import ranks
-from tscli_kernels import reaching_planes, score_pages
+from tscli.store import PAGE_SIZE
+from tscli_kernels import reaching_planes
+from tscli_kernels.compiled import FROM_TOKENS
 
-SCAN_TOKENS = 65536
-PAGE_SIZE = 64
+SCAN_TOKENS, FEW_TOKENS = 65_536, 8192
 
 
 def estimate_seconds(
@@ -27,9 +29,11 @@ def estimate_seconds(
 
     Chunks at the measured speed, plus one scan of all earlier keys, or of their sketch, per chunk and layer.
     """
-    chunk_s, per_token = _chunk_seconds(decoder, config, dense), decoder.layers / SCAN_TOKENS
-    exact_s, sketch_s = _scan_seconds(decoder, config) * per_token, _sketch_seconds(decoder, config) * per_token
-    seconds = 0.0
+    longest = max((start + num_tokens for start, num_tokens in spans), default=0)
+    tokens = SCAN_TOKENS if longest >= FROM_TOKENS else FEW_TOKENS  # so that only what will run is loaded
+    chunk_s, per_token = _chunk_seconds(decoder, config, dense), decoder.layers / tokens
+    exact_s, seconds = _scan_seconds(decoder, config, tokens) * per_token, 0.0
+    sketch_s = _sketch_seconds(decoder, config) * per_token if uses_sketch(config, longest) else 0.0
     for start, num_tokens in spans:
         earlier = start + num_tokens / 2
         scan_s = sketch_s if uses_sketch(config, int(earlier)) else exact_s
@@ -48,14 +52,15 @@ def _chunk_seconds(decoder: Decoder, config: SelectionConfig, dense: bool) -> fl
     return _median(lambda: decoder.forward(ids, run, logits=False), decoder.device)
 
 
-def _scan_seconds(decoder: Decoder, config: SelectionConfig) -> float:
-    """One layer's scoring, vote and top-k over SCAN_TOKENS random keys."""
-    shape = (SCAN_TOKENS // PAGE_SIZE, decoder.kv_heads, PAGE_SIZE, decoder.head_dim)
-    pages = torch.randn(shape, dtype=decoder.dtype, device=decoder.device)
+def _scan_seconds(decoder: Decoder, config: SelectionConfig, tokens: int) -> float:
+    """One layer's scoring, vote and top-k over so many random keys."""
+    shape = (decoder.layers, tokens // PAGE_SIZE, decoder.kv_heads, PAGE_SIZE, decoder.head_dim)
+    pages = torch.randn(shape[1:], dtype=decoder.dtype, device=decoder.device).expand(shape)
+    state = decoder.new_state([DevicePages(pages, pages, tokens)])
     query = torch.randn(decoder.q_heads, decoder.head_dim, device=decoder.device)
 
     def scan() -> object:
-        return select(score_pages(query, pages, SCAN_TOKENS), 0, SCAN_TOKENS, config)
+        return select(state.scores(0, query, tokens), 0, tokens, config)
 
     scan()
     return _median(scan, decoder.device)

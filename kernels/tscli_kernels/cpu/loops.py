@@ -1,4 +1,4 @@
-"""What the compiled loops share: how numbers are read, the exponential, and as many threads as torch has.
+"""What the compiled loops share: how they are compiled, how numbers are read, and as many threads as torch has.
 
 bfloat16 has no type of its own in numba: such tensors come as their bits, uint16.
 """
@@ -22,7 +22,6 @@ ONLY_LOOPS = {
     "prange": True, "comprehension": False, "fusion": False, "inplace_binop": False, "numpy": False, "reduction": False,
     "setitem": False, "stencil": False,
 }  # fmt: skip
-DTYPES = (torch.bfloat16, torch.float32)
 
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # torch's own threads, where both use libgomp
 

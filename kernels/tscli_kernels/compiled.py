@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-FROM_TOKENS = 65_536  # below, a question is answered before what loading the loops costs a new process is won back
+FROM_TOKENS = 65_536  # with fewer, a question is answered before the loops are loaded into a new process
 DTYPES = (torch.bfloat16, torch.float32, torch.int8)
 
 
 def pays(numbers: Tensor, num_tokens: int, *, of_many: bool = False) -> bool:
-    """Whether the compiled loops are to take this many tokens' numbers: on the CPU, of a dtype that they know, and many, or some
-    of a context that has many."""
+    """Whether the compiled loops are to take this many tokens' numbers: on the CPU, of a dtype that they know, and many, or
+    some of a context that has many."""
     return (
         num_tokens >= (FROM_TOKENS // 16 if of_many else FROM_TOKENS)
         and numbers.device.type == "cpu"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-FROM_TOKENS = 65_536  # with fewer, a question is answered before the loops are loaded into a new process
+FROM_TOKENS = 65_536  # with fewer, loading the loops (half a second of a new process) is taken not to pay
 DTYPES = (torch.bfloat16, torch.float32, torch.int8)
 
 

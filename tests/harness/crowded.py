@@ -15,8 +15,10 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from shelf import QUESTION, Shelf, ended, in_child, runs_of, shelf
@@ -60,7 +62,31 @@ def _run(made: Shelf, kind: str, expected: dict[int, list[int]], chance: random.
     folder = made.make("lib", made.documents[:1], kind)
     stop, reports = made.folder / "stop", [made.folder / f"reader-{number}.json" for number in range(READERS)]
     stop.unlink(missing_ok=True)
-    readers = [in_child(lambda report=report: _read(made, expected, stop, report)) for report in reports]  # type: ignore[misc]
+    with _beside(lambda report: _read(made, expected, stop, report), reports) as readers:
+        _write(made, folder, kind, chance)
+        stop.touch()
+        assert [ended(reader) for reader in readers] == [0] * READERS
+    assert not folder.exists(), "a reader brought it back"
+    told = [json.loads(report.read_text()) for report in reports]
+    assert all(report["last"] == "gone" for report in told)
+    return sum(report["answers"] for report in told), READERS
+
+
+@contextlib.contextmanager
+def _beside(work: Callable[[Path], int], reports: list[Path]) -> Iterator[list[int]]:
+    """Children that are killed when the test ends before they do: they would ask for ever."""
+    children = [in_child(lambda report=report: work(report)) for report in reports]  # type: ignore[misc]
+    try:
+        yield children
+    except BaseException:
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        raise
+
+
+def _write(made: Shelf, folder: Path, kind: str, chance: random.Random) -> None:
+    """Let the library grow, refuse a second writer, remove it."""
     for count in range(2, len(made.documents) + 1):
         time.sleep(chance.uniform(0, 0.3))
         assert ended(in_child(lambda count=count: _grow(made, count, kind))) == 0  # type: ignore[misc]
@@ -69,12 +95,6 @@ def _run(made: Shelf, kind: str, expected: dict[int, list[int]], chance: random.
     time.sleep(chance.uniform(0, 0.5))
     tscli.remove("lib")
     assert not folder.exists()
-    stop.touch()
-    assert [ended(reader) for reader in readers] == [0] * READERS
-    assert not folder.exists(), "a reader brought it back"
-    told = [json.loads(report.read_text()) for report in reports]
-    assert all(report["last"] == "gone" for report in told)
-    return sum(report["answers"] for report in told), READERS
 
 
 def _grow(made: Shelf, count: int, kind: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import hashlib
 import os
 import sys
@@ -34,6 +35,7 @@ from tscli.store import open_library
 NAMES = ("a", "b", "c")
 QUESTION = "Where does the stone stand?"
 MEMORY = Path("/dev/shm")
+HANGS_S = 300  # no child takes as long
 
 
 class Shelf:
@@ -101,6 +103,7 @@ def in_child(work: Callable[[], int | None]) -> int:
     if child:
         return child
     code = 99
+    faulthandler.dump_traceback_later(HANGS_S, exit=True)  # or whoever waits for it waits for ever
     try:
         code = work() or 0
     except BaseException:

@@ -29,6 +29,7 @@ from tests.model.architectures import save_small_model
 from tscli.documents import Loaded, WalkOptions
 from tscli.documents import load as load_documents
 from tscli.engine import ingest, reread, sketching
+from tscli.engine.estimate import Estimate
 from tscli.selection import candidates
 from tscli.store import open_library
 
@@ -92,7 +93,7 @@ def shelf() -> Iterator[Shelf]:
         for user in (ingest, reread):
             user.load_documents = made.already_read  # type: ignore[assignment]
         ingest.check_parity = lambda decoder: 0.0
-        ingest.estimate_seconds = lambda *arguments, **options: 0.0
+        ingest.estimate = lambda *arguments, **options: Estimate(0.0, 1)
         yield made
 
 

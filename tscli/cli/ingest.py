@@ -68,6 +68,12 @@ def ingest(
             "itself. Default: as the library was made, or what the model brings along, or joint."
         ),
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            help="That run independent documents at a time, on the CPU. Default: as many as a short measurement favours."
+        ),
+    ] = None,
 ) -> int:
     """Read documents once and keep what the model computes of them."""
     settings: Settings = context.obj
@@ -82,6 +88,7 @@ def ingest(
         dense=dense,
         documents=documents,  # type: ignore[arg-type]
         kv_dtype=kv_dtype,  # type: ignore[arg-type]
+        processes=processes,
     )
     selection = tscli.SelectionOptions(
         k=k, n_init=n_init, n_local=n_local, chunk=chunk, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
@@ -186,9 +193,10 @@ def _show_plan(plan: IngestPlan) -> None:
         table.add_row(f"and {len(rest):,} more", f"{sum(d.pages for d in rest):,}", f"{sum(d.tokens for d in rest):,}", "")
     console.print(table)
     estimate = f", about {duration(plan.estimated_seconds)}" if plan.estimated_seconds is not None else ""
+    device = plan.device if plan.processes == 1 else f"{plan.device}, {plan.processes} processes"
     console.print(
         f"{plan.total_tokens:,} tokens: {plan.cached_tokens:,} cached, {plan.prefill_tokens:,} to run with {plan.model} "
-        f"({kinds(plan.dtype, plan.kv_dtype, plan.weights)}, {plan.device}){estimate}"
+        f"({kinds(plan.dtype, plan.kv_dtype, plan.weights)}, {device}){estimate}"
     )
     console.print(f"{size(plan.total_bytes)} on disk, {size(plan.new_bytes)} of it new; {size(plan.free_bytes)} free")
     textless = sum(document.pages_without_text for document in plan.documents)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 from tscli.errors import ResourceError
+from tscli.processes import start
 
 START_SECONDS = 120.0  # imports from a cold disk; not part of any page's time
-PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 Message = tuple[Any, ...]
 
@@ -92,21 +89,10 @@ class WorkerProcess:
             self.num_requests = 0
 
     def _start(self) -> None:
-        mine, theirs = Pipe()
-        arguments = [theirs.fileno(), self.limits.memory_bytes, self.limits.page_seconds]
-        # Under -m the working folder leads sys.path: it must be the package's, never one with documents that shadow modules.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tscli.documents.worker", *map(str, arguments)],
-            pass_fds=[theirs.fileno()],
-            cwd=PACKAGE_ROOT,
-            env={**os.environ, "PYTHONPATH": _absolute(os.environ.get("PYTHONPATH", ""))},
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        theirs.close()
-        self._pipe = mine
+        arguments = (self.limits.memory_bytes, self.limits.page_seconds)
+        self._process, self._pipe = start("tscli.documents.worker", *arguments, stderr=subprocess.PIPE)
         try:
-            started = mine.poll(START_SECONDS) and mine.recv() == ("ready",)
+            started = self._pipe.poll(START_SECONDS) and self._pipe.recv() == ("ready",)
         except (EOFError, OSError):
             started = False
         complaint = self._process.stderr
@@ -119,7 +105,3 @@ class WorkerProcess:
             raise ResourceError(f"the process that reads documents does not start ({last or 'no answer'}); is memory free?")
         if complaint:
             complaint.close()
-
-
-def _absolute(python_path: str) -> str:
-    return os.pathsep.join(os.path.abspath(entry) for entry in python_path.split(os.pathsep) if entry)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from tscli.engine.catalogue import versions
+from tscli.engine.estimate import memory_bytes
 from tscli.model.load import load_decoder, pick_device
 from tscli.model.options import LoadOptions
 from tscli.store import home
@@ -51,8 +52,8 @@ def examine(load: LoadOptions = LoadOptions(), tokens: int = 1 << 20) -> Examina
         bfloat16=torch.cpu._is_avx512_bf16_supported(),
         gpu=gpu.name if gpu else None,
         gpu_bytes=gpu.total_memory if gpu else None,
-        memory_bytes=_pages("SC_PHYS_PAGES"),
-        memory_free_bytes=_pages("SC_AVPHYS_PAGES"),
+        memory_bytes=memory_bytes("SC_PHYS_PAGES"),
+        memory_free_bytes=memory_bytes("SC_AVPHYS_PAGES"),
         home=folder,
         disk_free_bytes=shutil.disk_usage(_existing(folder)).free,
         model=decoder.model_id,
@@ -72,14 +73,6 @@ def processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def _pages(name: str) -> int | None:
-    """Memory in bytes as the operating system counts it, None where it does not tell."""
-    try:
-        return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return None
 
 
 def _existing(folder: Path) -> Path:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from tscli.documents import Failure, Loaded, WalkOptions
 from tscli.documents import load as load_documents
 from tscli.engine.arrange import Arrangement, Previous, arrange, previous_context
+from tscli.engine.crew import Crew, Orders
+from tscli.engine.estimate import Estimate, estimate, share_of_threads
 from tscli.engine.kinds import choose_kv_dtype, choose_weights, fingerprint_there
 from tscli.engine.library import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of, sketch_tensors
-from tscli.engine.measure import estimate_seconds
 from tscli.engine.options import IngestOptions
-from tscli.engine.prefill import Progress, prefill
+from tscli.engine.prefill import Progress, Work, in_chains, prefill
 from tscli.engine.sketching import passages_as_questions
 from tscli.errors import ResourceError, UsageError
 from tscli.model.decoder import Decoder
@@ -57,7 +58,7 @@ class PlannedDocument:
 class IngestPlan:
     """What an ingest will do; sizes in bytes, estimated_seconds None where nothing is to run.
 
-    dtype: of the model; kv_dtype: of the pages; weights: "int8", or the dtype of the full ones.
+    dtype: of the model; kv_dtype: of the pages; weights: "int8", or the dtype of the full ones. processes: that will run it.
     """
 
     library: str
@@ -76,13 +77,15 @@ class IngestPlan:
     kv_dtype: str
     weights: str
     device: str
+    processes: int
     settings: dict[str, object]
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did; peak_rss_bytes of this process, mapped pages included."""
+    """What an ingest did; peak_rss_bytes of this process, mapped pages included. run_by_others: documents that other processes
+    ran."""
 
     library: str
     folder: Path
@@ -94,6 +97,7 @@ class IngestReport:
     bytes: int
     seconds: float
     peak_rss_bytes: int
+    run_by_others: int = 0
 
 
 class Preparation:
@@ -106,18 +110,17 @@ class Preparation:
         context: Context,
         manifest: Manifest,
         chain: Sequence[PlannedSegment],
-        config: SelectionConfig,
-        dense: bool,
-        prompts: Sequence[Tensor],
+        work: Work,
+        load: LoadOptions,
     ) -> None:
         self.plan = plan
         self._decoder = decoder
         self._context = context
         self._manifest = manifest
         self._chain = chain
-        self._config = config
-        self._dense = dense
-        self._prompts = prompts
+        self._work = work
+        self._load = load
+        self._run_by_others = 0
 
     def run(self, on_progress: Progress | None = None) -> IngestReport:
         """Run the missing segments and commit; LibraryError when another process is writing, ResourceError on a full disk."""
@@ -129,15 +132,7 @@ class Preparation:
             )
         with Writer(plan.folder) as writer:
             records, done, sketch = prefill(
-                self._decoder,
-                writer,
-                self._chain,
-                self._context.token_ids,
-                self._config,
-                dense=self._dense,
-                prompts=self._prompts,
-                kv_dtype=self._manifest.fingerprint.kv_dtype,
-                on_progress=on_progress,
+                self._decoder, writer, self._chain, self._work, on_progress=on_progress, others=self._others
             )
             writer.commit(self._manifest.with_segments(records), context_arrays(self._context), sketch_tensors(sketch))
         return IngestReport(
@@ -151,7 +146,19 @@ class Preparation:
             bytes=sum(record.size_bytes for record in records),
             seconds=time.perf_counter() - started,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            run_by_others=self._run_by_others,
         )
+
+    @contextlib.contextmanager
+    def _others(self) -> Iterator[Crew | None]:
+        """The processes beside this one, where the plan has any."""
+        if self.plan.processes == 1:
+            yield None
+            return
+        with share_of_threads(self.plan.processes) as threads:
+            with Crew(self.plan.processes - 1, Orders(self._load, self.plan.folder, self._work, threads)) as crew:
+                yield crew
+            self._run_by_others = crew.num_documents
 
 
 def prepare(
@@ -168,6 +175,8 @@ def prepare(
     Raises UsageError over the token budget or without any readable document.
     """
     tell = on_event or (lambda *_: None)
+    if options.processes is not None and options.processes < 1:
+        raise UsageError(f"--processes {options.processes}: must be at least 1")
     folder = library_folder(library)
     tell("model", load.model or "reader", 0, 1)
     held = fingerprint_there(folder)
@@ -210,7 +219,13 @@ def prepare(
     missing = missing_segments(folder, chain)
     tell("measure", "speed of this machine", 0, 1)
     spans = [(segment.behind, segment.num_tokens) for segment in missing]
-    seconds = estimate_seconds(decoder, config, spans, dense=options.dense) if spans else None
+    to_run = {segment.id for segment in missing}
+    documents = sum(any(segment.id in to_run for segment in part) for part in in_chains(chain))
+    expected = (
+        estimate(decoder, config, spans, dense=options.dense, documents=documents, processes=options.processes)
+        if spans
+        else None
+    )
     tell("measure", "speed of this machine", 1, 1)
     manifest = Manifest.new(
         library=folder.name,
@@ -223,9 +238,10 @@ def prepare(
     )
     lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "lost" in warning]
     notes = [*([damage] if damage else []), *_empty(named, loaded), *lost, *decoder.notes]
-    plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, seconds, notes, fingerprint)
+    plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, expected, notes, fingerprint)
     prompts = passages_as_questions(torch.from_numpy(context.token_ids), tokenizer, template)
-    return Preparation(plan, decoder, context, manifest, chain, config, options.dense, prompts)
+    work = Work(context.token_ids, config, options.dense, prompts, fingerprint.kv_dtype)
+    return Preparation(plan, decoder, context, manifest, chain, work, load)
 
 
 def _independent(options: IngestOptions, previous: Previous | None, decoder: Decoder) -> bool:
@@ -242,7 +258,7 @@ def _plan(
     missing: Sequence[PlannedSegment],
     decoder: Decoder,
     config: SelectionConfig,
-    seconds: float | None,
+    expected: Estimate | None,
     notes: Sequence[str],
     fingerprint: Fingerprint,
 ) -> IngestPlan:
@@ -269,12 +285,13 @@ def _plan(
         total_bytes=total * per_token,
         new_bytes=to_run * per_token,
         free_bytes=shutil.disk_usage(_existing(folder)).free,
-        estimated_seconds=seconds,
+        estimated_seconds=expected.seconds if expected else None,
         model=decoder.model_id,
         dtype=decoder.dtype_name,
         kv_dtype=fingerprint.pages_dtype,
         weights=decoder.weights_name,
         device=str(decoder.device),
+        processes=expected.processes if expected else 1,
         settings=dict(vars(config)),
         notes=tuple(notes),
     )

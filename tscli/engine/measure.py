@@ -31,7 +31,7 @@ def estimate_seconds(
     """
     longest = max((start + num_tokens for start, num_tokens in spans), default=0)
     tokens = SCAN_TOKENS if longest >= FROM_TOKENS else FEW_TOKENS  # so that only what will run is loaded
-    chunk_s, per_token = _chunk_seconds(decoder, config, dense), decoder.layers / tokens
+    chunk_s, per_token = chunk_seconds(decoder, config, dense), decoder.layers / tokens
     exact_s, seconds = _scan_seconds(decoder, config, tokens) * per_token, 0.0
     sketch_s = _sketch_seconds(decoder, config) * per_token if uses_sketch(config, longest) else 0.0
     for start, num_tokens in spans:
@@ -41,8 +41,8 @@ def estimate_seconds(
     return seconds
 
 
-def _chunk_seconds(decoder: Decoder, config: SelectionConfig, dense: bool) -> float:
-    """One chunk over a context that already fills the selection."""
+def chunk_seconds(decoder: Decoder, config: SelectionConfig, dense: bool) -> float:
+    """Seconds of one chunk over a context that already fills the selection."""
     run = AttentionRun(decoder.new_state(), decoder.rotator, config, dense=DenseKeys() if dense else None)
     ids = torch.randint(decoder.shape.vocab_size, (config.chunk,), generator=torch.Generator().manual_seed(0))
     ids = ids.to(decoder.device)

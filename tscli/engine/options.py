@@ -17,6 +17,7 @@ class IngestOptions:
     max_tokens: an error beyond it, never a cut; dense: full attention in prefill instead of TokenSelect;
     documents: "joint" (each is read after those before it) or "independent" (each by itself, so that a changed file costs only
     itself); None: as the library was made, and for a new one as the model brings along, or "joint".
+    processes: that run such documents at a time, on the CPU; None: as many as pay by a short measurement.
     kv_dtype: what keys and values are kept in; "auto": as the library was made, and for a new one the model's dtype."""
 
     no_ignore: bool = False
@@ -26,4 +27,5 @@ class IngestOptions:
     max_tokens: int = DEFAULT_MAX_TOKENS
     dense: bool = False
     documents: Documents | None = None
+    processes: int | None = None
     kv_dtype: KVDtype = "auto"

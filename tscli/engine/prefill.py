@@ -7,84 +7,143 @@ segment goes to disk. A segment that is on disk already is mapped, not run.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tscli.engine.library import SEGMENT_TOKENS, on_device, pack
 from tscli.engine.sketching import grow_sketch
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
-from tscli.model.kv import DenseKeys, KVState, Pages
+from tscli.model.kv import DenseKeys, KVState
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
 from tscli.selection.sketch import Sketch
 from tscli.store import PAGE_SIZE, PlannedSegment, SegmentRecord, Writer
 
+if TYPE_CHECKING:
+    from tscli.engine.crew import Crew
+
+Chain = tuple[PlannedSegment, ...]  # a document's, behind what they were computed behind
 Progress = Callable[[int, int, float], None]  # tokens done, tokens to run, seconds
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is run and how: token_ids, int32 [T], the whole context; prompts: as `grow_sketch` has them; kv_dtype: of the pages,
+    see `Fingerprint`."""
+
+    token_ids: np.ndarray
+    config: SelectionConfig
+    dense: bool = False
+    prompts: Sequence[Tensor] = ()
+    kv_dtype: str | None = None
+
+    def ids(self, segments: Sequence[PlannedSegment]) -> Tensor:
+        """Their tokens, int64."""
+        parts = [self.token_ids[part.start :][: part.num_tokens] for part in segments]
+        return torch.from_numpy(np.concatenate(parts).astype(np.int64))
 
 
 def prefill(
     decoder: Decoder,
     writer: Writer,
     planned: Sequence[PlannedSegment],
-    token_ids: np.ndarray,
-    config: SelectionConfig,
+    work: Work,
     *,
-    dense: bool = False,
-    prompts: Sequence[torch.Tensor] = (),
-    kv_dtype: str | None = None,
     on_progress: Progress | None = None,
     again: Collection[str] = (),
+    others: Callable[[], AbstractContextManager[Crew | None]] = nullcontext,
 ) -> tuple[list[SegmentRecord], int, Sketch | None]:
     """Bring every planned segment to disk; returns their records in order, the number of tokens run, and the context's sketch.
 
-    token_ids: int32 [T], the whole context. prompts: as `grow_sketch` has them. kv_dtype: of the pages, see `Fingerprint`.
-    again: segments that are run though they are there, by id.
+    again: segments that are run though they are there, by id. others: processes that take documents too.
     Bit-identical whether it runs at once or was interrupted between segments.
     """
     missing = {segment.id for segment in writer.missing(planned)} | set(again)
     to_run = sum(segment.num_tokens for segment in planned if segment.id in missing)
-    ids = torch.from_numpy(token_ids.astype(np.int64))
-    chains: dict[str | None, tuple[PlannedSegment, ...]] = {None: ()}  # what was computed before and with a segment
-    pages: dict[str, Pages] = {}
-    state, keys, last, sketch = decoder.new_state(), DenseKeys() if dense else None, None, None
-    records, done, started = [], 0, time.perf_counter()
-    for segment in planned:
-        if segment.parent != last:  # another document, by itself
-            state = decoder.new_state([pages[part.id] for part in chains[segment.parent]])
-            keys = DenseKeys() if dense else None
+    waiting = deque(chain for chain in in_chains(planned) if any(segment.id in missing for segment in chain))
+    state, done, started = None, 0, time.perf_counter()
+    with others() as crew:
+
+        def advance(tokens: int) -> None:
+            nonlocal done
+            done += tokens + (crew.hear(wait=not tokens) if crew is not None else 0)
+            if on_progress is not None:
+                on_progress(done, to_run, time.perf_counter() - started)
+
+        if crew is not None:
+            run_chain(decoder, writer, prefix_of(waiting), missing, work, advance)  # before others build on it
+            crew.begin(waiting)
+        while waiting or (crew is not None and crew.busy):
+            if waiting:
+                state = run_chain(decoder, writer, waiting.popleft(), missing, work, advance)
+            else:
+                advance(0)
+    records = [writer.record(segment) for segment in planned]
+    writer.trust([record for record in records if record.id in missing])  # what others ran
+    if state is None or state.committed < work.token_ids.shape[0]:  # of several documents, the sketch is of them all
+        state = decoder.new_state([on_device(writer.map(record), decoder.device) for record in records])
+    return records, done, grow_sketch(decoder, state, work.ids(planned), work.config, work.prompts)
+
+
+def run_chain(
+    decoder: Decoder, writer: Writer, chain: Chain, missing: set[str], work: Work, advance: Callable[[int], None]
+) -> KVState:
+    """Run what is missing of a document, mapping the rest; the state over all of it. advance: told the size of each chunk.
+
+    missing: ids; those that are run are taken out.
+    """
+    state, keys = decoder.new_state(), DenseKeys() if work.dense else None
+    for number, segment in enumerate(chain, start=1):
         if segment.id in missing:
-            for size in _run(decoder, state, ids[segment.start :][: segment.num_tokens], config, keys):
-                done += size
-                if on_progress is not None:
-                    on_progress(done, to_run, time.perf_counter() - started)
-            made = pack(*state.take_tail(PAGE_SIZE), segment.num_tokens, kv_dtype)
+            for size in _run(decoder, state, work.ids([segment]), work.config, keys):
+                advance(size)
+            made = pack(*state.take_tail(PAGE_SIZE), segment.num_tokens, work.kv_dtype)
             state.crop()
             kept = on_device(made, torch.device("cpu"))
             record = writer.write_segment(segment, kept.key, kept.value, kept.scales)
+            missing.remove(segment.id)
         else:
             record = writer.record(segment)
-        records.append(record)
-        chains[segment.id], last = (*chains[segment.parent], segment), segment.id
-        pages[segment.id] = on_device(writer.map(record), decoder.device)
-        state.extend(pages[segment.id])
-        own = torch.cat([ids[part.start :][: part.num_tokens] for part in chains[last]])
-        sketch = grow_sketch(decoder, state, own, config, prompts)
-    if state.committed < ids.shape[0]:  # the last of several documents: the sketch is of them all
-        state = decoder.new_state([pages[segment.id] for segment in planned])
-        sketch = grow_sketch(decoder, state, ids, config, prompts)
-    return records, done, sketch
+        state.extend(on_device(writer.map(record), decoder.device))
+        if any(later.id in missing for later in chain[number:]):  # it is for them
+            grow_sketch(decoder, state, work.ids(chain[:number]), work.config, work.prompts)
+    return state
+
+
+def in_chains(planned: Sequence[PlannedSegment]) -> list[Chain]:
+    """Each document's segments behind those that they were computed behind; one chain where documents are read jointly."""
+    chains: list[Chain] = []
+    until: dict[str | None, Chain] = {None: ()}
+    for segment in planned:
+        before = until[segment.parent]
+        chain = until[segment.id] = (*before, segment)
+        if chains and chains[-1] is before:
+            chains.pop()
+        chains.append(chain)
+    return chains
+
+
+def prefix_of(chains: Collection[Chain]) -> Chain:
+    """The segments that all chains begin with."""
+    every = [set(chain) for chain in chains]
+    return tuple(segment for segment in next(iter(chains), ()) if all(segment in chain for chain in every))
 
 
 def prefill_in_memory(
     decoder: Decoder,
-    token_ids: torch.Tensor,
+    token_ids: Tensor,
     config: SelectionConfig,
     *,
     dense: bool = False,
-    prompts: Sequence[torch.Tensor] = (),
+    prompts: Sequence[Tensor] = (),
     kv_dtype: str | None = None,
 ) -> KVState:
     """The same without a library: the state over token_ids (int64 [T]), its pages and its sketch in memory."""
@@ -100,7 +159,7 @@ def prefill_in_memory(
 
 
 def _run(
-    decoder: Decoder, state: KVState, token_ids: torch.Tensor, config: SelectionConfig, dense: DenseKeys | None
+    decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig, dense: DenseKeys | None
 ) -> Iterator[int]:
     """Run a segment's tokens chunk by chunk into the state's tail; yields the size of each."""
     run = AttentionRun(state, decoder.rotator, config, dense=dense, guard=Guard())

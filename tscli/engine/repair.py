@@ -13,7 +13,7 @@ from functools import partial
 from torch import Tensor
 
 from tscli.engine.library import context_arrays, prefill_config, sketch_tensors
-from tscli.engine.prefill import Progress, prefill
+from tscli.engine.prefill import Progress, Work, prefill
 from tscli.engine.rebuild import own_model
 from tscli.engine.reread import read_context_again
 from tscli.engine.sketching import passages_as_questions
@@ -70,20 +70,11 @@ def _make_anew(writer: Writer, manifest: Manifest, damaged: Sequence[Problem], o
     else:
         context = {name: part.clone() for name, part in read_context(folder, manifest).items()}
     planned = [PlannedSegment(r.id, r.parent, r.start, r.num_tokens, r.start) for r in manifest.segments]
-    ids, config, dense = context["token_ids"].numpy(), prefill_config(fingerprint), bool(fingerprint.prefill.get("dense"))
+    dense = bool(fingerprint.prefill.get("dense"))
     template = Template.of_record(manifest.template) or load_template(tokenizer)
-    run = partial(
-        prefill,
-        decoder,
-        writer,
-        planned,
-        ids,
-        config,
-        dense=dense,
-        prompts=passages_as_questions(context["token_ids"], tokenizer, template),
-        kv_dtype=fingerprint.kv_dtype,
-        on_progress=on_progress,
-    )
+    prompts = passages_as_questions(context["token_ids"], tokenizer, template)
+    work = Work(context["token_ids"].numpy(), prefill_config(fingerprint), dense, prompts, fingerprint.kv_dtype)
+    run = partial(prefill, decoder, writer, planned, work, on_progress=on_progress)
     records, done, sketch = run()
     if again := _behind_what_changed(manifest.segments, records):
         records, more, sketch = run(again=again)

@@ -165,6 +165,10 @@ class Writer:
             raise DamagedLibrary(f"{record_path(self.folder, planned.id)}: missing")
         return record
 
+    def trust(self, records: Sequence[SegmentRecord]) -> None:
+        """Take the checksums of segments that another process of this run wrote for those of what is on disk."""
+        self._hashed += [(segment_path(self.folder, record.id), record.xxh3) for record in records]
+
     def map(self, record: SegmentRecord) -> Segment:
         """Map a committed segment."""
         return map_segment(self.folder, record)

@@ -32,6 +32,7 @@ from tscli.engine import ingest, reread, sketching
 from tscli.engine.estimate import Estimate
 from tscli.selection import candidates
 from tscli.store import open_library
+from tscli_kernels import compiled
 
 NAMES = ("a", "b", "c")
 QUESTION = "Where does the stone stand?"
@@ -85,6 +86,7 @@ class Shelf:
 def shelf() -> Iterator[Shelf]:
     """A shelf in memory where there is such a disk: what is written there outlives a process as on any other."""
     torch.set_num_threads(1)  # threads do not survive a fork
+    compiled.FROM_TOKENS = sys.maxsize  # nor do those of the compiled loops
     ingest.SEGMENT_TOKENS = 512
     for module in (candidates, sketching):
         module.SKETCH_FROM = 1024

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -209,3 +212,16 @@ def test_one_thread_gives_what_two_give() -> None:
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_torch_keeps_its_number_of_threads() -> None:
+    program = """
+import torch
+from tscli_kernels.cpu.scanning import scan_planes
+torch.set_num_threads(1)
+scan_planes(torch.ones(1, 2, 8), torch.ones(1, 8, 9000), 0, 9000)
+print(torch.get_num_threads())
+"""
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "2", "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert ended.stdout == "1\n"

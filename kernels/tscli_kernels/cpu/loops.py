@@ -47,8 +47,11 @@ def plain(tensor: Tensor) -> Any:
 
 
 def use_torch_threads() -> None:
-    """As many threads as torch uses, at most as many as numba started with."""
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    """As many threads as torch uses, at most as many as numba starts with. Starting them would give torch as many, too."""
+    threads = torch.get_num_threads()
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
 
 
 @intrinsic

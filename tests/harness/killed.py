@@ -64,8 +64,12 @@ def _ingest(made: Shelf) -> int:
     """As the command line does it."""
     model = ["--model", str(made.model), "--dtype", "float32", "--device", "cpu"]
     said = io.StringIO()
-    with contextlib.redirect_stderr(said):
-        code = run_command(["ingest", *map(str, made.documents), "-l", "lib", "--documents", "joint", "--quiet", *model])
+    arguments = ["ingest", *map(str, made.documents), "-l", "lib", "--documents", "joint", "--quiet", *model]
+    try:
+        with contextlib.redirect_stderr(said):
+            code = run_command(arguments)
+    except KeyboardInterrupt:  # in the moment before the command, or behind it
+        return INTERRUPTED
     if code not in (0, INTERRUPTED):
         print(said.getvalue())
     return code

@@ -6,7 +6,7 @@ Each function stands beside a plain float64-capable reference in `reference`, ag
 from tscli_kernels.attention import attend, attend_turned
 from tscli_kernels.page_table import PageTable, copy_rows, score_rows, score_table
 from tscli_kernels.pages import gather_rows, row_index, score_pages, take_rows
-from tscli_kernels.planes import reaching, reaching_planes, scan_planes
+from tscli_kernels.planes import code_planes, decode_planes, reaching, reaching_planes, scan_planes
 from tscli_kernels.quantised import PAGE_SCALE, expand_rows, has_int8_products, int8_linear, quantise_rows
 from tscli_kernels.top_k import top_k
 from tscli_kernels.vote import hard_vote, max_pool, raw_vote, soft_vote, vote_beside
@@ -16,7 +16,9 @@ __all__ = [
     "PageTable",
     "attend",
     "attend_turned",
+    "code_planes",
     "copy_rows",
+    "decode_planes",
     "expand_rows",
     "gather_rows",
     "hard_vote",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 FROM_TOKENS = 65_536  # with fewer, loading the loops (half a second of a new process) is taken not to pay
-DTYPES = (torch.bfloat16, torch.float32, torch.int8)
+DTYPES = (torch.bfloat16, torch.float32, torch.int8, torch.uint8)
 
 
 def pays(numbers: Tensor, num_tokens: int, *, of_many: bool = False) -> bool:

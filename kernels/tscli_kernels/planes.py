@@ -1,4 +1,9 @@
-"""The sketch's scan, and the tokens whose scores reach a threshold."""
+"""The sketch's planes: how coordinates are coded, how they are scanned, and which tokens' scores reach a threshold.
+
+A coordinate of a key is a byte, four coordinates of a token lie side by side, and behind them those of the next token: what a
+processor multiplies with four bytes of a query and adds up in one instruction. All sums are of integers and exact, so every
+implementation gives the same scores, bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +12,58 @@ from torch import Tensor
 
 from tscli_kernels.compiled import pays
 
+SIDE_BY_SIDE = 4
+ZERO = 128  # the code of 0
+STEP = 1 / 24  # between neighbouring codes; a sketch's coordinates have variance 1, so that codes end at 5.3 deviations
+MOST = 127  # of a query's codes
+
+
+def code_planes(coordinates: Tensor) -> Tensor:
+    """Coordinates [kv_heads, rank, n], float, as planes: uint8 [kv_heads, ceil(rank / 4), n, 4]; what is behind rank is 0."""
+    codes = (coordinates / STEP).round_().add_(ZERO).clamp_(ZERO - MOST, ZERO + MOST).to(torch.uint8)
+    rest = -codes.shape[1] % SIDE_BY_SIDE
+    padded = torch.nn.functional.pad(codes, (0, 0, 0, rest), value=ZERO)
+    return padded.unflatten(1, (-1, SIDE_BY_SIDE)).transpose(2, 3).contiguous()
+
+
+def decode_planes(planes: Tensor, rank: int) -> Tensor:
+    """The coordinates that planes stand for: float32 [kv_heads, rank, n]."""
+    return planes.transpose(2, 3).flatten(1, 2)[:, :rank].float().sub_(ZERO).mul_(STEP)
+
+
+def code_query(query: Tensor) -> tuple[Tensor, Tensor]:
+    """A query's coordinates [kv_heads, group, rank], float, as int8 [kv_heads, group, 4 * ceil(rank / 4)]; and what a sum of
+    products of codes is to be multiplied with, float32 [kv_heads, group]."""
+    scale = query.abs().amax(dim=-1) / MOST
+    codes = (query / scale.clamp_min(torch.finfo(torch.float32).tiny)[..., None]).round_().to(torch.int8)
+    return torch.nn.functional.pad(codes, (0, -query.shape[2] % SIDE_BY_SIDE)), scale * STEP
+
 
 def scan_planes(query: Tensor, planes: Tensor, start: int, stop: int) -> Tensor:
-    """Dot products of each head's sketch with those of the keys [start, stop), accumulated in float32.
+    """Dot products of each head's sketch, coded by `code_query`, with those of the keys [start, stop).
 
     Args:
-        query: [kv_heads, group, rank] float32. planes: [kv_heads, rank, capacity], any float dtype.
+        query: [kv_heads, group, rank] float32. planes: uint8 [kv_heads, ceil(rank / 4), capacity, 4], its last two axes
+            contiguous.
 
     Returns: float32 [kv_heads * group, stop - start].
     """
+    codes, scale = code_query(query)
+    if planes.is_cuda:
+        from tscli_kernels.cuda.scoring import scan_sketch
+
+        return scan_sketch(codes, scale, planes[:, :, start:stop])
     if pays(planes, stop - start, of_many=True):
         from tscli_kernels.cpu import scanning
 
-        return scanning.scan_planes(query, planes, start, stop)
-    turned = query.to(planes.dtype)
-    out = planes.new_empty(turned.shape[0], turned.shape[1], stop - start)
-    for head, plane in enumerate(planes):  # a batched product copies a part of the planes: eight times slower
-        torch.mm(turned[head], plane[:, start:stop], out=out[head])
-    return out.flatten(0, 1).float()
+        return scanning.scan_planes(codes, scale, planes, start, stop)
+    return scan_plainly(codes, scale, planes[:, :, start:stop])
+
+
+def scan_plainly(codes: Tensor, scale: Tensor, planes: Tensor) -> Tensor:
+    """The same of all keys, by products of numbers that are integers."""
+    keys = planes.transpose(2, 3).flatten(1, 2).float().sub_(ZERO)
+    return (torch.matmul(codes.float(), keys) * scale[..., None]).flatten(0, 1)
 
 
 def reaching_planes(query: Tensor, planes: Tensor, start: int, stop: int, threshold: Tensor) -> Tensor:
@@ -35,7 +74,7 @@ def reaching_planes(query: Tensor, planes: Tensor, start: int, stop: int, thresh
     if pays(planes, stop - start):
         from tscli_kernels.cpu import scanning
 
-        return scanning.reaching_planes(query, planes, start, stop, threshold)
+        return scanning.reaching_planes(*code_query(query), planes, start, stop, threshold)
     return reaching(scan_planes(query, planes, start, stop), threshold)
 
 

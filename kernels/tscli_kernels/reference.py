@@ -57,6 +57,18 @@ def scan_sketch(query: Tensor, planes: Tensor, num_tokens: int) -> Tensor:
     return torch.cat([query[head] @ planes[head, :, :num_tokens] for head in range(query.shape[0])])
 
 
+def code_planes(coordinates: Tensor, step: float, zero: int, most: int) -> Tensor:
+    """Coordinates [kv_heads, rank, n], rank a multiple of 4, as bytes [kv_heads, rank / 4, n, 4], one after the other."""
+    kv_heads, rank, n = coordinates.shape
+    out = torch.empty(kv_heads, rank // 4, n, 4, dtype=torch.uint8)
+    for head in range(kv_heads):
+        for coordinate in range(rank):
+            for token in range(n):
+                code = round(float(coordinates[head, coordinate, token]) / step)
+                out[head, coordinate // 4, token, coordinate % 4] = zero + max(-most, min(most, code))
+    return out
+
+
 def quantise_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Codes and scales of rows [n, width], row by row: the greatest magnitude becomes 127."""
     codes, scales = [], []

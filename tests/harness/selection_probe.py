@@ -1,8 +1,8 @@
 """What could be saved in selecting, on a library: `python tests/harness/selection_probe.py LIBRARY QUESTIONS`.
 
 Per layer, over the queries of real questions and answers: votes and tokens of the exact selection that the sketch recalls,
-by rank, with planes of 8 bits, and by how many candidates; for how many tokens the norms of what the sketch leaves out prove
-that they are no candidates; how much of a selection the layer before has selected too; how often a step could reuse one.
+by rank, without rounding to bytes, and by how many candidates; for how many tokens the norms of what the sketch leaves out
+prove that they are no candidates; how much of a selection the layer before has selected too; how often a step could reuse one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tscli.model.attention import AttentionRun
 from tscli.selection.candidates import Scores, num_candidates, search, select_among
 from tscli.selection.select import Selection, select
 from tscli.selection.sketch import ranks
+from tscli_kernels import code_planes, scan_planes
 
 NUM_QUESTIONS, PER_LAYER = 12, 24
 
@@ -54,8 +55,8 @@ def main() -> None:
     for layer in range(decoder.layers):
         parts = [pages.key[layer].transpose(0, 1).flatten(1, 2)[:, : pages.num_tokens] for pages in state.segments]
         keys = torch.cat(parts, dim=1)
-        planes = torch.cat([full.keys(layer, part) for part in keys.split(BLOCK, dim=1)], dim=2)
-        blocks = list(keys.split(BLOCK, dim=1))
+        blocks = [full.keys(layer, part) for part in keys.split(BLOCK, dim=1)]
+        planes = torch.cat(blocks, dim=2)
         outliers = {r: outlying(full.first(r), layer, blocks) for r in ranks(decoder.head_dim)}
         found: dict[str, list[tuple[float, float]]] = defaultdict(list)
         step = max(1, len(kept[layer]) // PER_LAYER)
@@ -63,11 +64,10 @@ def main() -> None:
             first, end = config.n_init, min(stop, planes.shape[2])
             exact = state.scores(layer, query, end)[:, first:]
             wanted = select(exact, first, end, config)
-            for name, divisor, eight, factor, kept_out in VARIANTS:
+            for name, divisor, as_bytes, factor, kept_out in VARIANTS:
                 rank = decoder.head_dim // divisor
                 part = planes[:, :rank, first:end]
-                part = _eight_bits(part) if eight else part
-                approximate = torch.matmul(full.query(layer, query)[..., :rank].to(part.dtype), part).flatten(0, 1)
+                approximate = _scores(full.query(layer, query)[..., :rank], part, as_bytes)
                 count = int(num_candidates(config.count(exact.shape[1]), exact.shape[1]) * factor)
                 odd = outliers[rank][(outliers[rank] >= first) & (outliers[rank] < end)] - first
                 scan = Scores(approximate, full.shift(layer, query), odd[:0] if kept_out else odd)
@@ -87,26 +87,26 @@ def main() -> None:
         print(f"{layer} | queries like the one before, by theta | {shares}")
 
 
-VARIANTS = (  # name, part of head_dim, eight bits, candidates by the usual number, without the outliers
-    ("rank d/8", 8, False, 1, False),
-    ("rank d/4", 4, False, 1, False),
-    ("rank d/2", 2, False, 1, False),
-    ("rank d/4 without outliers", 4, False, 1, True),
-    ("rank d/4 in 8 bits", 4, True, 1, False),
-    ("rank d/4, a quarter of the candidates", 4, False, 0.25, False),
-    ("rank d/4, four times the candidates", 4, False, 4, False),
+VARIANTS = (  # name, part of head_dim, as bytes, candidates by the usual number, without the outliers
+    ("rank d/8", 8, True, 1, False),
+    ("rank d/4", 4, True, 1, False),
+    ("rank d/2", 2, True, 1, False),
+    ("rank d/4 without outliers", 4, True, 1, True),
+    ("rank d/4, not rounded to bytes", 4, False, 1, False),
+    ("rank d/4, a quarter of the candidates", 4, True, 0.25, False),
+    ("rank d/4, four times the candidates", 4, True, 4, False),
 )
+
+
+def _scores(query: Tensor, coordinates: Tensor, as_bytes: bool) -> Tensor:
+    if as_bytes:
+        return scan_planes(query, code_planes(coordinates), 0, coordinates.shape[2])
+    return torch.matmul(query, coordinates).flatten(0, 1)
 
 
 def _held(wanted: Selection, found: Selection) -> tuple[float, float]:
     held = torch.isin(wanted.positions, found.positions)
     return float((wanted.votes * held).sum() / wanted.votes.sum()), float(held.float().mean())
-
-
-def _eight_bits(planes: Tensor) -> Tensor:
-    """Rounded to 8 bits with a scale for each coordinate."""
-    scale = planes.float().abs().amax(dim=2, keepdim=True) / 127
-    return ((planes.float() / scale).round() * scale).to(planes.dtype)
 
 
 def _proved(exact: Tensor, query: Tensor, planes: Tensor, projection, layer: int) -> float:  # type: ignore[no-untyped-def]

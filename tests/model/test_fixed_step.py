@@ -47,7 +47,7 @@ def sketched(state: KVState, decoder: Decoder) -> Sketch:
         key = state.keys_at(layer, places)
         moments.add_keys(layer, key)
         moments.add_queries(layer, key.repeat_interleave(group, dim=0))
-    found = Sketch.empty(moments.projection(16).to(state.device), torch.float32)
+    found = Sketch.empty(moments.projection(16).to(state.device))
     found.extend(state.segments[0].key, state.committed)
     return found
 

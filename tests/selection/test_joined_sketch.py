@@ -18,7 +18,7 @@ def exact(key: Tensor) -> Tensor:
 
 
 def sketch(key: Tensor, rank: int = HEAD_DIM) -> Sketch:
-    found = Sketch.empty(projection(key, QUERIES[:, :100], rank), torch.float32)
+    found = Sketch.empty(projection(key, QUERIES[:, :100], rank))
     found.extend(key.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None], key.shape[1])
     return found
 
@@ -39,7 +39,9 @@ def test_scores_of_all_spans_are_the_exact_ones_less_one_shift() -> None:
     assert joined.length == wanted.shape[1]
     for start, stop in ((0, joined.length), (7, 1400), (1030, 1500), (1524, 3000)):
         found = joined.sampled(0, QUERY, start, stop, 1)[0] + joined.shift(0, QUERY)[:, None]
-        torch.testing.assert_close(found, wanted[:, start:stop], rtol=1e-3, atol=2e-2)
+        missed = found - wanted[:, start:stop]
+        assert float(missed.mean(dim=1).abs().max()) < 0.02
+        assert float(missed.std() / wanted[:, start:stop].std(dim=1).mean()) < 0.03  # bytes are rounded
 
 
 def test_sketches_may_keep_different_numbers_of_coordinates() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.kernels.test_kernels_against_reference import relative_error
 from tscli.selection.candidates import (
     Found,
     Scores,
@@ -56,7 +57,7 @@ def among(scores: Tensor, count: int, outliers: tuple[int, ...] = (), shift: Ten
 
 def sketch(rank: int, dtype: torch.dtype = torch.float32) -> Sketch:
     found = projection(KEY, QUERIES[:, :100], rank)
-    planes = Sketch.empty(found, dtype)
+    planes = Sketch.empty(found)
     pages = KEY.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None].to(dtype)  # [1, pages, kv_heads, 64, head_dim]
     planes.extend(pages[:, :40], 40 * 64)
     planes.extend(pages[:, 40:], NUM - 40 * 64)
@@ -65,8 +66,16 @@ def sketch(rank: int, dtype: torch.dtype = torch.float32) -> Sketch:
 
 def test_all_coordinates_give_the_exact_scores_less_the_shift() -> None:
     full, query = sketch(HEAD_DIM), QUERIES[:, 150]
-    found = full.sampled(0, query, 0, NUM, 1)[0] + full.projection.shift(0, query)[:, None]
+    turned, shift = full.projection.query(0, query), full.projection.shift(0, query)[:, None]
+    found = torch.matmul(turned, full.projection.keys(0, KEY)).flatten(0, 1) + shift
     torch.testing.assert_close(found, exact_scores(query), rtol=1e-3, atol=1e-3)
+    rounded = full.sampled(0, query, 0, NUM, 1)[0] + shift
+    assert relative_error(rounded, exact_scores(query)) < 0.03
+
+
+def test_coordinates_have_variance_one_as_their_codes_take_for_granted() -> None:
+    coordinates = sketch(HEAD_DIM).projection.keys(0, KEY)
+    torch.testing.assert_close(coordinates.var(dim=2), torch.ones(KV_HEADS, HEAD_DIM), rtol=0, atol=0.1)
 
 
 def test_a_quarter_of_the_coordinates_carries_nearly_all_of_the_scores_variance() -> None:
@@ -86,7 +95,7 @@ def test_balancing_by_the_queries_beats_the_keys_own_principal_axes() -> None:
     unbalanced.query_outer[0] += torch.eye(HEAD_DIM, dtype=torch.float64)
     errors = []
     for found in (projection(KEY, QUERIES[:, :100], 4), unbalanced.projection(4)):
-        planes = Sketch.empty(found, torch.float32)
+        planes = Sketch.empty(found)
         planes.extend(KEY.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None], NUM)
         missed = [exact_scores(q) - planes.sampled(0, q, 0, NUM, 1)[0] for q in QUERIES[:, 100:].unbind(1)]
         errors.append(sum(float(part.var(dim=1).sum()) for part in missed))
@@ -143,7 +152,7 @@ def test_a_key_unlike_all_others_is_a_candidate_whatever_the_sketch_gives_it() -
     found = moments.projection(4)
     for head, position in odd:  # along what the last coordinate that the sketch leaves out asks for
         key[head, position] += 40 * found.query_map[0, head, 5]
-    planes = Sketch.empty(found, torch.float32)
+    planes = Sketch.empty(found)
     pages = key.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None]
     planes.extend(pages[:, :20], 20 * 64)
     planes.extend(pages[:, 20:], NUM - 20 * 64)

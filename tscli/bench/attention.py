@@ -257,7 +257,7 @@ def _bytes(name: str, shape: Shape, length: int, config: SelectionConfig) -> int
         return per_key * length + attended
     if name == "tokenselect-cached":
         return attended
-    return per_key * (length // 4 + num_candidates(config.k, length)) + attended
+    return shape.kv_heads * (shape.head_dim // 4) * length + per_key * num_candidates(config.k, length) + attended
 
 
 def _blocks(key: Tensor, places: Tensor) -> list[tuple[Tensor, Tensor]]:

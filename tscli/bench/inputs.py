@@ -93,7 +93,7 @@ class Inputs:
 
         one, length = self.sketch.projection, self.sketch.length
         maps = Projection(copies(one.mean), copies(one.key_map), copies(one.query_map), copies(one.power), one.rank)
-        return Sketch(maps, copies(self.sketch.planes[..., :length]), copies(self.sketch.outliers), length)
+        return Sketch(maps, copies(self.sketch.planes[:, :, :, :length]), copies(self.sketch.outliers), length)
 
 
 class LayerPages(DevicePages):
@@ -129,7 +129,7 @@ def draw_inputs(shape: Shape, length: int, n_local: int, device: torch.device, s
     moments.add_keys(0, flat[:, :65_536])
     read, questions = asked[:, : 2 * NUM_CHUNKS * CHUNK], asked[:, 2 * NUM_CHUNKS * CHUNK :]
     moments.add_queries(0, read[:, ::2])
-    sketch = Sketch.empty(moments.projection(shape.head_dim // 4).to(device), shape.dtype)
+    sketch = Sketch.empty(moments.projection(shape.head_dim // 4).to(device))
     for part in layer.key.split(REAL_TOKENS // PAGE_SIZE, dim=1):
         sketch.extend(part, min(part.shape[1] * PAGE_SIZE, length - sketch.length))
     chunks = read[:, 1::2].split(CHUNK, dim=1)

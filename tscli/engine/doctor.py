@@ -62,7 +62,7 @@ def examine(load: LoadOptions = LoadOptions(), tokens: int = 1 << 20) -> Examina
         dtype=decoder.dtype_name,
         tokens=tokens,
         kv_bytes_per_token=decoder.kv_bytes_per_token(),
-        library_bytes=tokens * decoder.kv_bytes_per_token() * 9 // 8,  # the sketch of the keys adds an eighth
+        library_bytes=tokens * decoder.kv_bytes_per_token() * 17 // 16,  # the sketch of the keys adds a sixteenth
     )
 
 

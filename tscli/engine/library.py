@@ -18,7 +18,7 @@ from tscli.store import PAGE_SIZE, SEGMENT_PAGES, Fingerprint, Manifest
 from tscli.tokens import Context, DocumentTokens, Tokenizer
 from tscli_kernels import PAGE_SCALE, quantise_rows
 
-ENGINE_VERSION = 3  # raised whenever the same settings would give other keys or values
+ENGINE_VERSION = 4  # raised whenever the same settings would give other keys or values
 GPU_SHARE = 0.8  # of a GPU's free memory that pages may take
 SEGMENT_TOKENS = PAGE_SIZE * SEGMENT_PAGES
 ARRAYS = ("token_ids", "document", "page", "char_start", "char_end")
@@ -106,13 +106,14 @@ def sketch_tensors(sketch: Sketch | None) -> dict[str, Tensor]:
     if sketch is None:
         return {}
     projection = sketch.projection.to(torch.device("cpu"))
-    planes = sketch.planes[..., : sketch.length].contiguous().cpu()
+    planes = sketch.planes[:, :, :, : sketch.length].contiguous().cpu()
     return {
         "version": torch.tensor(VERSION),
         "mean": projection.mean,
         "key_map": projection.key_map,
         "query_map": projection.query_map,
         "power": projection.power,
+        "rank": torch.tensor(projection.rank),
         "planes": planes,
         "outliers": sketch.outliers.cpu(),
     }
@@ -123,7 +124,7 @@ def sketch_of(tensors: Mapping[str, Tensor], device: torch.device) -> Sketch | N
     if not tensors or int(tensors["version"]) != VERSION:
         return None
     planes = tensors["planes"].to(device)
-    projection = Projection(tensors["mean"], tensors["key_map"], tensors["query_map"], tensors["power"], planes.shape[2])
+    projection = Projection(tensors["mean"], tensors["key_map"], tensors["query_map"], tensors["power"], int(tensors["rank"]))
     return Sketch(projection.to(device), planes, tensors["outliers"].to(device), planes.shape[3])
 
 

@@ -16,7 +16,7 @@ from tscli.selection.config import SelectionConfig
 from tscli.selection.select import select
 from tscli.selection.sketch import ranks
 from tscli.store import PAGE_SIZE
-from tscli_kernels import reaching_planes
+from tscli_kernels import code_planes, reaching_planes
 from tscli_kernels.compiled import FROM_TOKENS
 
 SCAN_TOKENS, FEW_TOKENS = 65_536, 8192
@@ -70,7 +70,7 @@ def _sketch_seconds(decoder: Decoder, config: SelectionConfig) -> float:
     """One layer's scan of a sketch of SCAN_TOKENS keys for candidates."""
     kept = ranks(decoder.head_dim)
     rank = kept[len(kept) // 2]
-    planes = torch.randn(decoder.kv_heads, rank, SCAN_TOKENS, dtype=decoder.dtype, device=decoder.device)
+    planes = code_planes(torch.randn(decoder.kv_heads, rank, SCAN_TOKENS, device=decoder.device))
     query = torch.randn(decoder.kv_heads, decoder.q_heads // decoder.kv_heads, rank, device=decoder.device)
     threshold = torch.full((decoder.q_heads,), 2.0 * rank**0.5, device=decoder.device)  # one token in fifty reaches it
 

@@ -18,6 +18,7 @@ from tscli.selection.candidates import SKETCH_FROM, Scores, mass_recalled
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import OUTLIERS, Moments, Projection, Sketch, ranks
 from tscli.tokens import Template, Tokenizer
+from tscli_kernels import code_planes, scan_planes
 
 CHUNKS = 8  # of the context, run once more for their queries; each second one is kept to judge by
 PASSAGES, PASSAGE = 16, 12  # of the context, put as questions, and their tokens; likewise
@@ -47,7 +48,7 @@ def grow_sketch(
         return None
     sketch = state.sketch
     if not isinstance(sketch, Sketch):
-        sketch = state.sketch = Sketch.empty(calibrate(decoder, state, token_ids, config, prompts), decoder.dtype)
+        sketch = state.sketch = Sketch.empty(calibrate(decoder, state, token_ids, config, prompts))
     for segment, start in zip(state.segments, state.starts, strict=True):
         if start >= sketch.length:
             scale = None if segment.scales is None else segment.scales[0]
@@ -96,23 +97,27 @@ def calibrate(
     fitted = moments.projection(decoder.head_dim).to(decoder.device)
     masses: dict[int, list[float]] = {rank: [] for rank in ranks(decoder.head_dim)}
     for layer in range(decoder.layers):
-        keys = [_keys(state, layer, start) for start in spans]
-        planes = torch.cat([fitted.keys(layer, part) for part in keys], dim=2)
-        outliers = {rank: outlying(fitted.first(rank), layer, keys) for rank in masses}
+        coordinates = [fitted.keys(layer, _keys(state, layer, start)) for start in spans]
+        planes = torch.cat([code_planes(part[:, : max(masses)]) for part in coordinates], dim=2)
+        outliers = {rank: outlying(fitted.first(rank), layer, coordinates) for rank in masses}
         for query in (query for at, query in moments.kept if at == layer):
             exact, shift = state.scores(layer, query, planes.shape[2]), fitted.shift(layer, query)
             for rank, found in masses.items():
-                turned = fitted.query(layer, query)[..., :rank].to(planes.dtype)
-                approximate = torch.matmul(turned, planes[:, :rank]).flatten(0, 1)
+                approximate = scan_planes(
+                    fitted.first(rank).query(layer, query), planes[:, : -(-rank // 4)], 0, planes.shape[2]
+                )
                 found.append(mass_recalled(exact, Scores(approximate, shift, outliers[rank]), layer, query, config))
     enough = (rank for rank, found in masses.items() if sum(found) / max(1, len(found)) >= ENOUGH)
     return fitted.first(next(enough, max(masses)))
 
 
-def outlying(projection: Projection, layer: int, keys: list[Tensor]) -> Tensor:
-    """Positions that are candidates of every query, int64; keys: in blocks of BLOCK."""
-    found = [projection.outliers(layer, part, part.shape[1] // OUTLIERS).flatten() for part in keys]
-    return torch.cat([part + number * BLOCK for number, part in enumerate(found)])
+def outlying(projection: Projection, layer: int, coordinates: list[Tensor]) -> Tensor:
+    """Positions that are candidates of every query, int64; coordinates: of keys, in blocks of BLOCK."""
+    found = []
+    for number, part in enumerate(coordinates):
+        planes = code_planes(part[:, : projection.rank])
+        found.append(projection.outliers(layer, part.clone(), planes, part.shape[2] // OUTLIERS).flatten() + number * BLOCK)
+    return torch.cat(found)
 
 
 def _keys(state: KVState, layer: int, start: int) -> Tensor:

@@ -3,9 +3,9 @@
 Per layer and kv head, with the keys' covariance S_k (before RoPE, mean removed) and the second moments S_q of the queries as
 they are scored: R = S_k^(1/2), W the eigenvectors of R S_q R in descending order, k' = W R^-1 (k - mean), q' = W R q. Then
 q'.k' = q.(k - mean), and the first coordinates carry the most of the scores' variance. What is left out of the mean is one
-constant per head, which a softmax does not see. A few keys are unlike all others, and much of them lies in the coordinates that
-are left out: they are kept as outliers, candidates of every query. Not in the paper; docs/LOG.md has the recall.
-Knows tensors only.
+constant per head, which a softmax does not see. Coordinates have variance 1, and are kept as bytes. A few keys are unlike all
+others, and much of them lies in the coordinates that are left out: they are kept as outliers, candidates of every query. Not
+in the paper; docs/LOG.md has the recall. Knows tensors only.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tscli_kernels import expand_rows, reaching_planes, scan_planes, top_k
+from tscli_kernels import code_planes, decode_planes, expand_rows, reaching_planes, scan_planes, top_k
 
-VERSION = 2
+VERSION = 3
 OUTLIERS = 1024  # one token of so many, per kv head
 RIDGE = 1e-6  # of the mean variance, so that a direction in which no key varies has an inverse
 
 
 def ranks(head_dim: int) -> tuple[int, ...]:
-    """How many coordinates may be kept per key, ascending: an eighth, a quarter (an eighth more bytes per token), a half."""
-    return tuple(sorted({min(head_dim, max(4, head_dim // part)) for part in (8, 4, 2)}))
+    """How many coordinates may be kept per key, ascending: an eighth, a quarter (a sixteenth more bytes per token, where keys
+    have 16 bits), a half; in fours, as they lie side by side."""
+    return tuple(sorted({min(head_dim, 4 * -(-head_dim // (4 * part))) for part in (8, 4, 2)}))
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,15 @@ class Projection:
         return replace(self, rank=rank)
 
     def keys(self, layer: int, key: Tensor) -> Tensor:
-        """Sketch of keys [kv_heads, n, head_dim] before RoPE: [kv_heads, rank, n] in their dtype."""
+        """All coordinates of keys [kv_heads, n, head_dim] before RoPE: float32 [kv_heads, head_dim, n]."""
         centred = key.float() - self.mean[layer][:, None]
-        return torch.matmul(self.key_map[layer, :, : self.rank], centred.transpose(1, 2)).to(key.dtype)
+        return torch.matmul(self.key_map[layer], centred.transpose(1, 2))
 
-    def outliers(self, layer: int, key: Tensor, count: int) -> Tensor:
-        """Of keys [kv_heads, n, head_dim], those whose scores the sketch misses by most, by what queries were like when it was
-        fitted: int64 [kv_heads, count], ascending."""
-        centred = key.float() - self.mean[layer][:, None]
-        left_out = torch.matmul(self.key_map[layer, :, self.rank :], centred.transpose(1, 2))  # [kv_heads, rest, n]
-        missed = torch.matmul(self.power[layer, :, None, self.rank :], left_out.square_())[:, 0]
+    def outliers(self, layer: int, coordinates: Tensor, planes: Tensor, count: int) -> Tensor:
+        """Of keys with these coordinates, those whose scores their planes miss by most, by what queries were like when it was
+        fitted: int64 [kv_heads, count], ascending. Overwrites the coordinates."""
+        coordinates[:, : self.rank] -= decode_planes(planes, self.rank)
+        missed = torch.matmul(self.power[layer, :, None], coordinates.square_())[:, 0]
         return torch.stack([top_k(head, count) for head in missed])
 
     def query(self, layer: int, query: Tensor) -> Tensor:
@@ -142,7 +142,8 @@ class Scan(Protocol):
 class Sketch:
     """The sketch of a context's committed tokens.
 
-    planes: [layers, kv_heads, rank, capacity] in the keys' dtype; outliers: positions, int64 [layers, kv_heads, m], ascending.
+    planes: uint8 [layers, kv_heads, rank / 4, capacity, 4], see `code_planes`; outliers: positions, int64
+    [layers, kv_heads, m], ascending.
     """
 
     def __init__(self, projection: Projection, planes: Tensor, outliers: Tensor, length: int = 0) -> None:
@@ -153,10 +154,10 @@ class Sketch:
         self._samples: dict[int, tuple[tuple[int, int], Tensor, Tensor]] = {}
 
     @classmethod
-    def empty(cls, projection: Projection, dtype: torch.dtype) -> Sketch:
+    def empty(cls, projection: Projection) -> Sketch:
         """Of no tokens yet."""
         layers, kv_heads, _ = projection.mean.shape
-        planes = torch.empty(layers, kv_heads, projection.rank, 0, dtype=dtype, device=projection.mean.device)
+        planes = projection.mean.new_empty(layers, kv_heads, -(-projection.rank // 4), 0, 4, dtype=torch.uint8)
         return cls(projection, planes, torch.empty(layers, kv_heads, 0, dtype=torch.int64, device=planes.device))
 
     def extend(self, key_pages: Tensor, num_tokens: int, scale: Tensor | None = None) -> None:
@@ -166,15 +167,16 @@ class Sketch:
         """
         stop = self.length + num_tokens
         if stop > self.planes.shape[3]:
-            grown = self.planes.new_empty(*self.planes.shape[:3], max(stop, 2 * self.planes.shape[3]))
-            grown[..., : self.length] = self.planes[..., : self.length]
+            grown = self.planes.new_empty(*self.planes.shape[:3], max(stop, 2 * self.planes.shape[3]), 4)
+            grown[:, :, :, : self.length] = self.planes[:, :, :, : self.length]
             self.planes = grown
         found = []
         for layer in range(key_pages.shape[0]):
             pages = key_pages[layer] if scale is None else expand_rows(key_pages[layer], scale[layer])
             key = pages.transpose(0, 1).flatten(1, 2)[:, :num_tokens]  # [kv_heads, n, head_dim]
-            self.planes[layer, :, :, self.length : stop] = self.projection.keys(layer, key)
-            found.append(self.projection.outliers(layer, key, -(-num_tokens // OUTLIERS)) + self.length)
+            coordinates = self.projection.keys(layer, key)
+            planes = self.planes[layer, :, :, self.length : stop] = code_planes(coordinates[:, : self.projection.rank])
+            found.append(self.projection.outliers(layer, coordinates, planes, -(-num_tokens // OUTLIERS)) + self.length)
         self.outliers = torch.cat([self.outliers, torch.stack(found)], dim=2)
         self.length = stop
 
@@ -200,12 +202,12 @@ class Sketch:
         return reaching_planes(self.projection.query(layer, query), self.planes[layer], start, stop, threshold)
 
     def _sample(self, layer: int, step: int) -> tuple[Tensor, Tensor]:
-        """The planes [kv_heads, rank, m] of each step-th token, and which of those are outliers; kept, because to collect them
-        from the planes is to read all of these."""
+        """The planes [kv_heads, rank / 4, m, 4] of each step-th token, and which of those are outliers; kept, because to
+        collect them from the planes is to read all of these."""
         kept = self._samples.get(layer)
         if kept is None or kept[0] != (step, self.length):
             odd = torch.zeros(self.length, dtype=torch.bool, device=self.planes.device)
             odd[self.outliers[layer].flatten()] = True
-            sample = self.planes[layer][..., : self.length : step].contiguous()
+            sample = self.planes[layer, :, :, : self.length : step].contiguous()
             kept = self._samples[layer] = ((step, self.length), sample, odd[::step].clone())
         return kept[1], kept[2]

@@ -1,4 +1,4 @@
-"""Dot products with all keys, straight from the pages; and with their sketch. Log-sum-exp of each block on the way."""
+"""Dot products with all keys, straight from the pages, and log-sum-exp of each block on the way; and with their sketch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from tscli_kernels.planes import ZERO
 
 ROWS = 16  # of a tensor core's tile: a group of query heads is padded to it
 
@@ -60,18 +62,23 @@ def score_kernel(
 
 @triton.jit
 def sketch_kernel(
-    query_ptr, planes_ptr, out_ptr, max_ptr, sum_ptr, n, row_stride, blocks, capacity,
+    query_ptr, scale_ptr, planes_ptr, out_ptr, n, row_stride, head_stride, plane_stride,
     GROUP: tl.constexpr, RANK: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr, WIDEN: tl.constexpr,
+    ZERO: tl.constexpr,
 ):  # fmt: skip
     block, kv = tl.program_id(0), tl.program_id(1)
     at = block * BLOCK + tl.arange(0, BLOCK)
     dim, row = tl.arange(0, DIM), tl.arange(0, ROWS)
     heads_in, head = row < GROUP, kv * GROUP + row
-    query = tl.load(query_ptr + head[:, None] * RANK + dim[None, :], mask=heads_in[:, None] & (dim < RANK)[None, :], other=0.0)
-    plane = (kv * RANK + dim).to(tl.int64) * capacity
-    key = tl.load(planes_ptr + plane[:, None] + at[None, :], mask=(dim < RANK)[:, None] & (at < n)[None, :], other=0.0)
-    scores = dot(query.to(key.dtype), key, WIDEN)
-    _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, row_stride, block, blocks)
+    query = tl.load(query_ptr + head[:, None] * RANK + dim[None, :], mask=heads_in[:, None] & (dim < RANK)[None, :], other=0)
+    place = kv.to(tl.int64) * head_stride + (dim // 4).to(tl.int64) * plane_stride + dim % 4
+    inside = (dim < RANK)[:, None] & (at < n)[None, :]
+    key = tl.load(planes_ptr + place[:, None] + at.to(tl.int64)[None, :] * 4, mask=inside, other=ZERO).to(tl.float32) - ZERO
+    scale = tl.load(scale_ptr + head, mask=heads_in, other=0.0)
+    narrow = tl.float32 if WIDEN else tl.bfloat16  # which holds all codes
+    scores = dot(query.to(narrow), key.to(narrow), WIDEN) * scale[:, None]
+    mask = heads_in[:, None] & (at < n)[None, :]
+    tl.store(out_ptr + head.to(tl.int64)[:, None] * row_stride + at[None, :], scores, mask=mask)
 
 
 def score_pages(
@@ -107,22 +114,22 @@ def score_pages(
     return out, log_sum_exp(highest, total)
 
 
-def scan_sketch(query: Tensor, planes: Tensor, num_tokens: int) -> tuple[Tensor, Tensor]:
-    """Approximate scores [q_heads, num_tokens] float32 and each head's log-sum-exp [q_heads].
+def scan_sketch(codes: Tensor, scale: Tensor, planes: Tensor) -> Tensor:
+    """Approximate scores [q_heads, n] float32 of a query and of keys as `planes` codes them.
 
-    query: [kv_heads, group, rank] as the sketch has it; planes: [kv_heads, rank, capacity] contiguous, any float dtype.
+    codes: int8 [kv_heads, group, rank]; scale: float32 [kv_heads, group]; planes: uint8 [kv_heads, rank / 4, n, 4], its last
+    two axes contiguous.
     """
-    kv_heads, group, rank = query.shape
-    out = torch.empty(kv_heads * group, num_tokens, dtype=torch.float32, device=query.device)
+    kv_heads, group, rank = codes.shape
+    num_tokens = planes.shape[2]
+    out = torch.empty(kv_heads * group, num_tokens, dtype=torch.float32, device=codes.device)
     block = block_of(rank)
-    blocks = triton.cdiv(num_tokens, block)
-    highest, total = query.new_empty(2, kv_heads * group, blocks, dtype=torch.float32)
-    sketch_kernel[(blocks, kv_heads)](
-        query.contiguous(), planes, out, highest, total, num_tokens, out.stride(0), blocks, planes.shape[2],
+    sketch_kernel[(triton.cdiv(num_tokens, block), kv_heads)](
+        codes.contiguous(), scale.contiguous(), planes, out, num_tokens, out.stride(0), planes.stride(0), planes.stride(1),
         GROUP=group, RANK=rank, DIM=padded(rank), BLOCK=block, ROWS=max(ROWS, triton.next_power_of_2(group)),
-        WIDEN=not query.is_cuda,
+        WIDEN=not codes.is_cuda, ZERO=ZERO,
     )  # fmt: skip
-    return out, log_sum_exp(highest, total)
+    return out
 
 
 def block_of(head_dim: int) -> int:

@@ -37,6 +37,7 @@ class FakePreparation:
             kv_dtype="int8",
             weights="bfloat16",
             device="cpu",
+            processes=1,
             settings={},
             notes=("layer 0 attends to its window only",),
         )

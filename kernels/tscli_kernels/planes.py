@@ -34,9 +34,11 @@ def decode_planes(planes: Tensor, rank: int) -> Tensor:
 def code_query(query: Tensor) -> tuple[Tensor, Tensor]:
     """A query's coordinates [kv_heads, group, rank], float, as int8 [kv_heads, group, 4 * ceil(rank / 4)]; and what a sum of
     products of codes is to be multiplied with, float32 [kv_heads, group]."""
-    scale = query.abs().amax(dim=-1) / MOST
-    codes = (query / scale.clamp_min(torch.finfo(torch.float32).tiny)[..., None]).round_().to(torch.int8)
-    return torch.nn.functional.pad(codes, (0, -query.shape[2] % SIDE_BY_SIDE)), scale * STEP
+    scale = query.abs().amax(dim=-1, keepdim=True) / MOST
+    codes = (query / scale.clamp_min(torch.finfo(torch.float32).tiny)).round_().to(torch.int8)
+    if rest := -query.shape[2] % SIDE_BY_SIDE:
+        codes = torch.nn.functional.pad(codes, (0, rest))
+    return codes, scale[..., 0] * STEP
 
 
 def scan_planes(query: Tensor, planes: Tensor, start: int, stop: int) -> Tensor:

@@ -110,7 +110,7 @@ def _measure(
 ) -> list[AttentionRow]:
     say(f"{length:,} tokens: making keys and queries")
     inputs = draw_inputs(shape, length, config.n_local, device)
-    layers = max(1, -(-CACHE_BYTES // inputs.pages.key[0].nbytes))
+    layers = max(1, -(-CACHE_BYTES // (inputs.sketch.planes[0].nbytes * length // inputs.sketch.planes.shape[3])))
     state = KVState([inputs.pages.copies(layers)], layers=layers, dtype=shape.dtype, device=device, **shape.heads)
     state.sketch = inputs.sketch_of(layers)
     rotator = shape.rotator(device)

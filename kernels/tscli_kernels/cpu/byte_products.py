@@ -18,6 +18,7 @@ from numba.extending import intrinsic
 from tscli_kernels.cpu.loops import inlined
 
 UNROLLED = 4  # vectors of tokens, so that the instruction's latency hides
+AHEAD = 512  # tokens that are fetched ahead of their use
 I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
@@ -63,6 +64,8 @@ def _vnni(
         vector = ir.VectorType(I32, LANES)
         name = "llvm.x86.avx512.vpdpbusd.512" if LANES == 16 else "llvm.x86.avx512.vpdpbusd.256"
         multiply_add = builder.module.declare_intrinsic(name, (), ir.FunctionType(vector, [vector] * 3))
+        byte = ir.IntType(8).as_pointer()
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte] + 3 * [I32]))
         pointers = [builder.inttoptr(address, I32.as_pointer()) for address in (keys, query, other, sums, second)]
         key_pointer, query_pointers, out_pointers = pointers[0], pointers[1:3], pointers[3:]
         starts = [_splat(builder, value, vector) for value in (begin, another)]
@@ -82,6 +85,8 @@ def _vnni(
                 first = builder.add(builder.mul(group.index, pitch), at)
                 asked = [_splat(builder, builder.load(builder.gep(p, [group.index])), vector) for p in query_pointers]
                 for number in range(UNROLLED):
+                    soon = builder.gep(key_pointer, [builder.add(first, ir.Constant(I64, AHEAD + number * LANES))])
+                    builder.call(prefetch, [builder.bitcast(soon, byte), *(ir.Constant(I32, flag) for flag in (0, 3, 1))])
                     key = builder.load(place(key_pointer, first, number), align=4)
                     for codes, some in zip(asked, held, strict=True):
                         builder.store(builder.call(multiply_add, [builder.load(some[number]), key, codes]), some[number])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import torch
 from numba import prange
 from torch import Tensor
 
 from tscli_kernels.cpu.byte_products import add_products
-from tscli_kernels.cpu.loops import compiled, use_torch_threads
+from tscli_kernels.cpu.loops import compiled, inlined, use_torch_threads
 
 BLOCK = 4096  # tokens
 ZERO = 128  # the code of a key's 0, see `planes`
+_kept = threading.local()
 
 
 def scan_planes(codes: Tensor, scale: Tensor, planes: Tensor, start: int, stop: int) -> Tensor:
@@ -25,11 +28,20 @@ def scan_planes(codes: Tensor, scale: Tensor, planes: Tensor, start: int, stop: 
 def reaching_planes(codes: Tensor, scale: Tensor, planes: Tensor, start: int, stop: int, threshold: Tensor) -> Tensor:
     """As `planes.reaching_planes`, of a coded query."""
     use_torch_threads()
-    above, ends = np.empty(stop - start, np.uint8), np.empty(-(-(stop - start) // BLOCK), np.int64)
-    _mark(*_heads(codes, scale), planes.numpy(), start, threshold.numpy(), above, ends)
-    out = torch.empty(int(ends[-1]), dtype=torch.int64)
-    _collect(above, ends, out.numpy())
+    blocks = -(-(stop - start) // BLOCK)
+    places, counts = _kept_places(blocks * BLOCK), np.empty(blocks, np.int64)
+    _find(*_heads(codes, scale), planes.numpy(), start, stop - start, threshold.numpy(), places, counts)
+    out = torch.empty(int(counts.sum()), dtype=torch.int64)
+    _join(places, counts, out.numpy())
     return out
+
+
+def _kept_places(count: int):
+    """Memory for so many positions; kept, because new memory costs more than what is written there."""
+    places = getattr(_kept, "places", None)
+    if places is None or places.shape[0] < count:
+        places = _kept.places = np.empty(count, np.int32)
+    return places
 
 
 def _heads(codes: Tensor, scale: Tensor):
@@ -56,16 +68,15 @@ def _scan(codes, begin, scale, planes, start, out):
 
 
 @compiled
-def _mark(codes, begin, scale, planes, start, threshold, above, ends):
-    """Which tokens reach a threshold, 1 or 0 each; and how many do up to the end of each block."""
+def _find(codes, begin, scale, planes, start, n, threshold, places, counts):
+    """Which of n tokens reach a threshold, and how many of each block do; those of a block stand from its beginning on."""
     kv_heads = planes.shape[0]
-    group, n = codes.shape[0] // kv_heads, above.shape[0]
-    for block in prange(ends.shape[0]):
+    group = codes.shape[0] // kv_heads
+    for block in prange(counts.shape[0]):
         low, high = block * BLOCK, min(n, (block + 1) * BLOCK)
         sums, second = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32)
-        mine = above[low:high]
-        for place in range(high - low):
-            mine[place] = 0
+        words = np.zeros(BLOCK // 8, np.uint64)
+        reached = words.view(np.uint8)
         for kv_head in range(kv_heads):
             for head in range(kv_head * group, (kv_head + 1) * group, 2):
                 other = min(head + 1, (kv_head + 1) * group - 1)
@@ -73,24 +84,25 @@ def _mark(codes, begin, scale, planes, start, threshold, above, ends):
                 add_products(keys, codes[head], codes[other], begin[head], begin[other], sums, second)
                 one, two, least, another = scale[head], scale[other], threshold[head], threshold[other]
                 for place in range(high - low):
-                    reached = np.float32(sums[place]) * one >= least
-                    mine[place] |= reached | (np.float32(second[place]) * two >= another)
+                    first = np.float32(sums[place]) * one >= least
+                    reached[place] |= first | (np.float32(second[place]) * two >= another)
         count = 0
-        for place in range(high - low):
-            count += mine[place]
-        ends[block] = count
-    for block in range(1, ends.shape[0]):
-        ends[block] += ends[block - 1]
+        for word in range(BLOCK // 8):
+            ones, place = words[word], low + 8 * word
+            while ones:
+                if ones & np.uint64(1):
+                    places[low + count] = place
+                    count += 1
+                ones >>= np.uint64(8)
+                place += 1
+        counts[block] = count
 
 
-@compiled
-def _collect(above, ends, out):
-    """The positions of the ones, each block's up to its end."""
-    n = above.shape[0]
-    for block in prange(ends.shape[0]):
-        at = ends[block - 1] if block else 0
-        if at < ends[block]:
-            for place in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-                if above[place]:
-                    out[at] = place
-                    at += 1
+@inlined
+def _join(places, counts, out):
+    """The positions of all blocks, without what lies between them."""
+    at = 0
+    for block in range(counts.shape[0]):
+        for number in range(counts[block]):
+            out[at] = places[block * BLOCK + number]
+            at += 1

@@ -109,6 +109,7 @@ def test_the_sketch_is_of_all_documents(
 ) -> None:
     for module in (candidates, sketching):
         monkeypatch.setattr(module, "SKETCH_FROM", 1024)
+    monkeypatch.setattr(sketching, "READING_FROM", 1024)
     report = make(load, write_documents()).run()
     stored = open_stored(library_folder("default"))
     sketch = sketch_of(stored.sketch, torch.device("cpu"))

@@ -130,6 +130,7 @@ def test_the_sketch_of_int8_pages_is_of_their_numbers_and_can_be_made_anew(
 ) -> None:
     for module in (candidates, sketching):
         monkeypatch.setattr(module, "SKETCH_FROM", 512)
+    monkeypatch.setattr(sketching, "READING_FROM", 512)
     report = tscli.prepare([docs], load=load, selection=tscli.SelectionOptions(k=16), options=INT8).run()
     stored = open_stored(library_folder("default"))
     segment, sketch = stored.segments[1], {name: part.clone() for name, part in stored.sketch.items()}

@@ -25,6 +25,7 @@ def small_segments() -> Iterator[None]:
         patch.setattr(ingest, "SEGMENT_TOKENS", 512)
         for module in (candidates, sketching):
             patch.setattr(module, "SKETCH_FROM", 1024)
+        patch.setattr(sketching, "READING_FROM", 1024)
         yield
 
 

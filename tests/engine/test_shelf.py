@@ -176,6 +176,7 @@ def test_a_library_without_a_sketch_joins_one_that_has_one(
 ) -> None:
     for module in (candidates, sketching):
         monkeypatch.setattr(module, "SKETCH_FROM", 2048)
+    monkeypatch.setattr(sketching, "READING_FROM", 2048)
     monkeypatch.setattr(sketching, "ranks", lambda head_dim: (head_dim,))
     monkeypatch.setattr(guard, "EVERY", 2)
     make(load, "short", write_documents("first", words=100))

@@ -34,6 +34,7 @@ CONFIG = SelectionConfig(k=16, n_init=4, n_local=16, chunk=32, pool=3)
 def short_contexts_are_sketched(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (candidates, sketching):
         monkeypatch.setattr(module, "SKETCH_FROM", 512)
+    monkeypatch.setattr(sketching, "READING_FROM", 512)
     for module in (ingest, prefill):
         monkeypatch.setattr(module, "SEGMENT_TOKENS", 512)
 

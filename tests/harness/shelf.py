@@ -90,6 +90,7 @@ def shelf() -> Iterator[Shelf]:
     ingest.SEGMENT_TOKENS = 512
     for module in (candidates, sketching):
         module.SKETCH_FROM = 1024
+    sketching.READING_FROM = 1024
     with tempfile.TemporaryDirectory(prefix="tscli-harness-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
         made = Shelf(Path(folder))
         for user in (ingest, reread):

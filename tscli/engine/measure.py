@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from tscli.engine.library import DevicePages
+from tscli.engine.sketching import READING_FROM
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys
@@ -33,10 +34,11 @@ def estimate_seconds(
     tokens = SCAN_TOKENS if longest >= FROM_TOKENS else FEW_TOKENS  # so that only what will run is loaded
     chunk_s, per_token = chunk_seconds(decoder, config, dense), decoder.layers / tokens
     exact_s, seconds = _scan_seconds(decoder, config, tokens) * per_token, 0.0
-    sketch_s = _sketch_seconds(decoder, config) * per_token if uses_sketch(config, longest) else 0.0
+    by_sketch = uses_sketch(config, longest) and longest >= READING_FROM
+    sketch_s = _sketch_seconds(decoder, config) * per_token if by_sketch else 0.0
     for start, num_tokens in spans:
         earlier = start + num_tokens / 2
-        scan_s = sketch_s if uses_sketch(config, int(earlier)) else exact_s
+        scan_s = sketch_s if by_sketch and earlier >= READING_FROM else exact_s
         seconds += -(-num_tokens // config.chunk) * (chunk_s + scan_s * earlier)
     return seconds
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tscli.engine.library import SEGMENT_TOKENS, on_device, pack
-from tscli.engine.sketching import grow_sketch
+from tscli.engine.sketching import grow_sketch, sketch_while_reading
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
@@ -113,8 +113,8 @@ def run_chain(
         else:
             record = writer.record(segment)
         state.extend(on_device(writer.map(record), decoder.device))
-        if any(later.id in missing for later in chain[number:]):  # it is for them
-            grow_sketch(decoder, state, work.ids(chain[:number]), work.config, work.prompts)
+        if any(later.id in missing for later in chain[number:]):
+            sketch_while_reading(decoder, state, work.ids(chain[:number]), work.config, work.prompts)
     return state
 
 
@@ -154,7 +154,8 @@ def prefill_in_memory(
         made = pack(*state.take_tail(PAGE_SIZE), state.tail_tokens, kv_dtype)
         state.crop()
         state.extend(made)
-        grow_sketch(decoder, state, token_ids, config, prompts)
+        sketch_while_reading(decoder, state, token_ids, config, prompts)
+    grow_sketch(decoder, state, token_ids, config, prompts)
     return state
 
 

@@ -23,6 +23,7 @@ from tscli_kernels import code_planes, scan_planes
 CHUNKS = 8  # of the context, run once more for their queries; each second one is kept to judge by
 PASSAGES, PASSAGE = 16, 12  # of the context, put as questions, and their tokens; likewise
 BLOCK = 16_384  # keys that are taken at a time
+READING_FROM = 262_144  # tokens behind which a document's chunks are scanned by a sketch: of fewer, its making costs more
 ENOUGH = 0.99  # of the votes of the exact selection, in the mean over the queries that were kept
 
 
@@ -54,6 +55,14 @@ def grow_sketch(
             scale = None if segment.scales is None else segment.scales[0]
             sketch.extend(segment.key, segment.num_tokens, scale)
     return sketch
+
+
+def sketch_while_reading(
+    decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig, prompts: Sequence[Tensor] = ()
+) -> None:
+    """`grow_sketch` for what is to be run behind the committed tokens, where those are enough for it to pay."""
+    if state.committed >= READING_FROM:
+        grow_sketch(decoder, state, token_ids, config, prompts)
 
 
 class _Queries(Moments):

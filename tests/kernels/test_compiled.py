@@ -32,7 +32,7 @@ from tscli_kernels import (
     soft_vote,
     vote_beside,
 )
-from tscli_kernels.cpu.byte_products import add_one_by_one, add_products
+from tscli_kernels.cpu.byte_products import add_one_by_one, add_products, mark_one_by_one, mark_reaching
 from tscli_kernels.planes import STEP, code_query, scan_plainly
 
 DTYPES = (torch.float32, torch.bfloat16)
@@ -152,12 +152,26 @@ def test_sums_one_by_one_are_those_of_the_instruction(number: int) -> None:
     for place, (expected, begin) in enumerate(zip(wanted, (-5, 9), strict=True)):
         for sums in found[place::2]:
             assert sums.tolist() == (expected + begin).tolist()
+    marks = [np.zeros(4, np.uint64) for _ in range(2)]
+    _marks(
+        keys.numpy(), *codes, -5, 9, (np.float32(0.5), np.float32(2)), (np.float32(100), np.float32(30_000)), *marks, *found[:2]
+    )
+    reached = ((wanted[0] - 5) * 0.5 >= 100) | ((wanted[1] + 9) * 2.0 >= 30_000)
+    for some in marks:
+        assert np.unpackbits(some.view(np.uint8), bitorder="little")[:number].tolist() == reached.tolist()
+        assert sum(int(word).bit_count() for word in some) == int(reached.sum())
 
 
 @njit
 def _products(keys, query, other, begin, another, sums, second, more, others):  # type: ignore[no-untyped-def]
     add_products(keys, query, other, begin, another, sums, second)
     add_one_by_one(keys, query, other, begin, another, 0, more, others)
+
+
+@njit
+def _marks(keys, query, other, begin, another, scales, thresholds, marks, more, sums, second):  # type: ignore[no-untyped-def]
+    mark_reaching(keys, query, other, begin, another, scales, thresholds, marks, sums, second)
+    mark_one_by_one(keys, query, other, begin, another, scales, thresholds, more, 0, sums, second)
 
 
 def test_thresholds_of_all_none_and_nan() -> None:

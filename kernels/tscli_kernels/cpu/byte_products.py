@@ -6,6 +6,7 @@ it, so that it is written as LLVM has it: sixteen sums at a time in AVX512, eigh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -20,6 +21,7 @@ from tscli_kernels.cpu.loops import inlined
 UNROLLED = 4  # vectors of tokens, so that the instruction's latency hides
 AHEAD = 512  # tokens that are fetched ahead of their use
 I32, I64 = ir.IntType(32), ir.IntType(64)
+ADDRESSES = (*(types.int64,) * 5, types.int32, types.int32, types.int64)  # what `_each_run` takes
 
 
 def _lanes() -> int:
@@ -36,14 +38,52 @@ LANES = _lanes()
 AT_ONCE = max(1, LANES * UNROLLED)
 
 
-def _splat(builder: Any, value: Any, vector: ir.VectorType) -> Any:
-    none = ir.Constant(vector, ir.Undefined)
+def _each_run(builder: Any, args: Any, then: Callable[[Any, Any], None]) -> None:
+    """For each AT_ONCE tokens: the sums of two queries, [2][UNROLLED] vectors in memory, for `then` to take, with the number of
+    the first token.
+
+    args: addresses of keys, tokens from one group of four coordinates to the next, groups, addresses of two queries, what their
+    sums begin with, runs.
+    """
+    keys, pitch, groups, query, other, begin, another, runs = args
+    vector, byte = ir.VectorType(I32, LANES), ir.IntType(8).as_pointer()
+    name = "llvm.x86.avx512.vpdpbusd.512" if LANES == 16 else "llvm.x86.avx512.vpdpbusd.256"
+    multiply_add = builder.module.declare_intrinsic(name, (), ir.FunctionType(vector, [vector] * 3))
+    prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte] + 3 * [I32]))
+    key_pointer, *query_pointers = (builder.inttoptr(address, I32.as_pointer()) for address in (keys, query, other))
+    starts = [splat(builder, value) for value in (begin, another)]
+    held = [[cgutils.alloca_once(builder, vector) for _ in range(UNROLLED)] for _ in range(2)]
+    with cgutils.for_range(builder, runs) as run:
+        at = builder.mul(run.index, ir.Constant(I64, AT_ONCE))
+        for start, some in zip(starts, held, strict=True):
+            for one in some:
+                builder.store(start, one)
+        with cgutils.for_range(builder, groups) as group:
+            first = builder.add(builder.mul(group.index, pitch), at)
+            asked = [splat(builder, builder.load(builder.gep(pointer, [group.index]))) for pointer in query_pointers]
+            for number in range(UNROLLED):
+                soon = builder.gep(key_pointer, [builder.add(first, ir.Constant(I64, AHEAD + number * LANES))])
+                builder.call(prefetch, [builder.bitcast(soon, byte), *(ir.Constant(I32, flag) for flag in (0, 3, 1))])
+                key = builder.load(_vector_at(builder, key_pointer, first, number), align=4)
+                for codes, some in zip(asked, held, strict=True):
+                    builder.store(builder.call(multiply_add, [builder.load(some[number]), key, codes]), some[number])
+        then(at, held)
+
+
+def splat(builder: Any, value: Any) -> Any:
+    """A vector of nothing but this value."""
+    none = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
     first = builder.insert_element(none, value, ir.Constant(I32, 0))
     return builder.shuffle_vector(first, none, ir.Constant(ir.VectorType(I32, LANES), [0] * LANES))
 
 
+def _vector_at(builder: Any, pointer: Any, first: Any, number: int) -> Any:
+    place = builder.gep(pointer, [builder.add(first, ir.Constant(I64, number * LANES))])
+    return builder.bitcast(place, ir.VectorType(I32, LANES).as_pointer())
+
+
 @intrinsic
-def _vnni(
+def _write_sums(
     _: Any,
     keys: Any,
     pitch: Any,
@@ -52,67 +92,86 @@ def _vnni(
     other: Any,
     begin: Any,
     another: Any,
+    runs: Any,
     sums: Any,
     second: Any,
-    runs: Any,
 ) -> Any:
-    """Addresses and counts, int64; begin and another int32. groups: of four coordinates, pitch tokens from one to the next.
-    Writes `runs` times AT_ONCE int32 to sums (of `query`) and second (of `other`)."""
+    """As `_each_run` has it; the sums, int32, to two addresses."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        keys, pitch, groups, query, other, begin, another, sums, second, runs = args
-        vector = ir.VectorType(I32, LANES)
-        name = "llvm.x86.avx512.vpdpbusd.512" if LANES == 16 else "llvm.x86.avx512.vpdpbusd.256"
-        multiply_add = builder.module.declare_intrinsic(name, (), ir.FunctionType(vector, [vector] * 3))
-        byte = ir.IntType(8).as_pointer()
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte] + 3 * [I32]))
-        pointers = [builder.inttoptr(address, I32.as_pointer()) for address in (keys, query, other, sums, second)]
-        key_pointer, query_pointers, out_pointers = pointers[0], pointers[1:3], pointers[3:]
-        starts = [_splat(builder, value, vector) for value in (begin, another)]
-        held = [[cgutils.alloca_once(builder, vector) for _ in range(UNROLLED)] for _ in range(2)]
+        pointers = [builder.inttoptr(address, I32.as_pointer()) for address in args[8:]]
 
-        def place(pointer: Any, first: Any, number: int) -> Any:
-            return builder.bitcast(
-                builder.gep(pointer, [builder.add(first, ir.Constant(I64, number * LANES))]), vector.as_pointer()
-            )
-
-        with cgutils.for_range(builder, runs) as run:
-            at = builder.mul(run.index, ir.Constant(I64, AT_ONCE))
-            for start, some in zip(starts, held, strict=True):
-                for one in some:
-                    builder.store(start, one)
-            with cgutils.for_range(builder, groups) as group:
-                first = builder.add(builder.mul(group.index, pitch), at)
-                asked = [_splat(builder, builder.load(builder.gep(p, [group.index])), vector) for p in query_pointers]
-                for number in range(UNROLLED):
-                    soon = builder.gep(key_pointer, [builder.add(first, ir.Constant(I64, AHEAD + number * LANES))])
-                    builder.call(prefetch, [builder.bitcast(soon, byte), *(ir.Constant(I32, flag) for flag in (0, 3, 1))])
-                    key = builder.load(place(key_pointer, first, number), align=4)
-                    for codes, some in zip(asked, held, strict=True):
-                        builder.store(builder.call(multiply_add, [builder.load(some[number]), key, codes]), some[number])
-            for pointer, some in zip(out_pointers, held, strict=True):
+        def write(at: Any, held: Any) -> None:
+            for pointer, some in zip(pointers, held, strict=True):
                 for number, one in enumerate(some):
-                    builder.store(builder.load(one), place(pointer, at, number), align=4)
+                    builder.store(builder.load(one), _vector_at(builder, pointer, at, number), align=4)
+
+        _each_run(builder, args[:8], write)
         return context.get_dummy_value()
 
-    i64, i32 = types.int64, types.int32
-    return types.void(i64, i64, i64, i64, i64, i32, i32, i64, i64, i64), generate
+    return types.void(*ADDRESSES, types.int64, types.int64), generate
+
+
+@intrinsic
+def _mark(
+    _: Any, keys: Any, pitch: Any, groups: Any, query: Any, other: Any, begin: Any, another: Any, runs: Any,
+    scales: Any, thresholds: Any, marks: Any,
+) -> Any:  # fmt: skip
+    """As `_each_run` has it; sets the bits of tokens whose sums, times a scale, reach a threshold.
+
+    scales and thresholds: pairs of float32; marks: an address of bits.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        scales, thresholds = ([splat(builder, builder.extract_value(pair, i)) for i in range(2)] for pair in args[8:10])
+        bits, floats = ir.IntType(LANES), ir.VectorType(ir.FloatType(), LANES)
+        marks = builder.inttoptr(args[10], bits.as_pointer())
+
+        def mark(at: Any, held: Any) -> None:
+            for number in range(UNROLLED):
+                scores = [builder.fmul(builder.sitofp(builder.load(held[i][number]), floats), scales[i]) for i in range(2)]
+                reached = builder.or_(*(builder.fcmp_ordered(">=", scores[i], thresholds[i]) for i in range(2)))
+                word = builder.add(builder.udiv(at, ir.Constant(I64, LANES)), ir.Constant(I64, number))
+                place = builder.gep(marks, [word])
+                builder.store(builder.or_(builder.load(place), builder.bitcast(reached, bits)), place)
+
+        _each_run(builder, args[:8], mark)
+        return context.get_dummy_value()
+
+    pair = types.UniTuple(types.float32, 2)
+    return types.void(*ADDRESSES, pair, pair, types.int64), generate
 
 
 def _by_instruction(keys, query, other, begin, another, sums, second):
     """As many of the first tokens as the instruction takes; their number."""
-    runs = keys.shape[1] // AT_ONCE
-    pitch, groups = keys.strides[0] // 4, keys.shape[0]
-    keys_at, query_at, other_at = keys.ctypes.data, query.ctypes.data, other.ctypes.data
-    _vnni(keys_at, pitch, groups, query_at, other_at, begin, another, sums.ctypes.data, second.ctypes.data, runs)
+    runs, pitch, groups = keys.shape[1] // AT_ONCE, keys.strides[0] // 4, keys.shape[0]
+    _write_sums(
+        keys.ctypes.data, pitch, groups, query.ctypes.data, other.ctypes.data, begin, another, runs,
+        sums.ctypes.data, second.ctypes.data,
+    )  # fmt: skip
     return runs * AT_ONCE
 
 
-def _by_none(keys, query, other, begin, another, sums, second):
+def _marks_by_instruction(keys, query, other, begin, another, scales, thresholds, marks):
+    """As many of the first tokens as the instruction takes; their number."""
+    runs, pitch, groups = keys.shape[1] // AT_ONCE, keys.strides[0] // 4, keys.shape[0]
+    _mark(
+        keys.ctypes.data, pitch, groups, query.ctypes.data, other.ctypes.data, begin, another, runs,
+        scales, thresholds, marks.ctypes.data,
+    )  # fmt: skip
+    return runs * AT_ONCE
+
+
+def _sums_by_none(keys, query, other, begin, another, sums, second):
     return 0
 
 
-_first_tokens = inlined(_by_instruction if LANES else _by_none)
+def _marks_by_none(keys, query, other, begin, another, scales, thresholds, marks):
+    return 0
+
+
+_first_sums = inlined(_by_instruction if LANES else _sums_by_none)
+_first_marks = inlined(_marks_by_instruction if LANES else _marks_by_none)
 
 
 @inlined
@@ -140,5 +199,24 @@ def add_one_by_one(keys, query, other, begin, another, first, sums, second):
 def add_products(keys, query, other, begin, another, sums, second):
     """sums[i] = begin + the products of keys [groups, n, 4] (uint8) at i with a query [groups] (four int8 in each int32);
     second: of another query, from another beginning. sums and second: int32, at least n."""
-    done = _first_tokens(keys, query, other, begin, another, sums, second)
+    done = _first_sums(keys, query, other, begin, another, sums, second)
     add_one_by_one(keys, query, other, begin, another, done, sums, second)
+
+
+@inlined
+def mark_one_by_one(keys, query, other, begin, another, scales, thresholds, marks, first, sums, second):
+    """As `mark_reaching` from token `first` on, in what numba knows; sums and second: as `add_products` has them."""
+    add_one_by_one(keys, query, other, begin, another, first, sums, second)
+    for i in range(first, keys.shape[1]):
+        reached = np.float32(sums[i]) * scales[0] >= thresholds[0] or np.float32(second[i]) * scales[1] >= thresholds[1]
+        marks[i // 64] |= np.uint64(reached) << np.uint64(i % 64)
+
+
+@inlined
+def mark_reaching(keys, query, other, begin, another, scales, thresholds, marks, sums, second):
+    """Set the bit of each token whose sum (`add_products`) of either query, times its scale, reaches its threshold.
+
+    scales, thresholds: pairs of float32; marks: uint64, a bit for each token; sums, second: memory to work in.
+    """
+    done = _first_marks(keys, query, other, begin, another, scales, thresholds, marks)
+    mark_one_by_one(keys, query, other, begin, another, scales, thresholds, marks, done, sums, second)

@@ -92,6 +92,16 @@ def pointer(_: Any, address: Any, like: Any) -> Any:
 
 
 @intrinsic
+def trailing_zeros(_: Any, word: Any) -> Any:
+    """How many of an uint64's lowest bits are 0; undefined of 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
+
+
+@intrinsic
 def prefetch(_: Any, address: Any) -> Any:
     """Have the cache line at an address (int64) read ahead of its use."""
 

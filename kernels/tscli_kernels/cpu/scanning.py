@@ -9,8 +9,8 @@ import torch
 from numba import prange
 from torch import Tensor
 
-from tscli_kernels.cpu.byte_products import add_products
-from tscli_kernels.cpu.loops import compiled, inlined, use_torch_threads
+from tscli_kernels.cpu.byte_products import add_products, mark_reaching
+from tscli_kernels.cpu.loops import compiled, inlined, trailing_zeros, use_torch_threads
 
 BLOCK = 4096  # tokens
 ZERO = 128  # the code of a key's 0, see `planes`
@@ -75,26 +75,20 @@ def _find(codes, begin, scale, planes, start, n, threshold, places, counts):
     for block in prange(counts.shape[0]):
         low, high = block * BLOCK, min(n, (block + 1) * BLOCK)
         sums, second = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32)
-        words = np.zeros(BLOCK // 8, np.uint64)
-        reached = words.view(np.uint8)
+        marks = np.zeros(BLOCK // 64, np.uint64)
         for kv_head in range(kv_heads):
             for head in range(kv_head * group, (kv_head + 1) * group, 2):
                 other = min(head + 1, (kv_head + 1) * group - 1)
-                keys = planes[kv_head, :, start + low : start + high]
-                add_products(keys, codes[head], codes[other], begin[head], begin[other], sums, second)
-                one, two, least, another = scale[head], scale[other], threshold[head], threshold[other]
-                for place in range(high - low):
-                    first = np.float32(sums[place]) * one >= least
-                    reached[place] |= first | (np.float32(second[place]) * two >= another)
+                keys, scales = planes[kv_head, :, start + low : start + high], (scale[head], scale[other])
+                least = (threshold[head], threshold[other])
+                mark_reaching(keys, codes[head], codes[other], begin[head], begin[other], scales, least, marks, sums, second)
         count = 0
-        for word in range(BLOCK // 8):
-            ones, place = words[word], low + 8 * word
+        for word in range(BLOCK // 64):
+            ones = marks[word]
             while ones:
-                if ones & np.uint64(1):
-                    places[low + count] = place
-                    count += 1
-                ones >>= np.uint64(8)
-                place += 1
+                places[low + count] = low + 64 * word + trailing_zeros(ones)
+                ones &= ones - np.uint64(1)
+                count += 1
         counts[block] = count
 
 

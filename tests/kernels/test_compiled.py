@@ -146,16 +146,15 @@ def test_sums_one_by_one_are_those_of_the_instruction(number: int) -> None:
     keys = torch.randint(256, (5, number, 4), dtype=torch.uint8)
     query, other = (torch.randint(-127, 128, (5, 4), dtype=torch.int8) for _ in range(2))
     found = [np.full(number, 7, np.int32) for _ in range(4)]
+    fours = keys.view(torch.int32)[..., 0].numpy()
     codes = [some.view(torch.int32)[:, 0].numpy() for some in (query, other)]
-    _products(keys.numpy(), *codes, -5, 9, *found)
+    _products(fours, *codes, -5, 9, *found)
     wanted = [(keys.long() * some.long()[:, None]).sum(dim=(0, 2)) for some in (query, other)]
     for place, (expected, begin) in enumerate(zip(wanted, (-5, 9), strict=True)):
         for sums in found[place::2]:
             assert sums.tolist() == (expected + begin).tolist()
     marks = [np.zeros(4, np.uint64) for _ in range(2)]
-    _marks(
-        keys.numpy(), *codes, -5, 9, (np.float32(0.5), np.float32(2)), (np.float32(100), np.float32(30_000)), *marks, *found[:2]
-    )
+    _marks(fours, *codes, -5, 9, (np.float32(0.5), np.float32(2)), (np.float32(100), np.float32(30_000)), *marks, *found[:2])
     reached = ((wanted[0] - 5) * 0.5 >= 100) | ((wanted[1] + 9) * 2.0 >= 30_000)
     for some in marks:
         assert np.unpackbits(some.view(np.uint8), bitorder="little")[:number].tolist() == reached.tolist()
@@ -164,14 +163,14 @@ def test_sums_one_by_one_are_those_of_the_instruction(number: int) -> None:
 
 @njit
 def _products(keys, query, other, begin, another, sums, second, more, others):  # type: ignore[no-untyped-def]
-    add_products(keys, query, other, begin, another, sums, second)
-    add_one_by_one(keys, query, other, begin, another, 0, more, others)
+    add_products(keys, 0, keys.shape[1], query, other, begin, another, sums, second)
+    add_one_by_one(keys, 0, keys.shape[1], query, other, begin, another, 0, more, others)
 
 
 @njit
 def _marks(keys, query, other, begin, another, scales, thresholds, marks, more, sums, second):  # type: ignore[no-untyped-def]
-    mark_reaching(keys, query, other, begin, another, scales, thresholds, marks, sums, second)
-    mark_one_by_one(keys, query, other, begin, another, scales, thresholds, more, 0, sums, second)
+    mark_reaching(keys, 0, keys.shape[1], query, other, begin, another, scales, thresholds, marks, sums, second)
+    mark_one_by_one(keys, 0, keys.shape[1], query, other, begin, another, scales, thresholds, more, 0, sums, second)
 
 
 def test_thresholds_of_all_none_and_nan() -> None:

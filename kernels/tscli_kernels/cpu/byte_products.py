@@ -142,31 +142,31 @@ def _mark(
     return types.void(*ADDRESSES, pair, pair, types.int64), generate
 
 
-def _by_instruction(keys, query, other, begin, another, sums, second):
+def _by_instruction(keys, low, high, query, other, begin, another, sums, second):
     """As many of the first tokens as the instruction takes; their number."""
-    runs, pitch, groups = keys.shape[1] // AT_ONCE, keys.strides[0] // 4, keys.shape[0]
+    runs, pitch, at = (high - low) // AT_ONCE, keys.strides[0] // 4, keys.ctypes.data + 4 * low
     _write_sums(
-        keys.ctypes.data, pitch, groups, query.ctypes.data, other.ctypes.data, begin, another, runs,
+        at, pitch, keys.shape[0], query.ctypes.data, other.ctypes.data, begin, another, runs,
         sums.ctypes.data, second.ctypes.data,
     )  # fmt: skip
     return runs * AT_ONCE
 
 
-def _marks_by_instruction(keys, query, other, begin, another, scales, thresholds, marks):
+def _marks_by_instruction(keys, low, high, query, other, begin, another, scales, thresholds, marks):
     """As many of the first tokens as the instruction takes; their number."""
-    runs, pitch, groups = keys.shape[1] // AT_ONCE, keys.strides[0] // 4, keys.shape[0]
+    runs, pitch, at = (high - low) // AT_ONCE, keys.strides[0] // 4, keys.ctypes.data + 4 * low
     _mark(
-        keys.ctypes.data, pitch, groups, query.ctypes.data, other.ctypes.data, begin, another, runs,
+        at, pitch, keys.shape[0], query.ctypes.data, other.ctypes.data, begin, another, runs,
         scales, thresholds, marks.ctypes.data,
     )  # fmt: skip
     return runs * AT_ONCE
 
 
-def _sums_by_none(keys, query, other, begin, another, sums, second):
+def _sums_by_none(keys, low, high, query, other, begin, another, sums, second):
     return 0
 
 
-def _marks_by_none(keys, query, other, begin, another, scales, thresholds, marks):
+def _marks_by_none(keys, low, high, query, other, begin, another, scales, thresholds, marks):
     return 0
 
 
@@ -174,49 +174,78 @@ _first_sums = inlined(_by_instruction if LANES else _sums_by_none)
 _first_marks = inlined(_marks_by_instruction if LANES else _marks_by_none)
 
 
+@intrinsic
+def _key_byte(_: Any, word: Any, number: Any) -> Any:
+    """The number-th of four uint8 in an int32, as an int32: numba by itself would go on in 64 bits."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        shift = builder.mul(builder.trunc(args[1], I32), ir.Constant(I32, 8))
+        return builder.and_(builder.lshr(args[0], shift), ir.Constant(I32, 255))
+
+    return types.int32(types.int32, types.int64), generate
+
+
+@intrinsic
+def _plus(_: Any, total: Any, one: Any, other: Any) -> Any:
+    """total + one * other in 32 bits."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.add(args[0], builder.mul(args[1], args[2]))
+
+    return types.int32(types.int32, types.int32, types.int32), generate
+
+
 @inlined
-def _byte(codes, number):
+def _query_byte(codes, number):
     """The number-th of four int8 in an int32."""
-    return np.int32(np.int32(codes << np.int32(24 - 8 * number)) >> np.int32(24))
+    return np.int32(np.int8(codes >> np.int32(8 * number)))
 
 
 @inlined
-def add_one_by_one(keys, query, other, begin, another, first, sums, second):
+def add_one_by_one(keys, low, high, query, other, begin, another, first, sums, second):
     """As `add_products` from token `first` on, in what numba knows."""
-    for i in range(first, keys.shape[1]):
-        sums[i], second[i] = begin, another
+    some, more = sums[first : high - low], second[first : high - low]
+    for i in range(some.shape[0]):
+        some[i], more[i] = begin, another
     for group in range(keys.shape[0]):
-        q0, q1, q2, q3 = _byte(query[group], 0), _byte(query[group], 1), _byte(query[group], 2), _byte(query[group], 3)
-        r0, r1, r2, r3 = _byte(other[group], 0), _byte(other[group], 1), _byte(other[group], 2), _byte(other[group], 3)
-        for i in range(first, keys.shape[1]):
-            a, b = np.int32(keys[group, i, 0]), np.int32(keys[group, i, 1])
-            c, d = np.int32(keys[group, i, 2]), np.int32(keys[group, i, 3])
-            sums[i] += q0 * a + q1 * b + q2 * c + q3 * d
-            second[i] += r0 * a + r1 * b + r2 * c + r3 * d
+        q0, q1 = _query_byte(query[group], 0), _query_byte(query[group], 1)
+        q2, q3 = _query_byte(query[group], 2), _query_byte(query[group], 3)
+        r0, r1 = _query_byte(other[group], 0), _query_byte(other[group], 1)
+        r2, r3 = _query_byte(other[group], 2), _query_byte(other[group], 3)
+        words = keys[group, low + first : high]
+        for i in range(some.shape[0]):
+            a, b, c, d = _key_byte(words[i], 0), _key_byte(words[i], 1), _key_byte(words[i], 2), _key_byte(words[i], 3)
+            some[i] = _plus(_plus(_plus(_plus(some[i], q0, a), q1, b), q2, c), q3, d)
+            more[i] = _plus(_plus(_plus(_plus(more[i], r0, a), r1, b), r2, c), r3, d)
 
 
 @inlined
-def add_products(keys, query, other, begin, another, sums, second):
-    """sums[i] = begin + the products of keys [groups, n, 4] (uint8) at i with a query [groups] (four int8 in each int32);
-    second: of another query, from another beginning. sums and second: int32, at least n."""
-    done = _first_sums(keys, query, other, begin, another, sums, second)
-    add_one_by_one(keys, query, other, begin, another, done, sums, second)
+def add_products(keys, low, high, query, other, begin, another, sums, second):
+    """sums[i] = begin + the products of keys [groups, n] (four uint8 in each int32) at low + i, below high, with a query
+    [groups] (four int8); second: of another query, from another beginning. sums and second: int32, at least high - low."""
+    done = _first_sums(keys, low, high, query, other, begin, another, sums, second)
+    add_one_by_one(keys, low, high, query, other, begin, another, done, sums, second)
 
 
 @inlined
-def mark_one_by_one(keys, query, other, begin, another, scales, thresholds, marks, first, sums, second):
-    """As `mark_reaching` from token `first` on, in what numba knows; sums and second: as `add_products` has them."""
-    add_one_by_one(keys, query, other, begin, another, first, sums, second)
-    for i in range(first, keys.shape[1]):
-        reached = np.float32(sums[i]) * scales[0] >= thresholds[0] or np.float32(second[i]) * scales[1] >= thresholds[1]
-        marks[i // 64] |= np.uint64(reached) << np.uint64(i % 64)
+def mark_one_by_one(keys, low, high, query, other, begin, another, scales, thresholds, marks, first, sums, second):
+    """As `mark_reaching` from token `first` on, a multiple of 64, in what numba knows."""
+    add_one_by_one(keys, low, high, query, other, begin, another, first, sums, second)
+    one, two, least, another_least = scales[0], scales[1], thresholds[0], thresholds[1]
+    for start in range(first, high - low, 64):
+        stop = min(high - low, start + 64)
+        some, more, word = sums[start:stop], second[start:stop], marks[start // 64]
+        for i in range(some.shape[0]):
+            reached = (np.float32(some[i]) * one >= least) | (np.float32(more[i]) * two >= another_least)
+            word |= np.uint64(reached) << np.uint64(i)
+        marks[start // 64] = word
 
 
 @inlined
-def mark_reaching(keys, query, other, begin, another, scales, thresholds, marks, sums, second):
+def mark_reaching(keys, low, high, query, other, begin, another, scales, thresholds, marks, sums, second):
     """Set the bit of each token whose sum (`add_products`) of either query, times its scale, reaches its threshold.
 
     scales, thresholds: pairs of float32; marks: uint64, a bit for each token; sums, second: memory to work in.
     """
-    done = _first_marks(keys, query, other, begin, another, scales, thresholds, marks)
-    mark_one_by_one(keys, query, other, begin, another, scales, thresholds, marks, done, sums, second)
+    done = _first_marks(keys, low, high, query, other, begin, another, scales, thresholds, marks)
+    mark_one_by_one(keys, low, high, query, other, begin, another, scales, thresholds, marks, done, sums, second)

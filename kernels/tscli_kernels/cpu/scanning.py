@@ -21,7 +21,7 @@ def scan_planes(codes: Tensor, scale: Tensor, planes: Tensor, start: int, stop: 
     """As `planes.scan_planes`, of a coded query."""
     use_torch_threads()
     out = torch.empty(codes.shape[0] * codes.shape[1], stop - start)
-    _scan(*_heads(codes, scale), planes.numpy(), start, out.numpy())
+    _scan(*_heads(codes, scale), _fours(planes), start, out.numpy())
     return out
 
 
@@ -30,7 +30,7 @@ def reaching_planes(codes: Tensor, scale: Tensor, planes: Tensor, start: int, st
     use_torch_threads()
     blocks = -(-(stop - start) // BLOCK)
     places, counts = _kept_places(blocks * BLOCK), np.empty(blocks, np.int64)
-    _find(*_heads(codes, scale), planes.numpy(), start, stop - start, threshold.numpy(), places, counts)
+    _find(*_heads(codes, scale), _fours(planes), start, stop - start, threshold.numpy(), places, counts)
     out = torch.empty(int(counts.sum()), dtype=torch.int64)
     _join(places, counts, out.numpy())
     return out
@@ -42,6 +42,11 @@ def _kept_places(count: int):
     if places is None or places.shape[0] < count:
         places = _kept.places = np.empty(count, np.int32)
     return places
+
+
+def _fours(planes: Tensor):
+    """Four coordinates in an int32: [kv_heads, groups, capacity]."""
+    return planes.view(torch.int32)[..., 0].numpy()
 
 
 def _heads(codes: Tensor, scale: Tensor):
@@ -60,8 +65,8 @@ def _scan(codes, begin, scale, planes, start, out):
         for kv_head in range(kv_heads):
             for head in range(kv_head * group, (kv_head + 1) * group, 2):
                 other = min(head + 1, (kv_head + 1) * group - 1)
-                keys = planes[kv_head, :, start + low : start + high]
-                add_products(keys, codes[head], codes[other], begin[head], begin[other], sums, second)
+                one, two = begin[head], begin[other]
+                add_products(planes[kv_head], start + low, start + high, codes[head], codes[other], one, two, sums, second)
                 for place in range(high - low):
                     out[head, low + place] = np.float32(sums[place]) * scale[head]
                     out[other, low + place] = np.float32(second[place]) * scale[other]
@@ -79,9 +84,10 @@ def _find(codes, begin, scale, planes, start, n, threshold, places, counts):
         for kv_head in range(kv_heads):
             for head in range(kv_head * group, (kv_head + 1) * group, 2):
                 other = min(head + 1, (kv_head + 1) * group - 1)
-                keys, scales = planes[kv_head, :, start + low : start + high], (scale[head], scale[other])
-                least = (threshold[head], threshold[other])
-                mark_reaching(keys, codes[head], codes[other], begin[head], begin[other], scales, least, marks, sums, second)
+                mark_reaching(
+                    planes[kv_head], start + low, start + high, codes[head], codes[other], begin[head], begin[other],
+                    (scale[head], scale[other]), (threshold[head], threshold[other]), marks, sums, second,
+                )  # fmt: skip
         count = 0
         for word in range(BLOCK // 64):
             ones = marks[word]

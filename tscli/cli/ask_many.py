@@ -50,6 +50,8 @@ def ask_many(settings: Settings, questions: list[str], ask: Asked, output: Path 
             answer = next(answers)
             made += answer.statistics.generated_tokens
             _write(output, as_json({"question": question, **line(answer)}))
+        if left:
+            on_progress(f"question {len(left)} of {len(left)}", len(left), len(left))
     seconds = time.perf_counter() - started
     kept = f", {counted(len(done), 'question')} answered before" if done else ""
     rate = f"; {seconds / len(left):.2f} s a question, {counted(made, 'token')} generated" if left else ""

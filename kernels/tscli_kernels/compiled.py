@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
-FROM_TOKENS = 65_536  # with fewer, loading the loops (half a second of a new process) is taken not to pay
+FROM_TOKENS = 65_536  # with fewer, loading the loops (half a second of a new process) does not pay for a question
+SOON = 16_384  # for more than a question
 DTYPES = (torch.bfloat16, torch.float32, torch.int8, torch.uint8)
+
+
+@contextlib.contextmanager
+def sooner() -> Iterator[None]:
+    """Within it they take over from SOON tokens on: for work in which their loading is won back."""
+    global FROM_TOKENS  # noqa: PLW0603
+    before, FROM_TOKENS = FROM_TOKENS, min(FROM_TOKENS, SOON)
+    try:
+        yield
+    finally:
+        FROM_TOKENS = before
 
 
 def pays(numbers: Tensor, num_tokens: int, *, of_many: bool = False) -> bool:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import torch
 
 from tests.model import architectures
-from tscli.engine import measure
+from tscli.engine import measure, prefill
+from tscli.model.attention import AttentionRun
 from tscli.selection.config import SelectionConfig
+from tscli_kernels import compiled
+from tscli_kernels.compiled import pays
 
 
 @pytest.mark.parametrize("head_dim", [2, 8, 16])
@@ -18,3 +24,29 @@ def test_more_tokens_take_longer_at_every_head_size(monkeypatch: pytest.MonkeyPa
     config = SelectionConfig(k=16, n_init=4, n_local=16, chunk=32)
     short, long = (measure.estimate_seconds(decoder, config, [(0, count)]) for count in (1000, 1_000_000))
     assert 0 < short < long
+
+
+def test_reading_takes_the_compiled_loops_sooner_than_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = torch.zeros(1)
+    assert [pays(keys, n) for n in (compiled.SOON, compiled.FROM_TOKENS - 1, compiled.FROM_TOKENS)] == [False, False, True]
+    with compiled.sooner():
+        assert [pays(keys, n) for n in (compiled.SOON - 1, compiled.SOON)] == [False, True]
+        with compiled.sooner():
+            assert pays(keys, compiled.SOON)
+    assert not pays(keys, compiled.SOON)
+    tables: list[bool] = []
+    monkeypatch.setattr(compiled, "SOON", 512)
+    monkeypatch.setattr(prefill, "SEGMENT_TOKENS", 512)
+    selected = AttentionRun._select
+
+    def watched(run: AttentionRun, *arguments: Any) -> Any:
+        tables.append(run.state.is_read_compiled)
+        return selected(run, *arguments)
+
+    monkeypatch.setattr(AttentionRun, "_select", watched)
+    decoder = architectures.make_decoder()
+    config = SelectionConfig(k=16, n_init=4, n_local=16, chunk=256)
+    state = prefill.prefill_in_memory(decoder, torch.arange(1024) % 50, config)
+    assert tables[0] is False
+    assert tables[-1] is True
+    assert state.is_read_compiled is False

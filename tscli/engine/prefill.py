@@ -26,6 +26,7 @@ from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
 from tscli.selection.sketch import Sketch
 from tscli.store import PAGE_SIZE, PlannedSegment, SegmentRecord, Writer
+from tscli_kernels.compiled import sooner
 
 if TYPE_CHECKING:
     from tscli.engine.crew import Crew
@@ -93,6 +94,7 @@ def prefill(
     return records, done, grow_sketch(decoder, state, work.ids(planned), work.config, work.prompts)
 
 
+@sooner()
 def run_chain(
     decoder: Decoder, writer: Writer, chain: Chain, missing: set[str], work: Work, advance: Callable[[int], None]
 ) -> KVState:
@@ -137,6 +139,7 @@ def prefix_of(chains: Collection[Chain]) -> Chain:
     return tuple(segment for segment in next(iter(chains), ()) if all(segment in chain for chain in every))
 
 
+@sooner()
 def prefill_in_memory(
     decoder: Decoder,
     token_ids: Tensor,

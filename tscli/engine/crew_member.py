@@ -11,20 +11,24 @@ import pickle
 import signal
 import sys
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
-import torch
-
-from tscli.engine.crew import Orders
-from tscli.engine.prefill import run_chain
-from tscli.model.load import load_decoder
-from tscli.store import Writer
+if TYPE_CHECKING:
+    from tscli.engine.crew import Orders
 
 FREE = "free"
 
 
 def serve(pipe: Connection) -> None:
     """Run documents until the pipe closes; the lock of the library is the parent's."""
-    orders: Orders = pickle.loads(pipe.recv_bytes())
+    data = pipe.recv_bytes()  # before the imports, which take seconds: the parent waits until this is read
+    import torch
+
+    from tscli.engine.prefill import run_chain
+    from tscli.model.load import load_decoder
+    from tscli.store import Writer
+
+    orders: Orders = pickle.loads(data)
     torch.set_num_threads(orders.threads)
     decoder, writer = load_decoder(orders.load), Writer(orders.folder)
     while True:

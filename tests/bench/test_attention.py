@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tscli.bench import benchmark_attention
+from tscli.bench import attention, benchmark_attention
 from tscli.bench.attention import _blocked
 from tscli.bench.inputs import PRESETS, draw_inputs
 from tscli.errors import UsageError
@@ -16,6 +16,7 @@ CPU = torch.device("cpu")
 
 def test_every_way_has_a_row_and_ratios_are_over_the_best_dense_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 4096)
+    monkeypatch.setattr(attention, "CACHE_BYTES", 1 << 20)
     bench = benchmark_attention([8192], repetitions=1, device="cpu")
     names = {test: [row.method for row in bench.rows if row.test == test] for test in ("chunk", "decode")}
     dense, sparse = ["dense-sdpa", "dense-matmul"], ["tokenselect-exact", "tokenselect-sketch"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numba import njit
+from numba.core.codegen import get_host_cpu_features
 from torch import Tensor
 
 from tests.kernels.test_kernels_against_reference import GROUPS, relative_error
@@ -263,3 +264,27 @@ print(torch.get_num_threads())
     environment = {**os.environ, "NUMBA_NUM_THREADS": "2", "PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
     assert ended.stdout == "1\n"
+
+
+@pytest.mark.parametrize(("without", "lanes"), [(("avx512vnni",), 8), (("avx512vnni", "avxvnni"), 0)])
+def test_other_processors_find_the_same(without: tuple[str, ...], lanes: int) -> None:
+    has = get_host_cpu_features()
+    if lanes and "+avxvnni" not in has:
+        pytest.skip("this processor has no products of bytes in AVX")
+    for name in without:
+        has = has.replace(f"+{name},", f"-{name},")
+    program = """
+import torch
+from tscli_kernels.cpu import byte_products, scanning
+from tscli_kernels.planes import code_planes, code_query, reaching, scan_plainly
+planes, (codes, scale) = code_planes(torch.randn(2, 12, 4300)), code_query(torch.randn(2, 3, 12))
+for start, stop in ((0, 4300), (3, 4131), (5, 36), (0, 96), (1, 64)):
+    wanted = scan_plainly(codes, scale, planes[:, :, start:stop])
+    assert torch.equal(scanning.scan_planes(codes, scale, planes, start, stop), wanted)
+    threshold = wanted.sort(dim=1).values[:, wanted.shape[1] * 3 // 4].contiguous()
+    assert torch.equal(scanning.reaching_planes(codes, scale, planes, start, stop, threshold), reaching(wanted, threshold))
+print(byte_products.LANES)
+"""
+    environment = {**os.environ, "NUMBA_CPU_FEATURES": has, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=environment)
+    assert (ended.returncode, ended.stdout) == (0, f"{lanes}\n"), ended.stderr

@@ -19,6 +19,7 @@ from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import OUTLIERS, Moments, Projection, Sketch, ranks
 from tscli.tokens import Template, Tokenizer
 from tscli_kernels import code_planes, scan_planes
+from tscli_kernels.compiled import sooner
 
 CHUNKS = 8  # of the context, run once more for their queries; each second one is kept to judge by
 PASSAGES, PASSAGE = 16, 12  # of the context, put as questions, and their tokens; likewise
@@ -37,6 +38,7 @@ def passages_as_questions(token_ids: Tensor, tokenizer: Tokenizer, template: Tem
     return [torch.tensor(template.question_ids(tokenizer, text)) for text in texts]
 
 
+@sooner()
 def grow_sketch(
     decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig, prompts: Sequence[Tensor] = ()
 ) -> Sketch | None:
@@ -125,7 +127,7 @@ def outlying(projection: Projection, layer: int, coordinates: list[Tensor]) -> T
     found = []
     for number, part in enumerate(coordinates):
         planes = code_planes(part[:, : projection.rank])
-        found.append(projection.outliers(layer, part.clone(), planes, part.shape[2] // OUTLIERS).flatten() + number * BLOCK)
+        found.append(projection.outliers(layer, part, planes, part.shape[2] // OUTLIERS).flatten() + number * BLOCK)
     return torch.cat(found)
 
 

@@ -59,9 +59,10 @@ class Projection:
 
     def outliers(self, layer: int, coordinates: Tensor, planes: Tensor, count: int) -> Tensor:
         """Of keys with these coordinates, those whose scores their planes miss by most, by what queries were like when it was
-        fitted: int64 [kv_heads, count], ascending. Overwrites the coordinates."""
-        coordinates[:, : self.rank] -= decode_planes(planes, self.rank)
-        missed = torch.matmul(self.power[layer, :, None], coordinates.square_())[:, 0]
+        fitted: int64 [kv_heads, count], ascending."""
+        left = coordinates.clone()
+        left[:, : self.rank] -= decode_planes(planes, self.rank)
+        missed = torch.matmul(self.power[layer, :, None], left.square_())[:, 0]
         return torch.stack([top_k(head, count) for head in missed])
 
     def query(self, layer: int, query: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from tscli_kernels.cpu.loops import inlined
@@ -26,16 +27,17 @@ ADDRESSES = (*(types.int64,) * 5, types.int32, types.int32, types.int64)  # what
 
 def _lanes() -> int:
     """How many sums an instruction adds to here; 0 where there is none, or where numba compiles for another processor."""
-    if numba.config.CPU_NAME or numba.config.CPU_FEATURES:
+    if numba.config.CPU_NAME and not numba.config.CPU_FEATURES:
         return 0
-    has = binding.get_host_cpu_features()
-    if has.get("avx512vnni") and has.get("avx512bw"):
+    has = (numba.config.CPU_FEATURES or get_host_cpu_features()).split(",")
+    if "+avx512vnni" in has and "+avx512bw" in has:
         return 16
-    return 8 if has.get("avxvnni") else 0
+    return 8 if "+avxvnni" in has else 0
 
 
 LANES = _lanes()
-AT_ONCE = max(1, LANES * UNROLLED)
+AT_ONCE = max(1, LANES * UNROLLED)  # a part of WORD
+WORD = 64  # tokens, a bit of their marks each
 
 
 def _each_run(builder: Any, args: Any, then: Callable[[Any, Any], None]) -> None:
@@ -51,7 +53,7 @@ def _each_run(builder: Any, args: Any, then: Callable[[Any, Any], None]) -> None
     multiply_add = builder.module.declare_intrinsic(name, (), ir.FunctionType(vector, [vector] * 3))
     prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte] + 3 * [I32]))
     key_pointer, *query_pointers = (builder.inttoptr(address, I32.as_pointer()) for address in (keys, query, other))
-    starts = [splat(builder, value) for value in (begin, another)]
+    starts = [_splat(builder, value) for value in (begin, another)]
     held = [[cgutils.alloca_once(builder, vector) for _ in range(UNROLLED)] for _ in range(2)]
     with cgutils.for_range(builder, runs) as run:
         at = builder.mul(run.index, ir.Constant(I64, AT_ONCE))
@@ -60,7 +62,7 @@ def _each_run(builder: Any, args: Any, then: Callable[[Any, Any], None]) -> None
                 builder.store(start, one)
         with cgutils.for_range(builder, groups) as group:
             first = builder.add(builder.mul(group.index, pitch), at)
-            asked = [splat(builder, builder.load(builder.gep(pointer, [group.index]))) for pointer in query_pointers]
+            asked = [_splat(builder, builder.load(builder.gep(pointer, [group.index]))) for pointer in query_pointers]
             for number in range(UNROLLED):
                 soon = builder.gep(key_pointer, [builder.add(first, ir.Constant(I64, AHEAD + number * LANES))])
                 builder.call(prefetch, [builder.bitcast(soon, byte), *(ir.Constant(I32, flag) for flag in (0, 3, 1))])
@@ -70,7 +72,7 @@ def _each_run(builder: Any, args: Any, then: Callable[[Any, Any], None]) -> None
         then(at, held)
 
 
-def splat(builder: Any, value: Any) -> Any:
+def _splat(builder: Any, value: Any) -> Any:
     """A vector of nothing but this value."""
     none = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
     first = builder.insert_element(none, value, ir.Constant(I32, 0))
@@ -123,7 +125,7 @@ def _mark(
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        scales, thresholds = ([splat(builder, builder.extract_value(pair, i)) for i in range(2)] for pair in args[8:10])
+        scales, thresholds = ([_splat(builder, builder.extract_value(pair, i)) for i in range(2)] for pair in args[8:10])
         bits, floats = ir.IntType(LANES), ir.VectorType(ir.FloatType(), LANES)
         marks = builder.inttoptr(args[10], bits.as_pointer())
 
@@ -153,8 +155,8 @@ def _by_instruction(keys, low, high, query, other, begin, another, sums, second)
 
 
 def _marks_by_instruction(keys, low, high, query, other, begin, another, scales, thresholds, marks):
-    """As many of the first tokens as the instruction takes; their number."""
-    runs, pitch, at = (high - low) // AT_ONCE, keys.strides[0] // 4, keys.ctypes.data + 4 * low
+    """As many of the first tokens as the instruction takes; their number, a multiple of WORD."""
+    runs, pitch, at = (high - low) // WORD * (WORD // AT_ONCE), keys.strides[0] // 4, keys.ctypes.data + 4 * low
     _mark(
         at, pitch, keys.shape[0], query.ctypes.data, other.ctypes.data, begin, another, runs,
         scales, thresholds, marks.ctypes.data,
@@ -229,16 +231,16 @@ def add_products(keys, low, high, query, other, begin, another, sums, second):
 
 @inlined
 def mark_one_by_one(keys, low, high, query, other, begin, another, scales, thresholds, marks, first, sums, second):
-    """As `mark_reaching` from token `first` on, a multiple of 64, in what numba knows."""
+    """As `mark_reaching` from token `first` on, a multiple of WORD, in what numba knows."""
     add_one_by_one(keys, low, high, query, other, begin, another, first, sums, second)
     one, two, least, another_least = scales[0], scales[1], thresholds[0], thresholds[1]
-    for start in range(first, high - low, 64):
-        stop = min(high - low, start + 64)
-        some, more, word = sums[start:stop], second[start:stop], marks[start // 64]
+    for start in range(first, high - low, WORD):
+        stop = min(high - low, start + WORD)
+        some, more, word = sums[start:stop], second[start:stop], marks[start // WORD]
         for i in range(some.shape[0]):
             reached = (np.float32(some[i]) * one >= least) | (np.float32(more[i]) * two >= another_least)
             word |= np.uint64(reached) << np.uint64(i)
-        marks[start // 64] = word
+        marks[start // WORD] = word
 
 
 @inlined

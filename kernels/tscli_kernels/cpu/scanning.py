@@ -11,9 +11,9 @@ from torch import Tensor
 
 from tscli_kernels.cpu.byte_products import add_products, mark_reaching
 from tscli_kernels.cpu.loops import compiled, inlined, trailing_zeros, use_torch_threads
+from tscli_kernels.planes import ZERO
 
 BLOCK = 4096  # tokens
-ZERO = 128  # the code of a key's 0, see `planes`
 _kept = threading.local()
 
 

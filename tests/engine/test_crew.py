@@ -195,3 +195,11 @@ def test_short_work_and_little_memory_are_for_one(monkeypatch: pytest.MonkeyPatc
 def test_a_number_below_one_is_refused(small_model: Path, write_documents: WriteDocuments) -> None:
     with pytest.raises(tscli.errors.UsageError, match="--processes 0: must be at least 1"):
         prepared(small_model, write_documents(), "lib", 0)
+
+
+def test_joint_documents_say_why_they_are_run_by_one(small_model: Path, write_documents: WriteDocuments) -> None:
+    load = tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")
+    options = tscli.IngestOptions(documents="joint", processes=2)
+    plan = tscli.prepare([write_documents()], "lib", load, options=options).plan
+    assert plan.processes == 1
+    assert any("--processes 2: one runs all" in note for note in plan.notes)

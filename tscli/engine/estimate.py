@@ -14,6 +14,7 @@ from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
 
 START_PAYS_S = 20.0  # of work, before other processes are worth their start
+WARM_UP = 2  # chunks, for a model may take seconds for each
 GAIN_PAYS = 1.05  # times as fast, and memory is
 MEMORY_SHARE = 0.5  # of the machine's memory that processes may take
 LOADING, PROCESS_BYTES = 2, 1 << 30  # times the weights, while they are converted; what else a process takes
@@ -57,9 +58,9 @@ def _most_processes(decoder: Decoder) -> int:
 
 def _gain_of(processes: int, decoder: Decoder, config: SelectionConfig, dense: bool) -> float:
     """How many times as fast so many processes are as one, which has all threads; by a chunk in one's share of the threads."""
-    threads, by_all = torch.get_num_threads(), chunk_seconds(decoder, config, dense)
+    threads, by_all = torch.get_num_threads(), chunk_seconds(decoder, config, dense, WARM_UP)
     with share_of_threads(processes):
-        by_share = chunk_seconds(decoder, config, dense)
+        by_share = chunk_seconds(decoder, config, dense, WARM_UP)
     return min(processes, threads) * by_all / by_share
 
 

@@ -237,7 +237,9 @@ def prepare(
         settings=settings,
     )
     lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "lost" in warning]
-    notes = [*([damage] if damage else []), *_empty(named, loaded), *lost, *decoder.notes]
+    alone = (options.processes or 1) > 1 and (not independent or decoder.device.type != "cpu")
+    why = [f"--processes {options.processes}: one runs all; several are for independent documents on the CPU"] if alone else []
+    notes = [*([damage] if damage else []), *_empty(named, loaded), *lost, *why, *decoder.notes]
     plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, expected, notes, fingerprint)
     prompts = passages_as_questions(torch.from_numpy(context.token_ids), tokenizer, template)
     work = Work(context.token_ids, config, options.dense, prompts, fingerprint.kv_dtype)

@@ -43,13 +43,12 @@ def estimate_seconds(
     return seconds
 
 
-def chunk_seconds(decoder: Decoder, config: SelectionConfig, dense: bool) -> float:
-    """Seconds of one chunk over a context that already fills the selection."""
+def chunk_seconds(decoder: Decoder, config: SelectionConfig, dense: bool, warm_up: int | None = None) -> float:
+    """Seconds of one chunk over a context of so many; None: of as many as fill the selection."""
     run = AttentionRun(decoder.new_state(), decoder.rotator, config, dense=DenseKeys() if dense else None)
     ids = torch.randint(decoder.shape.vocab_size, (config.chunk,), generator=torch.Generator().manual_seed(0))
     ids = ids.to(decoder.device)
-    warm_up = 2 + min(8, config.window // config.chunk)
-    for _ in range(warm_up):
+    for _ in range(2 + min(8, config.window // config.chunk) if warm_up is None else warm_up):
         decoder.forward(ids, run, logits=False)
     return _median(lambda: decoder.forward(ids, run, logits=False), decoder.device)
 

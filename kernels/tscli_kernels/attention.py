@@ -38,13 +38,13 @@ def attend(
     grouped = query.reshape(key.shape[0], -1, head_dim)  # [kv_heads, group * t, head_dim]
     if key.numel() <= FLOAT32_ELEMENTS and key.dtype in (torch.bfloat16, torch.float16):
         grouped, key, value = grouped.float(), key.float(), value.float()
-    scores = torch.matmul(grouped, key.transpose(-1, -2)).to(_score_dtype(key)) * scaling  # [kv_heads, group * t, s]
+    scores = _products(grouped, key.transpose(-1, -2)).to(_score_dtype(key)) * scaling  # [kv_heads, group * t, s]
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
     if mask is not None:
         scores = scores.masked_fill(~mask.repeat(grouped.shape[1] // t, 1), float("-inf"))
     weights = torch.softmax(scores, dim=-1).to(value.dtype)
-    return torch.matmul(weights, value).reshape(q_heads, t, head_dim).to(query.dtype)
+    return _products(weights, value).reshape(q_heads, t, head_dim).to(query.dtype)
 
 
 def attend_turned(query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor, *, scaling: float) -> Tensor:
@@ -61,6 +61,13 @@ def attend_turned(query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: T
     from tscli_kernels.cpu import attending
 
     return attending.attend_turned(query, key, value, cos, sin, scaling=scaling)
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """Of one matrix of each after the other: kv heads that lie apart, as in a buffer that grows, would be copied for a batch."""
+    if right.device.type != "cpu" or right.is_contiguous() or right.transpose(-1, -2).is_contiguous():
+        return torch.matmul(left, right)
+    return torch.stack([torch.mm(one, other) for one, other in zip(left, right, strict=True)])
 
 
 def _score_dtype(key: Tensor) -> torch.dtype:

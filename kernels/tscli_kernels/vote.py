@@ -20,7 +20,7 @@ def soft_vote(scores: Tensor) -> Tensor:
         from tscli_kernels.cuda import voting
 
         return voting.soft_vote(scores.float().contiguous(), torch.logsumexp(scores.float(), dim=-1))
-    if scores.dtype == torch.float32 and scores.is_contiguous() and pays(scores, scores.shape[1]):
+    if scores.dtype == torch.float32 and scores.stride(1) == 1 and pays(scores, scores.shape[1]):
         from tscli_kernels.cpu import voting as compiled_voting
 
         return compiled_voting.soft_vote(scores)

@@ -196,6 +196,13 @@ def test_soft_votes_equal_the_reference(n: int, heads: int, spread: float) -> No
     assert float(votes.sum()) == pytest.approx(heads, rel=1e-4)
 
 
+def test_soft_votes_of_a_part_of_each_row_take_the_loops_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = torch.randn(6, 10_007)[:, 128:9_999]
+    expected = reference.soft_vote(scores.double())
+    monkeypatch.setattr(torch, "exp", None)  # what torch alone would vote by
+    assert relative_error(soft_vote(scores), expected) < 1e-5
+
+
 def test_heads_without_scores_do_not_vote_and_nan_and_infinity_show() -> None:
     scores = torch.randn(3, 9000)
     scores[1] = -math.inf

@@ -18,7 +18,7 @@ from tscli_kernels.planes import STEP, code_query, scan_plainly
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 LARGE = 4001 if DEVICE == "cuda" else 203
 SCORES = 1e-5
-ATTENTION = {torch.float32: 1e-5, torch.bfloat16: 1.5e-2, torch.float16: 2e-3}
+ATTENTION = {torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 2e-3}
 
 
 def relative_error(out: torch.Tensor, expected: torch.Tensor) -> float:

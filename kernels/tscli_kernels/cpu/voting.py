@@ -17,10 +17,12 @@ LEAST = -87.0  # e to the power of less is no float32
 
 
 def soft_vote(scores: Tensor) -> Tensor:
-    """As `vote.soft_vote`, of float32 scores whose rows are contiguous."""
+    """As `vote.soft_vote`, of float32 scores whose rows are contiguous, if not behind each other."""
     use_torch_threads()
-    out = torch.empty(scores.shape[1], dtype=torch.float32)
-    _soft_vote(scores.numpy(), out.numpy())
+    heads, n = scores.shape
+    out = torch.empty(n, dtype=torch.float32)
+    whole = scores.as_strided((scores.stride(0) * (heads - 1) + n,), (1,))
+    _soft_vote(whole.numpy(), heads, scores.stride(0), out.numpy())
     return out
 
 
@@ -63,14 +65,14 @@ def highest(row):
 
 
 @compiled
-def _soft_vote(scores, out):
-    heads, n = scores.shape
+def _soft_vote(scores, heads, stride, out):
+    n = out.shape[0]
     blocks = (n + BLOCK - 1) // BLOCK
     tops = np.empty((blocks, heads), np.float32)
     sums = np.empty((blocks, heads), np.float32)
     for block in prange(blocks):
         for head in range(heads):
-            part = scores[head, block * BLOCK : min(n, (block + 1) * BLOCK)]
+            part = scores[head * stride + block * BLOCK : head * stride + min(n, (block + 1) * BLOCK)]
             top = highest(part)
             total = np.float32(0)
             for place in range(part.shape[0]):
@@ -87,7 +89,7 @@ def _soft_vote(scores, out):
         vote = out[block * BLOCK : min(n, (block + 1) * BLOCK)]
         vote[:] = 0
         for head in range(heads):
-            part = scores[head, block * BLOCK : min(n, (block + 1) * BLOCK)]
+            part = scores[head * stride + block * BLOCK : head * stride + min(n, (block + 1) * BLOCK)]
             top, share = tops[0, head], shares[head]
             for place in range(part.shape[0]):
                 vote[place] += share * exponential(part[place] - top)

@@ -27,6 +27,7 @@ def test_every_way_has_a_row_and_ratios_are_over_the_best_dense_one(monkeypatch:
         assert row.ratio == pytest.approx(best / row.ms)
         assert row.bytes > 0
         assert (row.vote_mass is not None) is (row.method == "tokenselect-sketch")
+        assert row.vote_mass is None or (row.vote_mass >= 0.99 and row.widened in (1, 4, 16))
     assert bench.to_json()["settings"]["preset"] == "reader"  # type: ignore[index]
 
 

@@ -25,3 +25,6 @@ def test_rows_name_pages_and_weights_and_dense_stays_what_to_compare_with(small_
     assert len({row.fields["params"] for row in rows}) == 1
     read = {row.method: row.fields["bytes_read"] for row in rows if "bytes_read" in row.fields}
     assert read["tokenselect"] < read["dense"] / 4
+    disk = {row.method: row.fields["disk_bytes"] for row in rows if "disk_bytes" in row.fields}
+    assert disk["dense"] == 600 * 2 * 3 * 2 * 16 * 4  # keys and values, layers, kv heads, head_dim, float32
+    assert disk["tokenselect"] == pytest.approx(disk["dense"] / 4, rel=0.2)

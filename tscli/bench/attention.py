@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -22,6 +23,7 @@ from tscli.model.load import pick_device
 from tscli.model.rotary import Rotator
 from tscli.selection.candidates import num_candidates
 from tscli.selection.config import SelectionConfig
+from tscli.selection.guard import ENOUGH, WIDEN, Guard
 from tscli.selection.selection_cache import SelectionCache
 from tscli.selection.sketch import Sketch
 
@@ -29,6 +31,7 @@ CACHE_BYTES = 256 << 20  # more than any processor's caches hold
 BLOCK = 65_536  # keys that blocked dense attention takes at a time
 COPY_BYTES = 512 << 20
 STEPS = 5  # times as many of what takes milliseconds
+DENSE_CHUNKS, SLOW_S = 3, 10.0  # of dense chunks, which take seconds; one where it takes so long
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class AttentionRow:
     test: "chunk", "decode", or "scan", the part of a step that reads the keys, or their sketch. ms: median milliseconds. ratio:
     best dense time over this one; of a scan, the time that adding up the same bytes takes over this one, which is its
     share of the read bandwidth. bytes: what the method has to read. bandwidth_share: bytes over time, of the bandwidth that a
-    copy reaches here. vote_mass: share of the exact selection's votes, where it approximates.
+    copy reaches here. vote_mass: share of the exact selection's votes, where it approximates. widened: times as many
+    candidates as usual, as the engine's guard takes where the votes held are too few. repetitions: measurements behind ms.
     """
 
     test: str
@@ -49,6 +53,8 @@ class AttentionRow:
     bytes: int
     bandwidth_share: float
     vote_mass: float | None = None
+    widened: int | None = None
+    repetitions: int = 1
 
 
 @dataclass(frozen=True)
@@ -118,20 +124,19 @@ def _measure(
     rows = _scan_rows(state, state.sketch, inputs.steps[0][:, 0].float(), length, repetitions, bandwidth)
     for test, queries in (("chunk", inputs.chunks), ("decode", inputs.steps)):
         dense = _dense_ways(inputs.pages.key[0], inputs.pages.value[0], rotator, layers)
-        times = 1 if test == "chunk" else repetitions * STEPS  # a chunk takes seconds
-        found = {name: _median(way, queries, layers, times, device) for name, way in dense.items()}
+        found = {name: _median(way, queries, layers, _times(test, name, repetitions), device) for name, way in dense.items()}
         del dense
-        masses: dict[str, float] = {}
+        factor, mass = _widened(state, rotator, config, queries)
         for name, (chosen, reuse) in _ways(config, test).items():
             say(f"{length:,} tokens, {test}: {name}")
-            way = _sparse(state, rotator, chosen, shape, reuse, queries[0], layers)
-            found[name] = _median(way, queries, layers, repetitions * (1 if test == "chunk" else STEPS), device)
-        masses["tokenselect-sketch"] = _vote_mass(state, rotator, config, queries)
-        best = min(seconds for name, seconds in found.items() if name.startswith("dense"))
-        for name, seconds in found.items():
-            read = _bytes(name, shape, length, config)
+            way = _sparse(state, rotator, chosen, shape, reuse, queries[0], layers, factor)
+            found[name] = _median(way, queries, layers, _times(test, name, repetitions), device)
+        best = min(seconds for name, (seconds, _) in found.items() if name.startswith("dense"))
+        for name, (seconds, times) in found.items():
+            read = _bytes(name, shape, length, config, factor)
+            held: tuple[float | None, int | None] = (mass, factor) if name == "tokenselect-sketch" else (None, None)
             share = read / seconds / bandwidth
-            rows.append(AttentionRow(test, length, name, 1e3 * seconds, best / seconds, read, share, masses.get(name)))
+            rows.append(AttentionRow(test, length, name, 1e3 * seconds, best / seconds, read, share, *held, times))
     return rows
 
 
@@ -149,9 +154,10 @@ def _scan_rows(
     rows = []
     for name, (numbers, way) in ways.items():
         words, times, size = numbers.flatten(1).view(torch.int64), repetitions * STEPS, numbers[0].nbytes
-        read = _median(lambda _, layer, words=words: words[layer].sum(), [query], len(words), times, device)  # type: ignore[misc]
-        seconds = _median(way, [query], len(words), times, device)
-        rows.append(AttentionRow("scan", length, name, 1e3 * seconds, read / seconds, size, size / seconds / bandwidth))
+        read, _ = _median(lambda _, layer, words=words: words[layer].sum(), [query], len(words), times, device)  # type: ignore[misc]
+        seconds, made = _median(way, [query], len(words), times, device)
+        share = size / seconds / bandwidth
+        rows.append(AttentionRow("scan", length, name, 1e3 * seconds, read / seconds, size, share, repetitions=made))
     return rows
 
 
@@ -166,6 +172,8 @@ def _dense_ways(key_pages: Tensor, value_pages: Tensor, rotator: Rotator, layers
     keys, values = [turned, *(turned.clone() for _ in range(layers - 1))], [value, *(value.clone() for _ in range(layers - 1))]
 
     def sdpa(query: Tensor, layer: int) -> object:
+        if query.shape[1] == 1:  # a group's heads stand as queries of one head: its keys are read once
+            query = query.unflatten(0, (turned.shape[0], -1)).flatten(1, 2)
         gqa = query.shape[0] != turned.shape[0]
         return scaled_dot_product_attention(query[None], keys[layer][None], values[layer][None], enable_gqa=gqa)
 
@@ -180,13 +188,19 @@ def _dense_ways(key_pages: Tensor, value_pages: Tensor, rotator: Rotator, layers
 
 
 def _libraries(keys: list[Tensor], values: list[Tensor]) -> dict[str, Way]:
-    """FlashInfer, where it is installed and there is a GPU."""
+    """FlashInfer and flash-attn, where they are installed and there is a GPU."""
     if keys[0].device.type != "cuda":
         return {}
-    try:
-        import flashinfer
-    except ImportError:
-        return {}
+    ways: dict[str, Way] = {}
+    with suppress(ImportError):
+        ways["dense-flashinfer"] = _flashinfer(keys, values)
+    with suppress(ImportError):
+        ways["dense-flash-attn"] = _flash_attn(keys, values)
+    return ways
+
+
+def _flashinfer(keys: list[Tensor], values: list[Tensor]) -> Way:
+    import flashinfer
 
     def step(query: Tensor, layer: int) -> object:
         key, value = keys[layer], values[layer]
@@ -194,7 +208,16 @@ def _libraries(keys: list[Tensor], values: list[Tensor]) -> dict[str, Way]:
             return flashinfer.single_decode_with_kv_cache(query[:, 0], key, value, kv_layout="HND")
         return flashinfer.single_prefill_with_kv_cache(query.transpose(0, 1), key, value, kv_layout="HND")
 
-    return {"dense-flashinfer": step}
+    return step
+
+
+def _flash_attn(keys: list[Tensor], values: list[Tensor]) -> Way:
+    from flash_attn import flash_attn_func
+
+    def step(query: Tensor, layer: int) -> object:
+        return flash_attn_func(*(part.transpose(0, 1)[None] for part in (query, keys[layer], values[layer])))
+
+    return step
 
 
 def _blocked(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -219,35 +242,60 @@ def _ways(config: SelectionConfig, test: str) -> dict[str, tuple[SelectionConfig
 
 
 def _sparse(
-    state: KVState, rotator: Rotator, config: SelectionConfig, shape: Shape, reuse: bool, first: Tensor, layers: int
+    state: KVState,
+    rotator: Rotator,
+    config: SelectionConfig,
+    shape: Shape,
+    reuse: bool,
+    first: Tensor,
+    layers: int,
+    factor: int,
 ) -> Way:
     """Selection and attention as the engine runs them, the new tokens' keys and values being those of the first tokens."""
     cache = SelectionCache(-1.0) if reuse else None
-    run = AttentionRun(state, rotator, config, reuse=cache)
+    run = AttentionRun(state, rotator, config, reuse=cache, guard=_Widened(factor))
     key, value = (torch.zeros(shape.kv_heads, first.shape[1], shape.head_dim, dtype=shape.dtype, device=first.device),) * 2
 
     def way(query: Tensor, layer: int) -> object:
         return run(query, key, value, LayerCall(layer, shape.head_dim**-0.5, None, None))
 
-    if reuse:
-        for layer in range(layers):  # what is measured are the hits
-            way(first, layer)
+    for layer in range(layers):  # of a selection that is reused the hits are measured; what a layer keeps of its sketch is made
+        way(first, layer)
     return way
 
 
-def _vote_mass(state: KVState, rotator: Rotator, config: SelectionConfig, queries: Sequence[Tensor]) -> float:
-    """Mean share of the exact selections' votes that the sketch's selections hold."""
-    held = []
-    for query in queries[:16]:
-        run, exact = AttentionRun(state, rotator, config), AttentionRun(state, rotator, replace(config, scan="exact"))
-        local_start = state.length - config.n_local
-        found, wanted = (r._select(query, 0, local_start)[0] for r in (run, exact))
-        inside = torch.isin(wanted.positions, found.positions)
-        held.append(float((wanted.votes * inside).sum() / wanted.votes.sum()))
-    return sum(held) / len(held)
+class _Widened(Guard):
+    """A guard that has compared enough."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self._constant = factor
+
+    def due(self) -> bool:
+        """Never: comparisons are no part of what is measured."""
+        return False
+
+    def factor(self, layer: int) -> int:
+        """The same for all layers."""
+        return self._constant
 
 
-def _bytes(name: str, shape: Shape, length: int, config: SelectionConfig) -> int:
+def _widened(state: KVState, rotator: Rotator, config: SelectionConfig, queries: Sequence[Tensor]) -> tuple[int, float]:
+    """How many times as many candidates hold ENOUGH of the exact selections' votes, in the mean of the queries, and how much
+    they hold."""
+    local_start, exact, factor = state.length - config.n_local, AttentionRun(state, rotator, replace(config, scan="exact")), 1
+    wanted = [exact._select(query, 0, local_start)[0] for query in queries[:16]]
+    while True:
+        guard, held = Guard(), AttentionRun(state, rotator, config, guard=_Widened(factor))
+        for query, best in zip(queries, wanted, strict=False):
+            guard.compare(0, held._select(query, 0, local_start)[0], best)
+        mass = sum(guard.masses) / len(guard.masses)
+        if mass >= ENOUGH:
+            return factor, mass
+        factor *= WIDEN
+
+
+def _bytes(name: str, shape: Shape, length: int, config: SelectionConfig, factor: int) -> int:
     """What has to be read from memory: keys and values of all tokens, or keys or their sketch and what is selected."""
     per_key = shape.kv_heads * shape.head_dim * shape.dtype.itemsize
     attended = 2 * per_key * (config.n_init + config.k + config.n_local)
@@ -257,21 +305,28 @@ def _bytes(name: str, shape: Shape, length: int, config: SelectionConfig) -> int
         return per_key * length + attended
     if name == "tokenselect-cached":
         return attended
-    return shape.kv_heads * (shape.head_dim // 4) * length + per_key * num_candidates(config.k, length) + attended
+    return shape.kv_heads * (shape.head_dim // 4) * length + per_key * factor * num_candidates(config.k, length) + attended
 
 
 def _blocks(key: Tensor, places: Tensor) -> list[tuple[Tensor, Tensor]]:
     return list(zip(key.split(BLOCK, dim=1), places.split(BLOCK), strict=True))
 
 
-def _median(way: Way, queries: Sequence[Tensor], layers: int, repetitions: int, device: torch.device) -> float:
-    """Seconds; one call to warm up, then as many as asked for, each with another query over another layer."""
-    way(queries[0], 0)
+def _times(test: str, name: str, repetitions: int) -> int:
+    """How often a way is measured."""
+    if test == "chunk":
+        return min(DENSE_CHUNKS, repetitions) if name.startswith("dense") else repetitions
+    return repetitions * STEPS
+
+
+def _median(way: Way, queries: Sequence[Tensor], layers: int, repetitions: int, device: torch.device) -> tuple[float, int]:
+    """Seconds and how often they were measured; one call to warm up, then each with another query over another layer."""
+    slow = _seconds(lambda: way(queries[0], 0), device) > SLOW_S
     times = []
-    for number in range(1, repetitions + 1):
+    for number in range(1, 2 if slow else repetitions + 1):
         query, layer = queries[number % len(queries)], number % layers
         times.append(_seconds(lambda query=query, layer=layer: way(query, layer), device))  # type: ignore[misc]
-    return sorted(times)[len(times) // 2]
+    return sorted(times)[len(times) // 2], len(times)
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

@@ -30,6 +30,7 @@ from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionOptions, resolve
 from tscli.selection.selection_cache import SelectionCache
+from tscli.selection.sketch import Sketch
 
 QUESTION = 16  # tokens
 DENSE_COPIES, SPARSE_COPIES = 3.5, 1.5  # of the keys and values: dense rotates them into another that grows
@@ -86,7 +87,12 @@ def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, ...]:
         bench.say(f"{names[0]} {method}: skipped: {reason}; decoding at that depth over a TokenSelect prefill")
     else:
         bench.say(f"{names[0]} {method}: about {expected:,.0f} s")
+    if bench.decoder.device.type == "cuda":  # kernels are compiled
+        _prefill(bench, bench.ids(min(length, bench.probe(length))), dense=dense, kv_dtype=bench.kept(method))
     prefill_s, state = _prefill(bench, bench.ids(length), dense=dense and not skip, kv_dtype=bench.kept(method))
+    common["disk_bytes"] = _disk_bytes(bench, state, method)
+    if bench.decoder.device.type == "cuda":
+        state = _in_one_piece(bench, state)
     prefill_fields = {**common, "n_prompt": length, "n_gen": 0, "n_depth": 0}
     if skip:
         first = BenchRow(names[0], method, prefill_fields, skipped=reason)
@@ -101,10 +107,10 @@ def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, ...]:
     if bench.decoder.question_default == "twice":
         bench.say(f"{names[1]} {method}-answer")
         more[f"{method}-answer"] = _answer(bench, state)
+    rows = [BenchRow(names[1], name, {**common, **fields, "method": name}) for name, fields in more.items()]
     if bench.decoder.device.type == "cuda":
         bench.say(f"{names[1]} {method}-graph")
-        more[f"{method}-graph"] = _graph(bench, state)
-    rows = [BenchRow(names[1], name, {**common, **fields, "method": name}) for name, fields in more.items() if fields]
+        rows.append(_graph(bench, state, names[1], {**common, "method": f"{method}-graph"}))
     return first, decode, *rows
 
 
@@ -168,16 +174,23 @@ def _answer(bench: Bench, state: KVState) -> dict[str, Any]:
     return {**decode_fields(runs[1:], bench.n_gen), **waited}
 
 
-def _graph(bench: Bench, state: KVState) -> dict[str, Any]:
-    """Greedy decodes as a CUDA graph, the pages in one piece; empty where the steps are not of one size."""
-    decoder, arrival = bench.decoder, Arrival(state.segments, state.device)
-    for layer in range(decoder.layers):
+def _in_one_piece(bench: Bench, state: KVState) -> KVState:
+    """The same tokens as a GPU has those of a library that fits: in one run of pages."""
+    arrival = Arrival(state.segments, state.device)
+    for layer in range(bench.decoder.layers):
         arrival(layer)
-    whole = decoder.new_state([arrival.pages])
+    whole = bench.decoder.new_state([arrival.pages])
     whole.sketch = state.sketch
-    if not fits(whole, bench.config, decoder.shape.sliding, bench.n_gen):
-        return {}
-    steps = GraphedSteps(decoder, FixedRun(whole, decoder.rotator, bench.config, decoder.last_selecting_layer))
+    return whole
+
+
+def _graph(bench: Bench, state: KVState, test: str, common: dict[str, Any]) -> BenchRow:
+    """Greedy decodes as a CUDA graph; skipped where the steps are not of one size."""
+    decoder = bench.decoder
+    if not fits(state, bench.config, decoder.shape.sliding, bench.n_gen):
+        reason = f"{bench.n_gen} steps at this depth are not of one size: the local window has {bench.config.n_local} tokens"
+        return BenchRow(test, common["method"], common, skipped=reason)
+    steps = GraphedSteps(decoder, FixedRun(state, decoder.rotator, bench.config, decoder.last_selecting_layer))
     runs = list[list[float]]()
     for _ in range(bench.repetitions + 1):  # the first captures
         steps.begin()
@@ -186,7 +199,14 @@ def _graph(bench: Bench, state: KVState) -> dict[str, Any]:
             token = int(torch.argmax(steps.step(token)))
             times.append(time.perf_counter())
         runs.append(times)
-    return {**decode_fields(runs[1:], bench.n_gen), "n_selected": bench.config.count(whole.committed), "peak_rss": peak_rss()}
+    fields = {**decode_fields(runs[1:], bench.n_gen), "n_selected": bench.config.count(state.committed), "peak_rss": peak_rss()}
+    return BenchRow(test, common["method"], {**common, **fields})
+
+
+def _disk_bytes(bench: Bench, state: KVState, method: str) -> int:
+    """What a library of these tokens would take on disk: keys, values and their sketch."""
+    sketch = state.sketch.planes[:, :, :, : state.sketch.length].nbytes if isinstance(state.sketch, Sketch) else 0
+    return bench.decoder.kv_bytes_per_token(bench.kept(method)) * state.length + sketch
 
 
 def _bytes_read(attended: list[int], reused: list[float], depth: int, row_bytes: int, layers: int, dense: bool) -> int:

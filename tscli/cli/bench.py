@@ -84,10 +84,10 @@ def _print_attention(bench: AttentionBench, output: str) -> None:
     if output == "json":
         print_json({**bench.to_json(), "versions": tscli.versions()})
         return
-    print("| test | length | method | ms | best dense / this | bytes | share of copy bandwidth | vote mass |")
-    print("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |")
+    print("| test | length | method | ms | best dense / this | bytes | share of copy bandwidth | vote mass | candidates |")
+    print("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for r in bench.rows:
-        mass = "" if r.vote_mass is None else f"{r.vote_mass:.2%}"
+        mass = " | " if r.vote_mass is None else f"{r.vote_mass:.2%} | {r.widened}x"
         shares = f"{r.ms:,.2f} | {r.ratio:.2f}x | {size(r.bytes)} | {r.bandwidth_share:.0%} | {mass}"
         print(f"| {r.test} | {r.length:,} | {r.method} | {shares} |")
 

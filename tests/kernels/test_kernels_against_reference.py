@@ -90,6 +90,23 @@ def test_top_k_holds_the_same_multiset_as_torch(n: int) -> None:
     assert (chosen[1:] > chosen[:-1]).all()
 
 
+@pytest.mark.parametrize("kind", ["low contrast", "ties", "constant", "infinities", "denormal"])
+def test_top_k_of_a_million_is_exact(kind: str) -> None:
+    n = 1 << 20
+    vote = {
+        "low contrast": lambda: 1e-6 * (1 + 1e-6 * torch.rand(n)),  # a softmax over a million that tells hardly anything apart
+        "ties": lambda: torch.randint(0, 3, (n,)) / 7,
+        "constant": lambda: torch.full((n,), 1 / n),
+        "infinities": lambda: torch.where(torch.rand(n) < 0.5, math.inf, -math.inf),
+        "denormal": lambda: torch.rand(n) * 1e-42,
+    }[kind]()
+    order = vote.sort(descending=True, stable=True).indices
+    for k in (1, 2048, 65_537):
+        chosen = top_k(vote, k)
+        assert torch.equal(chosen, order[:k].sort().values)
+        assert torch.equal(vote[chosen].sort(descending=True).values, vote.topk(k).values)
+
+
 def test_top_k_refuses_nan() -> None:
     with pytest.raises(ValueError, match="NaN"):
         top_k(torch.tensor([0.0, math.nan]), 1)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from statistics import stdev
 
 import torch
 from torch import Tensor
@@ -42,7 +43,8 @@ class AttentionRow:
     best dense time over this one; of a scan, the time that adding up the same bytes takes over this one, which is its
     share of the read bandwidth. bytes: what the method has to read. bandwidth_share: bytes over time, of the bandwidth that a
     copy reaches here. vote_mass: share of the exact selection's votes, where it approximates. widened: times as many
-    candidates as usual, as the engine's guard takes where the votes held are too few. repetitions: measurements behind ms.
+    candidates as usual, as the engine's guard takes where the votes held are too few. stddev_ms (n - 1) and repetitions: of the
+    measurements behind ms.
     """
 
     test: str
@@ -54,6 +56,7 @@ class AttentionRow:
     bandwidth_share: float
     vote_mass: float | None = None
     widened: int | None = None
+    stddev_ms: float = 0.0
     repetitions: int = 1
 
 
@@ -124,19 +127,19 @@ def _measure(
     rows = _scan_rows(state, state.sketch, inputs.steps[0][:, 0].float(), length, repetitions, bandwidth)
     for test, queries in (("chunk", inputs.chunks), ("decode", inputs.steps)):
         dense = _dense_ways(inputs.pages.key[0], inputs.pages.value[0], rotator, layers)
-        found = {name: _median(way, queries, layers, _times(test, name, repetitions), device) for name, way in dense.items()}
+        found = {name: _measured(way, queries, layers, _times(test, name, repetitions), device) for name, way in dense.items()}
         del dense
         factor, mass = _widened(state, rotator, config, queries)
         for name, (chosen, reuse) in _ways(config, test).items():
             say(f"{length:,} tokens, {test}: {name}")
             way = _sparse(state, rotator, chosen, shape, reuse, queries[0], layers, factor)
-            found[name] = _median(way, queries, layers, _times(test, name, repetitions), device)
-        best = min(seconds for name, (seconds, _) in found.items() if name.startswith("dense"))
-        for name, (seconds, times) in found.items():
+            found[name] = _measured(way, queries, layers, _times(test, name, repetitions), device)
+        best = min(made.seconds for name, made in found.items() if name.startswith("dense"))
+        for name, made in found.items():
             read = _bytes(name, shape, length, config, factor)
             held: tuple[float | None, int | None] = (mass, factor) if name == "tokenselect-sketch" else (None, None)
-            share = read / seconds / bandwidth
-            rows.append(AttentionRow(test, length, name, 1e3 * seconds, best / seconds, read, share, *held, times))
+            share, spread = read / made.seconds / bandwidth, (1e3 * made.stddev, made.repetitions)
+            rows.append(AttentionRow(test, length, name, 1e3 * made.seconds, best / made.seconds, read, share, *held, *spread))
     return rows
 
 
@@ -154,10 +157,12 @@ def _scan_rows(
     rows = []
     for name, (numbers, way) in ways.items():
         words, times, size = numbers.flatten(1).view(torch.int64), repetitions * STEPS, numbers[0].nbytes
-        read, _ = _median(lambda _, layer, words=words: words[layer].sum(), [query], len(words), times, device)  # type: ignore[misc]
-        seconds, made = _median(way, [query], len(words), times, device)
-        share = size / seconds / bandwidth
-        rows.append(AttentionRow("scan", length, name, 1e3 * seconds, read / seconds, size, share, repetitions=made))
+        read = _measured(lambda _, layer, words=words: words[layer].sum(), [query], len(words), times, device)  # type: ignore[misc]
+        made = _measured(way, [query], len(words), times, device)
+        share = size / made.seconds / bandwidth
+        spread = 1e3 * made.stddev, made.repetitions
+        ratio = read.seconds / made.seconds
+        rows.append(AttentionRow("scan", length, name, 1e3 * made.seconds, ratio, size, share, None, None, *spread))
     return rows
 
 
@@ -319,14 +324,23 @@ def _times(test: str, name: str, repetitions: int) -> int:
     return repetitions * STEPS
 
 
-def _median(way: Way, queries: Sequence[Tensor], layers: int, repetitions: int, device: torch.device) -> tuple[float, int]:
-    """Seconds and how often they were measured; one call to warm up, then each with another query over another layer."""
+@dataclass(frozen=True)
+class _Measured:
+    """seconds: the median of so many repetitions; stddev: theirs, 0 for one."""
+
+    seconds: float
+    stddev: float
+    repetitions: int
+
+
+def _measured(way: Way, queries: Sequence[Tensor], layers: int, repetitions: int, device: torch.device) -> _Measured:
+    """One call to warm up, then each with another query over another layer."""
     slow = _seconds(lambda: way(queries[0], 0), device) > SLOW_S
     times = []
     for number in range(1, 2 if slow else repetitions + 1):
         query, layer = queries[number % len(queries)], number % layers
         times.append(_seconds(lambda query=query, layer=layer: way(query, layer), device))  # type: ignore[misc]
-    return sorted(times)[len(times) // 2], len(times)
+    return _Measured(sorted(times)[len(times) // 2], stdev(times) if len(times) > 1 else 0.0, len(times))
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,8 +58,6 @@ def bench(
         raise UsageError(f"--output {output}: choose {', '.join(FORMATS)}")
     lengths = [tscli.parse_count(part) for part in length.split(",")]
     if attention:
-        if output not in ("md", "json"):
-            raise UsageError(f"--attention -o {output}: choose md or json")
         found = tscli.benchmark_attention(lengths, preset, repetitions, device, on_progress=lambda text: say(settings, text))
         _print_attention(found, output)
         return 0
@@ -83,27 +82,36 @@ def bench(
 def _print_attention(bench: AttentionBench, output: str) -> None:
     if output == "json":
         print_json({**bench.to_json(), "versions": tscli.versions()})
+    elif output in ("jsonl", "csv"):
+        _print_rows([{"preset": bench.settings["preset"], **asdict(row)} for row in bench.rows], output)
+    else:
+        preset, device = bench.settings["preset"], bench.settings["device"]
+        names = ("shapes", "backend", "test", "length", "method", "ms", "best dense / this", "bytes", "copy bandwidth")
+        print(f"| {' | '.join((*names, 'vote mass', 'candidates'))} |")
+        print("| --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for r in bench.rows:
+            mass = " | " if r.vote_mass is None else f"{r.vote_mass:.2%} | {r.widened}x"
+            shares = f"{r.ms:,.2f} ± {r.stddev_ms:.2f} | {r.ratio:.2f}x | {size(r.bytes)} | {r.bandwidth_share:.0%} | {mass}"
+            print(f"| {preset} | {device} | {r.test} | {r.length:,} | {r.method} | {shares} |")
+
+
+def _print_rows(rows: list[dict[str, Any]], output: str) -> None:
+    """As jsonl or csv."""
+    if output == "jsonl":
+        for row in rows:
+            print(as_json(row))
         return
-    print("| test | length | method | ms | best dense / this | bytes | share of copy bandwidth | vote mass | candidates |")
-    print("| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for r in bench.rows:
-        mass = " | " if r.vote_mass is None else f"{r.vote_mass:.2%} | {r.widened}x"
-        shares = f"{r.ms:,.2f} | {r.ratio:.2f}x | {size(r.bytes)} | {r.bandwidth_share:.0%} | {mass}"
-        print(f"| {r.test} | {r.length:,} | {r.method} | {shares} |")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
 
 
 def _print(result: BenchResult, output: str) -> None:
     if output == "json":
         print_json(result.to_json())
-    elif output == "jsonl":
-        for row in result.to_json():
-            print(as_json(row))
-    elif output == "csv":
-        rows = result.to_json()
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    elif output in ("jsonl", "csv"):
+        _print_rows(result.to_json(), output)
     else:
         _print_markdown(result.rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,11 @@ def refuse(event, arguments):
 
 sys.addaudithook(refuse)
 """
+RUN = """
+import json, sys
+from tscli.cli.app import run
+print("\\n" + json.dumps([run(command) for command in json.loads(sys.argv[1])]))  # all in one process: torch is imported once
+"""
 
 
 def test_no_socket_is_opened(tmp_path: Path) -> None:
@@ -29,26 +35,27 @@ def test_no_socket_is_opened(tmp_path: Path) -> None:
     path = os.pathsep.join([str(tmp_path), str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")])
     settings = {"TSCLI_HOME": str(tmp_path / "home"), "PYTHONPATH": path, "SOCKETS_SEEN": str(seen)}
 
-    def run(*arguments: str, typed: str = "") -> int:
+    def end(*arguments: str, typed: str = "") -> str:
         command = [sys.executable, *arguments]
         done = subprocess.run(
             command, env={**os.environ, **settings}, cwd=ROOT, input=typed, text=True, capture_output=True, check=False
         )
-        return done.returncode
+        return done.stdout.splitlines()[-1] if done.stdout else str(done.returncode)
 
-    samples = ("samples/faq.html", "samples/tide-research.pdf", "samples/glossary.md")
-    assert run("-m", "tscli", "ingest", *samples) == 0
-    assert run("-m", "tscli", "ask", "Who?", "--max-new-tokens", "2") == 0
-    assert run("-m", "tscli", "chat", "--max-new-tokens", "2", typed="Who?\n") == 0
-    assert run("-m", "tscli", "ask", "Who?", "--max-new-tokens", "2", "--html", str(tmp_path / "page.html")) == 0
-    assert run("-m", "tscli", "evidence", "Who?", "--max-new-tokens", "2") == 0
-    assert run("-m", "tscli", "export", "default", str(tmp_path / "a.tar")) == 0
-    assert run("-m", "tscli", "import", str(tmp_path / "a.tar"), "--library", "other") == 0
-    questions = tmp_path / "q.jsonl"
-    questions.write_text('{"question": "Who?", "answer": "nobody", "file": "faq.html"}\n')
-    assert run("-m", "tscli", "eval", "--questions", str(questions)) == 0
-    for command in ("list", "info", "verify", "coverage", "doctor", "config"):
-        assert run("-m", "tscli", command) == 0, command
+    (tmp_path / "q.jsonl").write_text('{"question": "Who?", "answer": "nobody", "file": "faq.html"}\n')
+    asking, archive = ("Who?", "--max-new-tokens", "2"), str(tmp_path / "a.tar")
+    commands = [
+        ("ingest", "samples/faq.html", "samples/tide-research.pdf", "samples/glossary.md"),
+        ("ask", *asking),
+        ("chat", "--max-new-tokens", "2"),
+        ("ask", *asking, "--html", str(tmp_path / "page.html")),
+        ("evidence", *asking),
+        ("export", "default", archive),
+        ("import", archive, "--library", "other"),
+        ("eval", "--questions", str(tmp_path / "q.jsonl")),
+        *((command,) for command in ("list", "info", "verify", "coverage", "doctor", "config")),
+    ]
+    assert end("-c", RUN, json.dumps(commands), typed="Who?\n") == json.dumps([0] * len(commands))
     assert not seen.exists(), seen.read_text()
-    assert run("-c", "import socket; socket.socket()") != 0  # the watch is awake
+    assert end("-c", "import socket; socket.socket()") != "0"  # the watch is awake
     assert "socket.__new__" in seen.read_text()

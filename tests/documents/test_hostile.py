@@ -63,10 +63,9 @@ def test_a_file_of_too_many_pages_is_refused(tmp_path: Path, monkeypatch: pytest
         list(worker.read(tmp_path / "a.pdf", (), 1))
 
 
-@pytest.mark.slow
-def test_a_hundred_thousand_pages_are_read(tmp_path: Path) -> None:
-    (tmp_path / "a.pdf").write_bytes(pages_of(b"3 0 R " * 100_000, 100_000))
-    assert [len(document.pages) for document in read(tmp_path).documents] == [100_000]
+def test_thirty_thousand_pages_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(pages_of(b"3 0 R " * 30_000, 30_000))
+    assert [len(document.pages) for document in read(tmp_path).documents] == [30_000]
 
 
 def test_a_file_that_takes_too_long_keeps_the_pages_that_were_read(tmp_path: Path) -> None:

@@ -216,6 +216,10 @@ def test_quiet_leaves_the_answer_only(run: Run, library: str) -> None:
         (("eval", "--length", "1k", "--dense"), 2, "--dense goes with --questions; name it in --methods"),
         (("eval", "--length", "1k", "--picture", "a.docx"), 2, "ends in .png, .svg or .pdf"),
         (("eval", "--length", "1k", "--per-task", "0"), 2, "--per-task"),
+        (("eval", "--length", "1k", "--folder", "docs"), 2, "--folder goes with --questions; leave it out"),
+        (("eval", "--length", "1k", "--kv-dtype", "int3"), 2, "--kv-dtype int3: choose auto, bf16, int8"),
+        (("eval", "--questions", "q.jsonl", "--documents", "joint"), 2, "--documents goes with --folder; leave it out"),
+        (("eval", "--questions", "q.jsonl", "--folder", ".", "-l", "lib"), 2, "--library goes with a library's questions"),
         (("rm", "lib"), 2, "--yes"),
         (("rm", "absent", "--yes"), 4, "no library"),
         (("info", "absent"), 4, "no library"),
@@ -309,6 +313,31 @@ def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path)
     refused = run("eval", "--questions", str(file), "-l", library)
     assert refused.returncode == 2
     assert "questions.jsonl:1" in refused.stderr
+
+
+def test_eval_compares_kinds_of_documents_in_libraries_that_do_not_stay(
+    run: Run, docs: Path, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "questions.jsonl"
+    file.write_text('{"question": "When was the lighthouse at Corran Head built?", "answer": "1874"}')
+    before = sorted(home.rglob("*"))
+    done = run("eval", "--questions", str(file), "--folder", str(docs), "--kv-dtype", "int8", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    names = ["tokenselect-documents=joint", "tokenselect-documents=independent"]
+    assert [row["method"] for row in report["results"]] == [row["method"] for row in report["answers"]] == names
+    assert report["answers"][0]["file"] == "docs/a.txt"
+    assert (report["library"], report["settings"]["kv_dtype"]) == (str(docs), "int8")
+    table = run("eval", "--questions", str(file), "--folder", str(docs), "--documents", "joint", "--baselines").stdout
+    assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == [
+        f"| {name}" for name in (names[0], "bm25", "no-answer")
+    ]
+    assert sorted(home.rglob("*")) == before
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "bad.pdf").write_bytes(b"%PDF-1.4 junk")
+    lost = run("eval", "--questions", str(file), "--folder", str(tmp_path / "docs"))
+    assert lost.returncode == 2
+    assert "bad.pdf" in lost.stderr
 
 
 def test_eval_compares_methods_at_lengths(run: Run) -> None:

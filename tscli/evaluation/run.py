@@ -15,6 +15,8 @@ import torch
 
 from tscli.engine.asker import Asker, checked_mode
 from tscli.engine.decode import Sampling
+from tscli.engine.kinds import choose_kv_dtype
+from tscli.engine.options import KVDtype
 from tscli.engine.prefill import prefill_in_memory
 from tscli.engine.sketching import passages_as_questions
 from tscli.errors import UsageError
@@ -75,6 +77,7 @@ def evaluate_tasks(
     fidelity: int = 0,
     haystack_folder: Path | None = None,
     question: str | None = None,
+    kv_dtype: KVDtype = "auto",
     seed: int = 1,
     resume: Path | None = None,
     on_progress: OnProgress | None = None,
@@ -82,8 +85,8 @@ def evaluate_tasks(
     """Every question of every task at every length by every method, in the order of lengths and contexts.
 
     max_dense: longest context that dense is run on. fidelity: questions per context and method whose steps are compared with
-    the exact and the dense ones. question: how questions are run, None: as the model asks for. resume: a file of answers; those
-    that it holds are not asked again.
+    the exact and the dense ones. question: how questions are run, None: as the model asks for. kv_dtype: of the pages, also of
+    those that dense is run on. resume: a file of answers; those that it holds are not asked again.
     UsageError for unknown names, for contexts that do not fit, and for a file made with other settings.
     """
     if unknown := [name for name in names if name not in tasks.TASKS]:
@@ -91,6 +94,7 @@ def evaluate_tasks(
     decoder = load_decoder(load)
     tokenizer = load_tokenizer(str(decoder.folder))
     base = resolve(selection, decoder.selection_defaults, decoder.window)
+    kept = choose_kv_dtype(kv_dtype, "", None)
     mode = checked_mode(question or decoder.question_default)
     chosen = parse_methods(methods, base, mode, decoder.window)
     setting = _Setting(decoder, tokenizer, load_template(tokenizer), chosen, max_dense, fidelity)
@@ -98,6 +102,7 @@ def evaluate_tasks(
         "model": decoder.hash,
         "tokenizer": tokenizer.hash,
         "dtype": str(decoder.dtype),
+        **({"kv_dtype": kept} if kept else {}),
         **vars(base),
         "question": mode,
         "tasks": list(names),
@@ -126,7 +131,7 @@ def evaluate_tasks(
             say(f"{_title(reading)}: reading", done, total)
             prompts = passages_as_questions(ids, tokenizer, setting.template)
             method = reading.methods[0]
-            state = prefill_in_memory(decoder, ids, method.config, dense=method.dense, prompts=prompts)
+            state = prefill_in_memory(decoder, ids, method.config, dense=method.dense, prompts=prompts, kv_dtype=kept)
             for number, trial in enumerate(_trials(setting, reading, state, known)):
                 if journal is not None and trial.key not in known:
                     journal.add(trial)

@@ -1,0 +1,147 @@
+"""`tscli eval --questions`: asked of a library, or of temporary ones of each kind; the scores on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import tscli
+from tscli.cli.eval_tables import print_csv
+from tscli.cli.output import Settings, counted, print_json, progress, safe_line, working
+from tscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from tscli import IngestOptions, LoadOptions, Question, QuestionReport, ScoredAnswer, SelectionOptions
+
+KINDS = ("joint", "independent")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How libraries are opened and what is asked of them; baselines: also by a plain search, and not at all."""
+
+    asked: Sequence[Question]
+    load: LoadOptions
+    selection: SelectionOptions
+    question_mode: str | None
+    dense: bool
+    baselines: bool
+
+
+def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dict[str, QuestionReport], dict[str, Any]]:
+    """A report per method, and what is to be known of the library and its session."""
+    asked = opening.asked
+    with working(settings, f"opening library {library}"):
+        opened = tscli.open_library(
+            library,
+            opening.load,
+            opening.selection,
+            opening.question_mode,  # type: ignore[arg-type]
+            opening.dense,
+        )
+    with opened as session:
+        with progress(settings) as on_progress:
+            text = f"asking {counted(len(asked), 'question')}"
+            report = tscli.ask_all(session, asked, on_answer=lambda done, total: on_progress(text, done, total))
+        reports = {"dense" if session.asker.is_dense else "tokenselect": report}
+        if opening.baselines:
+            reports |= {"bm25": tscli.best_sentences(session, asked), "no-answer": tscli.no_answers(asked)}
+        chosen = {"question": session.asker.question_mode, "dense": session.asker.is_dense}
+        return reports, {
+            "library": session.library,
+            "model": session.model_name,
+            "settings": {**vars(session.config), **chosen},
+            "tokens": int(session.context.token_ids.shape[0]),
+        }
+
+
+def ask_folder(
+    settings: Settings, folder: Path, kinds: Sequence[str], kv_dtype: str, opening: Opening
+) -> tuple[dict[str, QuestionReport], dict[str, Any]]:
+    """The same of a folder's documents, read into a library of each kind that is removed afterwards."""
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise UsageError(f"--documents {unknown[0]}: choose {', '.join(KINDS)}, or both with a comma")
+    reports: dict[str, QuestionReport] = {}
+    about: dict[str, Any] = {}
+    for kind in kinds:
+        options = tscli.IngestOptions(documents=kind, kv_dtype=kv_dtype)  # type: ignore[arg-type]
+        with _library_of(settings, folder, options, opening) as library:
+            found, about = ask_library(settings, library, opening)
+        reports |= {f"{name}-documents={kind}" if name in ("dense", "tokenselect") else name: r for name, r in found.items()}
+    about["settings"] |= {"documents": list(kinds), "kv_dtype": kv_dtype, "weights": opening.load.weights}
+    return reports, {**about, "library": str(folder)}
+
+
+@contextmanager
+def _library_of(settings: Settings, folder: Path, options: IngestOptions, opening: Opening) -> Iterator[str]:
+    """UsageError where a file cannot be read: scores of the rest would pass for scores of all."""
+    tscli.home().mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="eval-", dir=tscli.home()) as parent:
+        library = str(Path(parent) / "library")
+        with working(settings, f"reading {folder}, {options.documents}"):
+            preparation = tscli.prepare([folder], library, opening.load, opening.selection, options)
+            if preparation.plan.failures:
+                lost = preparation.plan.failures[0]
+                raise UsageError(f"{lost.path}: {lost.reason}; --folder needs documents that can all be read")
+            preparation.run()
+        yield library
+
+
+def print_reports(reports: dict[str, QuestionReport], about: dict[str, Any], output: str, answers: bool) -> None:
+    """On stdout, in this format: table, md, json or csv; answers: list them too. about: as `ask_library` gives it."""
+    if output == "json":
+        print_json(_json(reports, about))
+        return
+    if output == "csv":
+        print_csv([_answer(method, answer) for method, report in reports.items() for answer in report.answers])
+        return
+    print("| method | kind | n | exact match | 95% | F1 | right page first | cited |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for method, report in reports.items():
+        for tally in report.tallies():
+            low, high = tally.ci95
+            exact = f"{round(tally.exact * tally.n)} ({tally.exact:.0%}) | {low:.0%}-{high:.0%}"
+            page = "" if tally.page_first is None else f"{tally.page_first:.0%}"
+            cited = "" if tally.cited is None else f"{tally.cited:.0%}"
+            print(f"| {method} | {safe_line(tally.kind)} | {tally.n} | {exact} | {tally.f1:.2f} | {page} | {cited} |")
+    if answers:
+        print("\n| | method | question | wanted | answer | page |\n| --- | --- | --- | --- | --- | --- |")
+        for method, report in reports.items():
+            for answer in report.answers:
+                page = f"{answer.file}, {answer.page}" if answer.file else ""
+                wanted = answer.question.answer or "(not there)"
+                cells = ("right" if answer.exact else "wrong", method, answer.question.question, wanted, answer.text, page)
+                print(f"| {' | '.join(safe_line(cell).replace('|', '/') for cell in cells)} |")
+
+
+def _json(reports: dict[str, QuestionReport], about: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "library": about["library"],
+        "model": about["model"],
+        "results": [{"method": method, **vars(tally)} for method, report in reports.items() for tally in report.tallies()],
+        "answers": [_answer(method, answer) for method, report in reports.items() for answer in report.answers],
+        "settings": about["settings"],
+        "tokens": about["tokens"],
+        "versions": tscli.versions(),
+    }
+
+
+def _answer(method: str, answer: ScoredAnswer) -> dict[str, Any]:
+    return {
+        "method": method,
+        "question": answer.question.question,
+        "kind": answer.question.kind,
+        "wanted": answer.question.answer,
+        "answer": answer.text,
+        "exact": answer.exact,
+        "f1": answer.f1,
+        "file": answer.file,
+        "page": answer.page,
+        "page_first": answer.page_first,
+        "cited": answer.cited,
+        "seconds": answer.seconds,
+    }

@@ -1,22 +1,27 @@
-"""What could be saved in selecting, on a library: `python tests/harness/selection_probe.py LIBRARY QUESTIONS`.
+"""What could be saved in selecting, on a library: `python tests/harness/selection_probe.py LIBRARY QUESTIONS [JSON]`.
 
 Per layer, over the queries of real questions and answers: votes and tokens of the exact selection that the sketch recalls,
 by rank, without rounding to bytes, and by how many candidates; for how many tokens the norms of what the sketch leaves out
 prove that they are no candidates; how much of a selection the layer before has selected too; how often a step could reuse one.
+Then the steps of the answers that do reuse one, the question read once (`--question token`) and twice.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 import tscli
+from tscli.engine.doctor import processor
 from tscli.engine.sketching import BLOCK, calibrate, outlying, passages_as_questions
 from tscli.model.attention import AttentionRun
 from tscli.selection.candidates import Scores, num_candidates, search, select_among
@@ -28,22 +33,10 @@ NUM_QUESTIONS, PER_LAYER = 12, 24
 
 
 def main() -> None:
-    library, questions = sys.argv[1], tscli.read_questions(Path(sys.argv[2]))
+    library, questions = sys.argv[1], tscli.read_questions(Path(sys.argv[2]))[:NUM_QUESTIONS]
     session = tscli.open_library(library)
     state, config, decoder = session.asker.state, session.config, session.decoder
-    kept: dict[int, list[tuple[Tensor, int]]] = defaultdict(list)
-    scores_of = AttentionRun._scores
-    by_sketch = AttentionRun._by_sketch
-
-    def recorded(run: AttentionRun, query: Tensor, layer: int, stop: int) -> Tensor:
-        kept[layer].append((query.clone(), stop))
-        return scores_of(run, query, layer, stop)
-
-    AttentionRun._scores = recorded  # type: ignore[method-assign]
-    AttentionRun._by_sketch = lambda *_: None  # type: ignore[assignment, method-assign]
-    for question in questions[:NUM_QUESTIONS]:
-        list(session.ask(question.question, max_new_tokens=16))
-    AttentionRun._scores, AttentionRun._by_sketch = scores_of, by_sketch  # type: ignore[method-assign]
+    kept = _queries(session, questions)
     state.sketch = None
     ids = torch.from_numpy(session.context.token_ids.astype("int64"))
     prompts = passages_as_questions(ids, session.tokenizer, session.template)
@@ -51,6 +44,7 @@ def main() -> None:
     print(f"{state.length:,} tokens; the rank that calibration chooses: {projection.rank} of {decoder.head_dim}")
     full = projection.first(decoder.head_dim)
     print("layer | what | vote mass | recall@k")
+    rows: list[dict[str, object]] = []
     last: dict[int, Selection] = {}
     for layer in range(decoder.layers):
         parts = [pages.key[layer].transpose(0, 1).flatten(1, 2)[:, : pages.num_tokens] for pages in state.segments]
@@ -80,11 +74,71 @@ def main() -> None:
                 found["selected by the layer before"].append(_held(wanted, last[number]))
             last[number] = wanted
         for name, pairs in found.items():
-            print(f"{layer} | {name} | {_mean([p[0] for p in pairs]):.3f} | {_mean([p[1] for p in pairs]):.3f}")
+            mass, recall = (_mean(list(part)) for part in zip(*pairs, strict=True))
+            print(f"{layer} | {name} | {mass:.3f} | {recall:.3f}")
+            rows.append({"layer": layer, "what": name, "queries": len(pairs), "vote_mass": mass, "recall": recall})
         flat = [query.flatten() for query, _ in kept[layer]]
         near = torch.tensor([float(cosine_similarity(a, b, dim=0)) for a, b in pairwise(flat)])
-        shares = ", ".join(f"{theta}: {float((near >= theta).float().mean()):.2f}" for theta in (0.8, 0.9, 0.95))
-        print(f"{layer} | queries like the one before, by theta | {shares}")
+        like = {theta: float((near >= theta).float().mean()) for theta in (0.8, 0.9, 0.95)}
+        print(
+            f"{layer} | queries like the one before, by theta | {', '.join(f'{t}: {share:.2f}' for t, share in like.items())}"
+        )
+        rows.append({"layer": layer, "what": "queries like the one before, by theta", "queries": len(flat), "share": like})
+    reuse = [_reuse(library, questions, mode) for mode in ("token", "twice")]
+    if len(sys.argv) > 3:
+        settings = {"rank": projection.rank, "head_dim": decoder.head_dim, "questions": len(questions)}
+        found_here = {
+            "hardware": {"processor": processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
+            "versions": tscli.versions(),
+            "tokens": state.length,
+            "settings": {**vars(config), **settings},
+            "results": rows,
+            "reuse": reuse,
+        }
+        Path(sys.argv[3]).write_text(json.dumps(found_here, indent=1) + "\n")
+
+
+def _reuse(library: str, questions: list[tscli.Question], mode: Literal["token", "twice"]) -> dict[str, object]:
+    """Share of the answers' steps that reuse a selection, over all layers and of each, and what the guard saw meanwhile."""
+    found: list[tscli.Statistics] = []
+    with tscli.open_library(library, question_mode=mode) as session:
+        for question in questions:
+            stream = session.ask(question.question, max_new_tokens=32)
+            list(stream)
+            found.append(stream.answer.statistics)
+        tokens = sum(one.generated_tokens for one in found)
+        rate = sum(one.cache_hit_rate * one.generated_tokens for one in found) / tokens
+        layers = [
+            sum(one.layers[i].hit_rate * one.generated_tokens for one in found) / tokens for i in range(len(found[0].layers))
+        ]
+    print(f"--question {mode}: {rate:.2f} of the steps of {tokens} answer tokens reuse a selection")
+    held = vars(found[-1].fidelity) if found[-1].fidelity else None
+    return {
+        "question": mode,
+        "theta": found[0].theta,
+        "answer_tokens": tokens,
+        "hit_rate": rate,
+        "hit_rate_by_layer": layers,
+        "fidelity": held,
+    }
+
+
+def _queries(session: tscli.Session, questions: list[tscli.Question]) -> dict[int, list[tuple[Tensor, int]]]:
+    """Per layer the queries that score, with where the candidates end, while the questions are asked; no sketch is used."""
+    kept: dict[int, list[tuple[Tensor, int]]] = defaultdict(list)
+    scores_of = AttentionRun._scores
+    by_sketch = AttentionRun._by_sketch
+
+    def recorded(run: AttentionRun, query: Tensor, layer: int, stop: int) -> Tensor:
+        kept[layer].append((query.clone(), stop))
+        return scores_of(run, query, layer, stop)
+
+    AttentionRun._scores = recorded  # type: ignore[method-assign]
+    AttentionRun._by_sketch = lambda *_: None  # type: ignore[assignment, method-assign]
+    for question in questions:
+        list(session.ask(question.question, max_new_tokens=16))
+    AttentionRun._scores, AttentionRun._by_sketch = scores_of, by_sketch  # type: ignore[method-assign]
+    return kept
 
 
 VARIANTS = (  # name, part of head_dim, as bytes, candidates by the usual number, without the outliers

@@ -43,12 +43,14 @@ if TYPE_CHECKING:
     from tscli.engine.session import Session, Stream, open_library
     from tscli.engine.statistics import Answer, Fidelity, LayerStatistics, Source, Statistics
     from tscli.evaluation import (
+        Agreement,
         FidelityResult,
         Question,
         QuestionReport,
         Result,
         ScoredAnswer,
         Trial,
+        agreement_of,
         ask_all,
         best_sentences,
         check_picture,
@@ -95,7 +97,7 @@ _HOMES = {
     "tscli.engine.session": ("Session", "Stream", "open_library"),
     "tscli.engine.statistics": ("Answer", "Fidelity", "LayerStatistics", "Source", "Statistics"),
     "tscli.evaluation": (
-        "FidelityResult", "fidelity_of",
+        "Agreement", "FidelityResult", "agreement_of", "fidelity_of",
         "Question", "QuestionReport", "Result", "ScoredAnswer", "Trial", "ask_all", "best_sentences", "check_picture", "draw",
         "evaluate_tasks", "no_answers", "read_questions", "results_of",
     ),
@@ -113,6 +115,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "CAVEAT",
+    "Agreement",
     "Answer",
     "AttentionBench",
     "AttentionRow",
@@ -150,6 +153,7 @@ __all__ = [
     "Stream",
     "Trial",
     "__version__",
+    "agreement_of",
     "ask_all",
     "benchmark",
     "benchmark_attention",

@@ -350,19 +350,20 @@ def test_eval_compares_methods_at_lengths(run: Run) -> None:
         "--tasks",
         "passkey,multikey",
         "--methods",
-        "streaming,tokenselect",
+        "streaming,tokenselect,tokenselect-scan=exact",
     )
+    methods = arguments[-1].split(",")
     done = run(*arguments, "-o", "json")
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)["results"]
+    same = {"length": 1024, "method": methods[2], "other": "tokenselect", "n": 3, "identical": 3}  # no sketch is made of so few
+    assert json.loads(done.stdout)["agreement"] == [same]
     assert set(results[0]) == {"task", "length", "depth", "method", "n", "accuracy", "ci95"}
     whole = {(r["task"], r["method"]): r["n"] for r in results if r["depth"] is None}
-    assert whole == {
-        (task, method): n for task, n in (("passkey", 1), ("multikey", 2)) for method in ("streaming", "tokenselect")
-    }
+    assert whole == {(task, method): n for task, n in (("passkey", 1), ("multikey", 2)) for method in methods}
     table = run(*arguments).stdout.splitlines()
-    assert table[0] == "| task | length | n | streaming | tokenselect |"
-    assert len(table) == 4
+    assert table[0] == "| task | length | n | streaming | tokenselect | tokenselect-scan=exact |"
+    assert table[4:] == ["", "1,024 tokens, tokenselect-scan=exact: 3 of 3 answers identical with tokenselect"]
     assert run(*arguments, "-o", "csv").stdout.startswith("task,length,depth,method,n,accuracy,ci95\n")
     drawn = run(*arguments, "-o", "table", "--fidelity", "1").stdout
     assert "mean accuracy of all tasks, by length" in drawn

@@ -13,7 +13,7 @@ from tscli.errors import UsageError
 from tscli.evaluation import run, tasks
 from tscli.evaluation.context import build
 from tscli.evaluation.methods import parse_methods
-from tscli.evaluation.results import results_of
+from tscli.evaluation.results import Agreement, agreement_of, results_of
 from tscli.evaluation.run import evaluate_tasks
 from tscli.evaluation.trial import Trial
 from tscli.model.options import LoadOptions
@@ -142,3 +142,20 @@ def test_the_way_that_questions_are_run_can_be_chosen_for_all_methods(
     assert modes == ["chunk", "token"]
     with pytest.raises(UsageError, match="question mode 'seldom': choose token, chunk, twice"):
         next(evaluate_tasks([400], ["passkey"], ["tokenselect"], load, question="seldom"))
+
+
+def test_answers_are_compared_question_by_question_with_those_of_the_settings_as_they_are() -> None:
+    def trial(method: str, question: str, answer: str, task: str = "passkey", length: int = 400) -> Trial:
+        return Trial(task, length, None, method, 1.0, question, answer, ("7",))
+
+    exact = "tokenselect-scan=exact"
+    trials = [
+        trial("dense", "a", "7"),
+        trial(exact, "b", "8"),  # another order
+        trial(exact, "a", "7"),
+        trial("tokenselect", "a", "7"),
+        trial("tokenselect", "b", "8."),  # to the letter
+        trial("tokenselect", "a", "9", task="multikey"),  # the same question of another task
+        trial(exact, "a", "7", length=800),  # nothing to compare with
+    ]
+    assert agreement_of(trials) == [Agreement(400, exact, "tokenselect", 2, 1)]

@@ -13,16 +13,23 @@ from tscli.cli.output import print_json, safe_line
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from tscli import FidelityResult, Result
+    from tscli import Agreement, FidelityResult, Result
 
 SHADES = " ░▒▓█"
 BANDS = 5  # of depth, as the results have them
 
 
-def print_results(results: Sequence[Result], fidelity: Sequence[FidelityResult], settings: dict[str, Any], output: str) -> None:
+def print_results(
+    results: Sequence[Result],
+    fidelity: Sequence[FidelityResult],
+    agreement: Sequence[Agreement],
+    settings: dict[str, Any],
+    output: str,
+) -> None:
     """On stdout, in this format: table, md, json or csv."""
     if output == "json":
         found = {"results": [vars(r) for r in results], "fidelity": [vars(f) for f in fidelity]}
+        found["agreement"] = [vars(a) for a in agreement]
         print_json({**found, "settings": settings, "versions": tscli.versions()})
     elif output == "csv":
         print_csv([{**vars(r), "ci95": f"{r.ci95[0]:.4f}-{r.ci95[1]:.4f}"} for r in results])
@@ -31,8 +38,10 @@ def print_results(results: Sequence[Result], fidelity: Sequence[FidelityResult],
         if fidelity:
             print()
             _print_markdown(*_fidelity(fidelity))
+        _print_agreement(agreement)
     else:
         _print_tables(results, fidelity)
+        _print_agreement(agreement)
 
 
 def print_csv(rows: list[dict[str, Any]]) -> None:
@@ -65,6 +74,11 @@ def _fidelity(fidelity: Sequence[FidelityResult]) -> tuple[list[str], list[list[
 
     heads = ["length", "method", "steps", "vote mass", "recall@k", "same token as dense", "KL(dense || sparse), nats"]
     return heads, [row(f) for f in fidelity]
+
+
+def _print_agreement(agreement: Sequence[Agreement]) -> None:
+    for found in agreement:
+        print(f"\n{found.length:,} tokens, {found.method}: {found.identical} of {found.n} answers identical with {found.other}")
 
 
 def _print_markdown(heads: list[str], rows: list[list[str]]) -> None:

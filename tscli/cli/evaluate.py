@@ -129,7 +129,7 @@ def evaluate(
     named = {"model": model or "reader", "per_task": per_task, "seed": seed, "haystack": str(haystack or "invented")}
     named["kv_dtype"] = kv_dtype
     chosen = {name: value for name, value in vars(selection).items() if value is not None}
-    print_results(results, tscli.fidelity_of(trials), {**named, **chosen}, output)
+    print_results(results, tscli.fidelity_of(trials), tscli.agreement_of(trials), {**named, **chosen}, output)
     if picture is not None:
         tscli.draw(results, picture)
         say(settings, f"drawn into {picture}")

@@ -3,11 +3,12 @@
 from tscli.evaluation.baselines import best_sentences, no_answers
 from tscli.evaluation.picture import check_picture, draw
 from tscli.evaluation.questions import Question, QuestionReport, ScoredAnswer, Tally, ask_all, read_questions
-from tscli.evaluation.results import FidelityResult, Result, fidelity_of, results_of
+from tscli.evaluation.results import Agreement, FidelityResult, Result, agreement_of, fidelity_of, results_of
 from tscli.evaluation.run import evaluate_tasks
 from tscli.evaluation.trial import Trial
 
 __all__ = [
+    "Agreement",
     "FidelityResult",
     "Question",
     "QuestionReport",
@@ -15,6 +16,7 @@ __all__ = [
     "ScoredAnswer",
     "Tally",
     "Trial",
+    "agreement_of",
     "ask_all",
     "best_sentences",
     "check_picture",

@@ -1,4 +1,7 @@
-"""Trials to figures: accuracy with its interval per task, length and method, over all depths and by depth. Plain data."""
+"""Trials to figures: accuracy with its interval per task, length and method, over all depths and by depth; equal answers.
+
+Plain data.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from tscli.evaluation.score import interval95
 from tscli.evaluation.trial import Trial
 
 BANDS = 5  # of depth
+PLAIN = "tokenselect"  # the method that others are compared with
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,31 @@ def fidelity_of(trials: Iterable[Trial]) -> list[FidelityResult]:
         if trial.fidelity is not None:
             groups.setdefault((trial.length, trial.method), []).append(trial.fidelity)
     return [FidelityResult(**vars(pooled(parts)), length=n, method=method) for (n, method), parts in groups.items()]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How many of n answers of a method at one length are, to the letter, those of another one."""
+
+    length: int
+    method: str
+    other: str
+    n: int
+    identical: int
+
+
+def agreement_of(trials: Iterable[Trial]) -> list[Agreement]:
+    """Of every TokenSelect with a setting changed, with the one without; one per length and method, where both were asked."""
+    answers: dict[tuple[int, str], dict[tuple[str, str], str]] = {}
+    for trial in trials:
+        answers.setdefault((trial.length, trial.method), {})[trial.task, trial.question] = trial.answer
+    found = []
+    for (length, method), given in answers.items():
+        plain = answers.get((length, PLAIN), {})
+        both = [given[key] == plain[key] for key in given if key in plain]
+        if method.startswith(f"{PLAIN}-") and both:
+            found.append(Agreement(length, method, PLAIN, len(both), sum(both)))
+    return found
 
 
 def _result(task: str, length: int, depth: float | None, method: str, trials: Sequence[Trial]) -> Result:

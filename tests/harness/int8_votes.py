@@ -1,6 +1,6 @@
 """What pages of 8-bit codes change of the votes: the same questions' queries scored by both, of one library.
 
-    python tests/harness/int8_votes.py LIBRARY QUESTIONS.jsonl
+    python tests/harness/int8_votes.py LIBRARY QUESTIONS.jsonl [JSON]
 
 Prints, over all selections of the questions' tokens and their answers': the share of the votes by full keys that the selection
 by codes holds, the share of its tokens, and the relative error of the scores.
@@ -8,12 +8,15 @@ by codes holds, the share of its tokens, and the relative error of the scores.
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 
 import torch
 
 import tscli
+from tscli.engine.doctor import processor
 from tscli.engine.library import pack
 from tscli.model.attention import AttentionRun
 from tscli.selection.select import Selection, select
@@ -42,3 +45,13 @@ for question in tscli.read_questions(Path(sys.argv[2])):
 mean = {"vote mass": masses, "tokens": recalls, "error of scores": errors}
 print(f"{len(masses):,} selections: " + ", ".join(f"{name} {sum(part) / len(part):.4f}" for name, part in mean.items()))
 print(f"least vote mass {min(masses):.4f}")
+if len(sys.argv) > 3:
+    content = {
+        "hardware": {"processor": processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads()},
+        "versions": tscli.versions(),
+        "tokens": full.length,
+        "selections": len(masses),
+        **{name.replace(" ", "_"): sum(part) / len(part) for name, part in mean.items()},
+        "least_vote_mass": min(masses),
+    }
+    Path(sys.argv[3]).write_text(json.dumps(content, indent=1) + "\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import torch
 
 from tscli.engine.asker import Asker
 from tscli.errors import UsageError
@@ -159,3 +160,18 @@ def test_answers_are_compared_question_by_question_with_those_of_the_settings_as
         trial(exact, "a", "7", length=800),  # nothing to compare with
     ]
     assert agreement_of(trials) == [Agreement(400, exact, "tokenselect", 2, 1)]
+
+
+def test_pages_are_of_the_kind_that_is_asked_for_also_where_an_evaluation_goes_on(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    load, file = LoadOptions(str(small_model), dtype="float32", device="cpu"), tmp_path / "answers.jsonl"
+    kinds = []
+    monkeypatch.setattr(run, "Asker", lambda *settings: kinds.append(settings[1].segments[0].key.dtype) or Asker(*settings))
+    methods = ["dense", "tokenselect"]
+    for kind in ("int8", "auto"):
+        trials = evaluate_tasks([400], ["passkey"], methods, load, kv_dtype=kind, resume=file if kind == "int8" else None)  # type: ignore[arg-type]
+        assert len(list(trials)) == 2
+    assert kinds == [torch.int8, torch.int8, torch.float32, torch.float32]
+    with pytest.raises(UsageError, match=r"kv_dtype \(there int8, here None\)"):
+        next(evaluate_tasks([400], ["passkey"], methods, load, resume=file))

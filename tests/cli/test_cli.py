@@ -362,7 +362,7 @@ def test_eval_compares_methods_at_lengths(run: Run) -> None:
     whole = {(r["task"], r["method"]): r["n"] for r in results if r["depth"] is None}
     assert whole == {(task, method): n for task, n in (("passkey", 1), ("multikey", 2)) for method in methods}
     table = run(*arguments).stdout.splitlines()
-    assert table[0] == "| task | length | n | streaming | tokenselect | tokenselect-scan=exact |"
+    assert table[0] == "| task | length | n | streaming | tokenselect-scan=exact | tokenselect |"
     assert table[4:] == ["", "1,024 tokens, tokenselect-scan=exact: 3 of 3 answers identical with tokenselect"]
     assert run(*arguments, "-o", "csv").stdout.startswith("task,length,depth,method,n,accuracy,ci95\n")
     drawn = run(*arguments, "-o", "table", "--fidelity", "1").stdout

@@ -10,9 +10,16 @@ import pytest
 import torch
 
 from tests.model.architectures import save_small_model
+from tests.pretend_cuda import pretended_cuda  # noqa: F401 - a fixture
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before anything imports triton
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="there is no GPU here"))
 
 
 @pytest.fixture(autouse=True)

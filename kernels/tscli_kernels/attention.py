@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tscli_kernels import reference
+
 # Up to this many elements of key the scores are computed in float32 even when the key is bfloat16; beyond it the
 # conversion would cost more than the product, and the product's own float32 accumulation, rounded once, must do.
 FLOAT32_ELEMENTS = 1 << 22
@@ -63,8 +65,45 @@ def attend_turned(query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: T
     return attending.attend_turned(query, key, value, cos, sin, scaling=scaling)
 
 
+def attend_selected(
+    query: Tensor,
+    key_pages: Tensor,
+    value_pages: Tensor,
+    rows: Tensor,
+    key: Tensor,
+    value: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    *,
+    scaling: float,
+    softcap: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Softmax attention of a chunk over selected rows of pages and, causally, over fresh ones, at compact positions.
+
+    By one kernel on a GPU; elsewhere as plainly as the reference, for nothing that is run often.
+
+    Args:
+        query: [q_heads, t, head_dim]; key, value: [kv_heads, f, head_dim], f >= t, the last t of them the queries' own; all
+            unrotated and of one dtype.
+        key_pages, value_pages: [pages, kv_heads, page_size, head_dim], contiguous, the same dtype.
+        rows: int64 [s], slots counted through all pages, ascending.
+        cos, sin: [s + f, rotary_dim] float32, of positions 0, 1, ...; halves are rotated, what is past rotary_dim is not.
+        scaling: factor on the scores; softcap: c * tanh(score / c).
+
+    Returns: [q_heads, t, head_dim] in the dtype of query, and the log-sum-exp [q_heads, t] float32.
+    """
+    if key_pages.is_cuda:
+        from tscli_kernels.cuda import attending
+
+        inputs = (part.contiguous() for part in (query, key_pages, value_pages, rows, key, value, cos, sin))
+        return attending.attend_selected(*inputs, scaling=scaling, softcap=softcap)
+    q, k_pages, v_pages, k, v = (part.to(_score_dtype(part)) for part in (query, key_pages, value_pages, key, value))
+    out, lse = reference.attend_selected(q, k_pages, v_pages, rows, k, v, cos, sin, scaling=scaling, softcap=softcap)
+    return out.to(query.dtype), lse.float()
+
+
 def _products(left: Tensor, right: Tensor) -> Tensor:
-    """Of one matrix of each after the other: kv heads that lie apart, as in a buffer that grows, would be copied for a batch."""
+    """Of one matrix of each after the other: kv heads that lie apart, as in a buffer that grows, a batch would copy."""
     if right.device.type != "cpu" or right.is_contiguous() or right.transpose(-1, -2).is_contiguous():
         return torch.matmul(left, right)
     return torch.stack([torch.mm(one, other) for one, other in zip(left, right, strict=True)])

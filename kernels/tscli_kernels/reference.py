@@ -108,7 +108,8 @@ def attend_selected(
         scores = _turn(query[head], cos[-t:], sin[-t:]) @ turned.T * scaling
         if softcap is not None:
             scores = softcap * torch.tanh(scores / softcap)
-        ahead = torch.arange(turned.shape[0])[None] > turned.shape[0] - t + torch.arange(t)[:, None]
+        place = torch.arange(turned.shape[0], device=turned.device)
+        ahead = place[None] > place[-t:, None]
         scores = scores.masked_fill(ahead, -math.inf)
         out.append(torch.softmax(scores, dim=-1) @ torch.cat([old_value, value[kv]]))
         sums.append(torch.logsumexp(scores, dim=-1))

@@ -1,29 +1,81 @@
-"""On a GPU the same functions give what they give on the CPU."""
+"""On a GPU the same functions give what they give on the CPU; on one that is pretended where there is none, and then at few."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from tscli_kernels import score_pages, soft_vote, top_k
+from tests.pretend_cuda import PretendedCuda
+from tscli_kernels import attend_selected, code_planes, scan_planes, score_pages, soft_vote, top_k
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+REAL = torch.cuda.is_available()
+
+
+@pytest.fixture(autouse=True)
+def device(request: pytest.FixtureRequest) -> PretendedCuda | None:
+    return None if REAL else request.getfixturevalue("pretended_cuda")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("num_tokens", [1, 1000, 300_000])
-def test_scores_votes_and_top_k_are_those_of_the_cpu(num_tokens: int, dtype: torch.dtype) -> None:
-    pages = torch.randn(-(-num_tokens // 64), 4, 64, 128).to(dtype)
-    query = torch.randn(28, 128) / 8
+@pytest.mark.parametrize("num_tokens", [1, 1000, 300_000 if REAL else 3000])
+def test_scores_votes_and_top_k_are_those_of_the_cpu(num_tokens: int, dtype: torch.dtype, device: PretendedCuda | None) -> None:
+    draw = torch.Generator().manual_seed(num_tokens)
+    heads, kv_heads, head_dim = (28, 4, 128) if REAL else (6, 2, 16)
+    pages = torch.randn(-(-num_tokens // 64), kv_heads, 64, head_dim, generator=draw).to(dtype)
+    query = torch.randn(heads, head_dim, generator=draw) / 8
     scores = score_pages(query, pages, num_tokens)
     on_gpu = score_pages(query.cuda(), pages.cuda(), num_tokens)
-    torch.testing.assert_close(on_gpu.cpu(), scores, rtol=1e-2 if dtype == torch.bfloat16 else 1e-4, atol=1e-2)
+    torch.testing.assert_close(on_gpu.cpu(), scores, rtol=1e-4, atol=1e-4)  # a query of float32 keeps its digits
     votes = soft_vote(scores)
     torch.testing.assert_close(soft_vote(scores.cuda()).cpu(), votes, rtol=1e-4, atol=1e-7)
-    for k in (1, num_tokens // 3, num_tokens):
+    for k in {1, max(1, num_tokens // 3), num_tokens}:
         assert torch.equal(top_k(votes.cuda(), k).cpu(), top_k(votes, k))
+    if device is not None:
+        assert device.launches["score_kernel"] == device.launches["vote_kernel"] == 1
 
 
-def test_nan_is_refused() -> None:
+def test_the_scan_of_a_sketch_is_that_of_the_cpu(device: PretendedCuda | None) -> None:
+    planes, query = code_planes(torch.randn(2, 12, 700)), torch.randn(2, 3, 12)
+    wanted = scan_planes(query, planes, 60, 690)
+    assert torch.equal(scan_planes(query.cuda(), planes.cuda(), 60, 690).cpu(), wanted)  # sums of integers
+    assert device is None or device.launches["sketch_kernel"] == 1
+
+
+@pytest.mark.parametrize("softcap", [None, 20.0])
+@pytest.mark.parametrize(("t", "fresh"), [(1, 1), (5, 9)])
+def test_attention_over_pages_is_that_of_the_cpu(
+    t: int, fresh: int, softcap: float | None, device: PretendedCuda | None
+) -> None:
+    pages = [torch.randn(5, 2, 16, 32) for _ in range(2)]
+    rows = torch.tensor([0, 3, 17, 40, 79])
+    query, (key, value) = torch.randn(6, t, 32), torch.randn(2, 2, fresh, 32)
+    angle = torch.arange(5 + fresh)[:, None] * 1e4 ** -(torch.arange(8) / 8)
+    cos, sin = (torch.cat([f(angle)] * 2, dim=-1) for f in (torch.cos, torch.sin))
+    inputs = (query, *pages, rows, key, value, cos, sin)
+    wanted = attend_selected(*inputs, scaling=32**-0.5, softcap=softcap)
+    found = attend_selected(*(part.cuda() for part in inputs), scaling=32**-0.5, softcap=softcap)
+    for mine, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(mine.cpu(), other, rtol=1e-4, atol=1e-5)
+    assert device is None or device.launches["attend_kernel"] == 1
+
+
+def test_nan_is_refused_or_told() -> None:
+    votes = torch.tensor([1.0, float("nan"), 2.0]).cuda()
     with pytest.raises(ValueError, match="NaN"):
-        top_k(torch.tensor([1.0, float("nan"), 2.0]).cuda(), 1)
+        top_k(votes, 1)
+    nan = torch.zeros(1, dtype=torch.int32).cuda()
+    top_k(votes[::2], 1, nan=nan)
+    assert int(nan) == 0
+    top_k(votes, 1, nan=nan)
+    top_k(votes[::2], 1, nan=nan)
+    assert int(nan) == 1  # it stays
+
+
+def test_top_k_copies_nothing_between_the_devices(device: PretendedCuda | None) -> None:
+    """As it must not while a graph is captured."""
+    if device is None:
+        pytest.skip("a real GPU does not count copies; it would refuse to capture them")
+    votes, nan = torch.rand(3000).cuda(), torch.zeros(1, dtype=torch.int32).cuda()
+    moved, reads = device.moved, device.reads
+    top_k(votes, 7, nan=nan)
+    assert (device.moved, device.reads) == (moved, reads)

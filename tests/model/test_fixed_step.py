@@ -15,7 +15,7 @@ from tscli.engine.library import DevicePages
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.fits import find_parts
-from tscli.model.fixed_step import FixedRun, GraphedSteps, fits
+from tscli.model.fixed_step import ROOM, FixedRun, GraphedSteps, fits
 from tscli.model.kv import KVState
 from tscli.model.step import LayerStep
 from tscli.model.stock import StockDecoder
@@ -37,6 +37,14 @@ def paged(decoder: Decoder, tokens: int = 300) -> KVState:
     for part in ids(tokens).to(decoder.device).split(CONFIG.chunk):
         decoder.forward(part, AttentionRun(state, decoder.rotator, CONFIG), logits=False)
     return decoder.new_state([DevicePages(*state.take_tail(64), tokens)])
+
+
+def replaced(state: KVState, dtype: torch.dtype) -> KVState:
+    """The same pages in another dtype than the model's."""
+    pages = state.segments[0]
+    other = KVState([], layers=3, kv_heads=2, head_dim=16, dtype=state.dtype, device=state.device)
+    other.extend(DevicePages(pages.key.to(dtype), pages.value.to(dtype), pages.num_tokens))
+    return other
 
 
 def sketched(state: KVState, decoder: Decoder) -> Sketch:
@@ -114,11 +122,22 @@ def test_an_answer_by_captured_steps_is_the_ordinary_one_and_the_state_is_as_bef
     ]
 
 
+def test_rotations_that_depend_on_the_length_are_not_captured() -> None:
+    decoder = make_decoder()
+    decoder.rotator._grows = False
+    asker = Asker(decoder, paged(decoder), CONFIG, "token", frozenset())
+    asker.captures = True
+    assert len(list(asker.answer(ids(3, 4).tolist(), Sampling(), 3))) == 3
+    assert asker._steps is None
+
+
 def test_what_changes_its_sizes_is_not_captured() -> None:
     decoder = make_decoder()
     state, none = paged(decoder), (None,) * decoder.layers
-    assert fits(state, CONFIG, none, 31)
-    assert not fits(state, CONFIG, none, 32)  # a token of the tail would leave the local window
+    assert fits(state, CONFIG, none, ROOM - 1)
+    assert not fits(state, CONFIG, none, ROOM)  # nowhere to keep the tail's last token
+    assert not fits(state, SelectionConfig(**{**vars(CONFIG), "share": 0.1}), none, 12)  # more to select with every tenth token
+    assert not fits(replaced(state, torch.bfloat16), CONFIG, none, 4)
     assert not fits(state, CONFIG, (None, 16, None), 4)
     assert not fits(state, SelectionConfig(**{**vars(CONFIG), "metric": "hard"}), none, 4)
     assert not fits(state, SelectionConfig(**{**vars(CONFIG), "k": 0}), none, 4)
@@ -127,7 +146,77 @@ def test_what_changes_its_sizes_is_not_captured() -> None:
     assert not fits(decoder.new_state(), CONFIG, none, 4)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("scan", ["exact", "sketch"])
+def test_tokens_that_have_left_the_local_window_are_candidates(scan: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
+    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.fixed_step"):
+        monkeypatch.setattr(f"{place}.num_candidates", lambda k, n: 2 * k)
+    decoder, config = make_decoder(), SelectionConfig(**{**vars(CONFIG), "n_local": 4, "k": 40, "scan": scan})
+    state = paged(decoder)
+    state.sketch = sketched(state, decoder) if scan == "sketch" else None
+    seen: list[LayerStep] = []
+    exact = SelectionConfig(**{**vars(config), "scan": "exact"})
+    run = AttentionRun(state, decoder.rotator, exact, observe=seen.append)
+    decoder.forward(ids(20, 2), run)
+    steps = GraphedSteps(decoder, FixedRun(state, decoder.rotator, config, decoder.last_selecting_layer))
+    steps.begin()
+    selected = set[int]()
+    for token in ids(6, 3):
+        seen.clear()
+        wanted, logits = decoder.forward(token[None], run), steps.step(int(token))
+        torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-4)
+        for mine, other in zip(steps.taken(), seen, strict=True):
+            assert mine.selection is not None
+            assert other.selection is not None
+            assert mine.selection.positions.tolist() == other.selection.positions.tolist()
+            selected.update(mine.selection.positions.tolist())
+    assert max(selected) >= 300  # where the tail begins
+
+
+def test_a_state_goes_on_from_where_the_steps_ended() -> None:
+    decoder = make_decoder()
+    states = [paged(decoder) for _ in range(2)]
+    runs = [AttentionRun(state, decoder.rotator, CONFIG) for state in states]
+    for run in runs:
+        decoder.forward(ids(9, 2), run)
+    steps = GraphedSteps(decoder, FixedRun(states[1], decoder.rotator, CONFIG, decoder.last_selecting_layer))
+    steps.begin()
+    for token in ids(4, 3):
+        decoder.forward(token[None], runs[0])
+        steps.step(int(token))
+    steps.end()
+    assert states[0].length == states[1].length == 313
+    assert states[0].tokens_run == states[1].tokens_run == 13
+    torch.testing.assert_close(states[1].tail_rows(), states[0].tail_rows(), rtol=1e-4, atol=1e-5)
+    wanted, found = (decoder.forward(ids(1, 5), run) for run in runs)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_one_step_of_61_is_compared_with_the_exact_one_and_widens_what_recalls_too_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
+    monkeypatch.setattr("tscli.engine.asker.EVERY", 5)
+    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.fixed_step"):
+        monkeypatch.setattr(f"{place}.num_candidates", lambda k, n: k)
+    decoder, config = make_decoder(), SelectionConfig(**{**vars(CONFIG), "scan": "sketch"})
+    state = paged(decoder)
+    state.sketch = sketched(state, decoder)
+    asker = Asker(decoder, state, config, "chunk", frozenset())
+    asker.captures = True
+    tokens = list(asker.answer(ids(7, 4).tolist(), Sampling(), 12))
+    assert len(tokens) == 12
+    assert len(asker.guard.masses) == 1 + 2 * decoder.layers  # the question's first, then the layers of steps 5 and 10
+    assert asker.state.length == 300
+    assert asker.state.tokens_run == 7 + 11
+    assert asker._steps is not None
+    assert asker._steps.widths == tuple(asker.guard.factor(layer) for layer in range(decoder.layers))
+    asker.guard._factor[1] = 4
+    list(asker.answer(ids(7, 4).tolist(), Sampling(), 3))
+    assert asker._steps.widths[1] == 4
+
+
+@pytest.mark.gpu
 @pytest.mark.parametrize("scan", ["exact", "sketch"])
 def test_a_captured_step_replays_as_it_ran(scan: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 64)

@@ -21,7 +21,7 @@ from tscli.model.fixed_step import FixedRun, GraphedSteps, fits
 from tscli.model.kv import DenseKeys, KVState
 from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
-from tscli.selection.guard import Guard
+from tscli.selection.guard import EVERY, Guard
 from tscli.selection.question_votes import QuestionVotes
 from tscli.selection.select import Selection
 from tscli.selection.selection_cache import SelectionCache
@@ -67,6 +67,7 @@ class Asker:
         self._busy = False
         self.captures = decoder.device.type == "cuda"
         self._steps: GraphedSteps | None = None
+        self._graphed_steps = 0
 
     @property
     def is_dense(self) -> bool:
@@ -135,6 +136,11 @@ class Asker:
                 yield token
                 if made + 1 < max_new_tokens:
                     if graphed is not None:
+                        if self._is_compared():
+                            graphed.end()
+                            logits = yield self._pass(state, [token], observe, guard=self.guard.throughout())
+                            graphed = self._graphed(max_new_tokens - made)
+                            continue
                         logits = graphed.step(token)
                         if observe is not None:
                             for step in graphed.taken():
@@ -180,14 +186,23 @@ class Asker:
     def _graphed(self, steps: int) -> GraphedSteps | None:
         """What takes so many steps from here as a CUDA graph, on a GPU where nothing of it changes its size: all steps select,
         since a graph cannot choose."""
-        state, sliding = self.state, self.decoder.shape.sliding
-        if not self.captures or self._dense or self._whole_from is not None or not fits(state, self.config, sliding, steps):
+        state, decoder = self.state, self.decoder
+        if not self.captures or self._dense or self._whole_from is not None or decoder.rotator.depends_on_length:
             return None
-        if self._steps is None:
-            run = FixedRun(state, self.decoder.rotator, self.config, self.decoder.last_selecting_layer)
-            self._steps = GraphedSteps(self.decoder, run)
+        if not fits(state, self.config, decoder.shape.sliding, steps):
+            return None
+        widths = tuple(self.guard.factor(layer) for layer in range(decoder.layers))
+        if self._steps is None or self._steps.widths != widths:
+            run = FixedRun(state, decoder.rotator, self.config, decoder.last_selecting_layer, widths)
+            self._steps = GraphedSteps(decoder, run)
         self._steps.begin()
         return self._steps
+
+    def _is_compared(self) -> bool:
+        """Whether the next of the graph's steps is to be an ordinary one, whose selections are all compared with exact ones: so
+        as many are as the guard compares where each step makes its own."""
+        self._graphed_steps += 1
+        return self.scan == "sketch" and self._graphed_steps % EVERY == 0
 
     def _selectable(self, length: int) -> int:
         """How many of the cached tokens a question selects from, the local window included."""
@@ -228,6 +243,7 @@ class Asker:
         votes: QuestionVotes | None = None,
         fixed: Selection | None = None,
         audit: Audit | None = None,
+        guard: Guard | None = None,
     ) -> Pass:
         run = AttentionRun(
             state,
@@ -238,7 +254,7 @@ class Asker:
             fixed=fixed,
             dense=self._dense,
             observe=observe,
-            guard=self.guard,
+            guard=guard or self.guard,
             audit=audit,
             whole_from=self._whole_from,
             weigh=self.decoder.last_selecting_layer,

@@ -18,51 +18,74 @@ from tscli.selection.config import SelectionConfig
 from tscli.selection.select import Selection
 from tscli.selection.sketch import Sketch
 from tscli_kernels import attend, max_pool, row_index, scan_planes, score_pages, soft_vote, take_rows, top_k, vote_beside
+from tscli_kernels.top_k import DAMAGED
+
+ROOM = 512  # tokens of the tail
 
 
 def fits(state: KVState, config: SelectionConfig, sliding: tuple[int | None, ...], steps: int) -> bool:
-    """Whether so many steps behind this state can be taken by a `FixedRun`: pages in one piece, no sliding windows, a selection
-    to be made, and no token of the tail leaves the local window."""
-    if len(state.segments) != 1 or state.segments[0].scales is not None or state.segments[0].key.dtype != state.dtype:
+    """Whether so many steps behind this state can be taken by a `FixedRun`: pages in one piece where the model runs, as it
+    computes; no sliding windows; a selection to be made, of as many tokens in every step; and room for the tail."""
+    if len(state.segments) != 1 or state.segments[0].scales is not None:
         return False
+    key, behind = state.segments[0].key, state.tail_tokens + steps
+    there = key.dtype == state.dtype and key.device.type == state.device.type
     whole_sketch = state.sketch is None or (isinstance(state.sketch, Sketch) and state.sketch.length == state.committed)
     num = state.committed - config.n_local - config.n_init
-    plain = config.metric == "soft" and config.head_mapping == "grouped" and 0 < config.count(num) < num
-    room = state.tail_tokens + steps < config.n_local
-    return whole_sketch and plain and room and all(window is None for window in sliding)
+    plain = config.metric == "soft" and config.head_mapping == "grouped"
+    same = 0 < config.count(num) == config.count(num + behind) < num
+    return there and whole_sketch and plain and same and behind < ROOM and all(window is None for window in sliding)
 
 
 class FixedRun:
     """Attention of single tokens over `state`, whose pages lie in one piece, in buffers of fixed sizes.
 
-    weigh: the layer whose attention itself is reported. length: how many tokens there are, on the device.
+    weigh: the layer whose attention itself is reported. widths: how many times as many candidates as usual each layer takes of
+    a sketch. length: how many tokens there are, on the device.
     """
 
-    def __init__(self, state: KVState, rotator: Rotator, config: SelectionConfig, weigh: int) -> None:
+    def __init__(
+        self, state: KVState, rotator: Rotator, config: SelectionConfig, weigh: int, widths: tuple[int, ...] = ()
+    ) -> None:
         segment, device = state.segments[0], state.device
         self.state = state
-        self._rotator = rotator
+        self.widths = widths
+        self._rotator = rotator.apart()  # a graph keeps the tables' addresses
         self._config = config
         self._pages = segment.key, segment.value
         layers, _, kv_heads, _, head_dim = segment.key.shape
         self._k = config.count(state.committed - config.n_local - config.n_init)
         self._positions = torch.zeros(layers, self._k, dtype=torch.int64, device=device)  # selected last
         self._votes = torch.zeros(layers, self._k, device=device)
-        self._tail = torch.zeros(2, layers, kv_heads, config.n_local, head_dim, dtype=segment.key.dtype, device=device)
+        self._tail = torch.zeros(2, layers, kv_heads, ROOM, head_dim, dtype=segment.key.dtype, device=device)
         self.length = torch.zeros((), dtype=torch.int64, device=device)
-        self._places = torch.arange(state.committed, device=device)
+        self._nan = torch.zeros(1, dtype=torch.int32, device=device)
+        self._places = torch.arange(state.committed + ROOM, device=device)
         self._rows = config.n_init + self._k + config.n_local + 1  # the same in every step
         self._weigh = weigh
         self._weighed = torch.zeros(self._rows - 1, dtype=torch.int64, device=device), torch.zeros(self._rows, device=device)
         num = state.committed - config.n_init
-        pays = uses_sketch(config, num) and num_candidates(self._k, num) < num // 2
-        self._sketch = state.sketch if isinstance(state.sketch, Sketch) and pays else None
+        self._sketch = state.sketch if isinstance(state.sketch, Sketch) and uses_sketch(config, num) else None
 
     def load(self) -> None:
         """Take over the state's tail."""
         tail = self.state.tail_rows()
         self._tail[:, :, :, : tail.shape[3]] = tail
         self.length.fill_(self.state.length)
+        self._nan.zero_()
+
+    def hand_over(self) -> None:
+        """Give the state the tokens that were taken since `load`."""
+        state = self.state
+        new = self._tail[:, :, :, state.tail_tokens : int(self.length) - state.committed]
+        for layer in range(new.shape[1]):
+            state.append(layer, new[0, layer], new[1, layer])
+        state.tail_tokens += new.shape[3]
+
+    def check(self) -> None:
+        """Raise ValueError where a vote was NaN since `load`."""
+        if self._nan.item():
+            raise ValueError(DAMAGED)
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
         """As `AttentionRun`, of one token: query [q_heads, 1, head_dim], key and value [kv_heads, 1, head_dim]."""
@@ -124,33 +147,44 @@ class FixedRun:
         mean = self._rotator(query.float(), place, layer, length=config.n_local + 1)[:, 0]  # [q_heads, head_dim]
         scale = mean.shape[-1] ** -0.5 if config.scale == "sqrt" else 1.0
         outside = (self._places < config.n_init) | (self._places >= local_start)
-        if self._sketch is None:
-            scores = score_pages(mean, self._pages[0][layer], self.state.committed) * scale
-            votes = soft_vote(scores.masked_fill(outside, float("-inf")))
+        num = self.state.committed - config.n_init
+        count = num_candidates(self._k, num) * (self.widths[layer] if self.widths else 1)
+        if self._sketch is None or count >= num // 2:
+            votes = self._votes_of_all(mean, layer, outside, scale)
         else:
-            votes = self._votes_by(self._sketch, mean, layer, outside, scale)
+            votes = self._votes_by(self._sketch, mean, layer, outside, scale, count)
         pooled = max_pool(votes, config.pool).masked_fill(outside, float("-inf"))
-        chosen = top_k(pooled, self._k, checked=False)
+        chosen = top_k(pooled, self._k, nan=self._nan)
         self._positions[layer] = chosen
         self._votes[layer] = votes[chosen]
 
-    def _votes_by(self, sketch: Sketch, query: Tensor, layer: int, outside: Tensor, scale: float) -> Tensor:
-        """Votes of as many candidates as `search` aims at and of outliers, by their exact scores; else zero; [committed]."""
+    def _votes_of_all(self, query: Tensor, layer: int, outside: Tensor, scale: float) -> Tensor:
+        """Votes by the exact scores of all tokens; [committed + ROOM]."""
+        n = self.state.committed
+        scores = torch.empty(query.shape[0], n + ROOM, dtype=torch.float32, device=query.device)
+        score_pages(query, self._pages[0][layer], n, out=scores[:, :n])
+        score_pages(query, self._tail[0, layer][None], ROOM, out=scores[:, n:])
+        return soft_vote(scores.mul_(scale).masked_fill_(outside, float("-inf")))
+
+    def _votes_by(self, sketch: Sketch, query: Tensor, layer: int, outside: Tensor, scale: float, count: int) -> Tensor:
+        """Votes of as many candidates as `search` aims at, of outliers and of the tail, by their exact scores; else zero;
+        [committed + ROOM]."""
         n, step = self.state.committed, max(1, sketch.length // SAMPLE)
-        count = num_candidates(self._k, n)
         approximate = scan_planes(sketch.projection.query(layer, query), sketch.planes[layer], 0, n)
         sample, _ = sketch.sampled(layer, query, 0, n, step)
         kept = max(1, round(count / sample.shape[0] / step))
         margin = (approximate - sample.topk(kept, dim=-1).values[:, -1:]).amax(dim=0)
         margin.index_fill_(0, sketch.outliers[layer].flatten(), float("inf"))
-        margin.masked_fill_(outside, float("-inf"))
-        candidates = margin.topk(count + sketch.outliers[layer].numel()).indices.sort().values
-        key = take_rows(self._pages[0][layer], row_index(candidates, *self._pages[0].shape[2:4]))
-        exact = score_pages(query, key[None], candidates.shape[0]) * scale
-        known = outside.index_fill(0, candidates, True)[::step]
+        margin.masked_fill_(outside[:n], float("-inf"))
+        best = margin.topk(min(n, count + sketch.outliers[layer].numel())).indices.sort().values
+        key = take_rows(self._pages[0][layer], row_index(best, *self._pages[0].shape[2:4]))
+        candidates, keys = torch.cat([best, self._places[n:]]), torch.cat([key, self._tail[0, layer]], dim=1)
+        exact = score_pages(query, keys[None], candidates.shape[0]).mul_(scale)
+        exact.masked_fill_(outside[candidates], float("-inf"))
+        known = outside[:n].index_fill(0, best, True)[::step]
         others = (sample + sketch.shift(layer, query)[:, None]).mul_(scale).masked_fill_(known, float("-inf"))
         votes = vote_beside(exact, others, step)
-        return torch.zeros(n, device=query.device).index_copy_(0, candidates, votes)
+        return torch.zeros(n + ROOM, device=query.device).index_copy_(0, candidates, votes)
 
 
 class GraphedSteps:
@@ -167,13 +201,23 @@ class GraphedSteps:
         """Go on from where the state is."""
         self._run.load()
 
+    @torch.inference_mode()
+    def end(self) -> None:
+        """The state gets what was taken since `begin`, so that other steps can go on."""
+        self._run.hand_over()
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """As the run has them."""
+        return self._run.widths
+
     def taken(self) -> list[LayerStep]:
         """What the layers did in the last step."""
         return self._run.taken()
 
     @torch.inference_mode()
     def step(self, token_id: int) -> Tensor:
-        """The logits [vocab] behind this token, valid until the next step."""
+        """The logits [vocab] behind this token, valid until the next step. Raises ValueError where a vote is NaN."""
         self._token.fill_(token_id)
         self._run.state.tokens_run += 1
         if self._decoder.device.type != "cuda":
@@ -182,6 +226,7 @@ class GraphedSteps:
             self._capture()
         assert self._graph is not None
         self._graph.replay()
+        self._run.check()  # waits for the device, as whoever reads the logits would
         return self._logits
 
     def _through(self) -> Tensor:
@@ -200,5 +245,5 @@ class GraphedSteps:
         torch.cuda.current_stream().wait_stream(aside)
         self._run.length.copy_(length)  # what the two wrote behind it is written again
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # others may still copy pages
             self._logits = self._through()

@@ -173,12 +173,14 @@ class KVState:
         return self._rows(layer, 0, parts), self._rows(layer, 1, parts)
 
     def pool(self, layer: int) -> tuple[Tensor, Tensor] | None:
-        """Key and value pages of all committed tokens, slot by slot, where they lie on a GPU in one piece; else None."""
-        if len(self.segments) != 1 or not self.segments[0].key.is_cuda or self.segments[0].scales is not None:
+        """Key and value pages of all committed tokens, slot by slot, where they lie on a GPU in one piece and in the model's
+        dtype; else None."""
+        whole = self.segments[0] if len(self.segments) == 1 else None
+        if whole is None or not whole.key.is_cuda or whole.scales is not None or whole.key.dtype != self._dtype:
             return None
         if self.arrival is not None:
             self.arrival(layer)
-        return self.segments[0].key[layer], self.segments[0].value[layer]
+        return whole.key[layer], whole.value[layer]
 
     def tail_at(self, layer: int, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values at positions (int64 [n]) behind the committed tokens; [kv_heads, n, head_dim] each."""

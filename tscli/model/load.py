@@ -20,6 +20,8 @@ def load_decoder(options: LoadOptions) -> Decoder:
     """Load the model; UsageError, ResourceError or TscliError say what is wrong with it."""
     model = options.model or EMBEDDED
     device = pick_device(options.device)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # where kernels are launched
     folder = locate(model, options.revision)
     dtype = _pick_dtype(options.dtype, device)
     if options.weights not in WEIGHTS:

@@ -8,6 +8,7 @@ from torch import Tensor
 from tscli.model.kv import KVState
 from tscli.model.rotary import Rotator
 from tscli.model.step import LayerCall
+from tscli_kernels import attend_selected
 
 
 def attend_paged(
@@ -21,13 +22,11 @@ def attend_paged(
     pages = state.pool(call.layer)
     if pages is None or not rotator.turns_halves:
         return None
-    from tscli_kernels.cuda.attending import attend_selected
-
     num_rows = int(torch.searchsorted(positions, state.committed))
     tail = state.tail_at(call.layer, positions[num_rows:])
     key, value = (torch.cat(parts, dim=1) for parts in zip(tail, new, strict=True))
     cos, sin = rotator.table(call.layer, num_rows + key.shape[1], query.device)
     out, _ = attend_selected(
-        query.contiguous(), *pages, positions[:num_rows], key, value, cos, sin, scaling=call.scaling, softcap=call.softcap
+        query, *pages, positions[:num_rows], key, value, cos, sin, scaling=call.scaling, softcap=call.softcap
     )
     return out

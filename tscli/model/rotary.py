@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -57,6 +58,17 @@ class Rotator:
         turned, rest = x[None, ..., :rotary_dim].float(), x[..., rotary_dim:]
         turned, _ = self._rotate(turned, turned[:, :0], cos, sin)
         return torch.cat([turned[0].to(x.dtype), rest], dim=-1) if rest.shape[-1] else turned[0].to(x.dtype)
+
+    def apart(self) -> Rotator:
+        """The same with tables of its own, which no one else replaces by longer ones."""
+        own = copy(self)
+        own._tables = {}
+        return own
+
+    @property
+    def depends_on_length(self) -> bool:
+        """Whether the frequencies follow from the length in use."""
+        return not self._grows
 
     @cached_property
     def turns_halves(self) -> bool:

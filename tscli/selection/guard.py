@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import torch
 
 from tscli.selection.select import Selection
@@ -15,6 +17,7 @@ class Guard:
     """Compares samples of each layer's selections and widens its candidates where too little was recalled."""
 
     def __init__(self) -> None:
+        self._every = EVERY
         self._seen = 0
         self._factor: dict[int, int] = {}
         self.masses: list[float] = []
@@ -23,7 +26,13 @@ class Guard:
     def due(self) -> bool:
         """Whether the next selection is one to be compared; counts it."""
         self._seen += 1
-        return self._seen % EVERY == 1
+        return self._seen % self._every == 1 % self._every
+
+    def throughout(self) -> Guard:
+        """Takes note where this one does, of every selection."""
+        one = copy(self)  # the accounts are the same
+        one._every = 1
+        return one
 
     def factor(self, layer: int) -> int:
         """How many times as many candidates as usual this layer takes."""

@@ -123,7 +123,7 @@ def attend_selected(
     q_heads, t, head_dim = query.shape
     _, kv_heads, page_size, _ = key_pages.shape
     group, rotary, total = q_heads // kv_heads, cos.shape[1], rows.shape[0] + key.shape[1]
-    block, most = tiles(head_dim)
+    block, most = tiles(head_dim, query.element_size())
     tile = min(most, max(16, triton.next_power_of_2(t * group)))
     split = SPLIT if t * group <= 16 else triton.cdiv(total, block) * block
     num_parts = triton.cdiv(total, split)
@@ -143,6 +143,7 @@ def attend_selected(
     return out, out_lse
 
 
-def tiles(head_dim: int) -> tuple[int, int]:
+def tiles(head_dim: int, element_bytes: int) -> tuple[int, int]:
     """Rows of keys at a time, and rows of (query, head of the group) of a program: they must fit into registers (`ahead`)."""
-    return (32, 64) if head_dim <= 64 else (16, 32) if head_dim <= 128 else (16, 16)
+    row_bytes = head_dim * max(2, element_bytes)
+    return (32, 64) if row_bytes <= 128 else (16, 32) if row_bytes <= 256 else (16, 16)

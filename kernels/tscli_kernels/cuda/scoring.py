@@ -54,7 +54,12 @@ def score_kernel(
     )
     if SCALED:
         key = key.to(tl.float32 if WIDEN else tl.bfloat16)  # which holds all 8-bit integers
-    scores = dot(query.to(key.dtype), tl.trans(key), WIDEN)
+    high = query.to(key.dtype)
+    scores = dot(high, tl.trans(key), WIDEN)
+    # What the query loses in the keys' dtype: scores go into an exponent, unscaled. Wide rows of codes, which are rounded more
+    # than that, leave no registers for it.
+    if query.dtype != key.dtype and not (SCALED and DIM > 128):
+        scores += dot((query.to(tl.float32) - high.to(tl.float32)).to(key.dtype), tl.trans(key), WIDEN)
     if SCALED:
         scores *= tl.load(scale_ptr + place, mask=at < n, other=0.0).to(tl.float32)[None, :]
     _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, row_stride, block, blocks)
@@ -109,7 +114,7 @@ def score_pages(
     score_kernel[(blocks, kv_heads)](
         query, key_pages, sizes, table, out, highest, total, num_tokens, out.stride(0), blocks, kv_heads, page_size,
         GROUP=group, HEAD_DIM=head_dim, DIM=padded(head_dim), BLOCK=block, ROWS=max(ROWS, triton.next_power_of_2(group)),
-        WIDEN=not query.is_cuda, SCALED=scale is not None, num_warps=num_warps(head_dim),
+        WIDEN=not query.is_cuda, SCALED=scale is not None, num_warps=num_warps(head_dim, key_pages.element_size()),
     )  # fmt: skip
     return out, log_sum_exp(highest, total)
 
@@ -137,9 +142,9 @@ def block_of(head_dim: int) -> int:
     return 128 if head_dim <= 64 else 64 if head_dim <= 128 else 32
 
 
-def num_warps(head_dim: int) -> int:
-    """Warps of a program, for the same reason."""
-    return 4 if head_dim <= 64 else 8
+def num_warps(head_dim: int, key_bytes: int) -> int:
+    """Warps of a program, for the same reason; key_bytes: of a key's element."""
+    return 4 if head_dim <= 64 and key_bytes < 4 else 8
 
 
 def log_sum_exp(highest: Tensor, total: Tensor) -> Tensor:

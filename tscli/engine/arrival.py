@@ -59,6 +59,8 @@ class Arrival:
                     if self._stream is not None:
                         self._copied[layer] = self._stream.record_event()
                     here.set()
+                if self._stream is not None:
+                    self._stream.synchronize()  # nothing that is still written to is let go
         except BaseException as error:  # the thread that waits for the pages is to see it
             self._error = error
             for here in self._here:

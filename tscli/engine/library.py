@@ -19,7 +19,7 @@ from tscli.tokens import Context, DocumentTokens, Tokenizer
 from tscli_kernels import PAGE_SCALE, quantise_rows
 
 ENGINE_VERSION = 4  # raised whenever the same settings would give other keys or values
-GPU_SHARE = 0.8  # of a GPU's free memory that pages may take
+GPU_KEPT = 0.15  # of a GPU's memory, for what a question needs: pages do not take it
 SEGMENT_TOKENS = PAGE_SIZE * SEGMENT_PAGES
 ARRAYS = ("token_ids", "document", "page", "char_start", "char_end")
 
@@ -52,10 +52,19 @@ def on_device(segment: Pages, device: torch.device) -> Pages:
     return DevicePages(segment.key.to(device), segment.value.to(device), segment.num_tokens, scales)
 
 
+def placed(segments: Sequence[Pages], device: torch.device) -> list[Pages]:
+    """The segments on this device; where it has no room for them all, as they are: mapped, and read there."""
+    there = has_room(segments, device)
+    return [on_device(segment, device) if there else segment for segment in segments]
+
+
 def has_room(segments: Sequence[Pages], device: torch.device) -> bool:
-    """Whether the pages fit beside one segment's copy and what a question needs."""
-    free, _ = torch.cuda.mem_get_info(device)
-    return sum(segment.key.nbytes + segment.value.nbytes for segment in segments) < GPU_SHARE * free
+    """Whether the pages fit beside what a question needs."""
+    if device.type != "cuda":
+        return True
+    free, total = torch.cuda.mem_get_info(device)
+    parts = [part for segment in segments for part in (segment.key, segment.value, *(segment.scales or ()))]
+    return sum(part.nbytes for part in parts) < free - GPU_KEPT * total
 
 
 def fingerprint_of(

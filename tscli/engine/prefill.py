@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tscli.engine.library import SEGMENT_TOKENS, on_device, pack
+from tscli.engine.library import SEGMENT_TOKENS, on_device, pack, placed
 from tscli.engine.sketching import grow_sketch, sketch_while_reading
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
@@ -90,7 +90,7 @@ def prefill(
     records = [writer.record(segment) for segment in planned]
     writer.trust([record for record in records if record.id in missing])  # what others ran
     if state is None or state.committed < work.token_ids.shape[0]:  # of several documents, the sketch is of them all
-        state = decoder.new_state([on_device(writer.map(record), decoder.device) for record in records])
+        state = decoder.new_state(placed([writer.map(record) for record in records], decoder.device))
     return records, done, grow_sketch(decoder, state, work.ids(planned), work.config, work.prompts)
 
 
@@ -114,7 +114,7 @@ def run_chain(
             missing.remove(segment.id)
         else:
             record = writer.record(segment)
-        state.extend(on_device(writer.map(record), decoder.device))
+        state.extend(*placed([writer.map(record)], decoder.device))
         if any(later.id in missing for later in chain[number:]):
             sketch_while_reading(decoder, state, work.ids(chain[:number]), work.config, work.prompts)
     return state

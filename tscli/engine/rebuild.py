@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tscli.engine.library import fingerprint_of, on_device, prefill_config, sketch_tensors
+from tscli.engine.library import fingerprint_of, placed, prefill_config, sketch_tensors
 from tscli.engine.sketching import grow_sketch, passages_as_questions
 from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
@@ -23,7 +23,7 @@ def rebuild_sketch(library: str = "default") -> bool:
     decoder, tokenizer = own_model(manifest)
     with Writer(folder) as writer:
         context = {name: part.clone() for name, part in read_context(folder, manifest).items()}
-        state = decoder.new_state([on_device(map_segment(folder, record), decoder.device) for record in manifest.segments])
+        state = decoder.new_state(placed([map_segment(folder, record) for record in manifest.segments], decoder.device))
         ids = context["token_ids"].to(torch.int64)
         template = Template.of_record(manifest.template) or load_template(tokenizer)
         sketch = grow_sketch(

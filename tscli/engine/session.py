@@ -149,7 +149,7 @@ class Session:
         state.sketch, state.arrival = own.state.sketch, own.state.arrival
         ends = self.template.end_ids
         asker = Asker(self.decoder, state, self.config, own.question_mode, ends, own.is_dense, conversation=conversation)
-        asker.guard = own.guard
+        asker.guard, asker.captures = own.guard, False  # a graph each, and questions one after the other, would not pay
         return asker
 
     def remember(self, answer: Answer) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 import torch
 
 from tscli.engine.arrival import Arrival
-from tscli.engine.library import ARRAYS, context_of, has_room, on_device, sketch_of
+from tscli.engine.library import ARRAYS, context_of, has_room, on_device, placed, sketch_of
 from tscli.errors import LibraryError, UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState, Pages
@@ -83,7 +84,8 @@ def state_of(shelf: Shelf, decoder: Decoder) -> KVState:
         state = _state_over(shelf.parts[0].segments, decoder)
         state.sketch = sketches[id(shelf.libraries[0])]
         return state
-    states = [decoder.new_state([on_device(segment, decoder.device) for segment in part.segments]) for part in shelf.parts]
+    together = iter(placed([segment for part in shelf.parts for segment in part.segments], decoder.device))
+    states = [decoder.new_state(list(islice(together, len(part.segments)))) for part in shelf.parts]
     state = decoder.new_state([segment for part in states for segment in part.segments])
     if any(sketches.values()):
         state.sketch = JoinedSketch(

@@ -112,7 +112,10 @@ class Decoder(ABC):
     def use_int8_weights(self) -> None:
         """From now on the linear layers multiply 8-bit integers; UsageError where that cannot be done rightly here."""
         if self.device.type != "cpu":
-            raise UsageError(f"--weights int8: for the CPU only, the model is on {self.device.type}; leave it out")
+            raise UsageError(
+                f"--weights int8 (what a library was read by, if it was not given) is for the CPU only, the model is on "
+                f"{self.device.type}; use --device cpu"
+            )
         if not has_int8_products():
             raise UsageError("--weights int8: this processor's sums of 8-bit products overflow (it has no VNNI); leave it out")
         self._to_int8()

@@ -172,8 +172,10 @@ class Sketch:
             grown[:, :, :, : self.length] = self.planes[:, :, :, : self.length]
             self.planes = grown
         found = []
+        device = self.planes.device  # layer by layer: the pages may lie where there is more room
         for layer in range(key_pages.shape[0]):
-            pages = key_pages[layer] if scale is None else expand_rows(key_pages[layer], scale[layer])
+            pages = key_pages[layer].to(device)
+            pages = pages if scale is None else expand_rows(pages, scale[layer].to(device))
             key = pages.transpose(0, 1).flatten(1, 2)[:, :num_tokens]  # [kv_heads, n, head_dim]
             coordinates = self.projection.keys(layer, key)
             planes = self.planes[layer, :, :, self.length : stop] = code_planes(coordinates[:, : self.projection.rank])

@@ -69,19 +69,17 @@ def ingest(model: Path, device: str, paths: Path, library: str = "default", **op
     tscli.prepare([paths], library, load(model, device), options=tscli.IngestOptions(**options)).run()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kv_dtype", [None, "int8"])
-@pytest.mark.parametrize("documents", ["joint", "independent"])
+@pytest.mark.parametrize(("documents", "kv_dtype", "mode"), [("joint", "auto", "token"), ("independent", "int8", "twice")])
 def test_what_is_read_and_asked_there_is_what_the_cpu_reads_and_answers(
-    documents: str, kv_dtype: str | None, small_model: Path, docs: Path, request: pytest.FixtureRequest
+    documents: str, kv_dtype: str, mode: str, small_model: Path, docs: Path, request: pytest.FixtureRequest
 ) -> None:
-    options = {"documents": documents, "kv_dtype": kv_dtype or "auto"}
+    options = {"documents": documents, "kv_dtype": kv_dtype}
     ingest(small_model, "cpu", docs, **options)
-    mode = {"joint": "token", "independent": "twice"}[documents]
     wanted = ask(small_model, "cpu", mode=mode)
     there: PretendedCuda = request.getfixturevalue("pretended_cuda")
     assert ask(small_model, "cuda", mode=mode) == wanted
     assert there.launches["score_kernel"]
-    assert [graph.replays for graph in there.graphs] == ([TOKENS - 1] if mode == "token" and kv_dtype is None else [])
+    assert [graph.replays for graph in there.graphs] == ([TOKENS - 1] if mode == "token" else [])
     ingest(small_model, "cuda", docs, "there", **options)
     assert ask(small_model, "cuda", "there", mode=mode) == wanted
 

@@ -162,7 +162,7 @@ def _resources(cubin: bytes) -> tuple[int, int]:
 
 def main() -> int:
     failed = 0
-    print(f"{'kernel':<20} {'shape':<18} {'GPU':<6} registers spilled bytes")
+    print(f"{'kernel':<21} {'shape':<18} {'GPU':<6} registers spilled bytes")
     for dtype, head_dim, group in SHAPES:
         for kernel in kernels(dtype, head_dim, group):
             for capability in CAPABILITIES:
@@ -171,7 +171,7 @@ def main() -> int:
                 failed += bad
                 shape = f"{dtype} {head_dim} group {group}"
                 note = "  <-- spills, or takes more registers than it did" if bad else ""
-                print(f"{kernel.name:<20} {shape:<18} sm_{capability}  {report.registers:>9} {report.spilled:>13}{note}")
+                print(f"{kernel.name:<21} {shape:<18} sm_{capability}  {report.registers:>9} {report.spilled:>13}{note}")
     return 1 if failed else 0
 
 

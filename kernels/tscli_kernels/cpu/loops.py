@@ -29,7 +29,16 @@ numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # torch's o
 def compiled(function: Any) -> Any:
     """Compiled at the first call for its arguments' types, and kept on disk where that can be written: beside this file, or in
     the user's cache folder. Runs without the interpreter's lock."""
-    options = {"parallel": ONLY_LOOPS, "nogil": True, "fastmath": FASTMATH}
+    return _kept(function, parallel=ONLY_LOOPS)
+
+
+def serial(function: Any) -> Any:
+    """As `compiled`, of a loop that no threads share."""
+    return _kept(function)
+
+
+def _kept(function: Any, **options: Any) -> Any:
+    options |= {"nogil": True, "fastmath": FASTMATH}
     try:
         return njit(function, cache=True, **options)
     except RuntimeError:  # neither can
@@ -37,7 +46,7 @@ def compiled(function: Any) -> Any:
 
 
 def inlined(function: Any) -> Any:
-    """Part of a compiled loop."""
+    """Part of a compiled loop; called from elsewhere it would be compiled anew in every process."""
     return njit(function, fastmath=FASTMATH)
 
 

@@ -10,7 +10,7 @@ from numba import prange
 from torch import Tensor
 
 from tscli_kernels.cpu.byte_products import add_products, mark_reaching
-from tscli_kernels.cpu.loops import compiled, inlined, trailing_zeros, use_torch_threads
+from tscli_kernels.cpu.loops import compiled, serial, trailing_zeros, use_torch_threads
 from tscli_kernels.planes import ZERO
 
 BLOCK = 4096  # tokens
@@ -98,7 +98,7 @@ def _find(codes, begin, scale, planes, start, n, threshold, places, counts):
         counts[block] = count
 
 
-@inlined
+@serial
 def _join(places, counts, out):
     """The positions of all blocks, without what lies between them."""
     at = 0

@@ -26,9 +26,8 @@ LOUD = Settings(quiet=False, debug=False)
 
 def statistics() -> tscli.Statistics:
     counts = dict.fromkeys(("cached_tokens", "prompt_tokens", "generated_tokens", "total_tokens"), 7)
-    times = dict.fromkeys(
-        ("load_s", "ttft_s", "decode_tps", "total_s", "selected_mean", "attended_mean", "cache_hit_rate"), 1.0
-    )
+    parts = ("load_s", "question_s", "first_decode_s", "ttft_s", "total_s")
+    times = dict.fromkeys((*parts, "decode_tps", "selected_mean", "attended_mean", "cache_hit_rate"), 1.0)
     settings = {"k": 4, "pool": 3, "metric": "soft", "scale": "none", "theta": 0.9, "n_init": 1, "n_local": 2, "dense": False}
     rest = {"recomputed_tokens": 0, "question_mode": "token", "stop_reason": "end", "scan": "exact", "fidelity": None}
     return tscli.Statistics(**counts, **times, **settings, **rest)  # type: ignore[arg-type]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -101,6 +103,27 @@ def test_every_question_mode_answers_without_recomputing_documents(
     assert statistics.generated_tokens > 0
     assert statistics.recomputed_tokens == 0
     assert statistics.question_mode == mode
+
+
+def test_the_time_to_the_first_token_is_the_questions_and_that_of_the_pass_that_makes_it(
+    load: tscli.LoadOptions, write_documents: WriteDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    with tscli.open_library(load=load, question_mode="twice") as session:
+        forward, began = session.decoder.forward, list[float]()
+
+        def timed(*arguments: Any) -> Any:
+            began.append(time.perf_counter())
+            return forward(*arguments)
+
+        monkeypatch.setattr(session.decoder, "forward", timed)
+        stream = session.ask("Where does the stone stand?", max_new_tokens=4)
+        list(stream)
+        statistics, read = stream.answer.statistics, session.asker.question_read
+    last = 2 * statistics.prompt_tokens - 1
+    assert began[last - 1] < read <= began[last]
+    assert statistics.question_s > began[last - 1] - began[0]
+    assert statistics.ttft_s == pytest.approx(statistics.question_s + statistics.first_decode_s)
 
 
 def test_a_question_read_twice_attends_to_one_selection_in_all_layers(

@@ -1,1 +1,5 @@
 """The face: Typer commands, one file a command, Rich rendering. Knows the API of the package `tscli` and nothing below it."""
+
+import time
+
+BEGAN = time.perf_counter()  # the command line's first line

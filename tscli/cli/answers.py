@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import tscli
 from tscli.cli.output import Settings, counted, duration, safe_line, say, stderr
+from tscli.cli.start import Start
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,14 +17,21 @@ if TYPE_CHECKING:
 SCANS = {"exact": "every cached token", "sketch": "by the sketch of the keys, its candidates exactly"}
 READ = {"token": "each selects", "chunk": "select by their mean", "twice": "read twice"}
 MAPPED = 20  # documents on the map
+PARTS = {
+    "process_start_s": "Python",
+    "import_s": "imports",
+    "load_s": "library",
+    "question_s": "question",
+    "first_decode_s": "first token",
+}
 
 
-def show(answer: Answer, evidence: Evidence, *, full: bool) -> None:
-    """Statistics (full: per layer), then the passages that the answer drew on, on stderr."""
+def show(answer: Answer, evidence: Evidence, start: Start, *, full: bool) -> None:
+    """Statistics (full: per layer and all times), then the passages that the answer drew on, on stderr."""
     from rich.panel import Panel
 
     console, statistics = stderr(), answer.statistics
-    console.print(Panel(summary(statistics), title="how", title_align="left", expand=False))
+    console.print(Panel(summary(statistics, start if full else None), title="how", title_align="left", expand=False))
     if full:
         console.print(_layers(statistics))
     if not evidence.citations:
@@ -76,8 +84,8 @@ def _weak(answer: Answer, evidence: Evidence) -> list[str]:
     return [safe_line(f"weak support (the question, or what is always attended): {spans}")] if spans else []
 
 
-def summary(statistics: Statistics) -> Table:
-    """What an answer cost and how it was selected for."""
+def summary(statistics: Statistics, start: Start | None = None) -> Table:
+    """What an answer cost and how it was selected for; with the process's start, where the time to the first token went."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
@@ -92,6 +100,11 @@ def summary(statistics: Statistics) -> Table:
         "time",
         f"first token {duration(s.ttft_s)}, then {s.decode_tps:,.1f} tokens/s; loaded in {duration(s.load_s)}",
     )
+    if start is not None:
+        times = timing(s, start)
+        parts = ", ".join(f"{name} {duration(times[key])}" for key, name in PARTS.items() if times[key] is not None)
+        whole = times["from_start_s"]
+        table.add_row("from start", f"{duration(whole)}: {parts}" if whole is not None else parts)
     if s.dense:
         table.add_row("attention", f"dense, all of {s.total_tokens:,}")
     else:
@@ -140,8 +153,23 @@ def _layers(statistics: Statistics) -> Table:
     return table
 
 
-def answer_json(session: Session, answer: Answer, evidence: Evidence) -> dict[str, Any]:
-    """What `ask --json` prints."""
+def timing(statistics: Statistics, start: Start | None = None) -> dict[str, Any]:
+    """Seconds. ttft_s, from the question to the first token, is question_s and first_decode_s; from_start_s, from the process's
+    start to it, is all of PARTS; None where the process's start is not known.
+
+    start: of the process, where this was the one question of it.
+    """
+    s = statistics
+    own = {"load_s": s.load_s, "question_s": s.question_s, "first_decode_s": s.first_decode_s, "ttft_s": s.ttft_s}
+    rest = {"decode_tps": s.decode_tps, "total_s": s.total_s}
+    if start is None:
+        return {**own, **rest}
+    whole = None if start.process_s is None else start.process_s + start.import_s + s.load_s + s.ttft_s
+    return {"process_start_s": start.process_s, "import_s": start.import_s, **own, "from_start_s": whole, **rest}
+
+
+def answer_json(session: Session, answer: Answer, evidence: Evidence, start: Start | None = None) -> dict[str, Any]:
+    """What `ask --json` prints; start: see `timing`."""
     s = answer.statistics
     return {
         "answer": answer.text,
@@ -153,7 +181,7 @@ def answer_json(session: Session, answer: Answer, evidence: Evidence) -> dict[st
             "prompt": s.prompt_tokens,
             "generated": s.generated_tokens,
         },
-        "timing": {"load_s": s.load_s, "ttft_s": s.ttft_s, "decode_tps": s.decode_tps, "total_s": s.total_s},
+        "timing": timing(s, start),
         "selection": {
             "k": s.k,
             "selected_mean": s.selected_mean,

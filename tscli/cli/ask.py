@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import tscli
+from tscli.ahead import read_ahead
 from tscli.cli import flags
 from tscli.cli.answers import answer_json, show, show_check, show_map, warn_of_instructions
 from tscli.cli.ask_many import ask_many, read_questions
 from tscli.cli.coverage import remember
 from tscli.cli.endings import FULL
 from tscli.cli.output import Settings, dim, fetch_model, marking, print_json, safe, working
+from tscli.cli.start import loading, start_until_now
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,13 +89,16 @@ def ask(
     questions = _questions(question, file, output, html)
     if together > 1 and (file is None or dense):
         raise UsageError("--together goes with -f, and not with --dense, which copies all keys for each question")
-    selection = tscli.SelectionOptions(
-        k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
-    )
-    load = tscli.LoadOptions(model, revision, dtype, device, weights)
-    fetch_model(settings, load, library[0])
-    with working(settings, flags.opening(library)):
-        opened = tscli.open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
+    read_ahead(library)
+    with loading():
+        selection = tscli.SelectionOptions(
+            k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
+        )
+        load = tscli.LoadOptions(model, revision, dtype, device, weights)
+        fetch_model(settings, load, library[0])
+        with working(settings, flags.opening(library)):
+            open_library, begun = tscli.open_library, start_until_now()
+            opened = open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
     with opened as session:
 
         def start(text: str, without: Sequence[tuple[int, int]] = ()) -> Stream:
@@ -101,7 +106,7 @@ def ask(
             return session.ask(text, max_new_tokens=max_new_tokens, without=without, **sampling)  # type: ignore[arg-type]
 
         def answered(text: str, *, show: bool) -> Answer:
-            answer = run_stream(settings, start(text), show=show)
+            answer = run_stream(settings, start(text), show=show, first=file is None)
             if not no_history:
                 remember(settings, session, answer)
             return answer
@@ -109,7 +114,7 @@ def ask(
         def in_json(answer: Answer) -> dict[str, Any]:
             found = tscli.find_evidence(session, answer, top=top)
             checked = {"check": _check(settings, answer, found, start)} if check else {}
-            return {**answer_json(session, answer, found), **checked}
+            return {**answer_json(session, answer, found, begun if file is None else None), **checked}
 
         def in_turn(texts: list[str]) -> Iterator[Answer]:
             return (answered(text, show=False) for text in texts)
@@ -132,7 +137,7 @@ def ask(
         if as_json:
             print_json(in_json(answer))
         elif stats != "none" and not settings.quiet:
-            show(answer, found, full=stats == "full")
+            show(answer, found, begun, full=stats == "full")
             if check:
                 show_check(_check(settings, answer, found, start))
             if map_ or (map_ is None and sys.stderr.isatty()):
@@ -173,11 +178,12 @@ def _check(
     return {"answer": again.text, "changed": again.text != answer.text}
 
 
-def run_stream(settings: Settings, stream: Stream, *, show: bool) -> Answer:
-    """The answer, shown on stdout as it comes; an interrupt ends it and goes on."""
+def run_stream(settings: Settings, stream: Stream, *, show: bool, first: bool = False) -> Answer:
+    """The answer, shown on stdout as it comes; an interrupt ends it and goes on. first: of the process, so that the question
+    loads what it needs."""
     marks = show and marking()
     with closing(iter(stream)) as pieces:
-        with working(settings, "reading the question"):
+        with working(settings, "reading the question"), loading() if first else nullcontext():
             piece = next(pieces, None)
         try:
             while piece is not None:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import typer
 
 import tscli
+from tscli.ahead import read_ahead
 from tscli.cli import flags
 from tscli.cli.answers import show_sources, summary
 from tscli.cli.ask import run_stream
 from tscli.cli.coverage import remember
 from tscli.cli.lines import interactive, line_history, read_line
 from tscli.cli.output import Settings, counted, error_line, fetch_model, safe_line, say, stderr, working
+from tscli.cli.start import loading
 from tscli.errors import TscliError
 
 if TYPE_CHECKING:
@@ -54,13 +56,15 @@ def chat(
 ) -> int:
     """Ask on and on: a question may refer to earlier ones, where the model's chat template has turns."""
     settings: Settings = context.obj
-    selection = tscli.SelectionOptions(
-        k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
-    )
-    load = tscli.LoadOptions(model, revision, dtype, device, weights)
-    fetch_model(settings, load, library[0])
-    with working(settings, flags.opening(library)):
-        opened = tscli.open_library(library, load, selection, question_mode)  # type: ignore[arg-type]
+    read_ahead(library)
+    with loading():
+        selection = tscli.SelectionOptions(
+            k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
+        )
+        load = tscli.LoadOptions(model, revision, dtype, device, weights)
+        fetch_model(settings, load, library[0])
+        with working(settings, flags.opening(library)):
+            opened = tscli.open_library(library, load, selection, question_mode)  # type: ignore[arg-type]
     with opened as session, line_history(settings, None if no_history else tscli.home() / "chat-history"):
         conversation = session.chat()
 
@@ -95,7 +99,7 @@ class _Talk:
         if len(words) == 1 and words[0].startswith("/"):
             self._command(words[0])
             return True
-        self._last = run_stream(self.settings, self._start(line), show=True)
+        self._last = run_stream(self.settings, self._start(line), show=True, first=self._last is None)
         if self._keeper is not None:
             remember(self.settings, self._keeper, self._last)
         if interactive() and self._last.sources:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import tscli
+from tscli.ahead import read_ahead
 from tscli.cli import flags
 from tscli.cli.answers import citation_line, citations_json, warn_of_instructions
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, working
+from tscli.cli.start import loading
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,13 +41,15 @@ def evidence(
     settings: Settings = context.obj
     if output not in FORMATS:
         raise UsageError(f"-o {output}: choose {', '.join(FORMATS)}")
-    load = tscli.LoadOptions(model, revision, dtype, device, weights)
-    fetch_model(settings, load, library[0])
-    with working(settings, flags.opening(library)):
-        session = tscli.open_library(library, load)
+    read_ahead(library)
+    with loading():
+        load = tscli.LoadOptions(model, revision, dtype, device, weights)
+        fetch_model(settings, load, library[0])
+        with working(settings, flags.opening(library)):
+            session = tscli.open_library(library, load)
     with session:
         stream = session.ask(question, max_new_tokens=max_new_tokens)
-        with working(settings, "reading the question"):
+        with working(settings, "reading the question"), loading():
             for _ in stream:
                 pass
         found = tscli.find_evidence(session, stream.answer, top=top)

@@ -7,6 +7,7 @@ Knows the model and its attention; knows no libraries and no text.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from typing import Literal, Never, cast, get_args
 
@@ -61,6 +62,7 @@ class Asker:
         self.question_mode: QuestionMode = "token" if dense else question_mode
         self.end_ids = end_ids
         self.guard = Guard()
+        self.question_read = 0.0  # by time.perf_counter: when the pass began that makes the answer's first token
         self._dense = DenseKeys() if dense else None
         self._whole_from = state.committed if conversation else None
         self._without: torch.Tensor | None = None
@@ -230,6 +232,8 @@ class Asker:
         for start in range(0, len(prompt_ids), size):
             last = start + size >= len(prompt_ids)
             watched = (observe, audit) if last else (None, None)
+            if last:
+                self.question_read = time.perf_counter()
             logits = yield self._pass(state, prompt_ids[start : start + size], watched[0], fixed=fixed, audit=watched[1])
         return logits
 

@@ -44,7 +44,7 @@ class Session:
         config: SelectionConfig,
         question_mode: QuestionMode,
         dense: bool,
-        load_s: float,
+        started: float,
     ) -> None:
         self.shelf = shelf
         self.decoder = decoder
@@ -52,10 +52,10 @@ class Session:
         self.template = template
         self.config = config
         self.context: Context = shelf.context
-        self.load_s = load_s
         state = state_of(shelf, decoder)
         self.asker = Asker(decoder, state, config, question_mode, template.end_ids, dense)
         self._chats: WeakSet[Chat] = WeakSet()
+        self.load_s = time.perf_counter() - started
 
     @property
     def library(self) -> str:
@@ -244,6 +244,7 @@ class Stream:
         layers = self.recorder.layers()
         selecting = [layer for layer in layers if layer.kind == "selected"] or layers
         config, total = session.config, int(session.context.token_ids.shape[0])
+        first = times[0] if times else ended
         run = asker.state.tokens_run - self._run_before  # counted where tokens pass through the model
         ended_itself = len(ids) < self._max_new_tokens
         own = asker.readings * len(self.prompt_ids) + len(ids) - (0 if ended_itself else 1)
@@ -253,7 +254,9 @@ class Stream:
             prompt_tokens=len(self.prompt_ids),
             generated_tokens=len(ids),
             load_s=session.load_s,
-            ttft_s=(times[0] if times else ended) - started,
+            question_s=asker.question_read - started,
+            first_decode_s=first - asker.question_read,
+            ttft_s=first - started,
             decode_tps=(len(times) - 1) / spent if spent else 0.0,
             total_s=ended - started,
             k=config.count(total),
@@ -313,8 +316,7 @@ def open_library(
     kinds = {"kv_dtype": fingerprint.kv_dtype, "weights": fingerprint.weights}  # int8 weights may ask of what full ones read
     manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision, **kinds))
     config = resolve(selection, decoder.selection_defaults, decoder.window)
-    load_s = time.perf_counter() - started
     mode = checked_mode(question_mode or decoder.question_default)
     for stored in shelf.libraries:
         mark_used(stored.folder)
-    return Session(shelf, decoder, tokenizer, template, config, mode, dense, load_s)
+    return Session(shelf, decoder, tokenizer, template, config, mode, dense, started)

@@ -64,6 +64,8 @@ class Fidelity:
 class Statistics:
     """The figures of one answer; tokens are counts, times are seconds.
 
+    ttft_s: from the question to the answer's first token: question_s, in which the question is read, and first_decode_s, the
+    pass that makes the token. load_s: what opening the library took, which is not in it.
     scan: "sketch" where long contexts are scanned by it, else "exact". fidelity: of all answers since the library was opened.
     """
 
@@ -72,6 +74,8 @@ class Statistics:
     prompt_tokens: int
     generated_tokens: int
     load_s: float
+    question_s: float
+    first_decode_s: float
     ttft_s: float
     decode_tps: float
     total_s: float

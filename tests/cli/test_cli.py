@@ -110,6 +110,8 @@ def test_the_answer_is_on_stdout_and_the_statistics_on_stderr(run: Run, library:
     for words in (
         "0 computed again",
         "first token",
+        "from start",
+        "imports",
         "selected",
         "docs/a.txt",
         "layers",
@@ -130,6 +132,7 @@ def test_ask_takes_questions_from_a_file_and_from_standard_input(run: Run, libra
     lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert [line["question"][:4] for line in lines] == ["When", "What"]
     assert set(lines[0]) >= {"answer", "sources", "timing", "tokens"}
+    assert not {"process_start_s", "from_start_s"} & set(lines[0]["timing"])  # they share one process
     again = run("ask", "-f", str(tmp_path / "q.txt"), "-o", str(tmp_path / "a.jsonl"), "-l", library)
     assert "0 questions answered" in again.stderr
     assert "2 questions answered before" in again.stderr
@@ -147,7 +150,12 @@ def test_the_json_of_ask_has_its_keys(run: Run, library: str) -> None:
     }  # fmt: skip
     assert set(result["tokens"]) == {"cached", "recomputed", "prompt", "generated"}
     assert result["tokens"]["recomputed"] == 0
-    assert set(result["timing"]) == {"load_s", "ttft_s", "decode_tps", "total_s"}
+    timing = result["timing"]
+    parts = ("process_start_s", "import_s", "load_s", "question_s", "first_decode_s")
+    assert set(timing) == {*parts, "ttft_s", "from_start_s", "decode_tps", "total_s"}
+    if sys.platform == "linux":
+        assert timing["from_start_s"] == pytest.approx(sum(timing[part] for part in parts))
+        assert min(timing[part] for part in parts) > 0
     assert set(result["selection"]) == {"k", "selected_mean", "attended_mean", "total", "cache_hit_rate", "scan", "fidelity"}
     assert set(result["sources"][0]) == {"library", "file", "page", "share"}
     assert set(result["citations"][0]) == {"library", "file", "page", "start", "end", "quote", "share"}
@@ -394,6 +402,9 @@ def test_the_table_of_bench_is_markdown_and_its_json_has_llama_benchs_names(run:
     names = {"n_prompt", "n_gen", "n_depth", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "samples_ns", "samples_ts"}
     more = {"ttft_ms", "tpot_ms", "itl_ms", "n_selected", "cache_hit_rate", "bytes_read", "peak_rss", "versions", "seed"}
     assert names | more <= set(rows[3])
+    answer = rows[4]
+    assert answer["ttft_ms"] == pytest.approx(answer["question_ms"] + answer["first_decode_ms"])
+    assert answer["question_ms"] > answer["first_decode_ms"] > 0  # sixteen tokens read twice, but for one pass
     assert rows[2]["ratio"] == 1.0
 
 

@@ -50,7 +50,8 @@ def benchmark(
     """Measure each length: one prefill per method, then `repetitions` decodes of n_gen tokens at that depth.
 
     "tokenselect" selects at every step. "tokenselect-answer" is how a model whose questions are read twice makes its answers:
-    with what a question of QUESTION tokens voted for, which follows the answer; its ttft_ms is that question's. On a GPU
+    with what a question of QUESTION tokens voted for, which follows the answer; its ttft_ms is that question's, question_ms
+    and first_decode_ms its parts. On a GPU
     "tokenselect-graph" selects at every step, each step being one CUDA graph.
     peers: "transformers" (its generate and DynamicCache), "llama.cpp" (the model converted to GGUF) beside our own methods.
     kv_dtype: what TokenSelect's pages are kept in; dense keys and values stay in the model's dtype.
@@ -165,12 +166,15 @@ def _decode(bench: Bench, state: KVState, dense: bool) -> dict[str, Any]:
 def _answer(bench: Bench, state: KVState) -> dict[str, Any]:
     """Answers of n_gen tokens behind their first one, to a question that is read twice."""
     asker = Asker(bench.decoder, state, bench.config, "twice", frozenset())
-    question, began, runs = bench.ids(QUESTION).tolist(), list[float](), list[list[float]]()
+    question, began, read, runs = bench.ids(QUESTION).tolist(), list[float](), list[float](), list[list[float]]()
     for _ in range(bench.repetitions + 1):
         began.append(time.perf_counter())
         runs.append([time.perf_counter() for _ in asker.answer(question, Sampling(), bench.n_gen + 1)])
-    waits = [times[0] - begin for begin, times in zip(began, runs, strict=True)][1:]  # the first warms up
-    waited = {"ttft_ms": 1e3 * sum(waits) / len(waits), "n_question": QUESTION, "peak_rss": peak_rss()}
+        read.append(asker.question_read)
+    parts = [(then - begin, times[0] - then) for begin, then, times in zip(began, read, runs, strict=True)][1:]  # 1st: warms up
+    question_ms, first_ms = (1e3 * sum(part) / len(parts) for part in zip(*parts, strict=True))
+    waited = {"ttft_ms": question_ms + first_ms, "question_ms": question_ms, "first_decode_ms": first_ms}
+    waited |= {"n_question": QUESTION, "peak_rss": peak_rss()}
     return {**decode_fields(runs[1:], bench.n_gen), **waited}
 
 

@@ -1,4 +1,4 @@
-"""Tells the kernel which files of libraries a first question reads, while Python is still busy with imports. Free of torch."""
+"""Has the kernel read what a first question needs of libraries, while Python is still busy with imports. Free of torch."""
 
 from __future__ import annotations
 

@@ -17,8 +17,9 @@ from tscli.documents import load as load_documents
 from tscli.engine.arrange import Arrangement, Previous, arrange, previous_context
 from tscli.engine.crew import Crew, Orders
 from tscli.engine.estimate import Estimate, estimate, share_of_threads
+from tscli.engine.kept import stored_sketch
 from tscli.engine.kinds import choose_kv_dtype, choose_weights, fingerprint_there
-from tscli.engine.library import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of, sketch_tensors
+from tscli.engine.library import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of
 from tscli.engine.options import IngestOptions
 from tscli.engine.prefill import Progress, Work, in_chains, prefill
 from tscli.engine.sketching import passages_as_questions
@@ -131,10 +132,11 @@ class Preparation:
                 "choose fewer documents, or put libraries elsewhere with TSCLI_HOME"
             )
         with Writer(plan.folder) as writer:
+            stored = stored_sketch(plan.folder, self._manifest.template)
             records, done, sketch = prefill(
-                self._decoder, writer, self._chain, self._work, on_progress=on_progress, others=self._others
+                self._decoder, writer, self._chain, self._work, on_progress=on_progress, others=self._others, stored=stored
             )
-            writer.commit(self._manifest.with_segments(records), context_arrays(self._context), sketch_tensors(sketch))
+            writer.commit(self._manifest.with_segments(records), context_arrays(self._context), sketch)
         return IngestReport(
             library=plan.library,
             folder=plan.folder,

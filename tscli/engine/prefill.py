@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,19 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tscli.engine.library import SEGMENT_TOKENS, on_device, pack, placed
+from tscli.engine.library import SEGMENT_TOKENS, on_device, pack, placed, sketch_tensors
 from tscli.engine.sketching import grow_sketch, sketch_while_reading
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
-from tscli.selection.sketch import Sketch
 from tscli.store import PAGE_SIZE, PlannedSegment, SegmentRecord, Writer
 from tscli_kernels.compiled import sooner
 
 if TYPE_CHECKING:
     from tscli.engine.crew import Crew
+    from tscli.engine.kept import Kept, StoredSketch
 
 Chain = tuple[PlannedSegment, ...]  # a document's, behind what they were computed behind
 Progress = Callable[[int, int, float], None]  # tokens done, tokens to run, seconds
@@ -61,14 +61,18 @@ def prefill(
     on_progress: Progress | None = None,
     again: Collection[str] = (),
     others: Callable[[], AbstractContextManager[Crew | None]] = nullcontext,
-) -> tuple[list[SegmentRecord], int, Sketch | None]:
-    """Bring every planned segment to disk; returns their records in order, the number of tokens run, and the context's sketch.
+    stored: StoredSketch | None = None,
+) -> tuple[list[SegmentRecord], int, Mapping[str, Tensor] | None]:
+    """Bring every planned segment to disk; returns their records in order, the number of tokens run, and the context's sketch
+    as the store keeps it, None where that is the stored one.
 
-    again: segments that are run though they are there, by id. others: processes that take documents too.
+    again: segments that are run though they are there, by id. others: processes that take documents too. stored: the sketch
+    that the library has.
     Bit-identical whether it runs at once or was interrupted between segments.
     """
     missing = {segment.id for segment in writer.missing(planned)} | set(again)
     to_run = sum(segment.num_tokens for segment in planned if segment.id in missing)
+    kept = stored.kept(writer, planned, missing) if stored else None
     waiting = deque(chain for chain in in_chains(planned) if any(segment.id in missing for segment in chain))
     state, done, started = None, 0, time.perf_counter()
     with others() as crew:
@@ -84,23 +88,33 @@ def prefill(
             crew.begin(waiting)
         while waiting or (crew is not None and crew.busy):
             if waiting:
-                state = run_chain(decoder, writer, waiting.popleft(), missing, work, advance)
+                chain = waiting.popleft()
+                first = chain == tuple(planned[: len(chain)])  # its sketch is that of the context, as far as it goes
+                state = run_chain(decoder, writer, chain, missing, work, advance, kept if first else None)
             else:
                 advance(0)
     records = [writer.record(segment) for segment in planned]
     writer.trust([record for record in records if record.id in missing])  # what others ran
+    if kept is not None and kept.whole:
+        return records, done, None
     if state is None or state.committed < work.token_ids.shape[0]:  # of several documents, the sketch is of them all
         state = decoder.new_state(placed([writer.map(record) for record in records], decoder.device))
-    return records, done, grow_sketch(decoder, state, work.ids(planned), work.config, work.prompts)
+    return records, done, sketch_tensors(grow_sketch(decoder, state, work.ids(planned), work.config, work.prompts, kept))
 
 
 @sooner()
 def run_chain(
-    decoder: Decoder, writer: Writer, chain: Chain, missing: set[str], work: Work, advance: Callable[[int], None]
+    decoder: Decoder,
+    writer: Writer,
+    chain: Chain,
+    missing: set[str],
+    work: Work,
+    advance: Callable[[int], None],
+    kept: Kept | None = None,
 ) -> KVState:
     """Run what is missing of a document, mapping the rest; the state over all of it. advance: told the size of each chunk.
 
-    missing: ids; those that are run are taken out.
+    missing: ids; those that are run are taken out. kept: as `grow_sketch` has it.
     """
     state, keys = decoder.new_state(), DenseKeys() if work.dense else None
     for number, segment in enumerate(chain, start=1):
@@ -109,14 +123,14 @@ def run_chain(
                 advance(size)
             made = pack(*state.take_tail(PAGE_SIZE), segment.num_tokens, work.kv_dtype)
             state.crop()
-            kept = on_device(made, torch.device("cpu"))
-            record = writer.write_segment(segment, kept.key, kept.value, kept.scales)
+            pages = on_device(made, torch.device("cpu"))
+            record = writer.write_segment(segment, pages.key, pages.value, pages.scales)
             missing.remove(segment.id)
         else:
             record = writer.record(segment)
         state.extend(*placed([writer.map(record)], decoder.device))
         if any(later.id in missing for later in chain[number:]):
-            sketch_while_reading(decoder, state, work.ids(chain[:number]), work.config, work.prompts)
+            sketch_while_reading(decoder, state, work.ids(chain[:number]), work.config, work.prompts, kept)
     return state
 
 

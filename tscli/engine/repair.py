@@ -12,7 +12,7 @@ from functools import partial
 
 from torch import Tensor
 
-from tscli.engine.library import context_arrays, prefill_config, sketch_tensors
+from tscli.engine.library import context_arrays, prefill_config
 from tscli.engine.prefill import Progress, Work, prefill
 from tscli.engine.rebuild import own_model
 from tscli.engine.reread import read_context_again
@@ -79,7 +79,7 @@ def _make_anew(writer: Writer, manifest: Manifest, damaged: Sequence[Problem], o
     if again := _behind_what_changed(manifest.segments, records):
         records, more, sketch = run(again=again)
         done += more
-    writer.commit(manifest.with_segments(records), context, sketch_tensors(sketch))
+    writer.commit(manifest.with_segments(records), context, sketch)
     return done
 
 

@@ -5,8 +5,9 @@ Knows the model, its state and how it is asked; knows no files. The same tokens 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ from tscli.selection.sketch import OUTLIERS, Moments, Projection, Sketch, ranks
 from tscli.tokens import Template, Tokenizer
 from tscli_kernels import code_planes, scan_planes
 from tscli_kernels.compiled import sooner
+
+if TYPE_CHECKING:
+    from tscli.engine.kept import Kept
 
 CHUNKS = 8  # of the context, run once more for their queries; each second one is kept to judge by
 PASSAGES, PASSAGE = 16, 12  # of the context, put as questions, and their tokens; likewise
@@ -40,31 +44,51 @@ def passages_as_questions(token_ids: Tensor, tokenizer: Tokenizer, template: Tem
 
 @sooner()
 def grow_sketch(
-    decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig, prompts: Sequence[Tensor] = ()
+    decoder: Decoder,
+    state: KVState,
+    token_ids: Tensor,
+    config: SelectionConfig,
+    prompts: Sequence[Tensor] = (),
+    kept: Kept | None = None,
 ) -> Sketch | None:
     """Bring the state's sketch up to its committed tokens and return it; None before there are enough of them for it to pay.
 
     token_ids: int64 [n], those of the context, at least the committed ones. prompts: what is asked for example, int64 [m] each.
-    The state's tail must be empty.
+    kept: what a stored sketch of these segments holds already. The state's tail must be empty.
     """
     if config.scan != "sketch" or state.committed < SKETCH_FROM:
         return None
     sketch = state.sketch
     if not isinstance(sketch, Sketch):
-        sketch = state.sketch = Sketch.empty(calibrate(decoder, state, token_ids, config, prompts))
+        projection = kept.projection.to(decoder.device) if kept else calibrate(decoder, state, token_ids, config, prompts)
+        sketch = state.sketch = Sketch.empty(projection)
     for segment, start in zip(state.segments, state.starts, strict=True):
-        if start >= sketch.length:
+        if start < sketch.length:
+            continue
+        if kept and (part := kept.parts.get(start)):
+            sketch.take_over(part.planes, part.outliers)
+        else:
             scale = None if segment.scales is None else segment.scales[0]
             sketch.extend(segment.key, segment.num_tokens, scale)
     return sketch
 
 
 def sketch_while_reading(
-    decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig, prompts: Sequence[Tensor] = ()
+    decoder: Decoder,
+    state: KVState,
+    token_ids: Tensor,
+    config: SelectionConfig,
+    prompts: Sequence[Tensor] = (),
+    kept: Kept | None = None,
 ) -> None:
     """`grow_sketch` for what is to be run behind the committed tokens, where those are enough for it to pay."""
     if state.committed >= READING_FROM:
-        grow_sketch(decoder, state, token_ids, config, prompts)
+        grow_sketch(decoder, state, token_ids, config, prompts, kept)
+
+
+def num_fitted(starts: Iterable[int]) -> int:
+    """How many of the segments that start there, ascending, a projection is fitted to."""
+    return sum(start < SKETCH_FROM for start in starts)
 
 
 class _Queries(Moments):
@@ -91,8 +115,7 @@ def calibrate(
 ) -> Projection:
     """The balanced projection from the keys of the first SKETCH_FROM tokens and the queries of chunks of them and of prompts,
     which are run behind them, to as few coordinates as recall ENOUGH. Tokens behind these segments change nothing."""
-    first = sum(start < SKETCH_FROM for start in state.starts)
-    state = decoder.new_state(state.segments[:first])
+    state = decoder.new_state(state.segments[: num_fitted(state.starts)])
     moments, spans = _Queries(decoder), range(0, SKETCH_FROM, BLOCK)
     for layer in range(decoder.layers):
         for start in spans:

@@ -76,6 +76,11 @@ class Projection:
         return torch.matmul(grouped, self.mean[layer][..., None]).flatten()
 
 
+def num_outliers(num_tokens: int) -> int:
+    """How many tokens of a segment of so many are outliers, per kv head."""
+    return -(-num_tokens // OUTLIERS)
+
+
 class Moments:
     """Sums of keys and queries over a sample of a context, from which the projection follows; float64.
 
@@ -166,11 +171,7 @@ class Sketch:
 
         scale: [layers, pages, kv_heads, page_size], of int8 keys.
         """
-        stop = self.length + num_tokens
-        if stop > self.planes.shape[3]:
-            grown = self.planes.new_empty(*self.planes.shape[:3], max(stop, 2 * self.planes.shape[3]), 4)
-            grown[:, :, :, : self.length] = self.planes[:, :, :, : self.length]
-            self.planes = grown
+        stop = self._room(num_tokens)
         found = []
         device = self.planes.device  # layer by layer: the pages may lie where there is more room
         for layer in range(key_pages.shape[0]):
@@ -179,9 +180,26 @@ class Sketch:
             key = pages.transpose(0, 1).flatten(1, 2)[:, :num_tokens]  # [kv_heads, n, head_dim]
             coordinates = self.projection.keys(layer, key)
             planes = self.planes[layer, :, :, self.length : stop] = code_planes(coordinates[:, : self.projection.rank])
-            found.append(self.projection.outliers(layer, coordinates, planes, -(-num_tokens // OUTLIERS)) + self.length)
+            found.append(self.projection.outliers(layer, coordinates, planes, num_outliers(num_tokens)) + self.length)
         self.outliers = torch.cat([self.outliers, torch.stack(found)], dim=2)
         self.length = stop
+
+    def take_over(self, planes: Tensor, outliers: Tensor) -> None:
+        """Take the next segment's planes [layers, kv_heads, rank / 4, n, 4] and outliers [layers, kv_heads, m], counted from
+        the segment's start, as a sketch by the same projection has them."""
+        stop = self._room(planes.shape[3])
+        self.planes[:, :, :, self.length : stop] = planes
+        self.outliers = torch.cat([self.outliers, outliers.to(self.outliers.device) + self.length], dim=2)
+        self.length = stop
+
+    def _room(self, num_tokens: int) -> int:
+        """Make room for so many more tokens; the length with them."""
+        stop = self.length + num_tokens
+        if stop > self.planes.shape[3]:
+            grown = self.planes.new_empty(*self.planes.shape[:3], max(stop, 2 * self.planes.shape[3]), 4)
+            grown[:, :, :, : self.length] = self.planes[:, :, :, : self.length]
+            self.planes = grown
+        return stop
 
     def outlying(self, layer: int, start: int, stop: int) -> Tensor:
         """The outliers of tokens [start, stop), counted from start: int64, in no order, some twice."""

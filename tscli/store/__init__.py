@@ -8,7 +8,7 @@ from tscli.store.archive import OnBytes, export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, plan_independent, segment_id
 from tscli.store.history import HISTORY, Asked, read_history, remember
 from tscli.store.manifest import FORMAT_VERSIONS, Fingerprint, Manifest, SegmentRecord
-from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest, require_manifest
+from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest, read_sketch, require_manifest
 from tscli.store.restore import restore_manifest, restore_records
 from tscli.store.segment import Segment, map_segment
 from tscli.store.verify import LibraryInfo, Problem, damaged_files, list_libraries, mark_used, prune, remove, verify
@@ -46,6 +46,7 @@ __all__ = [
     "read_context",
     "read_history",
     "read_manifest",
+    "read_sketch",
     "remember",
     "remove",
     "require_manifest",

@@ -60,6 +60,15 @@ def read_context(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
     return load_tensors(path)
 
 
+def read_sketch(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
+    """The sketch's tensors, mapped, none where the context has no sketch; verified once."""
+    if not manifest.sketch_file:
+        return {}
+    path = folder / manifest.sketch_file
+    _verify_files(folder, [(path, manifest.sketch_size, manifest.sketch_xxh3)])
+    return load_tensors(path)
+
+
 def open_library(folder: Path, *, verify: bool = False) -> StoredLibrary:
     """Open what the manifest refers to; LibraryError names a file that is missing, damaged or foreign.
 

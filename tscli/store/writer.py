@@ -191,14 +191,19 @@ class Writer:
         return record
 
     def commit(
-        self, manifest: Manifest, context: Mapping[str, Tensor], sketch: Mapping[str, Tensor] = MappingProxyType({})
+        self, manifest: Manifest, context: Mapping[str, Tensor], sketch: Mapping[str, Tensor] | None = MappingProxyType({})
     ) -> Manifest:
-        """Make this what readers see: context and sketch under names of their own, then the manifest in one rename."""
+        """Make this what readers see: context and sketch under names of their own, then the manifest in one rename.
+
+        sketch: None for the one that is committed already.
+        """
         previous = self._previous()
         stem = f"{manifest.tokens_sha256[:16]}-{os.urandom(4).hex()}.pt"
         path, sketch_path = self.folder / f"context-{stem}", self.folder / f"sketch-{stem}"
         size, xxh3 = self._save(path, context)
         sketched = (sketch_path.name, *self._save(sketch_path, sketch)) if sketch else ("", 0, "")
+        if sketch is None and previous is not None:
+            sketched = (previous.sketch_file, previous.sketch_size, previous.sketch_xxh3)
         complete = replace(
             manifest,
             created=previous.created if previous else manifest.created,

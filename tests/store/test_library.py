@@ -369,3 +369,14 @@ def test_what_was_just_written_is_not_hashed_again(make_library: Make, monkeypat
 
     monkeypatch.setattr("tscli.store.reader.hash_file", hash_file)
     assert len(open_library(folder).segments) == 3
+
+
+def test_segments_are_the_same_bytes_each_time_and_torch_is_left_as_it_was(tmp_path: Path) -> None:
+    before = torch.serialization.get_crc32_options()
+    planned = plan_chain(FINGERPRINT.digest(), tokens(64, seed=9), SEGMENT)[0]
+    records = []
+    for name in ("one", "two"):
+        with Writer(tmp_path / name) as writer:
+            records.append(writer.write_segment(planned, *pages(planned)))
+    assert records[0].xxh3 == records[1].xxh3
+    assert torch.serialization.get_crc32_options() == before

@@ -8,10 +8,11 @@ from tscli_kernels.page_table import PageTable, copy_rows, score_rows, score_tab
 from tscli_kernels.pages import gather_rows, row_index, score_pages, take_rows
 from tscli_kernels.planes import code_planes, decode_planes, reaching, reaching_planes, scan_planes
 from tscli_kernels.quantised import PAGE_SCALE, expand_rows, has_int8_products, int8_linear, quantise_rows
-from tscli_kernels.top_k import top_k
+from tscli_kernels.top_k import DAMAGED, top_k
 from tscli_kernels.vote import hard_vote, max_pool, raw_vote, soft_vote, vote_beside
 
 __all__ = [
+    "DAMAGED",
     "PAGE_SCALE",
     "PageTable",
     "attend",

@@ -20,7 +20,7 @@ from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import EVERY, Guard
 from tscli.selection.select import Selection, select
 from tscli.selection.sketch import Moments, Projection, Sketch, ranks
-from tscli_kernels import soft_vote
+from tscli_kernels import soft_vote, top_k
 
 Q_HEADS, KV_HEADS, HEAD_DIM, NUM = 6, 2, 32, 4096
 
@@ -263,3 +263,22 @@ def test_small_heads_keep_no_more_coordinates_than_they_have() -> None:
 def test_fewer_coordinates_are_the_first_of_more() -> None:
     more, fewer = projection(KEY, QUERIES, 16), projection(KEY, QUERIES, 8)
     torch.testing.assert_close(more.first(8).keys(0, KEY), fewer.keys(0, KEY))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_keys_that_are_no_numbers_are_refused_as_the_exact_votes_refuse_them(value: float) -> None:
+    damaged = KEY.clone()
+    damaged[1, 1234, 5] = value
+    exact = exact_scores(QUERIES[:, 0])
+    exact[0, 1234] = float("nan")
+    with pytest.raises(ValueError, match="NaN") as wanted:
+        top_k(soft_vote(exact), 16)
+    planes = Sketch.empty(projection(KEY, QUERIES[:, :100], 8))
+    for refused in (
+        lambda: planes.extend(damaged.unflatten(1, (-1, 64)).transpose(0, 1)[None], NUM),
+        lambda: Moments(1, KV_HEADS, HEAD_DIM).add_keys(0, damaged),
+    ):
+        with pytest.raises(ValueError, match="NaN") as raised:
+            refused()
+        assert str(raised.value) == str(wanted.value)
+    assert planes.length == 0

@@ -10,13 +10,14 @@ in the paper; docs/LOG.md has the recall. Knows tensors only.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from tscli_kernels import code_planes, decode_planes, expand_rows, reaching_planes, scan_planes, top_k
+from tscli_kernels import DAMAGED, code_planes, decode_planes, expand_rows, reaching_planes, scan_planes, top_k
 
 VERSION = 3
 OUTLIERS = 1024  # one token of so many, per kv head
@@ -81,6 +82,12 @@ def num_outliers(num_tokens: int) -> int:
     return -(-num_tokens // OUTLIERS)
 
 
+def _refuse_damaged(values: Tensor) -> None:
+    """ValueError where any of them is NaN or infinite; finite ones must not sum up to an infinite one."""
+    if not math.isfinite(float(values.sum())):
+        raise ValueError(DAMAGED)
+
+
 class Moments:
     """Sums of keys and queries over a sample of a context, from which the projection follows; float64.
 
@@ -94,8 +101,9 @@ class Moments:
         self.query_outer = [torch.zeros_like(self.key_outer) for _ in range(kinds)]
 
     def add_keys(self, layer: int, key: Tensor) -> None:
-        """Keys before RoPE, [kv_heads, n, head_dim]."""
+        """Keys before RoPE, [kv_heads, n, head_dim]; ValueError where one is NaN or infinite."""
         key = key.double().cpu()
+        _refuse_damaged(key)
         self.count[layer] += key.shape[1]
         self.key_sum[layer] += key.sum(dim=1)
         self.key_outer[layer] += key.transpose(1, 2) @ key
@@ -169,7 +177,8 @@ class Sketch:
     def extend(self, key_pages: Tensor, num_tokens: int, scale: Tensor | None = None) -> None:
         """Take the keys of the next segment: [layers, pages, kv_heads, page_size, head_dim], `num_tokens` of them filled.
 
-        scale: [layers, pages, kv_heads, page_size], of int8 keys.
+        scale: [layers, pages, kv_heads, page_size], of int8 keys. Raises ValueError where a key is NaN or infinite: its byte
+        would look like any other, and no candidate would ever meet the check of the exact votes.
         """
         stop = self._room(num_tokens)
         found = []
@@ -179,6 +188,7 @@ class Sketch:
             pages = pages if scale is None else expand_rows(pages, scale[layer].to(device))
             key = pages.transpose(0, 1).flatten(1, 2)[:, :num_tokens]  # [kv_heads, n, head_dim]
             coordinates = self.projection.keys(layer, key)
+            _refuse_damaged(coordinates)
             planes = self.planes[layer, :, :, self.length : stop] = code_planes(coordinates[:, : self.projection.rank])
             found.append(self.projection.outliers(layer, coordinates, planes, num_outliers(num_tokens)) + self.length)
         self.outliers = torch.cat([self.outliers, torch.stack(found)], dim=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from tests.model import architectures
 from tscli.engine import measure, prefill
+from tscli.errors import ResourceError
 from tscli.model.attention import AttentionRun
 from tscli.selection.config import SelectionConfig
 from tscli_kernels import compiled
@@ -50,3 +52,27 @@ def test_reading_takes_the_compiled_loops_sooner_than_a_question(monkeypatch: py
     assert tables[0] is False
     assert tables[-1] is True
     assert state.is_read_compiled is False
+
+
+def test_the_sketch_adds_its_share_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "SCAN_TOKENS", 4096)
+    decoder, config = architectures.make_decoder(), SelectionConfig(k=16, n_init=4, n_local=16, chunk=32)
+
+    def seconds(tokens: int, new: int, *, calibrates: bool = False, config: SelectionConfig = config) -> float:
+        return measure.sketch_seconds(decoder, config, tokens, new, dense=False, calibrates=calibrates)
+
+    assert seconds(60_000, 60_000, calibrates=True) == 0
+    assert seconds(100_000, 100_000, calibrates=True, config=replace(config, scan="exact")) == 0
+    assert 0 < seconds(1_000_000, 1000) < seconds(1_000_000, 1_000_000)
+    assert seconds(1_000_000, 1000) < seconds(1_000_000, 1000, calibrates=True)
+
+
+def test_writing_counts_and_a_disk_that_cannot_be_written_does_not_end_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = architectures.make_decoder()
+    assert measure._writing_seconds(decoder, "int8") > 0
+
+    def full(*_: object) -> None:
+        raise ResourceError("no space left")
+
+    monkeypatch.setattr(measure, "save_tensors", full)
+    assert measure._writing_seconds(decoder, None) > 0

@@ -14,6 +14,7 @@ from tests.tokens.kinds import CHATML, save
 from tscli import reader
 from tscli.errors import TscliError
 from tscli.tokens import StreamDecoder, Tokenizer, known_tokenizer, load_tokenizer
+from tscli.tokens import tokenizer as tokenizers
 
 SPECIAL = ["<|im_start|>", "<|im_end|>"]
 KINDS = {"gpt2": "tiktoken", "llama3": "tiktoken", "qwen": "tiktoken", "metaspace": "huggingface"}
@@ -104,3 +105,16 @@ def test_a_tokenizer_that_is_known_needs_nothing_but_its_file(tmp_path: Path) ->
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TscliError, match="tokenizer"):
         load_tokenizer(str(tmp_path))
+
+
+def test_many_texts_in_threads_have_the_ids_and_spans_that_each_has_by_itself(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [text * count for count in (1, 40, 7, 900) for text in TRICKY]
+    one_by_one = [tokenizer.encode_text([text])[0] for text in texts]
+    monkeypatch.setattr(tokenizers, "MANY", 0)
+    for _ in range(3):
+        for found, wanted in zip(tokenizer.encode_text(texts), one_by_one, strict=True):
+            assert found.ids.tolist() == wanted.ids.tolist()
+            assert found.char_start.tolist() == wanted.char_start.tolist()
+            assert found.char_end.tolist() == wanted.char_end.tolist()

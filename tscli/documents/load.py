@@ -43,6 +43,25 @@ class _Reading:
             self.lost.update(dict.fromkeys(range(self.next_page, self.opened.num_pages + 1), why))
 
 
+class Stop:
+    """Ends a reading from another thread: a page that hangs is not waited for."""
+
+    def __init__(self) -> None:
+        self._processes: list[WorkerProcess] = []
+        self._is_over = False
+
+    def __call__(self) -> None:
+        self._is_over = True
+        for process in self._processes:
+            process.cancel()
+
+    def watch(self, processes: Sequence[WorkerProcess]) -> None:
+        """These are what reads."""
+        self._processes += processes
+        if self._is_over:
+            self()
+
+
 def load(
     paths: Sequence[Path],
     *,
@@ -53,15 +72,18 @@ def load(
     memory_bytes: int = 2 << 30,
     workers: int = 2,
     on_file: OnFile | None = None,
+    stop: Stop | None = None,
 ) -> Loaded:
     """Read the files of these paths, in the order of their paths.
 
     A page that takes longer than page_seconds or more memory than memory_bytes is lost, not its file; so are the pages that
-    are left of a file after file_seconds. on_file is called after each file, by one thread at a time. Raises UsageError for a
-    path that does not exist, and for more text than any context holds.
+    are left of a file after file_seconds. on_file is called after each file, by one thread at a time. stop: called, it ends
+    this with an error. Raises UsageError for a path that does not exist, and for more text than any context holds.
     """
     files = walk(paths, options)
     processes = [WorkerProcess(Limits(page_seconds, memory_bytes)) for _ in range(max(1, min(workers, len(files))))]
+    if stop is not None:
+        stop.watch(processes)
     idle: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
     for process in processes:
         idle.put(process)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tscli.engine.measure import chunk_seconds, estimate_seconds
+from tscli.engine.measure import chunk_seconds, estimate_seconds, sketch_seconds
 from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
 
@@ -36,17 +36,24 @@ def estimate(
     dense: bool = False,
     documents: int = 1,
     processes: int | None = None,
+    kv_dtype: str | None = None,
+    context_tokens: int = 0,
+    calibrates: bool = True,
 ) -> Estimate:
     """How long these spans (first token, number of tokens) of so many documents, each run by itself, will take.
 
-    processes: None for as many as pay.
+    processes: None for as many as pay. kv_dtype: of the pages. context_tokens, calibrates: of the library's sketch.
     """
-    seconds = estimate_seconds(decoder, config, spans, dense=dense)
+    seconds = estimate_seconds(decoder, config, spans, dense=dense, kv_dtype=kv_dtype)
+    num_new = sum(num_tokens for _, num_tokens in spans)
+    sketch_s = sketch_seconds(decoder, config, context_tokens, num_new, dense=dense, calibrates=calibrates)
     most = min(documents, processes or _most_processes(decoder)) if decoder.device.type == "cpu" else 1
     if most < 2 or (processes is None and seconds < START_PAYS_S):
-        return Estimate(seconds, 1)
+        return Estimate(seconds + sketch_s, 1)
     gain = _gain_of(most, decoder, config, dense)
-    return Estimate(seconds, 1) if processes is None and gain < GAIN_PAYS else Estimate(seconds / gain, most)
+    if processes is None and gain < GAIN_PAYS:
+        return Estimate(seconds + sketch_s, 1)
+    return Estimate(seconds / gain + sketch_s, most)  # the sketch is this process's
 
 
 def _most_processes(decoder: Decoder) -> int:

@@ -8,11 +8,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from tscli.documents import Failure, Loaded, WalkOptions
+from tscli.documents import Failure, Loaded, Stop, WalkOptions, ahead
 from tscli.documents import load as load_documents
 from tscli.engine.arrange import Arrangement, Previous, arrange, previous_context
 from tscli.engine.crew import Crew, Orders
@@ -22,7 +23,7 @@ from tscli.engine.kinds import choose_kv_dtype, choose_weights, fingerprint_ther
 from tscli.engine.library import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of
 from tscli.engine.options import IngestOptions
 from tscli.engine.prefill import Progress, Work, in_chains, prefill
-from tscli.engine.sketching import passages_as_questions
+from tscli.engine.sketching import num_fitted, passages_as_questions
 from tscli.errors import ResourceError, UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
@@ -171,10 +172,10 @@ def prepare(
     options: IngestOptions = IngestOptions(),  # noqa: B008 - frozen
     on_event: Event | None = None,
 ) -> Preparation:
-    """Read and tokenise the documents and plan the run; writes no keys or values.
+    """Read and tokenise the documents, the model being loaded meanwhile, and plan the run; writes no keys or values.
 
     Documents that the library holds from other folders than `paths` stay; a document of these paths that is gone is dropped.
-    Raises UsageError over the token budget or without any readable document.
+    on_event hears of files from another thread. Raises UsageError over the token budget or without any readable document.
     """
     tell = on_event or (lambda *_: None)
     if options.processes is not None and options.processes < 1:
@@ -183,16 +184,18 @@ def prepare(
     tell("model", load.model or "reader", 0, 1)
     held = fingerprint_there(folder)
     load, kv_dtype = choose_weights(load, folder.name, held), choose_kv_dtype(options.kv_dtype, folder.name, held)
-    decoder = load_decoder(replace(load, weights="auto"))
-    tokenizer = load_tokenizer(str(decoder.folder))
-    template = load_template(tokenizer)
-    config = resolve(selection, decoder.selection_defaults, decoder.window)
-    error = check_parity(decoder)
-    if load.weights == "int8":
-        decoder.use_int8_weights()
-    tell("model", f"{decoder.model_id}: logits within {error:.1g} of transformers'", 1, 1)
     named = [Path(path) for path in paths]
-    previous, damage = previous_context(folder, named, tokenizer.hash, template)
+    with ahead(partial(_read, named, options, tell)) as reading:
+        decoder = load_decoder(replace(load, weights="auto"))
+        tokenizer = load_tokenizer(str(decoder.folder))
+        template = load_template(tokenizer)
+        config = resolve(selection, decoder.selection_defaults, decoder.window)
+        error = check_parity(decoder)
+        if load.weights == "int8":
+            decoder.use_int8_weights()
+        tell("model", f"{decoder.model_id}: logits within {error:.1g} of transformers'", 1, 1)
+        previous, damage = previous_context(folder, named, tokenizer.hash, template)
+        loaded = reading()
     settings: dict[str, object] = {**config.prefill_settings(), "dense": options.dense}
     if independent := _independent(options, previous, decoder):
         settings["documents"] = "independent"
@@ -201,12 +204,6 @@ def prepare(
         "weights": "int8" if decoder.int8_weights else None,
     }
     fingerprint = fingerprint_of(decoder, tokenizer, settings, load.revision, **kinds)
-    loaded = load_documents(
-        named,
-        options=WalkOptions(options.no_ignore, options.hidden, options.globs),
-        passwords=options.passwords,
-        on_file=lambda path, done, total: tell("file", path, done, total),
-    )
     arrangement = arrange(named, loaded.documents, previous)
     if not arrangement.slots:
         raise UsageError(_nothing_read(paths, loaded.failures))
@@ -220,14 +217,7 @@ def prepare(
         chain = plan_chain(chain_seed(fingerprint), context.token_ids, SEGMENT_TOKENS)
     missing = missing_segments(folder, chain)
     tell("measure", "speed of this machine", 0, 1)
-    spans = [(segment.behind, segment.num_tokens) for segment in missing]
-    to_run = {segment.id for segment in missing}
-    documents = sum(any(segment.id in to_run for segment in part) for part in in_chains(chain))
-    expected = (
-        estimate(decoder, config, spans, dense=options.dense, documents=documents, processes=options.processes)
-        if spans
-        else None
-    )
+    expected = _expected(decoder, config, options, chain, missing, fingerprint.kv_dtype) if missing else None
     tell("measure", "speed of this machine", 1, 1)
     manifest = Manifest.new(
         library=folder.name,
@@ -248,10 +238,41 @@ def prepare(
     return Preparation(plan, decoder, context, manifest, chain, work, load)
 
 
+def _read(named: Sequence[Path], options: IngestOptions, tell: Event, stop: Stop) -> Loaded:
+    return load_documents(
+        named,
+        options=WalkOptions(options.no_ignore, options.hidden, options.globs),
+        passwords=options.passwords,
+        on_file=lambda path, done, total: tell("file", path, done, total),
+        stop=stop,
+    )
+
+
 def _independent(options: IngestOptions, previous: Previous | None, decoder: Decoder) -> bool:
     if options.documents is None and previous is not None:
         return previous.independent
     return (options.documents or decoder.documents_default) == "independent"
+
+
+def _expected(
+    decoder: Decoder,
+    config: SelectionConfig,
+    options: IngestOptions,
+    chain: Sequence[PlannedSegment],
+    missing: Sequence[PlannedSegment],
+    kv_dtype: str | None,
+) -> Estimate:
+    return estimate(
+        decoder,
+        config,
+        [(segment.behind, segment.num_tokens) for segment in missing],
+        dense=options.dense,
+        documents=sum(not set(missing).isdisjoint(part) for part in in_chains(chain)),
+        processes=options.processes,
+        kv_dtype=kv_dtype,
+        context_tokens=sum(segment.num_tokens for segment in chain),
+        calibrates=set(chain[: num_fitted(segment.start for segment in chain)]) & set(missing) != set(),
+    )
 
 
 def _plan(

@@ -10,7 +10,7 @@ from tscli.store.history import HISTORY, Asked, read_history, remember
 from tscli.store.manifest import FORMAT_VERSIONS, Fingerprint, Manifest, SegmentRecord
 from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest, read_sketch, require_manifest
 from tscli.store.restore import restore_manifest, restore_records
-from tscli.store.segment import Segment, map_segment
+from tscli.store.segment import Segment, map_segment, save_tensors
 from tscli.store.verify import LibraryInfo, Problem, damaged_files, list_libraries, mark_used, prune, remove, verify
 from tscli.store.writer import Writer, missing_segments
 
@@ -52,6 +52,7 @@ __all__ = [
     "require_manifest",
     "restore_manifest",
     "restore_records",
+    "save_tensors",
     "segment_id",
     "verify",
 ]

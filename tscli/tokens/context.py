@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -48,13 +49,12 @@ def build_context(
     Raises UsageError when the whole has more than max_tokens.
     """
     known = {(d.sha256, d.title): d for d in reuse.documents} if reuse is not None else {}
+    new = [source for source in sources if (source.sha256, source.title) not in known]
+    made = iter(_encode(tokenizer, new))
     parts = []
     for source in sources:
         earlier = known.get((source.sha256, source.title))
-        if reuse is not None and earlier is not None:
-            parts.append(_take_over(reuse, earlier))
-        else:
-            parts.append(_encode(tokenizer, source))
+        parts.append(_take_over(reuse, earlier) if reuse is not None and earlier is not None else next(made))
     total = len(template.prefix_ids) + sum(part.rows.shape[1] for part in parts)
     if total > max_tokens:
         raise UsageError(
@@ -79,14 +79,20 @@ def _assemble(template: Template, sources: Sequence[SourceText], parts: Sequence
     return Context(ids, np.concatenate(owner), page, char_start, char_end, tuple(documents))
 
 
-def _encode(tokenizer: Tokenizer, source: SourceText) -> _Tokens:
-    pages = source.pages or ()
-    texts = [f"# {source.title}{BREAK}", BREAK, *pages]
-    header, gap, *bodies = tokenizer.encode_text(texts)
+def _encode(tokenizer: Tokenizer, sources: Sequence[SourceText]) -> list[_Tokens]:
+    """The tokens of each, all of their texts encoded in one call."""
+    texts = [[f"# {source.title}{BREAK}", BREAK, *(source.pages or ())] for source in sources]
+    encoded = iter(tokenizer.encode_text([text for some in texts for text in some]))
+    return [_joined(list(islice(encoded, len(some)))) for some in texts]
+
+
+def _joined(encoded: Sequence[Encoded]) -> _Tokens:
+    """A document's header, what stands between its pages, and the pages."""
+    header, gap, *bodies = encoded
     pieces = [_rows(header, 0)]
     for number, body in enumerate(bodies, start=1):
         pieces += [_rows(body, number), _rows(gap, 0)] if body.ids.size else []
-    return _Tokens(np.concatenate(pieces, axis=1), len(pages))
+    return _Tokens(np.concatenate(pieces, axis=1), len(bodies))
 
 
 def _rows(encoded: Encoded, page: int) -> np.ndarray:

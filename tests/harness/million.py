@@ -4,6 +4,8 @@ For joint and for independent documents: seconds of an ingest of 131,072 tokens 
 question by `tscli ask --json`, first with the library's files dropped from the page cache, then warm: the parts of the time
 from the process's start to the first token, resident memory, anonymous and mapped, what was read from the disk. The libraries
 go into a temporary folder. With `--library NAME QUESTION [JSON]` a library that is there is asked, and nothing is ingested.
+Memory of the ingesting process and of all of its children is looked at every SAMPLE_S: the peaks of resident (RSS), of
+proportional (PSS) and of anonymous memory, of the process itself and summed over all.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-PART = 131_072
+PART, SAMPLE_S = 131_072, 0.2
+FIELDS = {"rss": "Rss:", "pss": "Pss:", "anonymous": "Anonymous:"}
 INGEST = """
 import json, sys, time, tscli
 import resource
@@ -32,7 +37,7 @@ status = dict(line.split(":", 1) for line in open("/proc/self/status").read().sp
 print(json.dumps({"tokens": report.total_tokens, "read_and_tokenise_s": planned, "prefill_s": report.seconds,
     "processes": preparation.plan.processes, "bytes": report.bytes,
     "other_process_peak_rss_kib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,
-    "peak_rss_kib": int(status["VmHWM"].split()[0]), "anonymous_kib": int(status["RssAnon"].split()[0])}))
+    "peak_rss_kib": int(status["VmHWM"].split()[0]), "anonymous_at_the_end_kib": int(status["RssAnon"].split()[0])}))
 """
 ROUNDS = 3
 PARTS = ("process_start_s", "import_s", "load_s", "question_s", "first_decode_s", "from_start_s", "decode_tps")
@@ -45,8 +50,10 @@ def main() -> None:
         environment = {**os.environ, "TSCLI_HOME": home}
         _cut(Path(folder), Path(part))
         for kind in ("joint", "independent"):
-            found[kind] = {"ingest_of_a_part": _run([INGEST, part, kind, kind], {**environment, "TSCLI_HOME": f"{home}/apart"})}
-            found[kind]["ingest"] = _run([INGEST, folder, kind, kind], environment)
+            found[kind] = {
+                "ingest_of_a_part": _watched([INGEST, part, kind, kind], {**environment, "TSCLI_HOME": f"{home}/apart"})
+            }
+            found[kind]["ingest"] = _watched([INGEST, folder, kind, kind], environment)
             print(kind, found[kind]["ingest_of_a_part"], found[kind]["ingest"], flush=True)
             found[kind]["ask"] = _ask(kind, question, environment)
     _keep(found, sys.argv[3:])
@@ -122,6 +129,38 @@ def _status(pid: int, kind: str) -> int:
 def _run(arguments: list[str], environment: dict[str, str]) -> Any:
     done = subprocess.run([sys.executable, "-c", *arguments], env=environment, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def _watched(arguments: list[str], environment: dict[str, str]) -> Any:
+    """`_run`, with the peaks of its memory and of its children's."""
+    process = subprocess.Popen([sys.executable, "-c", *arguments], env=environment, stdout=subprocess.PIPE, text=True)
+    own, family = dict.fromkeys(FIELDS, 0), dict.fromkeys(FIELDS, 0)
+    while process.poll() is None:
+        members = [_memory(number) for number in (process.pid, *_descendants(process.pid))]
+        for field in FIELDS:
+            own[field] = max(own[field], members[0].get(field, 0))
+            family[field] = max(family[field], sum(member.get(field, 0) for member in members))
+        time.sleep(SAMPLE_S)
+    said = process.communicate()[0]
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, arguments)
+    return {**json.loads(said.splitlines()[-1]), "peak_kib": own, "peak_with_children_kib": family}
+
+
+def _memory(number: int) -> dict[str, int]:
+    """What a process holds, in KiB; nothing where it is gone."""
+    with suppress(OSError):
+        lines = dict(line.split(maxsplit=1) for line in Path(f"/proc/{number}/smaps_rollup").read_text().splitlines()[1:])
+        return {field: int(lines[name].split()[0]) for field, name in FIELDS.items()}
+    return {}
+
+
+def _descendants(number: int) -> Iterator[int]:
+    with suppress(OSError):
+        for task in Path(f"/proc/{number}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                yield child
+                yield from _descendants(child)
 
 
 def _cut(folder: Path, part: Path) -> None:

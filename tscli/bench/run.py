@@ -191,8 +191,8 @@ def _in_one_piece(bench: Bench, state: KVState) -> KVState:
 def _graph(bench: Bench, state: KVState, test: str, common: dict[str, Any]) -> BenchRow:
     """Greedy decodes as a CUDA graph; skipped where the steps are not of one size."""
     decoder = bench.decoder
-    if not fits(state, bench.config, decoder.shape.sliding, bench.n_gen):
-        reason = f"{bench.n_gen} steps at this depth are not of one size: the local window has {bench.config.n_local} tokens"
+    if decoder.rotator.depends_on_length or not fits(state, bench.config, decoder.shape.sliding, bench.n_gen):
+        reason = f"{bench.n_gen} steps of this model at this depth are not of one size, as a graph's are"
         return BenchRow(test, common["method"], common, skipped=reason)
     steps = GraphedSteps(decoder, FixedRun(state, decoder.rotator, bench.config, decoder.last_selecting_layer))
     runs = list[list[float]]()

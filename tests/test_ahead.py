@@ -86,7 +86,9 @@ def test_of_a_damaged_library_nothing_is_said_here(sent: Sent, manifest: str, ca
 def test_a_file_cut_short_meanwhile_ends_it(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     write_library("shelf")
     monkeypatch.setattr(os, "sendfile", lambda *_: 0)
-    ahead.read_ahead(["shelf"]).join(timeout=20)
+    reading = ahead.read_ahead(["shelf"])
+    reading.join(timeout=20)
+    assert not reading.is_alive()
 
 
 def test_it_needs_no_torch_and_reads() -> None:

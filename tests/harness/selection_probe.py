@@ -24,7 +24,7 @@ import tscli
 from tscli.engine.doctor import processor
 from tscli.engine.sketching import BLOCK, calibrate, outlying, passages_as_questions
 from tscli.model.attention import AttentionRun
-from tscli.selection.candidates import Scores, num_candidates, search, select_among
+from tscli.selection.candidates import SKETCH_FROM, Scores, num_candidates, search, select_among
 from tscli.selection.select import Selection, select
 from tscli.selection.sketch import ranks
 from tscli_kernels import code_planes, scan_planes
@@ -34,7 +34,7 @@ NUM_QUESTIONS, PER_LAYER = 12, 24
 
 def main() -> None:
     library, questions = sys.argv[1], tscli.read_questions(Path(sys.argv[2]))[:NUM_QUESTIONS]
-    session = tscli.open_library(library)
+    session = _open(library)
     state, config, decoder = session.asker.state, session.config, session.decoder
     kept = _queries(session, questions)
     state.sketch = None
@@ -96,6 +96,13 @@ def main() -> None:
             "reuse": reuse,
         }
         Path(sys.argv[3]).write_text(json.dumps(found_here, indent=1) + "\n")
+
+
+def _open(library: str) -> tscli.Session:
+    session = tscli.open_library(library)
+    if (length := session.asker.state.length) < SKETCH_FROM:
+        raise SystemExit(f"{library}: {length:,} tokens; the probe needs {SKETCH_FROM:,}, from which a sketch is made")
+    return session
 
 
 def _reuse(library: str, questions: list[tscli.Question], mode: Literal["token", "twice"]) -> dict[str, object]:

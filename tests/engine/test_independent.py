@@ -47,7 +47,14 @@ def segments(library: str = "default") -> dict[str, list[Segment]]:
     }
 
 
-def test_a_documents_keys_do_not_depend_on_the_others(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+@pytest.mark.parametrize("scan", ["exact", "sketch"])
+def test_a_documents_keys_do_not_depend_on_the_others(
+    scan: str, load: tscli.LoadOptions, write_documents: WriteDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if scan == "sketch":  # documents are read by one, from their second segment on
+        for module in (candidates, sketching):
+            monkeypatch.setattr(module, "SKETCH_FROM", 512)
+        monkeypatch.setattr(sketching, "READING_FROM", 512)
     docs = write_documents()
     make(load, docs).run()
     kept = library_folder("default") / "segments"

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from tscli.documents import Failure, Loaded, Stop, WalkOptions, ahead
 from tscli.documents import load as load_documents
 from tscli.engine.arrange import Arrangement, Previous, arrange, previous_context
@@ -233,8 +231,8 @@ def prepare(
     why = [f"--processes {options.processes}: one runs all; several are for independent documents on the CPU"] if alone else []
     notes = [*([damage] if damage else []), *_empty(named, loaded), *lost, *why, *decoder.notes]
     plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, expected, notes, fingerprint)
-    prompts = passages_as_questions(torch.from_numpy(context.token_ids), tokenizer, template)
-    work = Work(context.token_ids, config, options.dense, prompts, fingerprint.kv_dtype)
+    ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)
+    work = Work.of(context.token_ids, chain, config, ask, dense=options.dense, kv_dtype=fingerprint.kv_dtype)
     return Preparation(plan, decoder, context, manifest, chain, work, load)
 
 

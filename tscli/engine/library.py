@@ -18,7 +18,7 @@ from tscli.store import PAGE_SIZE, SEGMENT_PAGES, Fingerprint, Manifest
 from tscli.tokens import Context, DocumentTokens, Tokenizer
 from tscli_kernels import PAGE_SCALE, quantise_rows
 
-ENGINE_VERSION = 4  # raised whenever the same settings would give other keys or values
+ENGINE_VERSION = 5  # raised whenever the same settings would give other keys or values
 GPU_KEPT = 0.15  # of a GPU's memory, for what a question needs: pages do not take it
 SEGMENT_TOKENS = PAGE_SIZE * SEGMENT_PAGES
 ARRAYS = ("token_ids", "document", "page", "char_start", "char_end")

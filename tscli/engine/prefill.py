@@ -10,15 +10,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tscli.engine.library import SEGMENT_TOKENS, on_device, pack, placed, sketch_tensors
-from tscli.engine.sketching import grow_sketch, sketch_while_reading
+from tscli.engine.sketching import grow_sketch, reads_by_sketch
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
@@ -32,19 +32,33 @@ if TYPE_CHECKING:
     from tscli.engine.kept import Kept, StoredSketch
 
 Chain = tuple[PlannedSegment, ...]  # a document's, behind what they were computed behind
+Ask = Callable[[Tensor], Sequence[Tensor]]  # of a context's tokens, the prompts that its sketch is fitted to
 Progress = Callable[[int, int, float], None]  # tokens done, tokens to run, seconds
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is run and how: token_ids, int32 [T], the whole context; prompts: as `grow_sketch` has them; kv_dtype: of the pages,
-    see `Fingerprint`."""
+    """What is run and how: token_ids, int32 [T], the whole context; prompts: as `grow_sketch` has them, of the whole context;
+    own_prompts: of each chain that is long enough to be read by a sketch, by its last segment; kv_dtype: of the pages, see
+    `Fingerprint`."""
 
     token_ids: np.ndarray
     config: SelectionConfig
     dense: bool = False
     prompts: Sequence[Tensor] = ()
+    own_prompts: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
     kv_dtype: str | None = None
+
+    @classmethod
+    def of(
+        cls, token_ids: np.ndarray, planned: Sequence[PlannedSegment], config: SelectionConfig, ask: Ask, **kinds: Any
+    ) -> Work:
+        """With the prompts that `ask` makes of the whole context, and of each long chain by itself: what else is in the library
+        changes nothing in its keys and values."""
+        work = cls(token_ids, config, **kinds)
+        long = [chain for chain in in_chains(planned) if reads_by_sketch(sum(segment.num_tokens for segment in chain))]
+        own = {chain[-1].id: ask(work.ids(chain)) for chain in long}
+        return replace(work, prompts=ask(torch.from_numpy(token_ids)), own_prompts=own)
 
     def ids(self, segments: Sequence[PlannedSegment]) -> Tensor:
         """Their tokens, int64."""
@@ -129,8 +143,8 @@ def run_chain(
         else:
             record = writer.record(segment)
         state.extend(*placed([writer.map(record)], decoder.device))
-        if any(later.id in missing for later in chain[number:]):
-            sketch_while_reading(decoder, state, work.ids(chain[:number]), work.config, work.prompts, kept)
+        if reads_by_sketch(state.committed) and any(later.id in missing for later in chain[number:]):
+            grow_sketch(decoder, state, work.ids(chain[:number]), work.config, work.own_prompts[chain[-1].id], kept)
     return state
 
 
@@ -171,7 +185,8 @@ def prefill_in_memory(
         made = pack(*state.take_tail(PAGE_SIZE), state.tail_tokens, kv_dtype)
         state.crop()
         state.extend(made)
-        sketch_while_reading(decoder, state, token_ids, config, prompts)
+        if reads_by_sketch(state.committed):
+            grow_sketch(decoder, state, token_ids, config, prompts)
     grow_sketch(decoder, state, token_ids, config, prompts)
     return state
 

@@ -72,8 +72,9 @@ def _make_anew(writer: Writer, manifest: Manifest, damaged: Sequence[Problem], o
     planned = [PlannedSegment(r.id, r.parent, r.start, r.num_tokens, r.start) for r in manifest.segments]
     dense = bool(fingerprint.prefill.get("dense"))
     template = Template.of_record(manifest.template) or load_template(tokenizer)
-    prompts = passages_as_questions(context["token_ids"], tokenizer, template)
-    work = Work(context["token_ids"].numpy(), prefill_config(fingerprint), dense, prompts, fingerprint.kv_dtype)
+    ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)
+    tokens, config = context["token_ids"].numpy(), prefill_config(fingerprint)
+    work = Work.of(tokens, planned, config, ask, dense=dense, kv_dtype=fingerprint.kv_dtype)
     run = partial(prefill, decoder, writer, planned, work, on_progress=on_progress)
     records, done, sketch = run()
     if again := _behind_what_changed(manifest.segments, records):

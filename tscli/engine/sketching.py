@@ -73,17 +73,9 @@ def grow_sketch(
     return sketch
 
 
-def sketch_while_reading(
-    decoder: Decoder,
-    state: KVState,
-    token_ids: Tensor,
-    config: SelectionConfig,
-    prompts: Sequence[Tensor] = (),
-    kept: Kept | None = None,
-) -> None:
-    """`grow_sketch` for what is to be run behind the committed tokens, where those are enough for it to pay."""
-    if state.committed >= READING_FROM:
-        grow_sketch(decoder, state, token_ids, config, prompts, kept)
+def reads_by_sketch(num_tokens: int) -> bool:
+    """Whether what is run behind so many tokens is scanned by a sketch of them."""
+    return num_tokens >= READING_FROM
 
 
 def num_fitted(starts: Iterable[int]) -> int:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that wants a GPU, in one call, each stage with a limit: benchmarks, kernel tests, and with what time is left the
-# reader's training. At most eight files are left in OUT.
+# reader's training; without that, under ten minutes. At most eight files are left in OUT.
 # usage: tests/harness/gpu.sh OUT [DATA [MINUTES]]   (from the top level; OUT gets the results, DATA is what the reader learns from)
 set -uo pipefail
 out=$1 data=${2:-} minutes=${3:-6}
@@ -13,18 +13,20 @@ if [ -d wheels ]; then  # one by one: what is there already may have no wheel
   for name in $wanted; do "$python" -m pip install --quiet --no-index --find-links wheels "$name" 2>> "$out/log.txt" || true; done
 fi
 for preset in qwen2.5-7b reader; do
-  timeout 120 "$python" -m tscli bench --attention --preset $preset --length 128k,512k,1m -r 10 -o json \
+  timeout 90 "$python" -m tscli bench --attention --preset $preset --length 128k,512k,1m -r 10 -o json \
     > "$out/gpu-attention-$preset.json" 2>> "$out/log.txt"
 done
-timeout 150 "$python" -m tscli bench --length 8k,32k,128k -r 3 --n-gen 48 -o json > "$out/gpu-bench.json" 2>> "$out/log.txt"
-timeout 200 "$python" -m pytest -q -n 8 --continue-on-collection-errors tests/kernels tests/model/test_fixed_step.py \
+timeout 120 "$python" -m tscli bench --length 8k,32k,128k -r 3 --n-gen 48 -o json > "$out/gpu-bench.json" 2>> "$out/log.txt"
+timeout 120 "$python" tests/harness/gpu_library.py 524288 "$out/gpu-library.json" >> "$out/log.txt" 2>&1
+timeout 150 "$python" -m pytest -q -n 8 --continue-on-collection-errors tests/kernels tests/model/test_fixed_step.py \
   tests/model/test_paged.py > "$out/kernel-tests.txt" 2>&1
 tail -3 "$out/kernel-tests.txt"
 if [ -n "$data" ]; then
   timeout $((60 * minutes + 60)) "$python" -m tscli.reader.train --data "$data" --out "$out/reader" --init-from tscli/reader \
     --minutes "$minutes" --compile --batch-tokens 131072 --lengths 512,512,4096 --workers 12 --threads 4 --eval-sequences 512 \
     --save-minutes 2 > "$out/train.txt" 2>&1
-  tail -5 "$out/train.txt"
+  tail -5 "$out/train.txt" | tee -a "$out/log.txt"
+  rm "$out/train.txt"
   for file in "$out"/reader/best/model.safetensors "$out"/reader/log.jsonl; do [ -f "$file" ] && mv "$file" "$out"; done
   rm -rf "$out/reader"
 fi

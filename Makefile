@@ -27,7 +27,7 @@ demo: $(STAMP)  ## set up, ingest samples/, ask three questions
 	$(TSCLI) ask --library demo "What is the depth at the North Quay?"
 
 test: check  ## set up, check style and types, run all tests (two processes of one thread each)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(STAMP)  ## ruff, import directions, mypy
 	$(BIN)/ruff check .

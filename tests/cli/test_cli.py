@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm import run_tscli
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).parents[2]
 TEXT = "The lighthouse at Corran Head was built in 1874. The access code of the boathouse is KX-4471. "
@@ -24,11 +26,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(home: Path) -> Run:
     def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join([str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")])
-        ours = {"TSCLI_HOME": str(home), "TSCLI_CONFIG": os.devnull, "PYTHONPATH": path, "COLUMNS": "100"}
-        settings = {**os.environ, **ours, **environment}
-        command = [sys.executable, "-m", "tscli", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=settings, check=False, stdin=subprocess.DEVNULL)
+        return run_tscli(*arguments, **{"TSCLI_HOME": str(home), "TSCLI_CONFIG": os.devnull, "COLUMNS": "100", **environment})
 
     return command
 
@@ -348,19 +346,10 @@ def test_eval_compares_kinds_of_documents_in_libraries_that_do_not_stay(
     assert "bad.pdf" in lost.stderr
 
 
-def test_eval_compares_methods_at_lengths(run: Run) -> None:
-    arguments = (
-        "eval",
-        "--length",
-        "1k",
-        "--per-task",
-        "2",
-        "--tasks",
-        "passkey,multikey",
-        "--methods",
-        "streaming,tokenselect,tokenselect-scan=exact",
-    )
-    methods = arguments[-1].split(",")
+def test_eval_compares_methods_at_lengths(run: Run, tmp_path: Path) -> None:
+    methods = ["streaming", "tokenselect", "tokenselect-scan=exact"]
+    asked = ["eval", "--length", "1k", "--per-task", "2", "--tasks", "passkey,multikey", "--methods", ",".join(methods)]
+    arguments = [*asked, "--resume", str(tmp_path / "answers.jsonl")]
     done = run(*arguments, "-o", "json")
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)["results"]
@@ -373,7 +362,7 @@ def test_eval_compares_methods_at_lengths(run: Run) -> None:
     assert table[0] == "| task | length | n | streaming | tokenselect-scan=exact | tokenselect |"
     assert table[4:] == ["", "1,024 tokens, tokenselect-scan=exact: 3 of 3 answers identical with tokenselect"]
     assert run(*arguments, "-o", "csv").stdout.startswith("task,length,depth,method,n,accuracy,ci95\n")
-    drawn = run(*arguments, "-o", "table", "--fidelity", "1").stdout
+    drawn = run(*asked, "-o", "table", "--fidelity", "1").stdout
     assert "mean accuracy of all tasks, by length" in drawn
     assert "by depth of the needle: tokenselect" in drawn
     assert "fidelity of decode steps" in drawn

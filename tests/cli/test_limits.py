@@ -10,11 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm import run_tscli
+
 ROOT = Path(__file__).parents[2]
 SAMPLE = str(ROOT / "samples" / "faq.html")
 
 
 def run(home: Path, *arguments: str, limit: tuple[int, int] | None = None, stdout: int | None = None) -> tuple[int, str]:
+    if limit is None and stdout is None:
+        whole = run_tscli("-q", *arguments, TSCLI_HOME=str(home))
+        return whole.returncode, whole.stderr
     path = os.pathsep.join([str(ROOT), str(ROOT / "kernels")])
     settings = {**os.environ, "TSCLI_HOME": str(home), "PYTHONPATH": path}
     done = subprocess.run(
@@ -31,7 +36,8 @@ def run(home: Path, *arguments: str, limit: tuple[int, int] | None = None, stdou
 
 @pytest.mark.parametrize("size", [1000, 100_000, 700_000])
 def test_a_limit_on_the_size_of_files(home: Path, size: int) -> None:
-    code, said = run(home, "ingest", SAMPLE, limit=(resource.RLIMIT_FSIZE, size))
+    done = run_tscli("-q", "ingest", SAMPLE, file_size=size, TSCLI_HOME=str(home))
+    code, said = done.returncode, done.stderr
     assert (code, said.count("\n")) == (5, 1), said
     assert "make room" in said
     assert run(home, "ingest", SAMPLE)[0] == 0

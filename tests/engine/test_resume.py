@@ -12,6 +12,7 @@ from pathlib import Path
 
 import tscli
 
+KILLED_AT = 1500  # tokens, in the third segment
 PROGRAM = """
 import sys, tscli
 import tscli.engine.ingest as ingest
@@ -34,29 +35,24 @@ def files(home: Path) -> dict[str, bytes]:
 def test_a_killed_ingest_resumes_and_ends_bit_identical(
     small_model: Path, write_documents: Callable[..., Path], tmp_path: Path
 ) -> None:
-    docs = write_documents(words=800)
-    for kill_at in (700, 1500):
-        home = tmp_path / f"killed-{kill_at}"
-        process = start(small_model, docs, home)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if int(line) >= kill_at:
-                process.send_signal(signal.SIGKILL)
-                break
-        process.wait()
-        time.sleep(0.05)
-        committed = len(files(home))
-        assert committed >= kill_at // 512
-        resumed = start(small_model, docs, home)
-        lines = resumed.communicate()[0].split()
-        assert resumed.returncode == 0
-        undisturbed = tmp_path / "undisturbed"
-        if not undisturbed.exists():
-            assert start(small_model, docs, undisturbed).wait() == 0
-        assert files(home) == files(undisturbed)
-        assert not list((home / "libraries" / "default").rglob("*.tmp*"))
-        total = tscli_total(undisturbed)
-        assert int(lines[-1]) == total - 512 * committed
+    docs, home, undisturbed = write_documents(words=800), tmp_path / "killed", tmp_path / "undisturbed"
+    process = start(small_model, docs, home)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) >= KILLED_AT:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    time.sleep(0.05)
+    committed = len(files(home))
+    assert committed >= KILLED_AT // 512
+    resumed = start(small_model, docs, home)
+    lines = resumed.communicate()[0].split()
+    assert resumed.returncode == 0
+    assert start(small_model, docs, undisturbed).wait() == 0
+    assert files(home) == files(undisturbed)
+    assert not list((home / "libraries" / "default").rglob("*.tmp*"))
+    assert int(lines[-1]) == tscli_total(undisturbed) - 512 * committed
 
 
 def tscli_total(home: Path) -> int:

@@ -140,16 +140,18 @@ def test_a_terminal_without_utf8_gets_question_marks_rather_than_an_error(tmp_pa
     assert "gr?n" in done.stdout
 
 
-def test_help_takes_less_than_three_tenths_of_a_second(tmp_path: Path) -> None:
-    def once() -> float:
-        started = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "tscli", "--help"], check=True, capture_output=True, env=_environment(tmp_path), cwd=ROOT
-        )
-        return time.perf_counter() - started
-
-    # The best of some, because other processes may be using the machine.
-    assert min(once() for _ in range(5)) < 0.3
+def test_help_imports_little(tmp_path: Path) -> None:
+    """Which is what keeps it under three tenths of a second: torch alone takes more than one."""
+    program = (
+        "import sys\nfrom tscli.cli.app import run\nassert run(['--help']) == 0\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)), len(sys.modules))"
+    )
+    command = [sys.executable, "-c", program]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, env=_environment(tmp_path), cwd=ROOT).stdout
+    *packages, modules = shown.splitlines()[-1].split()
+    others = {name for name in packages if not name.startswith("_")}  # those are what an installation starts
+    assert others <= {"annotated_doc", "platformdirs", "shellingham", "tscli", "typer"}
+    assert int(modules) < 300
 
 
 def test_colours_may_be_forced_but_nothing_moves_without_a_terminal(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from random import Random
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-QUESTIONS, FILES, A_SENTENCE = 20, 8, 18  # tokens, about
+QUESTIONS, FILES, A_SENTENCE = 20, 8, 22  # tokens, about
 INGEST = """
 import json, sys, tscli
 load = tscli.LoadOptions(dtype="bfloat16", device=sys.argv[3])
@@ -33,7 +33,7 @@ ASK = """
 import json, sys, torch, tscli
 library, device, room, scan = sys.argv[1:5]
 taken = None
-if room == "mapped":  # what the library keeps free is all that stays free
+if device != "cpu" and room == "mapped":  # what the library keeps free is all that stays free
     from tscli.engine.library import GPU_KEPT
     free, total = torch.cuda.mem_get_info()
     taken = torch.empty(int(free - GPU_KEPT * total), dtype=torch.uint8, device=device)

@@ -97,15 +97,17 @@ def test_two_processes_make_what_one_makes(small_model: Path, write_documents: W
     assert answers[0] == answers[1]
 
 
-def test_what_a_process_was_at_when_it_died_is_run_here(
-    small_model: Path, write_documents: WriteDocuments, started: Started
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_what_a_process_was_at_when_it_died_or_hung_is_run_here(
+    how: signal.Signals, small_model: Path, write_documents: WriteDocuments, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     docs = write_documents(files=("a.txt", "b.txt", "c.txt", "d.txt"))
     preparation, told = prepared(small_model, docs, "lib", 3), []
 
     def on_progress(done: int, total: int, _: float) -> None:
         while started and started[0][1]:
-            os.kill(started[0][1].pop(), signal.SIGKILL)
+            os.kill(started[0][1].pop(), how)
+            monkeypatch.setattr(crews, "PATIENCE_S", 1.0)
         told.append(done)
 
     report = preparation.run(on_progress)

@@ -1,7 +1,7 @@
 """Other processes that run documents beside this one: each takes whole documents, and writes their segments by itself.
 
-Only for documents that are run by themselves. A process that ends, for whatever reason, loses nothing: its document goes back
-to those that wait, and a reason that holds here too is met here.
+Only for documents that are run by themselves. A process that ends or hangs, for whatever reason, loses nothing: its document
+goes back to those that wait, and a reason that holds here too is met here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from types import TracebackType
 from tscli.engine.prefill import Chain, Work
 from tscli.model.options import LoadOptions
 from tscli.processes import start
+
+PATIENCE_S = 600.0  # without a word of anybody: each says when it has run a chunk
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,12 @@ class Crew:
     def hear(self, *, wait: bool) -> int:
         """The number of tokens that they have run since, less those of a document that is lost; the free ones get another.
 
-        wait: until one of them says something.
+        wait: until one of them says something. Those that have a document and are silent for PATIENCE_S are lost.
         """
-        said = connection.wait([member.pipe for member in self._members], None if wait else 0)
+        said = connection.wait([member.pipe for member in self._members], PATIENCE_S if wait else 0)
+        if wait and not said:
+            for member in [member for member in self._members if member.chain is not None]:
+                self._do_without(member)
         for member in list(self._members):
             try:
                 while member.pipe in said and member.pipe.poll():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,8 @@ def ask_folder(
     for kind in kinds:
         options = tscli.IngestOptions(documents=kind, kv_dtype=kv_dtype)  # type: ignore[arg-type]
         with _library_of(settings, folder, options, opening) as library:
-            found, about = ask_library(settings, library, opening)
+            once = replace(opening, baselines=opening.baselines and kind == kinds[0])  # they know no kinds
+            found, about = ask_library(settings, library, once)
         reports |= {f"{name}-documents={kind}" if name in ("dense", "tokenselect") else name: r for name, r in found.items()}
     about["settings"] |= {"documents": list(kinds), "kv_dtype": kv_dtype, "weights": opening.load.weights}
     return reports, {**about, "library": str(folder)}

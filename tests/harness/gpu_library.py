@@ -63,7 +63,8 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         asked = write_documents(Path(folder) / "docs", args.tokens)
-        environment = {**os.environ, "TSCLI_HOME": f"{folder}/home", "PYTHONPATH": f"{ROOT}:{ROOT / 'kernels'}"}
+        path = os.pathsep.join([str(ROOT), str(ROOT / "kernels"), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "TSCLI_HOME": f"{folder}/home", "PYTHONPATH": path}
         found = _compared(Path(folder) / "docs", asked, args.device, environment)
     if args.json is not None:
         args.json.write_text(json.dumps(found, indent=1) + "\n")

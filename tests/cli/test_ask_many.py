@@ -66,6 +66,8 @@ def test_questions_are_lines_of_text_or_of_json(tmp_path: Path) -> None:
     assert read_questions(tmp_path / "a.txt") == ["Who?", "When?"]
     (tmp_path / "a.jsonl").write_text('{"question": "Who?", "answer": null}\n')
     assert read_questions(tmp_path / "a.jsonl") == ["Who?"]
+    (tmp_path / "a.jsonl").write_text('{"question": "Who\u2028 was\u0085 it?"}\r\n', encoding="utf-8")
+    assert read_questions(tmp_path / "a.jsonl") == ["Who\u2028 was\u0085 it?"]
 
 
 @pytest.mark.parametrize(

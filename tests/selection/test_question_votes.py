@@ -33,6 +33,13 @@ def test_without_votes_there_is_nothing_to_read_beside() -> None:
     assert QuestionVotes(layer=0).selection(CONFIG, num_cached=100) is None
 
 
+def test_where_no_token_of_the_documents_can_be_selected_none_is() -> None:
+    votes = QuestionVotes(layer=0)
+    votes.add(torch.tensor([0.1, 0.9]))  # on the question's own tokens
+    for num_cached in (0, 3, 5):
+        assert votes.selection(SelectionConfig(k=2, n_init=1, n_local=4, pool=3), num_cached) is None
+
+
 WIDE = SelectionConfig(k=5, n_init=1, n_local=4, pool=5)
 
 

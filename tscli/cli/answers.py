@@ -90,7 +90,7 @@ def summary(statistics: Statistics, start: Start | None = None) -> Table:
 
     table = Table.grid(padding=(0, 2))
     s = statistics
-    share = s.attended_mean / max(1, s.total_tokens)
+    reach = s.total_tokens + s.prompt_tokens + s.generated_tokens  # the question and the answer are attended, too
     table.add_row("documents", f"{s.cached_tokens:,} tokens cached, {s.recomputed_tokens:,} computed again")
     table.add_row(
         "this answer",
@@ -111,7 +111,7 @@ def summary(statistics: Statistics, start: Start | None = None) -> Table:
         table.add_row(
             "selected",
             f"{s.selected_mean:,.0f} tokens a step (k {s.k:,}, {s.metric} vote, pool {s.pool}); "
-            f"attended {s.attended_mean:,.0f} of {s.total_tokens:,} ({share:.1%})",
+            f"attended {s.attended_mean:,.0f} of {reach:,} ({s.attended_mean / reach:.1%})",
         )
         table.add_row("scan", SCANS[s.scan] + (_fidelity(s.fidelity) if s.fidelity else ""))
         table.add_row("reused", f"{s.cache_hit_rate:.0%} of selections (theta {s.theta})")
@@ -122,7 +122,7 @@ def summary(statistics: Statistics, start: Start | None = None) -> Table:
 
 def _fidelity(fidelity: Fidelity) -> str:
     held = f"{fidelity.vote_mass:.1%} of the exact selection's votes, {fidelity.recall:.1%} of its tokens"
-    return f"; compared {fidelity.compared} times: {held}"
+    return f"; compared {counted(fidelity.compared, 'time')}: {held}"
 
 
 def show_sources(answer: Answer, top: int) -> None:

@@ -13,7 +13,7 @@ import tscli
 from tscli.ahead import read_ahead
 from tscli.cli import flags
 from tscli.cli.answers import answer_json, show, show_check, show_map, warn_of_instructions
-from tscli.cli.ask_many import ask_many, read_questions
+from tscli.cli.ask_many import ask_many, check_questions, read_questions
 from tscli.cli.coverage import remember
 from tscli.cli.endings import FULL
 from tscli.cli.output import Settings, dim, fetch_model, marking, print_json, safe, working
@@ -127,6 +127,7 @@ def ask(
                 yield answer
 
         if file is not None:
+            check_questions(questions, session.prompt_ids)
             ask_many(settings, questions, in_turn if together == 1 else in_step, output, in_json)
             return 0
         answer = answered(questions[0], show=not as_json)

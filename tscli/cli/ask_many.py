@@ -16,13 +16,14 @@ from tscli.errors import UsageError
 if TYPE_CHECKING:
     from tscli import Answer
 
+SHOWN = 40  # characters of a question that cannot be asked
 Asked = Callable[[list[str]], Iterator["Answer"]]  # the answers in the questions' order, as they are made
 
 
 def read_questions(file: Path) -> list[str]:
     """The questions of a text file, a line each, or of JSON lines, under "question"; UsageError names a line that has none."""
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{file}: cannot be read ({getattr(error, 'strerror', None) or error}); name a text file with -f"
@@ -34,6 +35,15 @@ def read_questions(file: Path) -> list[str]:
     if not found:
         raise UsageError(f"{file}: no questions; write one on each line")
     return found
+
+
+def check_questions(questions: list[str], check: Callable[[str], object]) -> None:
+    """UsageError, before any is asked, for one that cannot be."""
+    for question in questions:
+        try:
+            check(question)
+        except UsageError as error:
+            raise UsageError(f'"{safe(question[:SHOWN])}...": {error}') from error
 
 
 def ask_many(settings: Settings, questions: list[str], ask: Asked, output: Path | None, line: Callable[[Answer], Any]) -> None:
@@ -84,7 +94,7 @@ def _answered(output: Path) -> set[str]:
         ) from error
     whole = text[: text.rfind("\n") + 1]
     try:
-        found = {str(json.loads(line)["question"]) for line in whole.splitlines()}
+        found = {str(json.loads(line)["question"]) for line in whole.split("\n") if line}
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{output}: holds something else than answers; name another file with -o") from error
     if whole != text:

@@ -44,7 +44,8 @@ class Failure:
 
 @dataclass(frozen=True)
 class Loaded:
-    """All that was read, in the order of the paths, and all that was not."""
+    """All that was read, in the order of the paths, and all that was not. passed_over: files of a folder, empty or binary."""
 
     documents: tuple[Document, ...]
     failures: tuple[Failure, ...]
+    passed_over: tuple[str, ...] = ()

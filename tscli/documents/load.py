@@ -120,6 +120,7 @@ def load(
     return Loaded(
         tuple(result for result in results if isinstance(result, Document)),
         tuple(result for result in results if isinstance(result, Failure)),
+        tuple(file.path for file, result in zip(files, results, strict=True) if result is None),
     )
 
 

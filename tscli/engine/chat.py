@@ -115,8 +115,12 @@ class Chat:
 
 
 def check_question(question: str, max_new_tokens: int) -> None:
-    """UsageError for a question without words or an answer without room."""
+    """UsageError for a question without words or of broken ones, or an answer without room."""
     if not question.strip():
         raise UsageError("the question is empty; give one in quotes")
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("the question is not UTF-8; type it again, or save it as UTF-8") from error
     if max_new_tokens < 1:
         raise UsageError(f"max-new-tokens must be at least 1, got {max_new_tokens}")

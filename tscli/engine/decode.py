@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from tscli.errors import UsageError
+
+GREEDY = 1e-6  # temperatures below: logits over them would not be numbers any more
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,12 @@ class Sampling:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise UsageError(f"temperature must not be negative, got {self.temperature}")
+        if not 0 <= self.temperature < math.inf:
+            raise UsageError(f"temperature must be a number from 0 on, got {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top-p must lie in (0, 1], got {self.top_p}")
+        if self.seed is not None and not -(1 << 63) <= self.seed < 1 << 64:
+            raise UsageError(f"seed must be a number of 64 bits, got {self.seed}")
 
 
 class Sampler:
@@ -38,7 +43,7 @@ class Sampler:
 
     def next_token(self, logits: Tensor) -> int:
         """logits [vocab] -> a token id; greedy takes the lowest id among equals."""
-        if self._sampling.temperature == 0:
+        if self._sampling.temperature < GREEDY:
             return int(torch.argmax(logits))
         probabilities = torch.softmax(logits.double().cpu() / self._sampling.temperature, dim=-1)
         ordered, ids = probabilities.sort(descending=True, stable=True)

@@ -27,6 +27,7 @@ from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.parity import check_parity
+from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
 from tscli.store import (
     Fingerprint,
@@ -37,6 +38,7 @@ from tscli.store import (
     missing_segments,
     plan_chain,
     plan_independent,
+    size_on_disk,
 )
 from tscli.tokens import Context, DocumentTokens, load_template, load_tokenizer
 
@@ -84,8 +86,8 @@ class IngestPlan:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did; peak_rss_bytes of this process, mapped pages included. run_by_others: documents that other processes
-    ran."""
+    """What an ingest did; bytes: that the library takes on disk; peak_rss_bytes of this process, mapped pages included.
+    run_by_others: documents that other processes ran."""
 
     library: str
     folder: Path
@@ -144,7 +146,7 @@ class Preparation:
             total_tokens=plan.total_tokens,
             cached_tokens=plan.total_tokens - done,
             prefilled_tokens=done,
-            bytes=sum(record.size_bytes for record in records),
+            bytes=size_on_disk(plan.folder),
             seconds=time.perf_counter() - started,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             run_by_others=self._run_by_others,
@@ -229,7 +231,7 @@ def prepare(
     lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "lost" in warning]
     alone = (options.processes or 1) > 1 and (not independent or decoder.device.type != "cpu")
     why = [f"--processes {options.processes}: one runs all; several are for independent documents on the CPU"] if alone else []
-    notes = [*([damage] if damage else []), *_empty(named, loaded), *lost, *why, *decoder.notes]
+    notes = [*([damage] if damage else []), *_empty(named, loaded), *_passed_over(loaded), *lost, *why, *decoder.notes]
     plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, expected, notes, fingerprint)
     ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)
     work = Work.of(context.token_ids, chain, config, ask, dense=options.dense, kv_dtype=fingerprint.kv_dtype)
@@ -296,7 +298,7 @@ def _plan(
         )
         for index, document in enumerate(context.documents)
     )
-    per_token = decoder.kv_bytes_per_token(fingerprint.kv_dtype)
+    per_token, beside = decoder.kv_bytes_per_token(fingerprint.kv_dtype), _beside_pages(context, decoder, config)
     return IngestPlan(
         library=folder.name,
         folder=folder,
@@ -305,8 +307,8 @@ def _plan(
         total_tokens=total,
         cached_tokens=total - to_run,
         prefill_tokens=to_run,
-        total_bytes=total * per_token,
-        new_bytes=to_run * per_token,
+        total_bytes=total * per_token + beside,
+        new_bytes=to_run * per_token + beside if to_run else 0,
         free_bytes=shutil.disk_usage(_existing(folder)).free,
         estimated_seconds=expected.seconds if expected else None,
         model=decoder.model_id,
@@ -318,6 +320,13 @@ def _plan(
         settings=dict(vars(config)),
         notes=tuple(notes),
     )
+
+
+def _beside_pages(context: Context, decoder: Decoder, config: SelectionConfig) -> int:
+    """Bytes of what a library holds beside keys and values: whence tokens come, and a sketch as calibration mostly makes it."""
+    num_tokens = int(context.token_ids.shape[0])
+    sketch = decoder.layers * decoder.kv_heads * (decoder.head_dim // 4) * num_tokens if uses_sketch(config, num_tokens) else 0
+    return sketch + sum(array.nbytes for array in context_arrays(context).values())
 
 
 def _status(document: DocumentTokens, missing: Sequence[PlannedSegment], is_new: bool) -> str:
@@ -343,6 +352,12 @@ def _empty(named: Sequence[Path], loaded: Loaded) -> list[str]:
         for path, real in folders
         if real.name not in tried and not any(real in source.parents for source in sources)
     ]
+
+
+def _passed_over(loaded: Loaded) -> list[str]:
+    """A line about the files that hold no text, with the first of them."""
+    paths, shown = loaded.passed_over, ", ".join(loaded.passed_over[:3])
+    return [f"{len(paths):,} passed over, empty or binary: {shown}{', ...' if len(paths) > 3 else ''}"] if paths else []
 
 
 def _nothing_read(paths: Sequence[str | Path], failures: Sequence[Failure]) -> str:

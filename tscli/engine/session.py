@@ -93,10 +93,19 @@ class Session:
 
         without: spans [start, end) of the context that are not attended to, to see whether an answer needs them.
         """
-        check_question(question, max_new_tokens)
-        prompt_ids = self.template.question_ids(self.tokenizer, question.strip())
+        prompt_ids = self.prompt_ids(question, max_new_tokens)
         sampling = Sampling(temperature, top_p, seed)
         return Stream(self, self.asker, question, prompt_ids, max_new_tokens, sampling, without)
+
+    def prompt_ids(self, question: str, max_new_tokens: int = 1) -> list[int]:
+        """The tokens that are run for a question, the template's among them; UsageError where it cannot be asked: it is empty,
+        no UTF-8, or longer than the model's window."""
+        check_question(question, max_new_tokens)
+        prompt_ids = self.template.question_ids(self.tokenizer, question.strip())
+        if (over := len(prompt_ids) - self.decoder.window) > 0:
+            window = f"the model's window of {self.decoder.window:,}"
+            raise UsageError(f"the question has {len(prompt_ids):,} tokens, {over:,} more than {window}; ask for less")
+        return prompt_ids
 
     def chat(self) -> Chat:
         """A conversation over the library: a question may refer to earlier questions and answers. See `Chat`.
@@ -130,8 +139,7 @@ class Session:
 
         def begun() -> Iterator[Steps[str, None]]:
             for question in questions:
-                check_question(question, max_new_tokens)
-                prompt_ids = self.template.question_ids(self.tokenizer, question.strip())
+                prompt_ids = self.prompt_ids(question, max_new_tokens)
                 stream = Stream(self, self._another_asker(), question, prompt_ids, max_new_tokens, sampling)
                 streams.append(stream)
                 yield stream.steps()

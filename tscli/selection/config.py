@@ -53,7 +53,10 @@ class SelectionConfig:
             16 <= self.chunk <= 16384 and self.chunk & (self.chunk - 1) == 0,
             f"chunk must be a power of two from 16 to 16384 (segments are whole chunks), got {self.chunk}",
         )
-        _require(-1 <= self.theta <= 1.01, f"theta is a cosine similarity, from -1 to 1, got {self.theta}")
+        _require(
+            -1 <= self.theta <= 1.01,
+            f"theta, a cosine similarity, must lie in -1 to 1.01 (never), got {self.theta}",
+        )
         _require(self.pool == 0 or (self.pool > 0 and self.pool % 2 == 1), f"pool must be 0 or an odd width, got {self.pool}")
         _require(self.scale in ("none", "sqrt"), f"scale must be none or sqrt, got {self.scale}")
         _require(self.scan in ("sketch", "exact"), f"scan must be sketch or exact, got {self.scan}")

@@ -40,9 +40,10 @@ class QuestionVotes:
             self._votes.index_add_(0, positions, vote)
 
     def selection(self, config: SelectionConfig, num_cached: int) -> Selection | None:
-        """The selection for the second reading among the `num_cached` tokens of the documents; None if nothing was voted on."""
+        """The selection for the second reading among the `num_cached` tokens of the documents; None if nothing was voted on, or
+        none of them can be selected."""
         local_start = max(config.n_init, num_cached - config.n_local)
-        if self._votes is None:
+        if self._votes is None or local_start == config.n_init:
             return None
         votes = _at_least(self._votes, local_start - config.n_init)[: local_start - config.n_init]
         chosen = top_k(max_pool(votes, config.pool), config.count(votes.shape[0]))

@@ -11,7 +11,17 @@ from tscli.store.manifest import FORMAT_VERSIONS, Fingerprint, Manifest, Segment
 from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest, read_sketch, require_manifest
 from tscli.store.restore import restore_manifest, restore_records
 from tscli.store.segment import Segment, map_segment, save_tensors
-from tscli.store.verify import LibraryInfo, Problem, damaged_files, list_libraries, mark_used, prune, remove, verify
+from tscli.store.verify import (
+    LibraryInfo,
+    Problem,
+    damaged_files,
+    list_libraries,
+    mark_used,
+    prune,
+    remove,
+    size_on_disk,
+    verify,
+)
 from tscli.store.writer import Writer, missing_segments
 
 __all__ = [
@@ -54,5 +64,6 @@ __all__ = [
     "restore_records",
     "save_tensors",
     "segment_id",
+    "size_on_disk",
     "verify",
 ]

@@ -91,7 +91,7 @@ def remove(folder: Path) -> None:
 def mark_used(folder: Path) -> None:
     """Remember that a library was opened now, as the time of an empty file; a library that cannot be written forgets it."""
     with suppress(OSError):
-        (folder / USED).touch()
+        (folder / USED).touch(mode=0o600)
 
 
 def list_libraries() -> list[LibraryInfo]:
@@ -100,7 +100,7 @@ def list_libraries() -> list[LibraryInfo]:
 
 
 def _describe(folder: Path) -> LibraryInfo:
-    size, used = _size_on_disk(folder), _last_used(folder)
+    size, used = size_on_disk(folder), _last_used(folder)
     try:
         manifest = require_manifest(folder)
     except LibraryError as error:
@@ -121,8 +121,8 @@ def _describe(folder: Path) -> LibraryInfo:
     )
 
 
-def _size_on_disk(folder: Path) -> int:
-    """Also of what no manifest refers to; a segment that libraries share counts in each."""
+def size_on_disk(folder: Path) -> int:
+    """Bytes of all files of a library, of what no manifest refers to too; a segment that libraries share counts in each."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):  # removed meanwhile

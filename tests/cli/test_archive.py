@@ -46,7 +46,7 @@ def test_a_library_that_is_there_is_replaced_by_force_only(archive: Path, capsys
 def test_what_is_no_archive_is_an_error_of_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.tar").write_text("hello")
     assert run(["import", str(tmp_path / "a.tar")]) == 4
-    assert run(["import", str(tmp_path / "absent.tar")]) == 1
+    assert run(["import", str(tmp_path / "absent.tar")]) == 2
     assert run(["export", "absent", str(tmp_path / "b.tar")]) == 4
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 3

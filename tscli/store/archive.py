@@ -68,7 +68,7 @@ def import_library(file: Path, name: str | None = None, *, force: bool = False, 
 
     Segments that a library beside it holds are linked, as ingest does. Raises LibraryError for a file that is no archive, is
     damaged or holds anything but a library, and, unless `force`, where there is a library of that name; UsageError for a bad
-    name; ResourceError where the disk is too small. After an error everything is as it was.
+    name or a file that is not there; ResourceError where the disk is too small. After an error everything is as it was.
     """
     with _reading(file) as tar:
         manifest, parts = _read_index(file, tar)
@@ -143,10 +143,19 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 @contextmanager
 def _reading(file: Path) -> Iterator[tarfile.TarFile]:
     try:
-        with tarfile.open(file, "r:") as tar:
+        with _opened(file) as tar:
             yield tar
     except UNREADABLE as error:
         raise DamagedLibrary(f"{file}: not an archive of tscli export, or a part of one ({error})", AGAIN) from error
+
+
+def _opened(file: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(file, "r:")
+    except OSError as error:
+        raise UsageError(
+            f"{file}: cannot be read ({error.strerror or error}); name an archive that tscli export made"
+        ) from error
 
 
 def _read_index(file: Path, tar: tarfile.TarFile) -> tuple[Manifest, Parts]:

@@ -55,7 +55,7 @@ class SelectionConfig:
         )
         _require(
             -1 <= self.theta <= 1.01,
-            f"theta, a cosine similarity, must lie in -1 to 1.01 (never), got {self.theta}",
+            f"theta, a cosine similarity, must lie in -1 to 1.01 (over 1 nothing is reused), got {self.theta}",
         )
         _require(self.pool == 0 or (self.pool > 0 and self.pool % 2 == 1), f"pool must be 0 or an odd width, got {self.pool}")
         _require(self.scale in ("none", "sqrt"), f"scale must be none or sqrt, got {self.scale}")

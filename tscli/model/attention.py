@@ -93,6 +93,10 @@ class AttentionRun:
             self._mean_query(query, call.layer)
         self.state.append(call.layer, key, value)
 
+    def advance(self, num_tokens: int) -> None:
+        """All layers have seen so many tokens."""
+        self.state.advance(num_tokens)
+
     def _sparse(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
         n, config = self.state.length, self.config
         n_init = min(config.n_init, n)

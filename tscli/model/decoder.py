@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun
+from tscli.model.gathered import Enough
 from tscli.model.identity import weights_hash
 from tscli.model.kv import KVState, Pages
 from tscli.model.rotary import Rotator
@@ -32,6 +33,12 @@ class Run(Protocol):
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor: ...
 
     def keep(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> None: ...
+
+
+class CountedRun(Run, Protocol):
+    """A run that is told when all layers have seen new tokens."""
+
+    def advance(self, num_tokens: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -71,11 +78,21 @@ class Decoder(ABC):
         self.int8_weights = False
 
     @torch.inference_mode()
-    def forward(self, token_ids: Tensor, run: AttentionRun, *, logits: bool = True) -> Tensor | None:
-        """Run token_ids (int64 [t]) over the run's state and count them in; the last token's logits [vocab] float32."""
-        out = self._run(token_ids, run, [token_ids.shape[0] - 1] if logits else [])
-        run.state.advance(token_ids.shape[0])
+    def forward(self, token_ids: Tensor, run: CountedRun, *, logits: bool = True) -> Tensor | None:
+        """Run token_ids (int64 [t]) over the run's state and count them in; the last token's logits [vocab] float32, None
+        where none are asked for or the run has seen enough before the last layer."""
+        out = self.forward_rows(token_ids, run, [token_ids.shape[0] - 1] if logits else [])
         return None if out is None else out[0]
+
+    @torch.inference_mode()
+    def forward_rows(self, token_ids: Tensor, run: CountedRun, rows: Sequence[int]) -> Tensor | None:
+        """As `forward`; the logits of these of the tokens, [rows, vocab] float32."""
+        try:
+            out = self._run(token_ids, run, list(rows))
+        except Enough:
+            out = None
+        run.advance(token_ids.shape[0])
+        return out
 
     @torch.inference_mode()
     def forward_together(self, parts: Sequence[Tensor], runs: Sequence[AttentionRun]) -> Tensor:

@@ -152,6 +152,26 @@ class KVState:
             score_pages(query, tail, count, out=out[:, self.committed : stop])
         return out
 
+    def head_scores(self, layer: int, kv_head: int, query: Tensor, start: int, stop: int) -> Tensor:
+        """Dot products of query [t, head_dim] with the keys of one kv head at committed positions [start, stop); float32
+        [t, stop - start]. No other head's keys are read."""
+        if self.arrival is not None:
+            self.arrival(layer)
+        out = torch.empty(query.shape[0], stop - start, dtype=torch.float32, device=query.device)
+        for segment, first in zip(self.segments, self.starts, strict=True):
+            low, high = max(start, first), min(stop, first + segment.num_tokens)
+            if low < high:
+                pages = segment.key[layer][:, kv_head]  # [pages, page_size, head_dim]
+                page_size = pages.shape[1]
+                used = slice((low - first) // page_size, -(-(high - first) // page_size))
+                keys = pages[used].to(query.device).flatten(0, 1).to(query.dtype)
+                scores = query @ keys.T
+                if segment.scales is not None:
+                    scores = scores * segment.scales[0][layer][used, kv_head].to(query.device).flatten().float()
+                offset = used.start * page_size + first
+                out[:, low - start : high - start] = scores[:, low - offset : high - offset]
+        return out
+
     def scores_at(self, layer: int, query: Tensor, positions: Tensor) -> Tensor:
         """Dot products of query [q_heads, head_dim] with the keys at ascending positions (int64 [n]); [q_heads, n] float32."""
         table = self._table(layer, 0)

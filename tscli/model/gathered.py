@@ -1,0 +1,174 @@
+"""Attention of short sequences over rows that were gathered for them: dense, at compact positions, everything else unseen.
+
+What a question's answer attends to is chosen once for all layers: the prefix, a few passages, what was said before. So each layer
+gathers those rows once, rotates them to the places that they are given, and new tokens attend to them by ordinary dense
+attention. Several sequences may go through the model together, such as one question behind each of many passages. Knows no files
+and no text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tscli.model.kv import KVState
+from tscli.model.rotary import Rotator
+from tscli.model.step import LayerCall
+from tscli_kernels import attend
+
+Watch = Callable[["Seen"], None]
+
+
+class Enough(Exception):
+    """Raised inside a pass when nothing behind this layer is wanted; the decoder ends the pass there."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a sequence attends to besides its own tokens, in the order in which it stands.
+
+    positions: cached tokens, int64 [s], in any order. places: where they stand, int64 [s], ascending. next_place: of the first
+    new token.
+    """
+
+    positions: Tensor
+    places: Tensor
+    next_place: int
+
+    @classmethod
+    def behind_each_other(cls, positions: Tensor) -> Rows:
+        """At places 0, 1, ... without gaps."""
+        return cls(positions, torch.arange(positions.shape[0], device=positions.device), int(positions.shape[0]))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one layer sees of one sequence: query [q_heads, t, head_dim] and key [kv_heads, s + t, head_dim], both rotated, and
+    the same query before its rotation. rows: how many of the keys, the first ones, are the gathered rows."""
+
+    layer: int
+    sequence: int
+    query: Tensor
+    key: Tensor
+    unrotated: Tensor
+    rows: int
+    scaling: float
+
+
+class GatheredRun:
+    """One or more sequences over gathered rows of a state; a decoder's layers call it instead of their own attention.
+
+    keeps: the one sequence's new keys and values are appended to the state's tail and attended to by later tokens. Without it
+    nothing is left of the pass. sizes: tokens of each sequence in this pass; None: all of them are the one sequence's.
+    watch: told of each layer and sequence before it attends. last_layer: the pass ends there with `Enough`.
+    """
+
+    def __init__(
+        self,
+        state: KVState,
+        rotator: Rotator,
+        rows: Sequence[Rows],
+        *,
+        sizes: Sequence[int] | None = None,
+        keeps: bool = False,
+        watch: Watch | None = None,
+        last_layer: int | None = None,
+    ) -> None:
+        if keeps and len(rows) != 1:
+            raise ValueError("only one sequence can be kept in a state")
+        self.state = state
+        self.rotator = rotator
+        self.rows = list(rows)
+        self.sizes = sizes
+        self.keeps = keeps
+        self.watch = watch
+        self.last_layer = last_layer
+        self._made = 0  # tokens of the kept sequence so far
+        self._held: dict[int, tuple[Tensor, Tensor, int]] = {}  # per layer: rotated keys, values and how many are filled
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
+        """query [q_heads, t, head_dim], key and value [kv_heads, t, head_dim], unrotated, the sequences one behind the other;
+        [q_heads, t, head_dim]."""
+        sizes = list(self.sizes or [query.shape[1]])
+        gathered = None if self.keeps else self._gather(call.layer)
+        parts = zip(*(part.split(sizes, dim=1) for part in (query, key, value)), strict=True)
+        out = [self._attend(number, q, k, v, call, gathered) for number, (q, k, v) in enumerate(parts)]
+        if self.keeps:
+            self.state.append(call.layer, key, value)
+        if call.layer == self.last_layer:
+            raise Enough
+        return out[0] if len(out) == 1 else torch.cat(out, dim=1)
+
+    def keep(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> None:
+        """As calling it; what the layer would give is not asked for."""
+        self(query, key, value, call)
+
+    def advance(self, num_tokens: int) -> None:
+        """All layers have seen so many tokens."""
+        if self.keeps:
+            self.state.advance(num_tokens)
+            self._made += num_tokens
+        else:
+            self.state.tokens_run += num_tokens
+
+    def _attend(
+        self, number: int, query: Tensor, key: Tensor, value: Tensor, call: LayerCall, gathered: list[tuple[Tensor, Tensor]] | None
+    ) -> Tensor:
+        rows, t = self.rows[number], query.shape[1]
+        first = rows.next_place + self._made
+        places = torch.arange(first, first + t, device=query.device)
+        turned = self.rotator(query, places, call.layer, length=first + t)
+        new = self.rotator(key, places, call.layer, length=first + t)
+        if gathered is None:
+            all_key, all_value = self._grown(call.layer, new, value)
+        else:
+            all_key, all_value = (torch.cat(pair, dim=1) for pair in zip(gathered[number], (new, value), strict=True))
+        if self.watch is not None:
+            held = int(rows.positions.shape[0])
+            self.watch(Seen(call.layer, number, turned, all_key, query, held, call.scaling))
+        if call.layer == self.last_layer:
+            return turned  # nobody reads it
+        mask = self._mask(rows, t, places, call.window)
+        return attend(turned, all_key, all_value, scaling=call.scaling, mask=mask, softcap=call.softcap)
+
+    def _mask(self, rows: Rows, t: int, places: Tensor, window: int | None) -> Tensor | None:
+        """Rows are behind all new tokens; these see each other causally, and of a sliding window only what stands in it."""
+        if t == 1 and window is None:
+            return None
+        own = torch.arange(rows.next_place, rows.next_place + self._made + t, device=places.device)
+        there = torch.cat([rows.places, own])
+        mask = there[None] <= places[:, None]
+        return mask if window is None else mask & (there[None] > places[:, None] - window)
+
+    def _grown(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The kept sequence's rows and all its tokens so far; the buffer grows by doubling."""
+        held = self._held.get(layer)
+        if held is None:
+            old_key, old_value = self._gather(layer)[0]
+            room = old_key.shape[1] + max(64, 2 * key.shape[1])
+            buffers = tuple(part.new_empty(part.shape[0], room, part.shape[2]) for part in (old_key, old_value))
+            buffers[0][:, : old_key.shape[1]], buffers[1][:, : old_key.shape[1]] = old_key, old_value
+            held = (*buffers, old_key.shape[1])  # type: ignore[assignment]
+        keys, values, filled = held  # type: ignore[misc]
+        stop = filled + key.shape[1]
+        if stop > keys.shape[1]:
+            grown = tuple(part.new_empty(part.shape[0], 2 * stop, part.shape[2]) for part in (keys, values))
+            grown[0][:, :filled], grown[1][:, :filled] = keys[:, :filled], values[:, :filled]
+            keys, values = grown
+        keys[:, filled:stop], values[:, filled:stop] = key, value
+        self._held[layer] = (keys, values, stop)
+        return keys[:, :stop], values[:, :stop]
+
+    def _gather(self, layer: int) -> list[tuple[Tensor, Tensor]]:
+        """Each sequence's rows, keys rotated to their places, and values: [kv_heads, s, head_dim]."""
+        every = torch.cat([rows.positions for rows in self.rows])
+        unique, inverse = torch.unique(every, return_inverse=True)  # ascending, as a state gathers
+        key, value = self.state.gather(layer, unique)
+        found = []
+        for rows, own in zip(self.rows, inverse.split([rows.positions.shape[0] for rows in self.rows]), strict=True):
+            turned = self.rotator(key.index_select(1, own), rows.places, layer, length=max(1, rows.next_place))
+            found.append((turned, value.index_select(1, own)))
+        return found

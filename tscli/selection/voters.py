@@ -1,0 +1,77 @@
+"""Which heads vote for passages, and how their votes become one ranking of windows. Knows tensors and numbers only.
+
+In a pretrained model a few retrieval heads (arXiv 2404.15574, 2506.09944) find the passage that a question asks for, and the sum
+over all heads of a layer, the paper's soft vote, drowns them. So the heads that vote are calibrated once per model. Each head's
+votes (paper, Eq. 7: a softmax over the tokens, summed over the question's tokens) are pooled over windows; the heads' rankings are
+fused by reciprocal rank, since one head's certainty says nothing about another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+VERSION = 1  # of the calibration: raised whenever the same model would get other voters
+WINDOW = 64  # tokens that are ranked together
+FUSION = 5.0  # added to a rank before its reciprocal is taken: how little a first place counts over a second one
+
+
+@dataclass(frozen=True)
+class Voters:
+    """A model's calibrated voters.
+
+    heads: (layer, query head), the most skilled first. skill: of each, the mean reciprocal rank of the right window over the
+    calibration's look-ups. passages: how many an answer is best given. absent_below: gain in nats per token of the question
+    below which no passage answers it.
+    """
+
+    heads: tuple[tuple[int, int], ...]
+    skill: tuple[float, ...]
+    passages: int
+    absent_below: float
+
+    @property
+    def last_layer(self) -> int:
+        """The layer behind which a question need not be read to vote."""
+        return max(layer for layer, _ in self.heads)
+
+    def of_layer(self, layer: int) -> list[tuple[int, int]]:
+        """(place among the voters, query head) of those in a layer."""
+        return [(place, head) for place, (own, head) in enumerate(self.heads) if own == layer]
+
+    def record(self) -> dict[str, Any]:
+        """As it is kept in a file."""
+        return {"version": VERSION, **asdict(self)}
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Voters | None:
+        """As it was kept; None where another version of the calibration made it."""
+        if record.get("version") != VERSION:
+            return None
+        heads = tuple((int(layer), int(head)) for layer, head in record["heads"])
+        return cls(heads, tuple(map(float, record["skill"])), int(record["passages"]), float(record["absent_below"]))
+
+
+def head_votes(scores: Tensor) -> Tensor:
+    """One head's votes: scores [t, n] of t tokens of a question become [n], each token's softmax summed up (paper, Eq. 7)."""
+    return torch.softmax(scores.float(), dim=-1).sum(dim=0)
+
+
+def window_votes(votes: Tensor, width: int = WINDOW) -> Tensor:
+    """Votes [..., n] summed over windows of so many tokens; [..., ceil(n / width)]."""
+    padded = functional.pad(votes, (0, -votes.shape[-1] % width))
+    return padded.unflatten(-1, (-1, width)).sum(dim=-1)
+
+
+def fused(windows: Tensor) -> Tensor:
+    """Heads' votes on windows [heads, w] as one score of each [w]: the sum of the reciprocal ranks."""
+    order = windows.argsort(dim=-1, descending=True, stable=True)
+    ranks = torch.empty_like(windows)
+    places = torch.arange(windows.shape[-1], dtype=windows.dtype, device=windows.device)
+    ranks.scatter_(-1, order, places.expand_as(windows))
+    return (1.0 / (FUSION + ranks)).sum(dim=0)

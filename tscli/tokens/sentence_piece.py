@@ -1,6 +1,6 @@
 """Tokenizers that put a space before every text (SentencePiece's way): the same one for text that stands behind other text.
 
-Knows one tokenizer.json. A context is encoded in pieces; only at its very beginning is that space what the model was trained on.
+Knows one tokenizer.json. A context is encoded in pieces; that space belongs to its very beginning only.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from typing import Any
 
 
 def continuing(content: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The tokenizer.json that puts no space before a text and takes none away in decoding; None where this one is so already."""
+    """The tokenizer.json that puts no space before a text and takes none away in decoding; None where this one does not."""
     if not (_prepends(content.get("normalizer")) or _prepends(content.get("pre_tokenizer"))):
         return None
     return {**content, **{name: _plain(content.get(name)) for name in ("normalizer", "pre_tokenizer", "decoder")}}
 
 
 def begins_sections(content: Mapping[str, Any]) -> bool:
-    """Whether a space is put before the text behind each added token too, as Llama 2 was trained, and not only before the whole."""
+    """Whether a space is put before the text behind each added token too (as in Llama 2), not only before the whole."""
     steps = [*_steps(content.get("normalizer")), *_steps(content.get("pre_tokenizer"))]
     return any(_prepends(step) and step.get("prepend_scheme") != "first" for step in steps)
 

@@ -77,8 +77,8 @@ class Tokenizer:
         return [index for index in self._fast.encode("").ids if index == self.chat.bos_token_id]
 
     def encode_text(self, texts: Sequence[str]) -> list[Encoded]:
-        """Encode texts that stand behind other text, as they are, in as many threads as pay; nothing in them is a control token,
-        and none is added."""
+        """Encode texts that stand behind other text, as they are, in as many threads as pay; nothing in them is a control
+        token, and none is added."""
         if self._encoding is None:
             return self._encode_slowly(texts)
         if len(texts) < 2 or sum(map(len, texts)) < MANY:

@@ -101,4 +101,6 @@ def save_small_model(folder: Path) -> None:
     model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
         shutil.copy(reader.path() / name, folder / name)
-    (folder / "tscli.json").write_text(json.dumps({"selection": {"k": 48, "n_init": 4, "n_local": 16, "chunk": 32, "pool": 3}}))
+    selection = {"k": 48, "n_init": 4, "n_local": 16, "chunk": 32, "pool": 3}
+    prompt = json.loads((reader.path() / "tscli.json").read_text())["prompt"]
+    (folder / "tscli.json").write_text(json.dumps({"selection": selection, "prompt": prompt}))

@@ -106,8 +106,8 @@ def test_tokens_that_plain_text_needs_are_no_control_tokens() -> None:
         {"id": 4, "content": "<|User|>", "special": False},
         {"id": 5, "content": "</s>", "special": True},
     ]
-    serialised = json.dumps({"model": {"unk_token": "<unk>"}, "added_tokens": added})
-    assert control_ids(serialised, "{{ '<|User|>' }}\n\n").tolist() == [4, 5]
+    content = {"model": {"unk_token": "<unk>"}, "added_tokens": added}
+    assert control_ids(content, "{{ '<|User|>' }}\n\n").tolist() == [4, 5]
 
 
 def test_a_huge_text_is_encoded_in_slices_that_join(monkeypatch: pytest.MonkeyPatch) -> None:

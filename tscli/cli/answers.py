@@ -96,6 +96,9 @@ def summary(statistics: Statistics, start: Start | None = None) -> Table:
         "this answer",
         f"{s.prompt_tokens:,} prompt tokens ({READ[s.question_mode]}), {s.generated_tokens:,} generated ({s.stop_reason})",
     )
+    if s.thought_tokens:
+        cut = "" if s.thought_tokens < s.generated_tokens else "; it got no further: raise --max-new-tokens"
+        table.add_row("thoughts", f"{counted(s.thought_tokens, 'token')} before the answer, not cited{cut}")
     table.add_row(
         "time",
         f"first token {duration(s.ttft_s)}, then {s.decode_tps:,.1f} tokens/s; loaded in {duration(s.load_s)}",
@@ -173,6 +176,7 @@ def answer_json(session: Session, answer: Answer, evidence: Evidence, start: Sta
     s = answer.statistics
     return {
         "answer": answer.text,
+        "thoughts": answer.thoughts,
         "library": session.library,
         "model": session.model_name,
         "tokens": {
@@ -180,6 +184,7 @@ def answer_json(session: Session, answer: Answer, evidence: Evidence, start: Sta
             "recomputed": s.recomputed_tokens,
             "prompt": s.prompt_tokens,
             "generated": s.generated_tokens,
+            "thoughts": s.thought_tokens,
         },
         "timing": timing(s, start),
         "selection": {

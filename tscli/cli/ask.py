@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,7 @@ from tscli.cli.answers import answer_json, show, show_check, show_map, warn_of_i
 from tscli.cli.ask_many import ask_many, check_questions, read_questions
 from tscli.cli.coverage import remember
 from tscli.cli.endings import FULL
-from tscli.cli.output import Settings, dim, fetch_model, marking, print_json, safe, working
+from tscli.cli.output import Settings, animated, dim, faint, fetch_model, marking, print_json, safe, working
 from tscli.cli.start import loading, start_until_now
 from tscli.errors import UsageError
 
@@ -68,6 +68,7 @@ def ask(
     no_history: flags.NoHistory = False,
     question_mode: flags.QuestionMode = None,
     dense: flags.Dense = False,
+    think: flags.Think = False,
     k: flags.K = None,
     n_init: flags.NInit = None,
     n_local: flags.NLocal = None,
@@ -98,7 +99,7 @@ def ask(
         fetch_model(settings, load, library[0])
         with working(settings, flags.opening(library)):
             open_library, begun = tscli.open_library, start_until_now()
-            opened = open_library(library, load, selection, question_mode, dense)  # type: ignore[arg-type]
+            opened = open_library(library, load, selection, question_mode, dense, think)  # type: ignore[arg-type]
     with opened as session:
 
         def start(text: str, without: Sequence[tuple[int, int]] = ()) -> Stream:
@@ -179,13 +180,32 @@ def _check(
     return {"answer": again.text, "changed": again.text != answer.text}
 
 
+def _thoughts(settings: Settings, waiting: ExitStack) -> Callable[[str], None] | None:
+    """What shows thoughts on stderr, faint and apart from the answer; None when quiet or without a terminal."""
+    if settings.quiet or not animated():
+        return None
+
+    def show(piece: str) -> None:
+        waiting.close()
+        sys.stderr.write(faint(safe(piece)))
+        sys.stderr.flush()
+
+    return show
+
+
 def run_stream(settings: Settings, stream: Stream, *, show: bool, first: bool = False) -> Answer:
     """The answer, shown on stdout as it comes; an interrupt ends it and goes on. first: of the process, so that the question
     loads what it needs."""
     marks = show and marking()
-    with closing(iter(stream)) as pieces:
-        with working(settings, "reading the question"), loading() if first else nullcontext():
+    with closing(iter(stream)) as pieces, ExitStack() as waiting:
+        if show:
+            stream.on_thought = _thoughts(settings, waiting)
+        with loading() if first else nullcontext():
+            waiting.enter_context(working(settings, "reading the question"))
             piece = next(pieces, None)
+        waiting.close()
+        if stream.thoughts and stream.on_thought is not None:
+            sys.stderr.write("\n\n")  # the answer stands apart
         try:
             while piece is not None:
                 if show:

@@ -26,6 +26,7 @@ def config(
     pool: flags.Pool = None,
     metric: flags.Metric = None,
     scale: flags.Scale = None,
+    system: flags.System = None,
     max_tokens: flags.MaxTokens = "1m",
     max_new_tokens: flags.MaxNewTokens = 128,
     stats: flags.Stats = "short",

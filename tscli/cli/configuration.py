@@ -47,6 +47,7 @@ KEYS = {
     "pool": _key("0 or an odd number", r"0|\d*[13579]"),
     "metric": _key("soft, hard or raw"),
     "scale": _key("none or sqrt"),
+    "system": _key("a text", r"(?s).*"),
     "max_tokens": _key("a number of tokens such as 4096, 256k or 1m", r"\d[\d_,]*(\.\d+)?\s*[kKmM]?"),
     "max_new_tokens": _key("a count from 1", r"0*[1-9]\d*"),
     "stats": _key("none, short or full"),

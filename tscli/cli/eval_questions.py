@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,8 @@ KINDS = ("joint", "independent")
 
 @dataclass(frozen=True)
 class Opening:
-    """How libraries are opened and what is asked of them; baselines: also by a plain search, and not at all."""
+    """How libraries are opened and what is asked of them; baselines: also by a plain search, and not at all.
+    think: before an answer, which is not scored."""
 
     asked: Sequence[Question]
     load: LoadOptions
@@ -30,6 +32,7 @@ class Opening:
     question_mode: str | None
     dense: bool
     baselines: bool
+    think: bool = False
 
 
 def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dict[str, QuestionReport], dict[str, Any]]:
@@ -42,15 +45,17 @@ def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dic
             opening.selection,
             opening.question_mode,  # type: ignore[arg-type]
             opening.dense,
+            opening.think,
         )
     with opened as session:
         with progress(settings) as on_progress:
             text = f"asking {counted(len(asked), 'question')}"
-            report = tscli.ask_all(session, asked, on_answer=lambda done, total: on_progress(text, done, total))
+            tell = partial(on_progress, text)
+            report = tscli.ask_all(session, asked, think=opening.think, on_answer=tell)
         reports = {"dense" if session.asker.is_dense else "tokenselect": report}
         if opening.baselines:
             reports |= {"bm25": tscli.best_sentences(session, asked), "no-answer": tscli.no_answers(asked)}
-        chosen = {"question": session.asker.question_mode, "dense": session.asker.is_dense}
+        chosen = {"question": session.asker.question_mode, "dense": session.asker.is_dense, "think": opening.think}
         return reports, {
             "library": session.library,
             "model": session.model_name,

@@ -67,6 +67,7 @@ def evaluate(
     ] = None,
     question_mode: flags.QuestionMode = None,
     dense: flags.Dense = False,
+    think: flags.Think = False,
     k: flags.K = None,
     n_init: flags.NInit = None,
     n_local: flags.NLocal = None,
@@ -98,7 +99,7 @@ def evaluate(
     if questions is not None:
         asked = tscli.read_questions(questions)
         fetch_model(settings, load, library if folder is None else None)
-        opening = Opening(asked, load, selection, question_mode, dense, baselines)
+        opening = Opening(asked, load, selection, question_mode, dense, baselines, think)
         if folder is None:
             print_reports(*ask_library(settings, library, opening), output, answers)
         else:
@@ -120,6 +121,7 @@ def evaluate(
                 haystack_folder=haystack,
                 question=question_mode,
                 kv_dtype=kv_dtype,  # type: ignore[arg-type]
+                think=think,
                 seed=seed,
                 resume=resume,
                 on_progress=on_progress,

@@ -88,6 +88,18 @@ Seed = Annotated[int | None, typer.Option(help="Makes sampling repeatable.")]
 NoHistory = Annotated[
     bool, typer.Option("--no-history", help="Keep nothing of what is asked, neither for coverage nor for arrow keys.")
 ]
+System = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TSCLI_SYSTEM",
+        help='Instruction before the documents of a new library; "" leaves it out. Default: what the model brings along, or '
+        "tscli's own.",
+    ),
+]
+Think = Annotated[
+    bool,
+    typer.Option("--think", help="Let the model think before it answers, where it can; --max-new-tokens counts that, too."),
+]
 Dense = Annotated[bool, typer.Option("--dense", help="Full attention at true positions.")]
 
 

@@ -25,7 +25,7 @@ from tscli.cli.output import (
     size,
     stderr,
 )
-from tscli.errors import UsageError
+from tscli.errors import LibraryError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,7 @@ def ingest(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop after the plan.")] = False,
     as_json: flags.Json = False,
     max_tokens: flags.MaxTokens = "1m",
+    system: flags.System = None,
     no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Take files that .gitignore and .ignore leave out.")] = False,
     hidden: Annotated[bool, typer.Option("--hidden", help="Take hidden files.")] = False,
     glob: Annotated[list[str] | None, typer.Option("--glob", "-g", help='Only files like this; "!*.py" leaves out.')] = None,
@@ -89,6 +90,7 @@ def ingest(
         documents=documents,  # type: ignore[arg-type]
         kv_dtype=kv_dtype,  # type: ignore[arg-type]
         processes=processes,
+        system=_system(context, library, system),
     )
     selection = tscli.SelectionOptions(
         k=k, n_init=n_init, n_local=n_local, chunk=chunk, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
@@ -117,6 +119,18 @@ def ingest(
         rss = report.peak_rss_bytes
         print_json(_json(report, report.prefilled_tokens, report.bytes, report.seconds, rss, dry_run=False))
     return _exit_code(plan)
+
+
+def _system(context: typer.Context, library: str, system: str | None) -> str | None:
+    """The instruction that is asked for: what is set once is for new libraries, those that there are keep their own."""
+    source = context.get_parameter_source("system")
+    if system is None or (source is not None and source.name == "COMMANDLINE"):
+        return system
+    try:
+        tscli.info(library)
+    except LibraryError:
+        return system
+    return None
 
 
 def _prepare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -72,6 +72,7 @@ def info(context: typer.Context, library: flags.Name = "default", as_json: flags
                 "kv_dtype": details.kv_dtype,
                 "weights": details.weights,
                 "prefill": details.settings,
+                "template": details.template,
                 "created": details.created,
                 "updated": details.updated,
             }
@@ -84,11 +85,20 @@ def info(context: typer.Context, library: flags.Name = "default", as_json: flags
     print(f"made       {_minute(details.created)}, last changed {_minute(details.updated)}")
     settings = (f"{name} {value}" for name, value in details.settings.items() if value not in (None, False))
     print(f"prefill    {safe_line(', '.join(settings))}")
+    print(f"prompt     {_prompt(details.template)}")
     print(f"documents  {len(details.documents):,}")
     for document in details.documents:
         tokens = document["token_end"] - document["token_start"]
         print(f"  {safe_line(document['path'])}  {counted(document['num_pages'], 'page')}, {counted(tokens, 'token')}")
     return 0
+
+
+def _prompt(template: dict[str, Any]) -> str:
+    """By what template questions are asked, and the instruction that stands before the documents."""
+    source = "the model's chat template" if template["source"] == "chat template" else "plain text"
+    reason = f" (no chat template: {template['reason']})" if template["reason"] else ""
+    system = f'; before the documents: "{template["system"]}"' if template["system"] else ""
+    return safe_line(f"{source}{reason}{system}")
 
 
 def verify(

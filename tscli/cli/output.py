@@ -155,6 +155,11 @@ def dim(text: str) -> str:
     return text.replace(bare, f"\x1b[2;4m{bare}\x1b[0m", 1) if bare else text
 
 
+def faint(text: str) -> str:
+    """Dimmed where NO_COLOR does not forbid it; for a terminal on stderr."""
+    return text if stderr().no_color else f"\x1b[2m{text}\x1b[0m"
+
+
 def safe(text: str) -> str:
     """Text without control characters (a file name or an answer must not drive the terminal); line breaks and tabs stay."""
     return DROPPED.sub("", CONTROL.sub("\ufffd", text))

@@ -158,9 +158,9 @@ class Asker:
         """Hold no pages any more."""
         self.state, self._steps = self.decoder.new_state(), None
 
-    def rewind(self) -> None:
-        """Forget a conversation: the state is as its committed pages are."""
-        self._rewind(self.state, self.state.committed)
+    def rewind(self, length: int | None = None) -> None:
+        """Forget a conversation, or what of it is behind `length`: the state is as its committed pages are."""
+        self._rewind(self.state, self.state.committed if length is None else length)
 
     def replay(self, prompt_ids: list[int], answer_ids: list[int], audit: Audit | None = None) -> torch.Tensor:
         """The logits that come before each token of a given answer and behind its last, [len(answer_ids) + 1, vocab] float32.

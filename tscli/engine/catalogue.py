@@ -19,6 +19,7 @@ class LibraryDetails:
     """What a library holds; sizes in bytes, documents as the manifest records them.
 
     dtype: of the model that made it; kv_dtype: of its pages; weights: "int8", or the dtype of the full ones.
+    template: "source" of the prompt, "reason" where it is not the model's chat template, "system": the instruction before the documents.
     """
 
     name: str
@@ -35,6 +36,7 @@ class LibraryDetails:
     documents: list[dict[str, Any]]
     segments: int
     settings: dict[str, Any]
+    template: dict[str, Any]
 
 
 def libraries() -> list[LibraryInfo]:
@@ -61,6 +63,7 @@ def info(name: str = "default") -> LibraryDetails:
         documents=[dict(document) for document in manifest.documents],
         segments=len(manifest.segments),
         settings=dict(manifest.settings),
+        template={name: manifest.template.get(name) for name in ("source", "reason", "system")},
     )
 
 

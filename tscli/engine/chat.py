@@ -5,6 +5,7 @@ Knows how turns follow each other; the session and its asker do the work.
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from tscli.engine.asker import Asker
@@ -19,13 +20,15 @@ class Chat:
     """Questions that may refer to earlier ones. Made by `Session.chat`; nothing of it is written to disk.
 
     All of the conversation is attended, beside what is selected of the documents. `follows_up` is False for a model whose
-    chat template has no further turns: each question is then asked by itself.
+    chat template has no further turns: each question is then asked by itself. Thoughts before an answer are forgotten once
+    there is a next question: what was asked and answered is then run again without them.
     """
 
     def __init__(self, session: Session, asker: Asker) -> None:
         self._session = session
         self._asker = asker
-        self._asked: tuple[Stream, int] | None = None  # the last answer's stream, and the state's length before it
+        # The last answer's stream, the state's length before it, and what was asked as it stands before a given answer.
+        self._asked: tuple[Stream, int, list[int]] | None = None
         self._unread: list[int] = []  # what the conversation has said and the model has not run yet: an answer's last token
 
     @property
@@ -69,10 +72,11 @@ class Chat:
         spoken = self.tokens
         template, tokenizer = self._session.template, self._session.tokenizer
         question_ids = template.question_ids(tokenizer, question.strip(), follow_up=spoken > 0)
+        answered = template.question_ids(tokenizer, question.strip(), follow_up=spoken > 0, answered=True)
         self._check_room(spoken, len(question_ids), max_new_tokens)
         before = self._asker.state.length
         stream = self._session.stream(self._asker, question, [*self._unread, *question_ids], max_new_tokens, sampling)
-        self._asked = (stream, before)
+        self._asked = (stream, before, [*self._unread, *answered])
         return stream
 
     def reset(self) -> None:
@@ -91,10 +95,18 @@ class Chat:
         """Take in how far the last answer got: what was said and not run goes before the next question."""
         if self._asked is None or self._asker.is_busy:
             return
-        stream, before = self._asked
-        if ran := self._asker.state.length - before:
-            self._unread = [*stream.prompt_ids, *stream.token_ids][ran:]
-            self._asked = None
+        stream, before, answered = self._asked
+        if not (ran := self._asker.state.length - before):
+            return
+        self._unread, self._asked = [*stream.prompt_ids, *stream.token_ids][ran:], None
+        if len(stream.answer_ids) < len(stream.token_ids):
+            self._asker.rewind(before)
+            self._unread = [*answered, *self._without_lead(stream.answer_ids)]
+
+    def _without_lead(self, ids: list[int]) -> list[int]:
+        """An answer's tokens without the blank ones that stood between it and a thought."""
+        blank = takewhile(lambda index: not self._session.tokenizer.decode([index]).strip(), ids)
+        return ids[len(list(blank)) :]
 
     def _check_room(self, spoken: int, question: int, max_new_tokens: int) -> None:
         over = spoken + question + max_new_tokens - self.room

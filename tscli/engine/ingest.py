@@ -17,7 +17,7 @@ from tscli.engine.arrange import Arrangement, Previous, arrange, previous_contex
 from tscli.engine.crew import Crew, Orders
 from tscli.engine.estimate import Estimate, estimate, share_of_threads
 from tscli.engine.kept import stored_sketch
-from tscli.engine.kinds import choose_kv_dtype, choose_weights, fingerprint_there
+from tscli.engine.kinds import choose_kv_dtype, choose_template, choose_weights, fingerprint_there
 from tscli.engine.library import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of
 from tscli.engine.options import IngestOptions
 from tscli.engine.prefill import Progress, Work, in_chains, prefill
@@ -40,7 +40,7 @@ from tscli.store import (
     plan_independent,
     size_on_disk,
 )
-from tscli.tokens import Context, DocumentTokens, load_template, load_tokenizer
+from tscli.tokens import Context, DocumentTokens, Template, load_tokenizer
 
 Event = Callable[[str, str, int, int], None]  # kind, detail, done, total
 
@@ -188,7 +188,7 @@ def prepare(
     with ahead(partial(_read, named, options, tell)) as reading:
         decoder = load_decoder(replace(load, weights="auto"))
         tokenizer = load_tokenizer(str(decoder.folder))
-        template = load_template(tokenizer)
+        template = choose_template(tokenizer, options.system, folder)
         config = resolve(selection, decoder.selection_defaults, decoder.window)
         error = check_parity(decoder)
         if load.weights == "int8":
@@ -231,7 +231,8 @@ def prepare(
     lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "lost" in warning]
     alone = (options.processes or 1) > 1 and (not independent or decoder.device.type != "cpu")
     why = [f"--processes {options.processes}: one runs all; several are for independent documents on the CPU"] if alone else []
-    notes = [*([damage] if damage else []), *_empty(named, loaded), *_passed_over(loaded), *lost, *why, *decoder.notes]
+    said = [*([damage] if damage else []), *_unused_template(template), *_empty(named, loaded), *_passed_over(loaded)]
+    notes = [*said, *lost, *why, *decoder.notes]
     plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, expected, notes, fingerprint)
     ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)
     work = Work.of(context.token_ids, chain, config, ask, dense=options.dense, kv_dtype=fingerprint.kv_dtype)
@@ -340,6 +341,13 @@ def _existing(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder
+
+
+def _unused_template(template: Template) -> list[str]:
+    """A line where the model is not asked by its own chat template."""
+    if template.source == "chat template":
+        return []
+    return [f"no chat template ({template.reason or 'none could be used'}): questions are asked in plain text"]
 
 
 def _empty(named: Sequence[Path], loaded: Loaded) -> list[str]:

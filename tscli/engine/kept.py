@@ -20,6 +20,7 @@ from tscli.engine.sketching import num_fitted
 from tscli.errors import LibraryError
 from tscli.selection.sketch import Projection, Sketch, num_outliers
 from tscli.store import PlannedSegment, SegmentRecord, Writer, read_manifest, read_sketch
+from tscli.tokens import same_prompt
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def stored_sketch(folder: Path, template: Mapping[str, Any]) -> StoredSketch | N
     another template's questions."""
     try:
         manifest = read_manifest(folder)
-        if manifest is None or manifest.template != template:
+        if manifest is None or not same_prompt(manifest.template, template, "prefix", "middle", "suffix"):
             return None
         sketch = sketch_of(read_sketch(folder, manifest), torch.device("cpu"))
     except LibraryError:

@@ -1,4 +1,4 @@
-"""In what a library keeps its pages and by which weights its documents were run: chosen once, then the library's own."""
+"""How a library keeps its pages, by which weights and behind which prompt its documents were run: chosen once, then its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from tscli.engine.options import KV_DTYPES, KVDtype
 from tscli.errors import DamagedLibrary, LibraryError, UsageError
 from tscli.model.options import LoadOptions
 from tscli.store import Fingerprint, read_manifest
+from tscli.tokens import Template, Tokenizer, load_template, template_of
+
+SHOWN = 60  # characters of an instruction in an error
 
 
 def fingerprint_there(folder: Path) -> Fingerprint | None:
@@ -18,6 +21,32 @@ def fingerprint_there(folder: Path) -> Fingerprint | None:
     except DamagedLibrary:
         return None
     return manifest.fingerprint if manifest else None
+
+
+def choose_template(tokenizer: Tokenizer, system: str | None, folder: Path) -> Template:
+    """What stands around documents and questions: as the library in this folder has it, or for a new one as the model wants it.
+
+    system: the instruction before the documents that is asked for, None: none in particular. Raises LibraryError where the
+    library was made with another one, which its keys and values are behind.
+    """
+    try:
+        manifest = read_manifest(folder)
+    except DamagedLibrary:
+        manifest = None
+    if manifest is None or manifest.fingerprint.tokenizer_hash != tokenizer.hash:
+        return load_template(tokenizer, system)
+    held = template_of(manifest.template, tokenizer)
+    if system not in (None, held.system) and load_template(tokenizer, system).prefix != held.prefix:
+        mine = "without an instruction" if not held.system else f"behind the instruction {_short(held.system)}"
+        raise LibraryError(
+            f"library {manifest.library} was made {mine}, --system {_short(system or '')} would mix it; leave that out, or "
+            "choose another --library"
+        )
+    return held
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}...")
 
 
 def choose_weights(load: LoadOptions, library: str, held: Fingerprint | None) -> LoadOptions:

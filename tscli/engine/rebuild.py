@@ -10,7 +10,7 @@ from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.store import Manifest, Writer, library_folder, map_segment, read_context, require_manifest
-from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
+from tscli.tokens import Tokenizer, load_tokenizer, template_of
 
 
 def rebuild_sketch(library: str = "default") -> bool:
@@ -25,7 +25,7 @@ def rebuild_sketch(library: str = "default") -> bool:
         context = {name: part.clone() for name, part in read_context(folder, manifest).items()}
         state = decoder.new_state(placed([map_segment(folder, record) for record in manifest.segments], decoder.device))
         ids = context["token_ids"].to(torch.int64)
-        template = Template.of_record(manifest.template) or load_template(tokenizer)
+        template = template_of(manifest.template, tokenizer)
         sketch = grow_sketch(
             decoder, state, ids, prefill_config(manifest.fingerprint), passages_as_questions(ids, tokenizer, template)
         )

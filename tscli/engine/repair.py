@@ -30,7 +30,7 @@ from tscli.store import (
     restore_manifest,
     restore_records,
 )
-from tscli.tokens import Template, load_template
+from tscli.tokens import template_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _make_anew(writer: Writer, manifest: Manifest, damaged: Sequence[Problem], o
         context = {name: part.clone() for name, part in read_context(folder, manifest).items()}
     planned = [PlannedSegment(r.id, r.parent, r.start, r.num_tokens, r.start) for r in manifest.segments]
     dense = bool(fingerprint.prefill.get("dense"))
-    template = Template.of_record(manifest.template) or load_template(tokenizer)
+    template = template_of(manifest.template, tokenizer)
     ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)
     tokens, config = context["token_ids"].numpy(), prefill_config(fingerprint)
     work = Work.of(tokens, planned, config, ask, dense=dense, kv_dtype=fingerprint.kv_dtype)

@@ -7,7 +7,7 @@ from pathlib import Path
 from tscli.documents import load as load_documents
 from tscli.errors import DamagedLibrary
 from tscli.store import Manifest
-from tscli.tokens import Context, SourceText, Tokenizer, build_context, load_template
+from tscli.tokens import Context, SourceText, Tokenizer, build_context, template_of
 
 WAY_OUT = "run tscli ingest again with the same paths: what is whole is not run again"
 
@@ -26,7 +26,7 @@ def read_context_again(manifest: Manifest, tokenizer: Tokenizer) -> Context:
                 f"{record['source']}: {why}, and the tokens that library {manifest.library} had of it are lost", WAY_OUT
             )
         sources.append(SourceText(record["path"], record["sha256"], document.pages, record["paged"], title=record["title"]))
-    context = build_context(tokenizer, load_template(tokenizer), sources, max_tokens=2 * manifest.num_tokens)
+    context = build_context(tokenizer, template_of(manifest.template, tokenizer), sources, max_tokens=2 * manifest.num_tokens)
     if context.tokens_sha256 != manifest.tokens_sha256:
         raise DamagedLibrary(f"the documents of library {manifest.library} give other tokens than they did", WAY_OUT)
     return context

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from types import TracebackType
@@ -29,7 +29,17 @@ from tscli.model.decoder import Decoder
 from tscli.model.load import LoadOptions, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
 from tscli.store import mark_used
-from tscli.tokens import Context, StreamDecoder, Template, Tokenizer, known_tokenizer, load_template, load_tokenizer
+from tscli.tokens import (
+    Context,
+    Settled,
+    State,
+    StreamDecoder,
+    Template,
+    Tokenizer,
+    known_tokenizer,
+    load_tokenizer,
+    template_of,
+)
 
 
 class Session:
@@ -193,7 +203,10 @@ class Stream:
         self.context = session.context
         self.recorder = Recorder(session.context.token_ids.shape[0], session.config.n_init)
         self.prompt_ids = prompt_ids
-        self.token_ids: list[int] = []  # of the answer so far
+        self.token_ids: list[int] = []  # all that was made so far
+        self.answer_ids: list[int] = []  # those of the answer, without thoughts
+        self.thoughts = ""
+        self.on_thought: Callable[[str], None] | None = None  # hears thoughts as they come
         self._behind = None if asker is session.asker else asker.state.length  # where a conversation stood
         self._max_new_tokens = max_new_tokens
         self._run_before = asker.state.tokens_run
@@ -216,8 +229,10 @@ class Stream:
             raise UsageError("the conversation has gone on since this question was put; ask it again")
         self._run_before = self._asker.state.tokens_run
         decoder, times = StreamDecoder(session.tokenizer), []
-        ids = self.token_ids = []
-        text = ""
+        splitter = session.template.splitter(session.tokenizer)
+        self.recorder.take(splitter.state)
+        ids, self.answer_ids, self.thoughts, text = list[int](), [], "", ""
+        self.token_ids = ids
         made = self._asker.steps(self.prompt_ids, self._sampling, self._max_new_tokens, self.recorder, self._left_out())
         with closing(made):
             item = next(made, None)
@@ -228,14 +243,29 @@ class Stream:
                     continue
                 times.append(time.perf_counter())
                 ids.append(item)
-                if piece := self._started(text, decoder.push(item)):
+                if piece := self._started(text, self._settled(splitter.push(item), splitter.state, decoder)):
                     text += piece
                     yield piece
                 item = next(made, None)
-        if piece := self._started(text, decoder.flush()):
+        rest = self._settled(splitter.flush(), splitter.state, decoder) + decoder.flush()
+        if piece := self._started(text, rest):
             text += piece
             yield piece
         self._answer = self._finish(text, ids, times, started)
+
+    def _settled(self, settled: Settled, state: State, decoder: StreamDecoder) -> str:
+        """Take in the tokens that are known now to be of the answer, or of a thought; the text that they add to the answer."""
+        if settled.ids:
+            self.recorder.settle(counts=not settled.thought)
+        self.recorder.take(state)
+        if settled.thought:
+            said = settled.said if self.thoughts else settled.said.lstrip()
+            self.thoughts += said
+            if said and self.on_thought is not None:
+                self.on_thought(said)
+            return ""
+        self.answer_ids += settled.ids
+        return "".join(map(decoder.push, settled.ids))
 
     def _left_out(self) -> torch.Tensor | None:
         spans = [torch.arange(start, end, device=self._session.decoder.device) for start, end in self._without]
@@ -261,6 +291,7 @@ class Stream:
             recomputed_tokens=run - own,
             prompt_tokens=len(self.prompt_ids),
             generated_tokens=len(ids),
+            thought_tokens=len(ids) - len(self.answer_ids),
             load_s=session.load_s,
             question_s=asker.question_read - started,
             first_decode_s=first - asker.question_read,
@@ -287,7 +318,8 @@ class Stream:
             notes=session.decoder.notes,
         )
         sources: list[Source] = self.recorder.sources(session.context)
-        return Answer(self._question, text.rstrip(), ids, statistics, sources, self.recorder.drawn[: len(ids)])
+        drawn = self.recorder.drawn[: len(self.answer_ids)]
+        return Answer(self._question, text.rstrip(), self.answer_ids, statistics, sources, drawn, self.thoughts.rstrip())
 
 
 def open_library(
@@ -296,6 +328,7 @@ def open_library(
     selection: SelectionOptions = SelectionOptions(),  # noqa: B008 - frozen
     question_mode: QuestionMode | None = None,
     dense: bool = False,
+    think: bool = False,
 ) -> Session:
     """Open a library for questions with the model that made it, or with `load.model`, which must be the same one.
 
@@ -303,6 +336,7 @@ def open_library(
     of each come behind those of the ones before; what an earlier one holds is left out.
     question_mode: "token" (each token of the question selects), "chunk" (their mean, as in the paper) or "twice" (the question
     is read, votes, and is read again beside what it chose); None: the model's own, or "token".
+    think: let the model think before it answers, where it can; thoughts are no part of the answer's text or evidence.
     Raises LibraryError when there is none, it is damaged, it was made by another model or settings, or cannot be joined.
     """
     started = time.perf_counter()
@@ -320,7 +354,9 @@ def open_library(
     tokenizer = known_tokenizer(decoder.folder, fingerprint.tokenizer_hash) if template else None
     if tokenizer is None or template is None:
         tokenizer = load_tokenizer(str(decoder.folder))
-        template = load_template(tokenizer)
+        template = template_of(manifest.template, tokenizer)
+    if think:
+        template = template.thinking()
     kinds = {"kv_dtype": fingerprint.kv_dtype, "weights": fingerprint.weights}  # int8 weights may ask of what full ones read
     manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision, **kinds))
     config = resolve(selection, decoder.selection_defaults, decoder.window)

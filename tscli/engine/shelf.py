@@ -22,7 +22,7 @@ from tscli.model.kv import KVState, Pages
 from tscli.selection.joined_sketch import JoinedSketch, Span
 from tscli.store import Segment, StoredLibrary, library_folder
 from tscli.store import open_library as open_stored
-from tscli.tokens import Context, DocumentTokens
+from tscli.tokens import Context, DocumentTokens, same_prompt
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def _check_joins(first: StoredLibrary, other: StoredLibrary) -> None:
         )
     mine, theirs = manifest.fingerprint, wanted.fingerprint
     differing = replace(mine, prefill=theirs.prefill).differing(theirs)
-    if manifest.template != wanted.template:
-        differing.append("template")
+    if not same_prompt(manifest.template, wanted.template, "prefix", "prefix_ids"):
+        differing.append("template")  # what stands before the documents; questions are asked as of the first
     if differing:
         raise LibraryError(
             f"library {name} (made by {mine.model_id}) cannot be joined with {beside} (made by {theirs.model_id}): "

@@ -11,7 +11,7 @@ import torch
 from tscli.engine.drawn import Drawn, drawn_from
 from tscli.model.attention import LayerStep
 from tscli.selection.guard import Guard
-from tscli.tokens import Context, shown
+from tscli.tokens import Context, State, shown
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Statistics:
     ttft_s: from the question to the answer's first token: question_s, in which the question is read, and first_decode_s, the
     pass that makes the token. load_s: what opening the library took, which is not in it.
     scan: "sketch" where long contexts are scanned by it, else "exact". fidelity: of all answers since the library was opened.
+    thought_tokens: those of generated_tokens that are of thoughts, marks included.
     """
 
     cached_tokens: int
@@ -97,11 +98,12 @@ class Statistics:
     fidelity: Fidelity | None
     layers: list[LayerStatistics] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    thought_tokens: int = 0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One question answered."""
+    """One question answered. thoughts: what the model thought before it answered, of no part in the rest."""
 
     question: str
     text: str
@@ -109,27 +111,64 @@ class Answer:
     statistics: Statistics
     sources: list[Source]
     drawn: list[Drawn] = field(default_factory=list)
+    thoughts: str = ""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What one layer's step drew on, where that was asked, and its votes: positions int64 [n], votes float64 [n]."""
+
+    drawn: Drawn | None
+    positions: torch.Tensor
+    votes: torch.Tensor
 
 
 class Recorder:
-    """Observes the layers' steps while answer tokens are made. drawn: per step, what its token drew on."""
+    """Observes the layers' steps while tokens are made. drawn: per step of an answer's token, what it drew on.
+
+    What the steps of thoughts drew on and voted for counts for nothing; of steps that are not known to be of either it is kept
+    until they are.
+    """
 
     def __init__(self, num_tokens: int, n_init: int) -> None:
         self.drawn: list[Drawn] = []
         self._n_init = n_init
         self._votes = torch.zeros(num_tokens, dtype=torch.float64)
         self._steps: dict[int, list[LayerStep]] = {}
+        self._state: State = "answer"
+        self._held: list[_Seen] = []
+
+    def take(self, state: State) -> None:
+        """What the steps from here on are of."""
+        self._state = state
+
+    def settle(self, *, counts: bool) -> None:
+        """Whether the steps that were held are of an answer."""
+        held, self._held = self._held, []
+        for seen in held if counts else ():
+            self._count(seen)
 
     def __call__(self, step: LayerStep) -> None:
         """Take one layer's step; its votes on document tokens are summed up, reused selections counting again."""
         # What is kept of each step must not grow with the context.
         self._steps.setdefault(step.layer, []).append(replace(step, selection=None, weighed=None))
-        if step.weighed is not None and step.selection is not None:
-            self.drawn.append(drawn_from(step.weighed, step.selection, self._votes.shape[0], self._n_init))
-        if step.selection is not None:
-            positions, votes = step.selection.positions.cpu(), step.selection.votes.cpu().double()
-            cached = positions < self._votes.shape[0]
-            self._votes.index_add_(0, positions[cached], votes[cached].clamp_min(0))
+        if self._state == "thought" or step.selection is None:
+            return
+        num_tokens, drawn = self._votes.shape[0], None
+        if step.weighed is not None:
+            drawn = drawn_from(step.weighed, step.selection, num_tokens, self._n_init)
+        positions, votes = step.selection.positions.cpu(), step.selection.votes.cpu().double()
+        cached = positions < num_tokens
+        seen = _Seen(drawn, positions[cached], votes[cached].clamp_min(0))
+        if self._state == "open":
+            self._held.append(seen)
+        else:
+            self._count(seen)
+
+    def _count(self, seen: _Seen) -> None:
+        if seen.drawn is not None:
+            self.drawn.append(seen.drawn)
+        self._votes.index_add_(0, seen.positions, seen.votes)
 
     def layers(self) -> list[LayerStatistics]:
         """Means per layer."""

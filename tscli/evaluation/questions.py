@@ -16,6 +16,7 @@ from tscli.errors import UsageError
 from tscli.evaluation.score import exact_match, interval95, is_refusal, token_f1
 from tscli.evidence import find_evidence
 
+THOUGHT_TOKENS = 1024  # of an answer, beside its own, where the model may think first
 OnAnswer = Callable[[int, int], None]  # done, total
 FIELDS: dict[str, type] = {"question": str, "answer": str, "kind": str, "file": str, "page": int}
 
@@ -97,9 +98,16 @@ def read_questions(file: Path) -> list[Question]:
 
 
 def ask_all(
-    session: Session, questions: Iterable[Question], *, max_new_tokens: int = 32, on_answer: OnAnswer | None = None
+    session: Session,
+    questions: Iterable[Question],
+    *,
+    max_new_tokens: int = 32,
+    think: bool = False,
+    on_answer: OnAnswer | None = None,
 ) -> QuestionReport:
-    """Ask greedily and score each; on_answer is called after each."""
+    """Ask greedily and score each; on_answer is called after each. think: the session's model may think first, in
+    THOUGHT_TOKENS more."""
+    max_new_tokens += THOUGHT_TOKENS if think else 0
     asked = list(questions)
     answers = []
     for done, question in enumerate(asked, start=1):

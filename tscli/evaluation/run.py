@@ -25,6 +25,7 @@ from tscli.evaluation.context import build, check_fits
 from tscli.evaluation.fidelity import fidelity as measure
 from tscli.evaluation.journal import Journal
 from tscli.evaluation.methods import Method, parse_methods
+from tscli.evaluation.questions import THOUGHT_TOKENS
 from tscli.evaluation.trial import Trial
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
@@ -46,6 +47,7 @@ class _Setting:
     methods: list[Method]
     max_dense: int
     fidelity: int
+    max_new_tokens: int
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def evaluate_tasks(
     haystack_folder: Path | None = None,
     question: str | None = None,
     kv_dtype: KVDtype = "auto",
+    think: bool = False,
     seed: int = 1,
     resume: Path | None = None,
     on_progress: OnProgress | None = None,
@@ -86,7 +89,8 @@ def evaluate_tasks(
 
     max_dense: longest context that dense is run on. fidelity: questions per context and method whose steps are compared with
     the exact and the dense ones. question: how questions are run, None: as the model asks for. kv_dtype: of the pages, also of
-    those that dense is run on. resume: a file of answers; those that it holds are not asked again.
+    those that dense is run on. think: let the model think before it answers, which is not scored. resume: a file of answers;
+    those that it holds are not asked again.
     UsageError for unknown names, for contexts that do not fit, and for a file made with other settings.
     """
     if unknown := [name for name in names if name not in tasks.TASKS]:
@@ -97,12 +101,16 @@ def evaluate_tasks(
     kept = choose_kv_dtype(kv_dtype, "", None)
     mode = checked_mode(question or decoder.question_default)
     chosen = parse_methods(methods, base, mode, decoder.window)
-    setting = _Setting(decoder, tokenizer, load_template(tokenizer), chosen, max_dense, fidelity)
+    template, room = load_template(tokenizer), MAX_NEW_TOKENS
+    if think:
+        template, room = template.thinking(), room + THOUGHT_TOKENS
+    setting = _Setting(decoder, tokenizer, template, chosen, max_dense, fidelity, room)
     settings = {
         "model": decoder.hash,
         "tokenizer": tokenizer.hash,
         "dtype": str(decoder.dtype),
         **({"kv_dtype": kept} if kept else {}),
+        **({"think": True} if think else {}),
         **vars(base),
         "question": mode,
         "tasks": list(names),
@@ -166,8 +174,8 @@ def _trials(
                 yield trial
                 continue
             prompt = setting.template.question_ids(setting.tokenizer, item.question)
-            ids = list(asker.answer(prompt, Sampling(), MAX_NEW_TOKENS))
-            answer = setting.tokenizer.decode(ids).strip()
+            ids = list(asker.answer(prompt, Sampling(), setting.max_new_tokens))
+            answer = setting.tokenizer.decode(_without_thoughts(setting, ids)).strip()
             measured = None
             if setting.fidelity and number % step == 0 and not method.dense:
                 if dense is None and reading.length <= setting.max_dense:
@@ -175,6 +183,12 @@ def _trials(
                 measured = measure(asker, dense, prompt, ids)
             score = item.score(answer, item.wanted)
             yield Trial(item.task, reading.length, item.depth, method.name, score, item.question, answer, item.wanted, measured)
+
+
+def _without_thoughts(setting: _Setting, ids: list[int]) -> list[int]:
+    splitter = setting.template.splitter(setting.tokenizer)
+    settled = [*map(splitter.push, ids), splitter.flush()]
+    return [index for part in settled if not part.thought for index in part.ids]
 
 
 def _exams(setting: _Setting, names: Sequence[str], length: int, count: int, rng: Random) -> Iterator[tasks.Exam]:

@@ -6,7 +6,8 @@ Knows nothing of files, models or libraries.
 from tscli.tokens.context import SourceText, build_context
 from tscli.tokens.counts import parse_count
 from tscli.tokens.provenance import Context, DocumentTokens, Place, shown
-from tscli.tokens.template import Template, load_template
+from tscli.tokens.template import Placement, Template, load_template, same_prompt, template_of
+from tscli.tokens.thoughts import Settled, State, ThoughtSplitter
 from tscli.tokens.tokenizer import Encoded, StreamDecoder, Tokenizer, known_tokenizer, load_tokenizer
 
 __all__ = [
@@ -14,14 +15,20 @@ __all__ = [
     "DocumentTokens",
     "Encoded",
     "Place",
+    "Placement",
+    "Settled",
     "SourceText",
+    "State",
     "StreamDecoder",
     "Template",
+    "ThoughtSplitter",
     "Tokenizer",
     "build_context",
     "known_tokenizer",
     "load_template",
     "load_tokenizer",
     "parse_count",
+    "same_prompt",
     "shown",
+    "template_of",
 ]

@@ -5,8 +5,8 @@ Knows one tokenizer.json; says None where tiktoken cannot express it exactly.
 
 from __future__ import annotations
 
-import json
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,8 @@ def byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in plain} | {chr(256 + place): byte for place, byte in enumerate(others)}
 
 
-def build_encoding(serialised: str) -> tiktoken.Encoding | None:
+def build_encoding(content: Mapping[str, Any]) -> tiktoken.Encoding | None:
     """A tiktoken Encoding of a tokenizer.json, None where it is of another kind."""
-    content = json.loads(serialised)
     model, normalizer = content["model"], content.get("normalizer")
     pattern = _split_pattern(content.get("pre_tokenizer"))
     other_kind = model.get("type") != "BPE" or model.get("byte_fallback") or model.get("dropout")

@@ -6,17 +6,17 @@ models, and those are matched in plain text even with special tokens off.
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # what characters without a token of their own are spelled by
 
 
-def control_ids(serialised: str, chat_template: str) -> np.ndarray:
+def control_ids(content: Mapping[str, Any], chat_template: str) -> np.ndarray:
     """Ids, int32 [n], of the special tokens of a tokenizer.json and of its added tokens that the chat template writes."""
-    content = json.loads(serialised)
     unknown = content["model"].get("unk_token")
     found = [
         token["id"]

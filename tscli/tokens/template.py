@@ -1,28 +1,42 @@
 """The chat template, cut up: what stands before the documents, around the question, and between an answer and the next one.
 
-Found by rendering the model's own template around markers, so nothing is known about any one template.
+Found by rendering the model's own template around markers, so nothing is known about any one template. An instruction of ours
+stands before the documents, another one beside the question.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
+from tscli.errors import TscliError, UsageError
+from tscli.tokens.ends import end_ids, template_end_ids
+from tscli.tokens.rendering import FORMS, Message, Renderer, UnusableTemplate, template_text
+from tscli.tokens.thoughts import ANSWER, Marks, ThoughtSplitter, find_marks, leaves_open, without_thought
 from tscli.tokens.tokenizer import Tokenizer
 
-DOCUMENTS, QUESTION, ANSWER = "@@tscli-documents@@", "@@tscli-question@@", "@@tscli-answer@@"
-NEXT_QUESTION = "@@tscli-next-question@@"
+Placement = Literal["system", "user"]  # the message that the documents stand in; the other instruction stays where it is
+
+SYSTEM = "You answer questions about the documents that you are given."
+BESIDE = "Answer in a few words, from the text above."  # behind the question, or around it where it holds "{question}"
+PLACEMENT: Placement = "user"
+
+DOCUMENTS, QUESTION, NEXT_QUESTION = "@@tscli-documents@@", "@@tscli-question@@", "@@tscli-next-question@@"
 DEFAULT_MIDDLE, DEFAULT_SUFFIX = "\n\nQuestion: ", "\nAnswer:"
 
 
 @dataclass(frozen=True)
 class Template:
-    """prefix + documents + middle + question + suffix; end_ids end an answer. source: "chat template" or "default".
+    """prefix + documents + middle + question + suffix; end_ids end an answer.
 
-    A conversation goes on: answer + turn + question + suffix. turn: None where the template has no further turns.
+    source: "chat template", or "default" where the model's cannot be used, and reason says why. A conversation goes on:
+    answer + turn + question + suffix. turn: None where the template has no further turns. system: the instruction before the
+    documents; None in libraries of before there was one.
+    marks: what opens and closes a thought. thinks: the suffix with which the model may think first, None where more than that
+    would change. said: what stands between question and answer once there is a next question.
     """
 
     prefix: str
@@ -32,98 +46,231 @@ class Template:
     end_ids: frozenset[int]
     source: str
     turn: str | None = None
+    system: str | None = None
+    reason: str = ""
+    marks: Marks | None = None
+    thinks: str | None = None
+    said: str | None = None
 
-    def question_ids(self, tokenizer: Tokenizer, question: str, *, follow_up: bool = False) -> list[int]:
+    def question_ids(
+        self, tokenizer: Tokenizer, question: str, *, follow_up: bool = False, answered: bool = False
+    ) -> list[int]:
         """What is run per question: the template around it with its special tokens, the question itself as plain text.
 
-        follow_up: it stands behind an answer instead of behind the documents; only where there is a `turn`.
+        follow_up: it stands behind an answer instead of behind the documents; only where there is a `turn`. answered: its
+        answer follows as one that was given before, without the thoughts that led to it.
         """
         before = (self.turn or "") if follow_up else self.middle
-        asked = tokenizer.encode_text([question])[0].ids.tolist()
-        return [*tokenizer.encode_template(before), *asked, *tokenizer.encode_template(self.suffix)]
+        lead = before.rstrip(" ")  # a space goes with the word behind it, as in the whole
+        ids = tokenizer.encode_template(lead, continues=True)
+        ids += tokenizer.encode_section(before[len(lead) :] + question, ids)
+        after = self.suffix if not answered or self.said is None else self.said.rstrip(" ")
+        return [*ids, *tokenizer.encode_template(after, continues=True)]
+
+    def thinking(self) -> Template:
+        """The same with which the model may think before it answers; UsageError where documents were not run behind that."""
+        if self.thinks is None:
+            raise UsageError(
+                "--think: this model is told before the documents whether it may think, or the library is older than this "
+                "setting; leave it out, or for an older library make it anew with tscli ingest"
+            )
+        return replace(self, suffix=self.thinks)
+
+    def splitter(self, tokenizer: Tokenizer) -> ThoughtSplitter:
+        """What tells an answer's tokens from those of thoughts before it."""
+        return ThoughtSplitter(tokenizer, self.marks, within=leaves_open(self.suffix, self.marks))
 
     def record(self) -> dict[str, Any]:
         """The template as a library keeps it."""
-        return {**asdict(self), "prefix_ids": list(self.prefix_ids), "end_ids": sorted(self.end_ids)}
+        marks = None if self.marks is None else list(self.marks)
+        return {**asdict(self), "prefix_ids": list(self.prefix_ids), "end_ids": sorted(self.end_ids), "marks": marks}
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Template | None:
         """The template that a library keeps; None where it was written before all of it was kept."""
-        if not {field.name for field in fields(cls)} <= set(record):
+        needed = {field.name for field in fields(cls) if field.default is MISSING} | {"turn"}
+        if not needed <= set(record):
             return None
-        values = {**record, "prefix_ids": tuple(record["prefix_ids"]), "end_ids": frozenset(record["end_ids"])}
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        values = {field.name: record[field.name] for field in fields(cls) if field.name in record}
+        marks = (str(values["marks"][0]), str(values["marks"][1])) if values.get("marks") else None
+        ids = {"prefix_ids": tuple(values["prefix_ids"]), "end_ids": frozenset(values["end_ids"])}
+        return cls(**{**values, **ids, "marks": marks})
 
 
-def load_template(tokenizer: Tokenizer) -> Template:
-    """Split the chat template: documents in the system message, or where there is no such role, before the question."""
-    chat = tokenizer.chat
-    parts = _split(chat) if getattr(chat, "chat_template", None) else None
-    prefix, middle, suffix, turn = parts or ("", DEFAULT_MIDDLE, DEFAULT_SUFFIX, DEFAULT_MIDDLE)
-    prefix_ids = tokenizer.encode_template(prefix) if parts else tokenizer.opening_ids
-    opening = tokenizer.encode_template(suffix)[-1:]  # what opens an answer does not end it
-    source = "chat template" if parts else "default"
-    return Template(prefix, middle, suffix, tuple(prefix_ids), frozenset(_end_ids(tokenizer, opening)), source, turn)
+def load_template(
+    tokenizer: Tokenizer, system: str | None = None, beside: str | None = None, placement: Placement | None = None
+) -> Template:
+    """The model's chat template around documents and questions, or a plain one where there is none that can be used.
 
-
-def _split(chat: Any) -> tuple[str, str, str, str | None] | None:
-    system = [{"role": "system", "content": DOCUMENTS}, {"role": "user", "content": QUESTION}]
-    user = [{"role": "user", "content": f"{DOCUMENTS}\n\n{QUESTION}"}]
-    for messages in (system, user):
-        text = _render(chat, messages, prompt=True)
-        if text is not None and text.count(DOCUMENTS) == text.count(QUESTION) == 1:
-            prefix, rest = text.split(DOCUMENTS)
-            if QUESTION in rest:
-                middle, suffix = rest.split(QUESTION)
-                return prefix, middle, suffix, _turn(chat, messages, text, suffix)
-    return None
-
-
-def _turn(chat: Any, opening: list[dict[str, str]], first: str, suffix: str) -> str | None:
-    """What stands between an answer and the next question.
-
-    None where the template does not simply go on behind `first`, the text of the opening: where it has no turns, or writes
-    the earlier ones anew. What the model has computed of them could not stay.
+    system: the instruction before the documents. beside: the one at the question, behind it or around its "{question}". Of
+    both, the empty string leaves it out. placement: the message that documents stand in, "system" (behind the instruction) or "user";
+    a template without a system message has them all before the question. None: what the model brings along under "prompt" in a
+    file tscli.json beside its tokenizer, else SYSTEM, BESIDE, PLACEMENT; a plain template has no instructions but given ones.
     """
-    following = [{"role": "assistant", "content": ANSWER}, {"role": "user", "content": NEXT_QUESTION}]
-    text = _render(chat, [*opening, *following], prompt=True)
-    if text is None or not text.startswith(first):
-        return None
-    lead, _, rest = text[len(first) :].partition(ANSWER)
-    turn, question, end = rest.partition(NEXT_QUESTION)
-    if lead.strip() or not question or end != suffix:
-        return None
-    once_more = _render(chat, [*opening, *following, *following], prompt=True)
-    return turn if once_more == f"{text}{lead}{ANSWER}{turn}{NEXT_QUESTION}{suffix}" else None
-
-
-def _render(chat: Any, messages: list[dict[str, str]], *, prompt: bool) -> str | None:
-    """The rendered template, None where the template refuses these messages."""
-    from jinja2.exceptions import TemplateError
-
+    given = {"system": system, "beside": beside, "placement": placement}
+    brought = _brought_along(tokenizer) | {name: value for name, value in given.items() if value is not None}
+    wanted = {"system": SYSTEM, "beside": BESIDE, "placement": PLACEMENT} | brought
+    if wanted["placement"] not in get_args(Placement):
+        raise UsageError(f"placement {wanted['placement']!r}: choose {' or '.join(get_args(Placement))}")
     try:
-        return str(chat.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt))
-    except (TemplateError, TypeError, ValueError):
+        return _of_model(tokenizer, wanted["system"], wanted["beside"], cast(Placement, wanted["placement"]))
+    except UnusableTemplate as error:
+        return _plain(tokenizer, brought.get("system", ""), brought.get("beside", ""), str(error))
+
+
+def template_of(record: Mapping[str, Any], tokenizer: Tokenizer) -> Template:
+    """The template of a library by its record; of one that keeps less, as it was made then: documents instead of the system
+    message, and no instructions."""
+    return Template.of_record(record) or load_template(tokenizer, "", "", "system")
+
+
+def same_prompt(one: Mapping[str, Any], other: Mapping[str, Any], *names: str) -> bool:
+    """Whether two records of templates say the same in these parts of the prompt."""
+    return all(one.get(name) == other.get(name) for name in names)
+
+
+def _brought_along(tokenizer: Tokenizer) -> dict[str, str]:
+    path = Path(str(tokenizer.chat.name_or_path)) / "tscli.json"
+    found = dict(json.loads(path.read_text(encoding="utf-8")).get("prompt", {})) if path.is_file() else {}
+    if unknown := set(found) - {"system", "beside", "placement"}:
+        raise TscliError(f"{path}: unknown settings of the prompt: {', '.join(sorted(unknown))}; correct it")
+    return found
+
+
+@dataclass(frozen=True)
+class _Split:
+    """A rendered opening: messages, and what stands before the documents, between them and the question, and behind it."""
+
+    render: Renderer
+    messages: tuple[Message, ...]
+    prefix: str
+    middle: str
+    suffix: str
+
+    @property
+    def asked(self) -> str:
+        """The rendered text up to the question's end."""
+        return f"{self.prefix}{DOCUMENTS}{self.middle}{QUESTION}"
+
+
+def _of_model(tokenizer: Tokenizer, system: str, beside: str, placement: Placement) -> Template:
+    if template_text(tokenizer.chat) is None:
+        raise UnusableTemplate("the model brings none along")
+    split, marks, history = _best(tokenizer, system, beside, placement)
+    ends = end_ids(tokenizer) | template_end_ids(tokenizer, split.render, split.messages, split.suffix, marks)
+    said, turn = history or (None, None)
+    return Template(
+        split.prefix,
+        split.middle,
+        split.suffix,
+        tuple(tokenizer.encode_template(split.prefix)),
+        frozenset(ends),
+        "chat template",
+        turn,
+        system=system,
+        marks=marks,
+        thinks=_thinking_suffix(split),
+        said=said,
+    )
+
+
+def _plain(tokenizer: Tokenizer, system: str, beside: str, reason: str) -> Template:
+    before, behind = _asked(QUESTION, beside).split(QUESTION)
+    prefix = f"{system}\n\n" if system else ""
+    middle, suffix = f"{DEFAULT_MIDDLE}{before}", f"{behind}{DEFAULT_SUFFIX}"
+    prefix_ids = [*tokenizer.opening_ids, *tokenizer.encode_template(prefix)]
+    ends = end_ids(tokenizer) | template_end_ids(tokenizer, Renderer(tokenizer.chat), [("user", QUESTION)], suffix, None)
+    own: dict[str, Any] = {"system": system, "reason": reason, "thinks": suffix}
+    return Template(prefix, middle, suffix, tuple(prefix_ids), frozenset(ends), "default", middle, **own)
+
+
+def _best(
+    tokenizer: Tokenizer, system: str, beside: str, placement: Placement
+) -> tuple[_Split, Marks | None, tuple[str, str] | None]:
+    """The first way to lay out the opening that a conversation goes on behind, else the first; with its marks and history.
+
+    A template may take a system message and move it once there is a next question.
+    """
+    first = None
+    for split in _splits(tokenizer.chat, system, beside, placement):
+        thinking = _thinking_suffix(split)
+        marks = find_marks(split.render, split.messages, thinking or split.suffix, tokenizer.added)
+        found = split, marks, _history(split, marks, beside)
+        if found[2] is not None:
+            return found
+        first = first or found
+    assert first is not None
+    return first
+
+
+def _splits(chat: Any, system: str, beside: str, placement: Placement) -> Iterator[_Split]:
+    """The ways to lay out the opening that the template renders whole; UnusableTemplate (the last reason) where none is."""
+    reason, found = "it leaves out, alters or repeats what it is given", False
+    for messages in _openings(system, beside, placement):
+        for form in FORMS:
+            render = Renderer(chat, form)
+            try:
+                split = _cut(render, messages, render(messages), system)
+            except UnusableTemplate as error:
+                reason = str(error)
+                continue
+            if split is not None:
+                found = True
+                yield split
+                break
+    if not found:
+        raise UnusableTemplate(reason)
+
+
+def _openings(system: str, beside: str, placement: Placement) -> Iterator[tuple[Message, ...]]:
+    question = _asked(QUESTION, beside)
+    behind = f"{system}\n\n{DOCUMENTS}" if system else DOCUMENTS
+    if placement == "system":
+        yield ("system", behind), ("user", question)
+    elif system:
+        yield ("system", system), ("user", f"{DOCUMENTS}\n\n{question}")
+    yield (("user", f"{behind}\n\n{question}"),)
+
+
+def _asked(question: str, beside: str) -> str:
+    """A question with the instruction beside it."""
+    return beside.replace("{question}", question, 1) if "{question}" in beside else f"{question}\n{beside}".rstrip("\n")
+
+
+def _cut(render: Renderer, messages: tuple[Message, ...], text: str, system: str) -> _Split | None:
+    """None where the text does not hold documents, question and instruction once each, in this order, as they were given."""
+    if text.count(DOCUMENTS) != 1 or text.count(QUESTION) != 1 or "'type': 'text'" in text:
         return None
+    prefix, rest = text.split(DOCUMENTS)
+    middle, found, suffix = rest.partition(QUESTION)
+    return _Split(render, messages, prefix, middle, suffix) if found and system.strip() in prefix else None
 
 
-def _end_ids(tokenizer: Tokenizer, opening: list[int]) -> set[int]:
-    """The tokenizer's and the generation configuration's end tokens, and the one that the template puts behind an answer."""
-    chat = tokenizer.chat
-    ids = {chat.eos_token_id} | _configured(Path(str(chat.name_or_path)))
-    if getattr(chat, "chat_template", None):
-        messages = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
-        text = _render(chat, messages, prompt=False) or ""
-        tail = tokenizer.encode_template(text.partition(ANSWER)[2]) if ANSWER in text else []
-        special = {index for index, token in chat.added_tokens_decoder.items() if token.special}
-        if tail and tail[0] in special and tail[:1] != opening:
-            ids.add(tail[0])
-    return {int(end) for end in ids if end is not None}
+def _thinking_suffix(split: _Split) -> str | None:
+    """The suffix with which the model may think; None where more than that changes."""
+    try:
+        text = split.render(split.messages, think=True)
+    except UnusableTemplate:
+        return None
+    return text[len(split.asked) :] if text.startswith(split.asked) else None
 
 
-def _configured(folder: Path) -> set[int | None]:
-    path = folder / "generation_config.json"
-    if not path.is_file():
-        return set()
-    value = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
-    return set(value) if isinstance(value, list) else {value}
+def _history(split: _Split, marks: Marks | None, beside: str) -> tuple[str, str] | None:
+    """What stands between a question and its answer, and between that and the next question, once there is one.
+
+    None where the template does not simply go on behind the opening: where it has no turns, or writes the earlier ones anew.
+    What the model has computed of them could not stay. Thoughts may go: they are left out of a conversation.
+    """
+    following = ("assistant", ANSWER), ("user", _asked(NEXT_QUESTION, beside))
+    try:
+        text = split.render([*split.messages, *following])
+        once_more = split.render([*split.messages, *following, *following])
+    except UnusableTemplate:
+        return None
+    said, answered, rest = text[len(split.asked) :].partition(ANSWER)
+    turn, found, end = rest.partition(NEXT_QUESTION)
+    expected = {split.suffix.strip(), without_thought(split.suffix, marks).strip()}
+    if not (text.startswith(split.asked) and answered and found) or end != split.suffix or said.strip() not in expected:
+        return None
+    again = f"{said}{ANSWER}{turn}{NEXT_QUESTION}"
+    return (said, turn) if once_more == f"{split.asked}{again}{again}{split.suffix}" else None

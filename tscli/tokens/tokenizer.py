@@ -1,11 +1,13 @@
 """The model's own tokenizer: by tiktoken where that gives the same ids several times faster, else by Hugging Face's.
 
-Text of documents is encoded with control tokens off: `<|im_end|>` in a file stays text.
+Text of documents is encoded with control tokens off: `<|im_end|>` in a file stays text. A context is encoded in pieces, each as
+it is in the whole: a tokenizer that puts a space before every text (SentencePiece) puts none before what continues another.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,7 @@ import numpy as np
 from tscli.errors import TscliError
 from tscli.tokens.byte_level import build_encoding, char_spans, is_safe
 from tscli.tokens.control import control_ids
+from tscli.tokens.sentence_piece import begins_sections, continuing
 
 SAMPLE = (
     "The quick brown fox can't jump over 12,345.678 lazy dogs; it's 3:45 pm.\n\n\tdef f(x_1, *args):\n"
@@ -45,13 +48,19 @@ class Tokenizer:
     def __init__(self, fast: Any, chat: Any = None) -> None:
         fast.no_truncation()
         fast.no_padding()
-        self._fast = fast  # tokenizers.Tokenizer
+        self._fast = fast  # tokenizers.Tokenizer, for what a context begins with
         self.chat = chat  # the transformers tokenizer, for its chat template and special tokens; None where nobody needs them
         serialised: str = fast.to_str()
         self.hash = hashlib.sha256(serialised.encode()).hexdigest()
-        self._control = control_ids(serialised, str(getattr(chat, "chat_template", None) or ""))
+        content = json.loads(serialised)
+        self._control = control_ids(content, str(getattr(chat, "chat_template", None) or ""))
         self.vocab_size: int = fast.get_vocab_size(with_added_tokens=True)
-        self._encoding = build_encoding(serialised)
+        plain = continuing(content)
+        self._behind = type(fast).from_str(json.dumps(plain)) if plain else fast  # for what stands behind other text
+        self._begins_sections = begins_sections(content)
+        self.added: dict[str, int] = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
+        self._added_ids = frozenset(self.added.values())
+        self._encoding = build_encoding(content)
         if self._encoding is not None and not self._agrees(SAMPLE):
             self._encoding = None
         if self._encoding is not None:
@@ -68,7 +77,8 @@ class Tokenizer:
         return [index for index in self._fast.encode("").ids if index == self.chat.bos_token_id]
 
     def encode_text(self, texts: Sequence[str]) -> list[Encoded]:
-        """Encode texts as they are, in as many threads as pay; nothing in them is a control token, and none is added."""
+        """Encode texts that stand behind other text, as they are, in as many threads as pay; nothing in them is a control
+        token, and none is added."""
         if self._encoding is None:
             return self._encode_slowly(texts)
         if len(texts) < 2 or sum(map(len, texts)) < MANY:
@@ -79,15 +89,28 @@ class Tokenizer:
         rest = iter(self._encode_slowly([text for text, made in zip(texts, found, strict=True) if made is None]))
         return [next(rest) if made is None else made for made in found]
 
-    def encode_template(self, text: str) -> list[int]:
-        """Encode text of a chat template: special tokens in it count as such; none is added."""
-        self._fast.encode_special_tokens = False
-        ids: list[int] = self._fast.encode(text, add_special_tokens=False).ids
-        return ids
+    def encode_section(self, text: str, before: Sequence[int]) -> list[int]:
+        """The ids of a text behind these tokens, as `encode_text`: right behind an added token it may begin with a space."""
+        if not (self._begins_sections and before and before[-1] in self._added_ids):
+            return self.encode_text([text])[0].ids.tolist()
+        return self._without_control(text, self._encode_batch([text], self._fast)[0]).ids.tolist()
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, special tokens left out; invalid UTF-8 becomes U+FFFD."""
-        text: str = self._fast.decode(list(ids), skip_special_tokens=True)
+    def encode_template(self, text: str, *, continues: bool = False) -> list[int]:
+        """Encode text of a chat template: special tokens in it count as such; none is added. continues: it stands behind other
+        text, else it is what a context begins with."""
+        self._fast.encode_special_tokens = False
+        whole = self._fast.encode(text, add_special_tokens=False)
+        ids: list[int] = whole.ids
+        if not continues or self._behind is self._fast:
+            return ids
+        first = next((number for number, index in enumerate(ids) if index in self._added_ids), len(ids))
+        lead = text if first == len(ids) else text[: whole.offsets[first][0]]
+        return [*self._behind.encode(lead, add_special_tokens=False).ids, *ids[first:]]
+
+    def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
+        """Text of ids as it stands in the whole, a space before it too; special tokens are left out unless `special`; invalid
+        UTF-8 becomes U+FFFD."""
+        text: str = self._behind.decode(list(ids), skip_special_tokens=not special)
         return text
 
     def _encode_fast(self, text: str) -> Encoded | None:
@@ -120,16 +143,18 @@ class Tokenizer:
         parts = _parts(text, cuts)
         return _joined(cuts, [self._without_control(*part) for part in zip(parts, self._encode_batch(parts), strict=True)])
 
-    def _encode_batch(self, texts: Sequence[str]) -> list[Encoded]:
-        self._fast.encode_special_tokens = True
+    def _encode_batch(self, texts: Sequence[str], by: Any = None) -> list[Encoded]:
+        """By `_behind`, or another tokenizers.Tokenizer."""
+        fast = by or self._behind
+        fast.encode_special_tokens = True
         try:
             encoded = []
             for group in _groups(texts):
-                for item in self._fast.encode_batch(group, add_special_tokens=False):
+                for item in fast.encode_batch(group, add_special_tokens=False):
                     spans = np.array(item.offsets, dtype=np.int32).reshape(-1, 2)
                     encoded.append(Encoded(np.array(item.ids, dtype=np.int32), spans[:, 0].copy(), spans[:, 1].copy()))
         finally:
-            self._fast.encode_special_tokens = False
+            fast.encode_special_tokens = False
         return encoded
 
     def _agrees(self, text: str) -> bool:
@@ -181,8 +206,9 @@ def _joined(cuts: Sequence[int], parts: Sequence[Encoded]) -> Encoded:
 class StreamDecoder:
     """Text of tokens as they come; never half a character, spaces as in the whole."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, special: bool = False) -> None:
         self._tokenizer = tokenizer
+        self._special = special  # whether special tokens are shown
         self._ids: list[int] = []
         self._context = 0  # tokens before this one are settled; the next few give the decoder its left context
         self._done = 0
@@ -190,8 +216,7 @@ class StreamDecoder:
     def push(self, token_id: int) -> str:
         """The text that this token completes, perhaps none."""
         self._ids.append(token_id)
-        before = self._tokenizer.decode(self._ids[self._context : self._done])
-        text = self._tokenizer.decode(self._ids[self._context :])
+        before, text = self._decode(self._done), self._decode()
         if len(text) <= len(before) or text.endswith("\ufffd"):
             return ""
         self._context, self._done = self._done, len(self._ids)
@@ -199,10 +224,12 @@ class StreamDecoder:
 
     def flush(self) -> str:
         """What is left at the end, an incomplete character as U+FFFD."""
-        before = self._tokenizer.decode(self._ids[self._context : self._done])
-        rest = self._tokenizer.decode(self._ids[self._context :])[len(before) :]
+        rest = self._decode()[len(self._decode(self._done)) :]
         self._context = self._done = len(self._ids)
         return rest
+
+    def _decode(self, stop: int | None = None) -> str:
+        return self._tokenizer.decode(self._ids[self._context : stop], special=self._special)
 
 
 def load_tokenizer(folder: str, *, revision: str | None = None, local_files_only: bool = False) -> Tokenizer:

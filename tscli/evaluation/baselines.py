@@ -16,7 +16,8 @@ import numpy as np
 
 from tscli.engine.session import Session
 from tscli.evaluation.dense import TextAnswer, answer_texts
-from tscli.evaluation.questions import MAX_NEW_TOKENS, OnAnswer, Question, QuestionReport, ScoredAnswer, scored
+from tscli.evaluation.match import MAX_NEW_TOKENS
+from tscli.evaluation.questions import OnAnswer, Question, QuestionReport, ScoredAnswer, scored
 from tscli.evaluation.search import Passage, Search, passages_of, sentences_of
 
 OnBaseline = Callable[[str, int, int], None]  # the method; questions done, all of its

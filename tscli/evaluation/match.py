@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from tscli.evaluation.score import is_refusal, normalised
 from tscli.reader.entities import words
 
+MAX_NEW_TOKENS = 40  # of an answer: what is not said by then does not count
 CODE, DIGITS, TAIL = r"(?P<code>[A-Za-z]{1,6}-?)?", r"(?P<digits>\d+(?:[.,:]\d+)*)", r"(?P<tail>[A-Za-z]*)"
 NUMBER = re.compile(rf"(?<![\w.,:]){CODE}{DIGITS}{TAIL}(?!\w)")
 LIST_MARK = re.compile(r"(?m)^\s*(?:\d{1,2}[.)]|[-*])\s+")

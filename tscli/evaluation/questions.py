@@ -14,11 +14,10 @@ from typing import Any
 
 from tscli.engine.session import Session
 from tscli.errors import UsageError
-from tscli.evaluation.match import is_right
+from tscli.evaluation.match import MAX_NEW_TOKENS, is_right
 from tscli.evaluation.score import exact_match, interval95, is_refusal, token_f1
 from tscli.evidence import find_evidence
 
-MAX_NEW_TOKENS = 40  # of an answer: what is not said by then does not count
 OnAnswer = Callable[[int, int], None]  # done, total
 FIELDS: dict[str, type] = {"question": str, "answer": str, "kind": str, "file": str, "page": int}
 

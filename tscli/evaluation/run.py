@@ -33,7 +33,6 @@ from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionOptions, resolve
 from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
 
-MAX_NEW_TOKENS = 48
 QUESTION_UNITS = 1_000  # a question counts in the progress as so many tokens of a context that is read
 OnProgress = Callable[[str, int, int], None]  # what is done now; units done, units in all
 
@@ -166,7 +165,7 @@ def _trials(
                 yield trial
                 continue
             prompt = setting.template.question_ids(setting.tokenizer, item.question)
-            ids = list(asker.answer(prompt, Sampling(), MAX_NEW_TOKENS))
+            ids = _answer(asker, prompt, item.max_new_tokens)
             answer = setting.tokenizer.decode(ids).strip()
             measured = None
             if setting.fidelity and number % step == 0 and not method.dense:
@@ -175,6 +174,11 @@ def _trials(
                 measured = measure(asker, dense, prompt, ids)
             score = item.score(answer, item.wanted)
             yield Trial(item.task, reading.length, item.depth, method.name, score, item.question, answer, item.wanted, measured)
+
+
+def _answer(asker: Asker, prompt: list[int], max_new_tokens: int) -> list[int]:
+    """The greedy answer to a prompt over the context, as token ids without the end token: the one place where it is made."""
+    return list(asker.answer(prompt, Sampling(), max_new_tokens))
 
 
 def _exams(setting: _Setting, names: Sequence[str], length: int, count: int, rng: Random) -> Iterator[tasks.Exam]:

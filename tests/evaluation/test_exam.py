@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from tscli.errors import UsageError
 from tscli.evaluation import exam, exam_names, read_questions
-from tscli.evaluation.exam import Size, draw_facts, make
+from tscli.evaluation.exam import Size, make
+from tscli.evaluation.exam_facts import draw_facts
 from tscli.evaluation.exam_names import Names
 from tscli.evaluation.exam_prose import GENRES, filler
 from tscli.evaluation.exam_relations import RELATIONS
@@ -24,9 +25,9 @@ from tscli.reader.entities import words
 
 SMALL = Size(lookups=20, reworded=10, absent=10, two=5)
 STOP = set(words(
-    "a an and any are as at be by can come did do does down for from go goes had has have her how in since into is it its many much "
-    "must no of off on one or out s say she that the there this to under up was we were what when where which who whom whose "
-    "with you his he than ever"
+    "a an and any are as at be by can come did do does down for from go goes had has have her how in since into is it its many "
+    "much must no of off on one or out s say she that the there this to under up was we were what when where which who whom "
+    "whose with you his he than ever"
 ))  # fmt: skip
 
 

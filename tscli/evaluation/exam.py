@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -20,9 +20,10 @@ from random import Random
 from typing import Any
 
 from tscli.errors import UsageError
-from tscli.evaluation.exam_names import Names, Value
+from tscli.evaluation.exam_facts import Fact, ask, state
+from tscli.evaluation.exam_names import Names
 from tscli.evaluation.exam_prose import GENRES, Genre, filler
-from tscli.evaluation.exam_relations import RELATIONS, Relation
+from tscli.evaluation.exam_relations import RELATIONS
 
 TOKENS_A_WORD = 1.35
 DOCUMENT_TOKENS = 4_000  # about so many a document, but never fewer than one of each genre
@@ -39,16 +40,6 @@ DECOYS = {  # stand beside a fact and state nothing that is asked; {d} is a valu
     "house": ("The hedge of {d} has grown over the path.",),
     "pet": ("The cat next door is called {d}.",),
 }
-
-
-@dataclass(frozen=True)
-class Fact:
-    """What is stated of a subject, in which words."""
-
-    relation: Relation
-    subject: str
-    value: Value
-    statement: str
 
 
 @dataclass(frozen=True)
@@ -103,11 +94,11 @@ def make(seed: int, num_tokens: int, size: Size) -> tuple[dict[str, str], list[d
     facts = rng.sample([fact for fact, _ in asked], size.lookups + size.reworded)
     files = {id(fact): name for fact, name in asked}
     lines += [
-        _line(_ask(rng, fact.relation.questions, fact.subject), fact, files[id(fact)], "lookup")
+        _line(ask(rng, fact.relation.questions, fact.subject), fact, files[id(fact)], "lookup")
         for fact in facts[: size.lookups]
     ]
     lines += [
-        _line(_ask(rng, fact.relation.reworded, fact.subject), fact, files[id(fact)], "reworded")
+        _line(ask(rng, fact.relation.reworded, fact.subject), fact, files[id(fact)], "reworded")
         for fact in facts[size.lookups :]
     ]
     lines += _absent(rng, names, [fact for document in documents for group in document.groups for fact in group], size.absent)
@@ -116,14 +107,6 @@ def make(seed: int, num_tokens: int, size: Size) -> tuple[dict[str, str], list[d
     if sum(len(text.split()) for text in texts.values()) > 1.1 * num_tokens / TOKENS_A_WORD:
         raise UsageError(f"{num_tokens:,} tokens are too few for so many questions; take more, or ask fewer")
     return texts, [{"id": number, **line} for number, line in enumerate(lines, start=1)]
-
-
-def draw_facts(rng: Random) -> Iterator[tuple[str, str, Value]]:
-    """Facts without end, each of a subject of its own: its statement, a question worded like it, and the value."""
-    names = Names(rng)
-    for relation in cycle(rng.sample(RELATIONS, len(RELATIONS))):
-        fact = _fact(rng, relation, names.subject(relation.subject), names)
-        yield fact.statement, _ask(rng, relation.questions, fact.subject), fact.value
 
 
 def _documents(rng: Random, count: int) -> list[Document]:
@@ -143,7 +126,7 @@ def _stated(rng: Random, names: Names, documents: Sequence[Document], count: int
             return found
         own = [relation for relation in RELATIONS if relation.subject == kind]
         subject, document = names.subject(kind), next(places)
-        group = [_fact(rng, relation, subject, names) for relation in rng.sample(own, len(own) - UNSAID)]
+        group = [state(rng, relation, subject, names) for relation in rng.sample(own, len(own) - UNSAID)]
         document.groups.append(group)
         found += [(fact, document.name) for fact in group]
     return found
@@ -153,12 +136,12 @@ def _two(rng: Random, names: Names, documents: Sequence[Document]) -> dict[str, 
     """Who holds an office, in one document, something about that person, in another; the question that needs both."""
     office = rng.choice([relation for relation in RELATIONS if relation.role])
     about = rng.choice([relation for relation in RELATIONS if relation.subject == "person"])
-    holder = _fact(rng, office, names.subject(office.subject), names)
-    told = _fact(rng, about, holder.value.text, names)
+    holder = state(rng, office, names.subject(office.subject), names)
+    told = state(rng, about, holder.value.text, names)
     first, second = rng.sample(documents, 2)
     first.groups.append([holder])
     second.groups.append([told])
-    question = _ask(rng, about.questions, office.role.format(s=holder.subject))
+    question = ask(rng, about.questions, office.role.format(s=holder.subject))
     return {**_line(question, told, second.name, "two"), "through": first.name}
 
 
@@ -170,7 +153,7 @@ def _absent(rng: Random, names: Names, facts: Sequence[Fact], count: int) -> lis
     chosen = rng.sample(unsaid, min(len(unsaid), (count + 1) // 2))
     others = [rng.choice(RELATIONS) for _ in range(count - len(chosen))]
     chosen += [(names.subject(relation.subject), relation) for relation in others]
-    asked = [_ask(rng, relation.questions, subject) for subject, relation in chosen]
+    asked = [ask(rng, relation.questions, subject) for subject, relation in chosen]
     return [{"question": question, "answer": None, "file": None, "page": None, "kind": "absent"} for question in asked]
 
 
@@ -196,22 +179,12 @@ def _text(rng: Random, names: Names, document: Document, num_words: float) -> st
     return f"{document.genre.title}\n\n" + "\n\n".join(parts) + "\n"
 
 
-def _fact(rng: Random, relation: Relation, subject: str, names: Names) -> Fact:
-    value = names.value(relation.value)
-    text = rng.choice(relation.statements).format(s=subject, v=value.text)
-    return Fact(relation, subject, value, text[0].upper() + text[1:])
-
-
 def _decoy(rng: Random, names: Names, fact: Fact) -> list[str]:
     """A sentence with a value of the same kind that states nothing, beside two facts of five."""
     frames = DECOYS.get(fact.relation.value.partition(":")[0])
     if not frames or rng.random() > 0.4:
         return []
     return [rng.choice(frames).format(d=names.value(fact.relation.value).text)]
-
-
-def _ask(rng: Random, frames: Sequence[str], subject: str) -> str:
-    return rng.choice(frames).format(s=subject)
 
 
 def _line(question: str, fact: Fact, file: str, kind: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from random import Random
 from uuid import UUID
 
 from tscli.errors import UsageError
-from tscli.evaluation.exam import draw_facts
+from tscli.evaluation.exam_facts import draw_facts
 from tscli.evaluation.match import MAX_NEW_TOKENS, is_right
 from tscli.evaluation.score import contained, first_number, has_word
 from tscli.reader.entities import words

@@ -306,15 +306,19 @@ def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path)
     done = run("eval", "--questions", str(file), "-l", library, "-o", "json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert set(report) == {"library", "model", "results", "answers", "settings", "tokens", "versions"}
-    assert [(tally["kind"], tally["n"]) for tally in report["results"]] == [("lookup", 1), ("absent", 1)]
-    assert set(report["results"][0]) == {"method", "kind", "n", "exact", "ci95", "f1", "page_first", "cited"}
+    assert set(report) == {"library", "model", "results", "answers", "notes", "settings", "tokens", "versions"}
+    assert [(tally["kind"], tally["n"]) for tally in report["results"]] == [("lookup", 1), ("absent", 1), ("all", 2)]
+    figures = {"n", "right", "right_ci95", "exact", "ci95", "f1", "page_first", "cited", "refused", "ttft_s"}
+    assert set(report["results"][0]) == {"method", "kind", *figures}
     assert report["answers"][0]["file"] == "docs/a.txt"
     table = run("eval", "--questions", str(file), "-l", library, "--answers", "--baselines").stdout
-    assert table.startswith("| method | kind | n | exact match |")
+    assert table.startswith("| method | kind | n | right | 95% | exact match |")
     assert "| tokenselect | Who? | (not there) |" in table
-    assert "| no-answer | absent | 1 | 1 (100%)" in table
-    assert "| bm25 | When was the lighthouse at Corran Head built? | 1874 | The lighthouse at Corran Head was" in table
+    assert "| none | absent | 1 | 1 (100%)" in table
+    assert all(f"| {method} | lookup | 1 |" in table for method in ("document", "rag", "rag-2", "sentence"))
+    assert "| sentence | When was the lighthouse at Corran Head built? | 1874 | The lighthouse at Corran Head was" in table
+    limited = json.loads(run("eval", "--questions", str(file), "-l", library, "--limit", "1", "-o", "json").stdout)
+    assert len(limited["answers"]) == 1
     file.write_text("{}\n")
     refused = run("eval", "--questions", str(file), "-l", library)
     assert refused.returncode == 2
@@ -335,9 +339,9 @@ def test_eval_compares_kinds_of_documents_in_libraries_that_do_not_stay(
     assert report["answers"][0]["file"] == "docs/a.txt"
     assert (report["library"], report["settings"]["kv_dtype"]) == (str(docs), "int8")
     table = run("eval", "--questions", str(file), "--folder", str(docs), "--documents", "joint", "--baselines").stdout
-    assert [line.split(" | ")[0] for line in table.splitlines()[2:]] == [
-        f"| {name}" for name in (names[0], "bm25", "no-answer")
-    ]
+    methods = [line.split(" | ")[0] for line in table.splitlines()[2:] if line.startswith("|")]
+    assert methods == [f"| {name}" for name in (names[0], "rag", "rag-2", "everything", "sentence", "none")]
+    assert "\ndocument: skipped, no question names a file" in table
     assert sorted(home.rglob("*")) == before
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "bad.pdf").write_bytes(b"%PDF-1.4 junk")

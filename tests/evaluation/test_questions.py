@@ -10,7 +10,8 @@ import pytest
 
 import tscli
 from tscli.errors import UsageError
-from tscli.evaluation import Question, QuestionReport, ask_all, best_sentences, no_answers, read_questions
+from tscli.evaluation import Question, QuestionReport, ask_all, every_nth, read_questions
+from tscli.evaluation.baselines import no_answers
 from tscli.evaluation.questions import scored
 
 
@@ -76,11 +77,33 @@ def test_tallies_count_by_kind_and_only_a_refusal_is_right_where_there_is_no_ans
             scored(none, "Not in the documents.", None, None, 0.1),
         )
     )
-    first, second = report.tallies()
+    first, second, every = report.tallies()
     assert (first.kind, first.n, first.exact, first.page_first) == ("a", 2, 0.5, 0.5)
     assert first.f1 == pytest.approx((1 + 2 / 3) / 2)
     assert (second.kind, second.n, second.exact, second.f1, second.page_first) == ("b", 2, 0.5, 0.5, None)
-    assert [tally.exact for tally in no_answers([wren, none]).tallies()] == [0.0, 1.0]
+    assert (first.right, second.right, second.refused) == (1.0, 0.5, 0.5)
+    assert (every.kind, every.n, every.exact, every.right) == ("all", 4, 0.5, 0.75)
+    assert [tally.exact for tally in no_answers([wren, none]).tallies()] == [0.0, 1.0, 0.5]
+    assert [tally.page_first for tally in no_answers([wren, none]).tallies()] == [None, None, None]
+
+
+def test_an_answer_that_is_one_of_several_right_ones_is_no_rival_of_another() -> None:
+    question = Question("Who are they?", "Tobias Wren", more=("Bram Oosterling",))
+    assert scored(question, "Tobias Wren and Bram Oosterling", "f", 1, 0.1).right
+    assert not scored(question, "Tobias Wren and Gudrun Falk", "f", 1, 0.1).right
+
+
+def test_the_time_to_the_first_token_is_the_median() -> None:
+    times = [0.1, 0.5, 9.0, None]
+    report = QuestionReport(tuple(scored(Question("?", "x"), "x", None, None, 1.0, ttft_s=time) for time in times))
+    (tally,) = report.tallies()
+    assert tally.ttft_s == 0.5
+
+
+def test_a_limit_takes_questions_from_all_over_the_file() -> None:
+    questions = [Question(str(number), "x") for number in range(10)]
+    assert [question.question for question in every_nth(questions, 4)] == ["0", "2", "5", "7"]
+    assert every_nth(questions, None) == every_nth(questions, 10) == every_nth(questions, 99) == questions
 
 
 def test_a_right_answer_is_cited_when_the_first_quote_holds_it() -> None:
@@ -94,23 +117,9 @@ def test_a_right_answer_is_cited_when_the_first_quote_holds_it() -> None:
             scored(none, "Not in the documents.", "f", 1, 0.1, "The pilot is away."),
         )
     )
+    assert [answer.right for answer in report.answers] == [True, True, True, False, True]
     assert [answer.cited for answer in report.answers] == [True, False, None, False, None]
     assert report.tallies()[0].cited == 0.5
-
-
-def test_bm25_answers_with_the_sentence_that_shares_most_words_and_its_page(
-    small_model: Path, write_documents: Callable[..., Path]
-) -> None:
-    docs = write_documents(words=40)
-    (docs / "b.txt").write_text("The harbour is deep. Tobias Wren is the senior pilot of the port. It rains.")
-    tscli.prepare([docs], load=tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")).run()
-    with tscli.open_library(load=tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")) as session:
-        (answer,) = best_sentences(
-            session, [Question("Who is the senior pilot?", "Tobias Wren", file="docs/b.txt", page=1)]
-        ).answers
-    assert answer.text == "Tobias Wren is the senior pilot of the port."
-    assert answer.page_first
-    assert 0 < answer.f1 < 1
 
 
 def test_all_are_asked_and_the_report_says_what_the_session_answers(

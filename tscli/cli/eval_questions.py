@@ -16,15 +16,16 @@ from tscli.cli.output import Settings, counted, print_json, progress, safe_line,
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tscli import IngestOptions, LoadOptions, Question, QuestionReport, ScoredAnswer, SelectionOptions
+    from tscli import IngestOptions, LoadOptions, Question, QuestionReport, ScoredAnswer, SelectionOptions, Tally
 
+HEADS = ("method", "kind", "n", "right", "95%", "exact match", "F1", "right page first", "cited", "refused", "first token")
 KINDS = ("joint", "independent")
 
 
 @dataclass(frozen=True)
 class Opening:
-    """How libraries are opened and what is asked of them; baselines: also by a plain search, and not at all.
-    think: before an answer, which is not scored."""
+    """How libraries are opened and what is asked of them; baselines: also by the methods of `tscli.run_baselines`. think: before an
+    answer, which is not scored."""
 
     asked: Sequence[Question]
     load: LoadOptions
@@ -54,7 +55,9 @@ def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dic
             report = tscli.ask_all(session, asked, think=opening.think, on_answer=tell)
         reports = {"dense" if session.asker.is_dense else "tokenselect": report}
         if opening.baselines:
-            reports |= {"bm25": tscli.best_sentences(session, asked), "no-answer": tscli.no_answers(asked)}
+            with progress(settings) as on_progress:
+                found = tscli.run_baselines(session, asked, on_answer=lambda name, *done: on_progress(f"asking: {name}", *done))
+                reports |= dict(found)
         chosen = {"question": session.asker.question_mode, "dense": session.asker.is_dense, "think": opening.think}
         return reports, {
             "library": session.library,
@@ -105,23 +108,30 @@ def print_reports(reports: dict[str, QuestionReport], about: dict[str, Any], out
     if output == "csv":
         print_csv([_answer(method, answer) for method, report in reports.items() for answer in report.answers])
         return
-    print("| method | kind | n | exact match | 95% | F1 | right page first | cited |")
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print(f"| {' | '.join(HEADS)} |")
+    print(f"| --- | --- |{' ---: |' * (len(HEADS) - 2)}")
     for method, report in reports.items():
         for tally in report.tallies():
-            low, high = tally.ci95
-            exact = f"{round(tally.exact * tally.n)} ({tally.exact:.0%}) | {low:.0%}-{high:.0%}"
-            page = "" if tally.page_first is None else f"{tally.page_first:.0%}"
-            cited = "" if tally.cited is None else f"{tally.cited:.0%}"
-            print(f"| {method} | {safe_line(tally.kind)} | {tally.n} | {exact} | {tally.f1:.2f} | {page} | {cited} |")
+            print(f"| {method} | {' | '.join(_cells(tally))} |")
+    notes = [report.note for report in reports.values() if report.note]
+    print("".join(f"\n{note}" for note in notes), end="\n" if notes else "")
     if answers:
         print("\n| | method | question | wanted | answer | page |\n| --- | --- | --- | --- | --- | --- |")
         for method, report in reports.items():
             for answer in report.answers:
                 page = f"{answer.file}, {answer.page}" if answer.file else ""
                 wanted = answer.question.answer or "(not there)"
-                cells = ("right" if answer.exact else "wrong", method, answer.question.question, wanted, answer.text, page)
+                cells = ("right" if answer.right else "wrong", method, answer.question.question, wanted, answer.text, page)
                 print(f"| {' | '.join(safe_line(cell).replace('|', '/') for cell in cells)} |")
+
+
+def _cells(tally: Tally) -> list[str]:
+    """What stands under HEADS, from the second on."""
+    low, high = tally.right_ci95
+    shares = ["" if share is None else f"{share:.0%}" for share in (tally.page_first, tally.cited, tally.refused)]
+    first = "" if tally.ttft_s is None else f"{tally.ttft_s:.2f} s"
+    right, exact = (f"{round(share * tally.n)} ({share:.0%})" for share in (tally.right, tally.exact))
+    return [safe_line(tally.kind), str(tally.n), right, f"{low:.0%}-{high:.0%}", exact, f"{tally.f1:.2f}", *shares, first]
 
 
 def _json(reports: dict[str, QuestionReport], about: dict[str, Any]) -> dict[str, Any]:
@@ -130,6 +140,7 @@ def _json(reports: dict[str, QuestionReport], about: dict[str, Any]) -> dict[str
         "model": about["model"],
         "results": [{"method": method, **vars(tally)} for method, report in reports.items() for tally in report.tallies()],
         "answers": [_answer(method, answer) for method, report in reports.items() for answer in report.answers],
+        "notes": [report.note for report in reports.values() if report.note],
         "settings": about["settings"],
         "tokens": about["tokens"],
         "versions": tscli.versions(),
@@ -143,6 +154,8 @@ def _answer(method: str, answer: ScoredAnswer) -> dict[str, Any]:
         "kind": answer.question.kind,
         "wanted": answer.question.answer,
         "answer": answer.text,
+        "right": answer.right,
+        "refused": answer.refused,
         "exact": answer.exact,
         "f1": answer.f1,
         "file": answer.file,
@@ -150,4 +163,5 @@ def _answer(method: str, answer: ScoredAnswer) -> dict[str, Any]:
         "page_first": answer.page_first,
         "cited": answer.cited,
         "seconds": answer.seconds,
+        "ttft_s": answer.ttft_s,
     }

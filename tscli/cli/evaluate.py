@@ -18,7 +18,7 @@ from tscli.errors import UsageError
 FORMATS = ("table", "md", "json", "csv")
 METHODS = "dense,streaming,tokenselect"
 OF_LENGTH = ("tasks", "methods", "per_task", "max_dense", "haystack", "seed", "picture", "fidelity", "resume")
-OF_QUESTIONS = ("library", "folder", "documents", "answers", "baselines", "dense")
+OF_QUESTIONS = ("library", "folder", "documents", "answers", "baselines", "limit", "dense")
 
 
 def evaluate(
@@ -37,8 +37,14 @@ def evaluate(
     ] = "joint,independent",
     answers: Annotated[bool, typer.Option("--answers", help="With --questions: list every answer below the table.")] = False,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="With --questions: also BM25's best sentence, and no answer at all.")
+        bool,
+        typer.Option(
+            "--baselines", help="With --questions: also the model over the right document, over BM25's passages, and more."
+        ),
     ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="With --questions: ask so many, evenly spread over the file.")
+    ] = None,
     length: Annotated[str | None, typer.Option(help="Score methods at these lengths: 4k,16k,64k.")] = None,
     tasks: Annotated[str | None, typer.Option(help="Generated tasks, with commas; default: all.")] = None,
     methods: Annotated[str, typer.Option(help="dense, streaming, tokenselect, tokenselect-SETTING=VALUE.")] = METHODS,
@@ -97,7 +103,7 @@ def evaluate(
     selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
     load = tscli.LoadOptions(model, revision, dtype, device, weights)
     if questions is not None:
-        asked = tscli.read_questions(questions)
+        asked = tscli.every_nth(tscli.read_questions(questions), limit)
         fetch_model(settings, load, library if folder is None else None)
         opening = Opening(asked, load, selection, question_mode, dense, baselines, think)
         if folder is None:

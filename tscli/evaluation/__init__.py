@@ -1,8 +1,8 @@
 """How good answers are: a library asked questions with known answers, and generated tasks at any length by several methods."""
 
-from tscli.evaluation.baselines import best_sentences, no_answers
+from tscli.evaluation.baselines import run_baselines
 from tscli.evaluation.picture import check_picture, draw
-from tscli.evaluation.questions import Question, QuestionReport, ScoredAnswer, Tally, ask_all, read_questions
+from tscli.evaluation.questions import Question, QuestionReport, ScoredAnswer, Tally, ask_all, every_nth, read_questions
 from tscli.evaluation.results import Agreement, FidelityResult, Result, agreement_of, fidelity_of, results_of
 from tscli.evaluation.run import evaluate_tasks
 from tscli.evaluation.trial import Trial
@@ -18,12 +18,12 @@ __all__ = [
     "Trial",
     "agreement_of",
     "ask_all",
-    "best_sentences",
     "check_picture",
     "draw",
     "evaluate_tasks",
+    "every_nth",
     "fidelity_of",
-    "no_answers",
     "read_questions",
     "results_of",
+    "run_baselines",
 ]

@@ -1,55 +1,167 @@
-"""What answers are measured against: the sentence that a plain search finds, and no answer at all.
+"""What answers are measured against: the same model over text that it reads densely, a plain search, and no answer at all.
 
-The search is BM25 (Robertson and Zaragoza 2009) over the library's own text, by bm25s, which is an extra.
+document: the right document alone, which is the best that the model can do. rag: BM25's four best passages run again as text,
+which is what users have today; rag-2: the two best. everything: the whole library, where it fits the window. sentence: BM25's
+best sentence. none: refused.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 
 from tscli.engine.session import Session
-from tscli.errors import UsageError
-from tscli.evaluation.questions import Question, QuestionReport, scored
+from tscli.evaluation.dense import TextAnswer, answer_texts
+from tscli.evaluation.match import MAX_NEW_TOKENS
+from tscli.evaluation.questions import OnAnswer, Question, QuestionReport, ScoredAnswer, scored
+from tscli.evaluation.search import Passage, Search, passages_of, sentences_of
 
-SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
+OnBaseline = Callable[[str, int, int], None]  # the method; questions done, all of its
 
 
-def best_sentences(session: Session, questions: Iterable[Question]) -> QuestionReport:
-    """Each question answered by the sentence that BM25 ranks first; UsageError without bm25s."""
-    try:
-        import bm25s
-    except ImportError as error:
-        raise UsageError('the baseline needs bm25s: pip install "tscli[baselines]"') from error
-    places = _sentences(session)
-    index = bm25s.BM25()
-    index.index(bm25s.tokenize([text for text, _, _ in places], stopwords="en", show_progress=False), show_progress=False)
+def run_baselines(
+    session: Session,
+    questions: Sequence[Question],
+    *,
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    on_answer: OnBaseline | None = None,
+) -> Iterator[tuple[str, QuestionReport]]:
+    """A report by each method, under its name. on_answer is called after each answer. UsageError without bm25s."""
+    sentences, asked = Search(sentences_of(session)), list(questions)
+
+    def told(name: str) -> OnAnswer:
+        return lambda done, total: on_answer(name, done, total) if on_answer else None
+
+    yield "document", over_documents(session, asked, max_new_tokens, told("document"))
+    passages = Search(passages_of(session))
+    for name, count in (("rag", 4), ("rag-2", 2)):
+        yield name, over_passages(session, passages, asked, count, max_new_tokens, told(name))
+    yield "everything", over_everything(session, asked, max_new_tokens, told("everything"))
+    yield "sentence", best_sentences(sentences, asked)
+    yield "none", no_answers(asked)
+
+
+def over_documents(session: Session, asked: Sequence[Question], max_new_tokens: int, told: OnAnswer) -> QuestionReport:
+    """Each question that has an answer over the document in which it stands, each document read once for all of them."""
+    paths = {document.path: number for number, document in enumerate(session.context.documents)}
+    known = sorted((question for question in asked if question.file in paths), key=lambda question: str(question.file))
+    if not known:
+        return QuestionReport((), "document: skipped, no question names a file of this library")
+    answers, cut = dict[Question, ScoredAnswer](), 0
+    for file, group in groupby(known, key=lambda question: question.file):
+        runs = _read_for(session, paths[str(file)], list(group), max_new_tokens)
+        for tokens, questions, whole in runs:
+            prompts = [session.prompt_ids(question.question, max_new_tokens) for question in questions]
+            context = [*session.template.prefix_ids, *session.context.token_ids[tokens].tolist()]
+            made = answer_texts(session.decoder, context, prompts, session.template.end_ids, max_new_tokens)
+            for question, answer in zip(questions, made, strict=True):
+                answers[question] = _scored(session, question, answer)
+                told(len(answers), len(known))
+            cut += 0 if whole else len(questions)
+    note = f"document: of {cut} of {len(known)} questions the right page, or what of it fits the model's window"
+    return QuestionReport(tuple(answers[question] for question in asked if question in answers), note if cut else "")
+
+
+def _read_for(
+    session: Session, number: int, questions: list[Question], max_new_tokens: int
+) -> list[tuple[np.ndarray, list[Question], bool]]:
+    """The tokens that are read of a document, the questions that are asked of them, and whether they are all of it."""
+    room = _room(session, [session.prompt_ids(question.question, max_new_tokens) for question in questions], max_new_tokens)
+    document = session.context.documents[number]
+    if document.token_end - document.token_start <= room:
+        return [(np.arange(document.token_start, document.token_end), questions, True)]
+    return [(_around(session, number, question, room), [question], False) for question in questions]
+
+
+def over_passages(
+    session: Session, search: Search, asked: Sequence[Question], count: int, max_new_tokens: int, told: OnAnswer
+) -> QuestionReport:
+    """Each question over BM25's best passages, the best one last. The times have the search in them."""
+    answers, cut = [], 0
+    for done, question in enumerate(asked, start=1):
+        started = time.perf_counter()
+        found = search.best(question.question, count)
+        prompt = session.prompt_ids(question.question, max_new_tokens)
+        spelled = _spelled(session, found)
+        while len(spelled) > 1 and sum(map(len, spelled)) > _room(session, [prompt], max_new_tokens):
+            spelled.pop()
+        cut += len(spelled) < len(found)
+        context = [*session.template.prefix_ids, *(token for ids in spelled[::-1] for token in ids)]
+        found_s = time.perf_counter() - started
+        (answer,) = answer_texts(session.decoder, context, [prompt], session.template.end_ids, max_new_tokens)
+        answers.append(_scored(session, question, answer, found[0], found_s))
+        told(done, len(asked))
+    note = f"rag: of {cut} of {len(asked)} questions fewer than {count} passages, since so many do not fit the model's window"
+    return QuestionReport(tuple(answers), note if cut else "")
+
+
+def over_everything(session: Session, asked: Sequence[Question], max_new_tokens: int, told: OnAnswer) -> QuestionReport:
+    """Each question over the whole library; no answers where it does not fit the model's window."""
+    prompts = [session.prompt_ids(question.question, max_new_tokens) for question in asked]
+    context = session.context.token_ids
+    over = int(context.shape[0]) - len(session.template.prefix_ids) - _room(session, prompts, max_new_tokens)
+    if over > 0:
+        window = f"the model's window of {session.decoder.window:,}"
+        note = f"everything: skipped, {context.shape[0]:,} tokens with question and answer are {over:,} more than {window}"
+        return QuestionReport((), note)
+    answers = []
+    made = answer_texts(session.decoder, context.tolist(), prompts, session.template.end_ids, max_new_tokens)
+    for done, (question, answer) in enumerate(zip(asked, made, strict=True), start=1):
+        answers.append(_scored(session, question, answer))
+        told(done, len(asked))
+    return QuestionReport(tuple(answers))
+
+
+def best_sentences(search: Search, questions: Iterable[Question]) -> QuestionReport:
+    """Each question answered by the sentence that BM25 ranks first."""
     answers = []
     for question in questions:
         started = time.perf_counter()
-        words = bm25s.tokenize(question.question, stopwords="en", show_progress=False)
-        found, _ = index.retrieve(words, k=1, show_progress=False)
-        text, file, page = places[int(found[0, 0])]
-        answers.append(scored(question, text, file, page, time.perf_counter() - started))
+        (found,) = search.best(question.question, 1)
+        spent = time.perf_counter() - started
+        answers.append(scored(question, found.text, found.file, found.page, spent, ttft_s=spent))
     return QuestionReport(tuple(answers))
 
 
 def no_answers(questions: Iterable[Question]) -> QuestionReport:
     """Each question refused."""
-    return QuestionReport(tuple(scored(question, "", None, None, 0.0) for question in questions))
+    return QuestionReport(tuple(scored(question, "", None, None, 0.0, names_page=False) for question in questions))
 
 
-def _sentences(session: Session) -> list[tuple[str, str, int]]:
-    """Text, file and page of every sentence of the library, from its tokens."""
-    context, found = session.context, []
-    inside = np.flatnonzero((context.document >= 0) & (context.page > 0))
-    keys = np.stack([context.document[inside], context.page[inside]])
-    starts = np.flatnonzero(np.any(np.diff(keys, axis=1) != 0, axis=0)) + 1
-    for tokens in np.split(inside, starts):
-        text = session.tokenizer.decode(context.token_ids[tokens].tolist())
-        file, page = context.documents[int(context.document[tokens[0]])].path, int(context.page[tokens[0]])
-        found += [(" ".join(s.split()), file, page) for s in SENTENCE_END.split(text) if s.strip()]
-    return found
+def _scored(
+    session: Session, question: Question, answer: TextAnswer, found: Passage | None = None, found_s: float = 0.0
+) -> ScoredAnswer:
+    """found: the passage that it is taken to have come from; None where everything was read."""
+    text = session.tokenizer.decode(answer.token_ids).strip()
+    file, page = (found.file, found.page) if found else (None, None)
+    total_s, ttft_s = found_s + answer.total_s, found_s + answer.ttft_s
+    return scored(question, text, file, page, total_s, ttft_s=ttft_s, names_page=found is not None)
+
+
+def _room(session: Session, prompts: Sequence[Sequence[int]], max_new_tokens: int) -> int:
+    """Tokens of documents that fit the window beside the template, any of the prompts and its answer."""
+    taken = len(session.template.prefix_ids) + max(map(len, prompts), default=0) + max_new_tokens
+    return session.decoder.window - taken
+
+
+def _spelled(session: Session, passages: Sequence[Passage]) -> list[list[int]]:
+    """The tokens of each passage, with the header line that documents have."""
+    texts = [f"# {passage.title}\n\n{passage.text}\n\n" for passage in passages]
+    return [encoded.ids.tolist() for encoded in session.tokenizer.encode_text(texts)]
+
+
+def _around(session: Session, document: int, question: Question, room: int) -> np.ndarray:
+    """The tokens of the right page; where it has more than `room`, those around the answer's first mention."""
+    context = session.context
+    page = np.flatnonzero((context.document == document) & (context.page == question.page))
+    if page.size <= room:
+        return page
+    text, answer = session.tokenizer.decode(context.token_ids[page].tolist()), question.answer or ""
+    place = re.search(r"\s+".join(map(re.escape, answer.split())), text, re.IGNORECASE)
+    share = place.start() / len(text) if place else 0.0
+    start = min(max(0, round(share * page.size) - room // 2), page.size - room)
+    return page[start : start + room]

@@ -9,10 +9,12 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tscli.engine.session import Session
 from tscli.errors import UsageError
+from tscli.evaluation.match import MAX_NEW_TOKENS, is_right
 from tscli.evaluation.score import exact_match, interval95, is_refusal, token_f1
 from tscli.evidence import find_evidence
 
@@ -36,9 +38,12 @@ class Question:
 
 @dataclass(frozen=True)
 class ScoredAnswer:
-    """One question answered. page_first: whether the page of the answer is the first source, None where no page is known.
+    """One question answered. right: whether it holds the wanted answer and no rival, see `match`; exact: whether it is that
+    and no more; refused: whether it says that the documents do not tell.
 
-    cited: whether the first citation's quote holds the wanted answer, None where there is neither.
+    page_first: whether the page of the answer is the first source, None where no page is known, or the method names none.
+    cited: whether the first citation's quote holds the wanted answer, None where there is neither. seconds: to the answer's
+    end; ttft_s: to its first token, None where nothing was run.
     """
 
     question: Question
@@ -49,14 +54,17 @@ class ScoredAnswer:
     file: str | None
     page: int | None
     seconds: float
+    right: bool
+    refused: bool
     cited: bool | None = None
+    ttft_s: float | None = None
 
 
 @dataclass(frozen=True)
 class Tally:
-    """The figures of one kind of question: n, shares of them, and Wilson's 95% interval of `exact`.
+    """The figures of one kind of question: n, shares of them, Wilson's 95% intervals of `exact` (ci95) and of `right`.
 
-    cited: share of the right ones.
+    cited: share of the right ones. ttft_s: median time to the first token.
     """
 
     kind: str
@@ -66,18 +74,30 @@ class Tally:
     f1: float
     page_first: float | None
     cited: float | None
+    right: float
+    right_ci95: tuple[float, float]
+    refused: float
+    ttft_s: float | None
 
 
 @dataclass(frozen=True)
 class QuestionReport:
-    """All answers, in the order of the questions."""
+    """All answers, in the order of the questions. note: what is to be known of how they were made, or why there are none."""
 
     answers: tuple[ScoredAnswer, ...]
+    note: str = ""
 
     def tallies(self) -> list[Tally]:
-        """One per kind of question, in order of appearance."""
+        """One per kind of question, in order of appearance, and where there are several, one over all of them: "all"."""
         kinds = dict.fromkeys(answer.question.kind for answer in self.answers)
-        return [_tally(kind, [answer for answer in self.answers if answer.question.kind == kind]) for kind in kinds]
+        found = [_tally(kind, [answer for answer in self.answers if answer.question.kind == kind]) for kind in kinds]
+        return [*found, _tally("all", self.answers)] if len(kinds) > 1 else found
+
+
+def every_nth(questions: Sequence[Question], limit: int | None) -> list[Question]:
+    """At most `limit` of the questions, evenly spread over them; None: all."""
+    count = len(questions) if limit is None else min(limit, len(questions))
+    return [questions[number * len(questions) // count] for number in range(count)]
 
 
 def read_questions(file: Path) -> list[Question]:
@@ -101,7 +121,7 @@ def ask_all(
     session: Session,
     questions: Iterable[Question],
     *,
-    max_new_tokens: int = 32,
+    max_new_tokens: int = MAX_NEW_TOKENS,
     think: bool = False,
     on_answer: OnAnswer | None = None,
 ) -> QuestionReport:
@@ -125,24 +145,35 @@ def _ask(session: Session, question: Question, max_new_tokens: int) -> ScoredAns
     file, page = (answer.sources[0].file, answer.sources[0].page) if answer.sources else (None, None)
     citations = find_evidence(session, answer, top=1).citations
     quote = citations[0].quote if citations else None
-    return scored(question, answer.text, file, page, answer.statistics.total_s, quote)
+    times = answer.statistics
+    return scored(question, answer.text, file, page, times.total_s, quote, ttft_s=times.ttft_s)
 
 
 def scored(
-    question: Question, text: str, file: str | None, page: int | None, seconds: float, quote: str | None = None
+    question: Question,
+    text: str,
+    file: str | None,
+    page: int | None,
+    seconds: float,
+    quote: str | None = None,
+    *,
+    ttft_s: float | None = None,
+    names_page: bool = True,
 ) -> ScoredAnswer:
     """An answer with its scores, the best over all that are right (as SQuAD's); file and page are its first source,
-    quote its first citation."""
-    cited = None
+    quote its first citation. names_page: whether the method names sources at all."""
+    cited, refused = None, is_refusal(text)
     if question.answer is None:
-        exact = is_refusal(text)
-        f1 = float(exact)
+        exact = right = refused
+        f1 = float(refused)
     else:
-        right = (question.answer, *question.more)
-        exact, f1 = any(exact_match(text, r) for r in right), max(token_f1(text, r) for r in right)
-        cited = None if quote is None else any(_holds(quote, r) for r in right)
-    page_first = (file, page) == (question.file, question.page) if question.file is not None else None
-    return ScoredAnswer(question, text, exact, f1, page_first, file, page, seconds, cited)
+        wanted = (question.answer, *question.more)
+        exact, f1 = any(exact_match(text, one) for one in wanted), max(token_f1(text, one) for one in wanted)
+        known = " ".join((question.question, *wanted))  # what is one of several right answers is no rival of another
+        right = any(is_right(text, one, known) for one in wanted)
+        cited = None if quote is None else any(_holds(quote, one) for one in wanted)
+    page_first = (file, page) == (question.file, question.page) if names_page and question.file is not None else None
+    return ScoredAnswer(question, text, exact, f1, page_first, file, page, seconds, right, refused, cited, ttft_s)
 
 
 def _holds(quote: str, answer: str) -> bool:
@@ -150,18 +181,26 @@ def _holds(quote: str, answer: str) -> bool:
 
 
 def _tally(kind: str, answers: Sequence[ScoredAnswer]) -> Tally:
-    n, right = len(answers), sum(answer.exact for answer in answers)
-    paged = [answer.page_first for answer in answers if answer.page_first is not None]
-    cited = [answer.cited for answer in answers if answer.exact and answer.cited is not None]
+    n, exact, right = len(answers), sum(answer.exact for answer in answers), sum(answer.right for answer in answers)
+    times = [answer.ttft_s for answer in answers if answer.ttft_s is not None]
     return Tally(
         kind,
         n,
+        exact / n,
+        interval95(exact, n),
+        sum(answer.f1 for answer in answers) / n,
+        _share([answer.page_first for answer in answers]),
+        _share([answer.cited for answer in answers if answer.right]),
         right / n,
         interval95(right, n),
-        sum(answer.f1 for answer in answers) / n,
-        sum(paged) / len(paged) if paged else None,
-        sum(cited) / len(cited) if cited else None,
+        sum(answer.refused for answer in answers) / n,
+        median(times) if times else None,
     )
+
+
+def _share(found: Sequence[bool | None]) -> float | None:
+    known = [one for one in found if one is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _question(place: str, line: str) -> Question:

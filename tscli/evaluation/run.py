@@ -34,7 +34,6 @@ from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionOptions, resolve
 from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
 
-MAX_NEW_TOKENS = 48
 QUESTION_UNITS = 1_000  # a question counts in the progress as so many tokens of a context that is read
 OnProgress = Callable[[str, int, int], None]  # what is done now; units done, units in all
 
@@ -47,7 +46,7 @@ class _Setting:
     methods: list[Method]
     max_dense: int
     fidelity: int
-    max_new_tokens: int
+    more_new_tokens: int
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,10 @@ def evaluate_tasks(
     kept = choose_kv_dtype(kv_dtype, "", None)
     mode = checked_mode(question or decoder.question_default)
     chosen = parse_methods(methods, base, mode, decoder.window)
-    template, room = load_template(tokenizer), MAX_NEW_TOKENS
+    template, more = load_template(tokenizer), 0
     if think:
-        template, room = template.thinking(), room + THOUGHT_TOKENS
-    setting = _Setting(decoder, tokenizer, template, chosen, max_dense, fidelity, room)
+        template, more = template.thinking(), THOUGHT_TOKENS
+    setting = _Setting(decoder, tokenizer, template, chosen, max_dense, fidelity, more)
     settings = {
         "model": decoder.hash,
         "tokenizer": tokenizer.hash,
@@ -174,7 +173,7 @@ def _trials(
                 yield trial
                 continue
             prompt = setting.template.question_ids(setting.tokenizer, item.question)
-            ids = list(asker.answer(prompt, Sampling(), setting.max_new_tokens))
+            ids = _answer(asker, prompt, item.max_new_tokens + setting.more_new_tokens)
             answer = setting.tokenizer.decode(_without_thoughts(setting, ids)).strip()
             measured = None
             if setting.fidelity and number % step == 0 and not method.dense:
@@ -183,6 +182,11 @@ def _trials(
                 measured = measure(asker, dense, prompt, ids)
             score = item.score(answer, item.wanted)
             yield Trial(item.task, reading.length, item.depth, method.name, score, item.question, answer, item.wanted, measured)
+
+
+def _answer(asker: Asker, prompt: list[int], max_new_tokens: int) -> list[int]:
+    """The greedy answer to a prompt over the context, as token ids without the end token: the one place where it is made."""
+    return list(asker.answer(prompt, Sampling(), max_new_tokens))
 
 
 def _without_thoughts(setting: _Setting, ids: list[int]) -> list[int]:

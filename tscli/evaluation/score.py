@@ -13,8 +13,24 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 NUMBER = re.compile(r"\d+")
 SEPARATORS = re.compile(r"[\n:\"'.,?!{}]")
 REFUSALS = frozenset(
-    ("", "i dont know", "i do not know", "no answer", "none", "not given", "not in documents", "not stated", "unknown")
+    ("", "i dont know", "i do not know", "na", "no answer", "none", "not given", "not in documents", "not stated", "unknown")
 )
+_SOURCES = r"(?:documents?|text|passages?|context|sources?|story|article|library|information)"
+_SAYS = r"(?:say|state|mention|specify|tell|provide|contain|include|give|indicate|reveal|answer|name|describe|know)"
+_NOT = r"(?:not|never|cannot|cant|dont|doesnt|didnt|isnt|arent|wasnt|werent|couldnt)"
+REFUSAL = re.compile(
+    rf"\b{_SOURCES} (?:\w+ ){{0,4}}{_NOT} (?:\w+ )?{_SAYS}\b"
+    rf"|\b(?:it|they) (?:do |does )?(?:not|dont|doesnt) (?:say|state|mention|specify|tell)\b"
+    rf"|\b{_NOT} (?:\w+ ){{0,2}}(?:in|by|from|within) (?:\w+ ){{0,2}}{_SOURCES}\b"
+    rf"|\b{_NOT} (?:\w+ )?(?:mentioned|stated|specified|provided|given|known|available|told|disclosed)\b"
+    rf"|\b(?:i|we) (?:\w+ )?{_NOT} (?:\w+ )?(?:find|know|answer|determine|see|tell|say|provide|sure)\b"
+    rf"|\b(?:unable|impossible) to (?:find|answer|determine|tell|say|provide)\b"
+    rf"|\b{_NOT} be (?:found|answered|determined|known)\b"
+    rf"|\b(?:is|are|contains?|has|have|found|find) no (?:\w+ )?(?:information|mention|answer|details?|record|data)\b"
+    rf"|^no (?:information|mention|answer|details?|record)\b"
+)
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n")
+BUT = re.compile(r"\b(?:but|however)\b", re.IGNORECASE)
 Z95 = 1.959964
 
 
@@ -29,8 +45,11 @@ def exact_match(answer: str, wanted: str) -> bool:
 
 
 def is_refusal(answer: str) -> bool:
-    """Whether an answer says that the documents do not tell."""
-    return normalised(answer) in REFUSALS
+    """Whether an answer says that the documents do not tell: in a word or two, or by its first sentence, without a "but"."""
+    if normalised(answer) in REFUSALS:
+        return True
+    first = SENTENCE_END.split(answer.strip())[0].replace("’", "'")
+    return REFUSAL.search(normalised(first)) is not None and not BUT.search(answer)
 
 
 def token_f1(answer: str, wanted: str) -> float:

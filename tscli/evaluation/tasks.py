@@ -1,4 +1,5 @@
-"""Generated tasks with known answers, after RULER (arXiv 2404.06654) and InfiniteBench (arXiv 2402.13718). Strings only.
+"""Generated tasks with known answers, after RULER (arXiv 2404.06654) and InfiniteBench (arXiv 2402.13718), and facts as
+they stand in a blind exam (`exam`). Strings only.
 
 A context serves many questions, since that is what tscli is for. So a single needle is one of several whose keys have no word
 in common, and each needle of the multi-key task has three more beside it whose keys share a word with its own.
@@ -13,6 +14,8 @@ from random import Random
 from uuid import UUID
 
 from tscli.errors import UsageError
+from tscli.evaluation.exam_facts import draw_facts
+from tscli.evaluation.match import MAX_NEW_TOKENS, is_right
 from tscli.evaluation.score import contained, first_number, has_word
 from tscli.reader.entities import words
 
@@ -32,13 +35,17 @@ SIBLINGS = 3  # further needles per multi-key question
 
 @dataclass(frozen=True)
 class Item:
-    """A question, the answers that count, and where its needle stands (0 beginning, 1 end; None: everywhere or nowhere)."""
+    """A question, the answers that count, and where its needle stands (0 beginning, 1 end; None: everywhere or nowhere).
+
+    max_new_tokens: what an answer must be said in.
+    """
 
     task: str
     question: str
     wanted: tuple[str, ...]
     depth: float | None
     score: Callable[[str, Sequence[str]], float] = contained
+    max_new_tokens: int = 48
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ class Draw:
         self.rng = rng
         self._pairs = self._unlike_pairs()
         self._used: set[str] = set()
+        self.facts = draw_facts(rng)
 
     def key(self) -> str:
         """A key such as `amber-anchor` that shares no word with those drawn before, as long as there are words."""
@@ -177,6 +185,19 @@ def _number_string(draw: Draw, depth: float, hidden: list[Needle], items: list[I
     items.append(Item("number-string", "What is the sequence of digits?", (value,), depth, first_number))
 
 
+def _book_fact(draw: Draw, depth: float, hidden: list[Needle], items: list[Item]) -> None:
+    """A fact as it stands in a blind exam, in a sentence of plain English, and a natural question."""
+    statement, question, value = next(draw.facts)
+    hidden.append(Needle(depth, statement))
+
+    def right(answer: str, wanted: Sequence[str]) -> float:
+        known = " ".join((question, *wanted))
+        return float(any(is_right(answer, one, known) for one in wanted))
+
+    said = tuple(answer for answer in value.answers if answer in statement)
+    items.append(Item("book-facts", question, said, depth, right, MAX_NEW_TOKENS))
+
+
 def key_value(rng: Random, count: int, pairs: int) -> Exam:
     """InfiniteBench's retrieval from JSON: so many pairs of uuids, `count` of them asked for."""
     draw = Draw(rng)
@@ -223,6 +244,7 @@ NEEDLE_TASKS: dict[str, Callable[[Draw, float, list[Needle], list[Item]], None]]
     "variables": _variables,
     "passkey": _passkey,
     "number-string": _number_string,
+    "book-facts": _book_fact,
 }
 MANY = frozenset(NEEDLE_TASKS) - {"passkey", "number-string"}  # of the others a context holds one
 TASKS = (*NEEDLE_TASKS, "key-value", "common-words", "frequent-words")

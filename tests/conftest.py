@@ -26,6 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("TSCLI_HOME", str(folder))
+    monkeypatch.setenv("TSCLI_CACHE", str(tmp_path / "cache"))  # no model of this machine's is anybody's default
     monkeypatch.setenv("TSCLI_CONFIG", os.devnull)
     return folder
 

@@ -1,5 +1,5 @@
-"""Where libraries lie: $TSCLI_HOME, or the platform's data folder for this user. Free of torch: a shell that completes a name
-does not wait for it."""
+"""Where libraries lie: $TSCLI_HOME, or the platform's data folder for this user; and where models do that were converted:
+$TSCLI_CACHE, or its cache folder. Free of torch: a shell that completes a name does not wait for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from platformdirs import user_data_dir
+from platformdirs import user_cache_dir, user_data_dir
 
 from tscli.errors import UsageError
 
@@ -20,6 +20,12 @@ def home() -> Path:
     """The folder that holds all libraries."""
     given = os.environ.get("TSCLI_HOME")
     return Path(given).expanduser().absolute() if given else Path(user_data_dir("tscli", appauthor=False))
+
+
+def cache() -> Path:
+    """The folder of what can be made again: models that were converted."""
+    given = os.environ.get("TSCLI_CACHE")
+    return Path(given).expanduser().absolute() if given else Path(user_cache_dir("tscli", appauthor=False))
 
 
 def library_folder(name: str) -> Path:

@@ -17,7 +17,7 @@ from tscli.model.kv import DenseKeys
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.parity import check_parity
-from tscli.model.plain import PlainDecoder, load_plain
+from tscli.model.plain import Misfit, PlainDecoder, load_plain
 from tscli.model.stock import StockDecoder, load_stock
 from tscli.selection.config import SelectionConfig
 
@@ -67,7 +67,6 @@ def run_in_chunks(decoder: PlainDecoder, token_ids: torch.Tensor) -> torch.Tenso
 def test_its_logits_are_those_of_transformers(tmp_path: Path, name: str) -> None:
     folder = save(tmp_path, *FITTING[name])
     decoder, stock = load_plain("m", folder, torch.float32, CPU), load_stock("m", folder, torch.float32, CPU)
-    assert decoder is not None
     token_ids = torch.randint(128, (300,), generator=torch.Generator().manual_seed(1))
     wanted = stock.stock_logits(token_ids)
     for found in (run_in_chunks(decoder, token_ids), decoder.stock_logits(token_ids)[-1]):
@@ -78,7 +77,6 @@ def test_its_logits_are_those_of_transformers(tmp_path: Path, name: str) -> None
 def test_it_is_the_same_model_to_a_library(tmp_path: Path, name: str) -> None:
     folder = save(tmp_path, *FITTING[name])
     decoder, stock = load_plain("m", folder, torch.float32, CPU), load_stock("m", folder, torch.float32, CPU)
-    assert decoder is not None
     assert decoder.shape == stock.shape
     assert sum(weight.numel() for weight in decoder.weights) == sum(weight.numel() for weight in stock.weights)
 
@@ -86,7 +84,8 @@ def test_it_is_the_same_model_to_a_library(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_it_does_not_do_is_left_to_transformers(tmp_path: Path, name: str) -> None:
     folder = save(tmp_path, *OTHERS[name])
-    assert load_plain("m", folder, torch.float32, CPU) is None
+    with pytest.raises(Misfit):
+        load_plain("m", folder, torch.float32, CPU)
     assert isinstance(load_decoder(LoadOptions(str(folder), dtype="float32", device="cpu")), StockDecoder)
 
 
@@ -94,10 +93,31 @@ def test_weights_that_it_does_not_know_are_left_to_transformers(tmp_path: Path) 
     file = save(tmp_path, "llama", {}) / "model.safetensors"
     weights = load_file(file)
     save_file({**weights, "model.layers.0.self_attn.sinks": torch.zeros(4)}, file, metadata={"format": "pt"})
-    assert load_plain("m", tmp_path, torch.float32, CPU) is None
+    with pytest.raises(Misfit, match=r"not known here \(model.layers.0.self_attn.sinks\)"):
+        load_plain("m", tmp_path, torch.float32, CPU)
     weights.pop("model.layers.1.mlp.up_proj.weight")
     save_file(weights, file, metadata={"format": "pt"})
-    assert load_plain("m", tmp_path, torch.float32, CPU) is None
+    with pytest.raises(Misfit, match=r"lacks weights \(model.layers.1.mlp.up_proj.weight\)"):
+        load_plain("m", tmp_path, torch.float32, CPU)
+
+
+def test_a_model_that_looked_as_if_it_fitted_says_why_it_runs_slower(tmp_path: Path) -> None:
+    decoder = load_decoder(LoadOptions(str(save(tmp_path, "llama", dict(OTHERS["another rope type"][1]))), dtype="float32", device="cpu"))
+    assert decoder.notes == ["runs by transformers' layers, which are slower: its positions are scaled as yarn"]
+
+
+def test_another_architecture_runs_by_transformers_without_a_word(tmp_path: Path) -> None:
+    assert load_decoder(LoadOptions(str(save(tmp_path, "olmo2", {})), dtype="float32", device="cpu")).notes == []
+
+
+def test_weights_that_lie_there_twice_are_read_once(tmp_path: Path) -> None:
+    file = save(tmp_path, "llama", {}) / "model.safetensors"
+    weights = load_file(file)
+    file.rename(tmp_path / "model-00001-of-00001.safetensors")
+    index = {"weight_map": dict.fromkeys(weights, "model-00001-of-00001.safetensors")}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    save_file({"layers.0.attention.wq.weight": torch.ones(2)}, tmp_path / "consolidated.safetensors")
+    assert isinstance(load_decoder(LoadOptions(str(tmp_path), dtype="float32", device="cpu")), PlainDecoder)
 
 
 def test_rope_parameters_of_older_files_are_understood(tmp_path: Path) -> None:
@@ -108,13 +128,11 @@ def test_rope_parameters_of_older_files_are_understood(tmp_path: Path) -> None:
     config["rope_scaling"] = rope
     (tmp_path / "config.json").write_text(json.dumps(config))
     decoder, stock = load_plain("m", tmp_path, torch.float32, CPU), load_stock("m", tmp_path, torch.float32, CPU)
-    assert decoder is not None
     assert decoder.shape == stock.shape
 
 
 def test_the_parity_check_refuses_wrong_arithmetic(tmp_path: Path) -> None:
     decoder = load_plain("m", save(tmp_path, "llama", {}), torch.float32, CPU)
-    assert decoder is not None
     assert check_parity(decoder) < 1e-5
     decoder._eps = 1.0
     with pytest.raises(Exception, match="does not run rightly"):
@@ -123,7 +141,6 @@ def test_the_parity_check_refuses_wrong_arithmetic(tmp_path: Path) -> None:
 
 def test_a_prefill_without_logits_leaves_the_same_keys_and_values(tmp_path: Path) -> None:
     decoder = load_plain("m", save(tmp_path, "qwen3", {}), torch.float32, CPU)
-    assert decoder is not None
     token_ids = torch.randint(128, (200,), generator=torch.Generator().manual_seed(2))
     tails = []
     for logits in (False, True):

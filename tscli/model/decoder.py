@@ -76,6 +76,7 @@ class Decoder(ABC):
         self.q_heads, self.kv_heads, self.head_dim = shape.q_heads, shape.kv_heads, shape.head_dim
         self.window = shape.window
         self.int8_weights = False
+        self.remarks: list[str] = []  # of how it was loaded
 
     @torch.inference_mode()
     def forward(self, token_ids: Tensor, run: CountedRun, *, logits: bool = True) -> Tensor | None:
@@ -197,7 +198,7 @@ class Decoder(ABC):
     def notes(self) -> list[str]:
         """What the user should know about this model's layers."""
         windows = [window for window in self.shape.sliding if window is not None]
-        notes = ["linear layers run by int8 weights"] if self.int8_weights else []
+        notes = [*self.remarks, *(["linear layers run by int8 weights"] if self.int8_weights else [])]
         if not windows:
             return notes
         return [

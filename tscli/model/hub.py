@@ -15,13 +15,21 @@ from pathlib import Path
 from tscli.errors import ResourceError, TscliError, UsageError
 
 PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+DOUBLES = ["consolidated*"]  # the weights of the shards once more, in one file
 OnDownload = Callable[[Path], None]
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
-def snapshot(model: str, revision: str | None = None, *, progress: bool = False, on_download: OnDownload | None = None) -> Path:
+def snapshot(
+    model: str,
+    revision: str | None = None,
+    *,
+    progress: bool = False,
+    on_download: OnDownload | None = None,
+    patience_s: float | None = None,
+) -> Path:
     """The folder of a hub model's files. progress: the hub client's bars on a terminal, where something is downloaded;
-    on_download is told before that, with the folder of the cache.
+    on_download is told before that, with the folder of the cache. patience_s: by when the hub must have answered a first time.
 
     A cached model is taken as it is, so that a library's model does not change under it; another --revision, or clearing the
     cache, brings a newer one. Raises TscliError that says why there is none and what to do, ResourceError on a full disk.
@@ -38,15 +46,41 @@ def snapshot(model: str, revision: str | None = None, *, progress: bool = False,
         pass
     except HFValidationError as error:
         raise UsageError(f"{model}: neither a folder nor a hub id such as owner/name; give one of them with --model") from error
-    if on_download is not None and not constants.HF_HUB_OFFLINE:
-        on_download(Path(constants.HF_HUB_CACHE))
-    _show_bars(progress)
     try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=PATTERNS))
+        if patience_s is not None and not constants.HF_HUB_OFFLINE:
+            _ask(model, revision, patience_s)
+        if on_download is not None and not constants.HF_HUB_OFFLINE:
+            on_download(Path(constants.HF_HUB_CACHE))
+        _show_bars(progress)
+        return Path(snapshot_download(model, revision=revision, allow_patterns=PATTERNS, ignore_patterns=DOUBLES))
     except Exception as error:  # the hub's client raises many kinds, from offline to not found
         raise _explained(model, revision, error) from error
     finally:
         _show_bars(False)
+
+
+def forbids_downloads() -> bool:
+    """Whether HF_HUB_OFFLINE is set."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def remove_snapshot(model: str, folder: Path) -> int:
+    """Remove a snapshot of a hub model from the hub client's cache; bytes that are free now."""
+    from huggingface_hub import scan_cache_dir
+
+    found = scan_cache_dir()
+    revisions = [
+        revision.commit_hash
+        for repo in found.repos
+        if repo.repo_id == model
+        for revision in repo.revisions
+        if revision.snapshot_path == folder
+    ]
+    plan = found.delete_revisions(*revisions)
+    plan.execute()
+    return int(plan.expected_freed_size)
 
 
 def is_whole(folder: Path) -> bool:
@@ -63,6 +97,13 @@ def is_whole(folder: Path) -> bool:
         return False
     weights = [folder / name for name in shards] or list(folder.glob("*.safetensors"))
     return bool(weights) and all(path.is_file() for path in weights)
+
+
+def _ask(model: str, revision: str | None, patience_s: float) -> None:
+    """Whether the hub gives this model, answered soon: a download would wait for a network that is not there for minutes."""
+    from huggingface_hub import HfApi
+
+    HfApi().model_info(model, revision=revision, timeout=patience_s)
 
 
 def _show_bars(wanted: bool) -> None:

@@ -8,9 +8,11 @@ import torch
 
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
-from tscli.model.identity import locate
-from tscli.model.options import EMBEDDED, LoadOptions
-from tscli.model.plain import load_plain
+from tscli.model.identity import full_name, locate
+from tscli.model.options import LoadOptions
+from tscli.model.gguf import read_converted
+from tscli.model.plain import Misfit, load_plain
+from tscli.model.vector_maths import settle_vector_maths
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 WEIGHTS = ("auto", "int8")
@@ -18,7 +20,7 @@ WEIGHTS = ("auto", "int8")
 
 def load_decoder(options: LoadOptions) -> Decoder:
     """Load the model; UsageError, ResourceError or TscliError say what is wrong with it."""
-    model = options.model or EMBEDDED
+    model = full_name(options.model)
     device = pick_device(options.device)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)  # where kernels are launched
@@ -26,10 +28,23 @@ def load_decoder(options: LoadOptions) -> Decoder:
     dtype = _pick_dtype(options.dtype, device)
     if options.weights not in WEIGHTS:
         raise UsageError(f"--weights {options.weights}: choose {' or '.join(WEIGHTS)}")
-    decoder = load_plain(model, folder, dtype, device) or _load_stock(model, folder, dtype, device)
+    settle_vector_maths()
+    decoder = _load(model, folder, dtype, device)
+    if (converted := read_converted(folder)) is not None:
+        decoder.remarks += converted.notes
     if options.weights == "int8":
         decoder.use_int8_weights()
     return decoder
+
+
+def _load(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> Decoder:
+    try:
+        return load_plain(model, folder, dtype, device)
+    except Misfit as misfit:
+        decoder = _load_stock(model, folder, dtype, device)
+        if why := str(misfit):  # of an architecture that is run by our own lines: it looked as if it should have fitted
+            decoder.remarks.append(f"runs by transformers' layers, which are slower: {why}")
+        return decoder
 
 
 def _load_stock(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> Decoder:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
@@ -136,43 +137,58 @@ class PlainDecoder(Decoder):
         return logits
 
 
-def load_plain(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> PlainDecoder | None:
-    """The model by this module's lines; None where it does not fit them, or cannot be read: transformers then says why."""
+class Misfit(Exception):
+    """Why a model whose architecture is run here does not fit all the same; "" where it is of another architecture."""
+
+
+def load_plain(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> PlainDecoder:
+    """The model by this module's lines; Misfit where it does not fit them or cannot be read, which transformers may still do."""
     from safetensors.torch import load_file
 
     try:
         config = json.loads((folder / "config.json").read_text())
         shape = plain_shape(config)
-        files = sorted(folder.glob("*.safetensors"))
-        if shape is None or not files:
-            return None
-        tensors = {name: part.to(device, dtype) for file in files for name, part in load_file(file).items()}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        tensors = {name: part.to(device, dtype) for file in weight_files(folder) for name, part in load_file(file).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise Misfit((str(error).strip().splitlines() or [type(error).__name__])[0]) from error
     tensors = {name: part for name, part in tensors.items() if not IGNORED.fullmatch(name)}
     if config.get("tie_word_embeddings"):
         tensors.pop("lm_head.weight", None)
-    if not _complete(tensors, shape, config):
-        return None
+    if problem := _incomplete(tensors, shape, config):
+        raise Misfit(problem)
     return PlainDecoder(shape, tensors, float(config["rms_norm_eps"]), model, folder, device)
 
 
-def plain_shape(config: dict[str, Any]) -> Shape | None:
-    """The shape that a configuration describes; None where it asks for anything that is not done here."""
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights: those of the index where there is one (others hold the same once more), else all."""
+    indices = list(folder.glob("*.safetensors.index.json"))
+    if not indices:
+        files = sorted(folder.glob("*.safetensors"))
+        if not files:
+            raise Misfit("its weights are in no .safetensors file")
+        return files
+    named = {name for index in indices for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+    return [folder / name for name in sorted(named)]
+
+
+def plain_shape(config: dict[str, Any]) -> Shape:
+    """The shape that a configuration describes; Misfit where it asks for anything that is not done here."""
     kind = config.get("model_type")
+    if kind not in KINDS:
+        raise Misfit
     windowed = config.get("sliding_window", 4096) if kind == "mistral" else config.get("use_sliding_window")
     rope = _rope(config)
-    if (
-        kind not in KINDS
-        or any(config.get(name) is None for name in NEEDED)
-        or windowed
-        or any(name != "full_attention" for name in config.get("layer_types") or ())
-        or config.get("hidden_act", "silu") != "silu"
-        or config.get("quantization_config")
-        or rope.get("rope_type") not in ("default", "linear", "llama3")
-        or float(rope.get("partial_rotary_factor", 1.0)) != 1.0
-    ):
-        return None
+    missing = [name for name in NEEDED if config.get(name) is None]
+    asked = {
+        f"its configuration has no {missing[0]}" if missing else "": bool(missing),
+        "it has sliding windows": windowed or any(name != "full_attention" for name in config.get("layer_types") or ()),
+        f"its activation is {config.get('hidden_act')}": config.get("hidden_act", "silu") != "silu",
+        "its weights are quantised": config.get("quantization_config"),
+        f"its positions are scaled as {rope.get('rope_type')}": rope.get("rope_type") not in ("default", "linear", "llama3"),
+        "only a part of each head is rotated": float(rope.get("partial_rotary_factor", 1.0)) != 1.0,
+    }
+    if wrong := [what for what, found in asked.items() if found]:
+        raise Misfit(wrong[0])
     heads = int(config["num_attention_heads"])
     return Shape(
         kind=str(kind),
@@ -195,18 +211,24 @@ def _rope(config: dict[str, Any]) -> dict[str, Any]:
     return rope if "rope_theta" in rope else {}
 
 
-def _complete(tensors: dict[str, Tensor], shape: Shape, config: dict[str, Any]) -> bool:
-    """Whether these are all weights that such a model has, and no others."""
-    head = "lm_head.weight" in tensors or bool(config.get("tie_word_embeddings"))
-    if not head or not all(map(NAMES.fullmatch, tensors)):
-        return False
+def _incomplete(tensors: dict[str, Tensor], shape: Shape, config: dict[str, Any]) -> str:
+    """Which weight such a model has not, or this one lacks; "" where these are all, and no others."""
+    strange = sorted(name for name in tensors if not NAMES.fullmatch(name))
+    if strange:
+        return f"it has weights that are not known here ({strange[0]})"
+    if "lm_head.weight" not in tensors and not config.get("tie_word_embeddings"):
+        return "it lacks weights (lm_head.weight)"
     parts = ("input_layernorm", "post_attention_layernorm", *(f"self_attn.{name}_proj" for name in "qkvo"))
     parts += tuple(f"mlp.{name}_proj" for name in ("gate", "up", "down"))
     wanted = {f"model.layers.{number}.{part}.weight" for number in range(len(shape.sliding)) for part in parts}
     if shape.kind == "qwen3":
         wanted |= {f"model.layers.{n}.self_attn.{part}_norm.weight" for n in range(len(shape.sliding)) for part in "qk"}
     wanted |= {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"} - ({"lm_head.weight"} - set(tensors))
-    return wanted == {name for name in tensors if not name.endswith(".bias")}
+    found = {name for name in tensors if not name.endswith(".bias")}
+    if wanted == found:
+        return ""
+    lacking, more = sorted(wanted - found), sorted(found - wanted)
+    return f"it lacks weights ({lacking[0]})" if lacking else f"it has weights that are not known here ({more[0]})"
 
 
 def _layer(tensors: dict[str, Tensor], at: str) -> Layer:

@@ -158,6 +158,10 @@ class Asker:
         """Hold no pages any more."""
         self.state, self._steps = self.decoder.new_state(), None
 
+    def own_tokens(self, prompt: int, generated: int) -> int:
+        """How many tokens of a question of so many, and its answer, pass through the model."""
+        return self.readings * prompt + generated
+
     def rewind(self, length: int | None = None) -> None:
         """Forget a conversation, or what of it is behind `length`: the state is as its committed pages are."""
         self._rewind(self.state, self.state.committed if length is None else length)

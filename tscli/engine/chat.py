@@ -71,11 +71,11 @@ class Chat:
             raise UsageError("another answer of this chat is still streaming; finish it first")
         spoken = self.tokens
         template, tokenizer = self._session.template, self._session.tokenizer
-        question_ids = template.question_ids(tokenizer, question.strip(), follow_up=spoken > 0)
+        prompt = template.prompt(tokenizer, question.strip(), follow_up=spoken > 0)
         answered = template.question_ids(tokenizer, question.strip(), follow_up=spoken > 0, answered=True)
-        self._check_room(spoken, len(question_ids), max_new_tokens)
+        self._check_room(spoken, len(prompt.ids), max_new_tokens)
         before = self._asker.state.length
-        stream = self._session.stream(self._asker, question, [*self._unread, *question_ids], max_new_tokens, sampling)
+        stream = self._session.stream(self._asker, question, prompt.behind(self._unread), max_new_tokens, sampling)
         self._asked = (stream, before, [*self._unread, *answered])
         return stream
 

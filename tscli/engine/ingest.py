@@ -21,6 +21,7 @@ from tscli.engine.kinds import choose_kv_dtype, choose_template, choose_weights,
 from tscli.engine.library import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of
 from tscli.engine.options import IngestOptions
 from tscli.engine.prefill import Progress, Work, in_chains, prefill
+from tscli.engine.sections import section_starts
 from tscli.engine.sketching import num_fitted, passages_as_questions
 from tscli.errors import ResourceError, UsageError
 from tscli.model.decoder import Decoder
@@ -199,6 +200,9 @@ def prepare(
     settings: dict[str, object] = {**config.prefill_settings(), "dense": options.dense}
     if independent := _independent(options, previous, decoder):
         settings["documents"] = "independent"
+    in_sections = not options.dense and (options.prefill or decoder.prefill_default) == "sections"
+    if in_sections:
+        settings["prefill"] = "sections"
     kinds = {
         "kv_dtype": None if kv_dtype == decoder.dtype_name else kv_dtype,
         "weights": "int8" if decoder.int8_weights else None,
@@ -212,6 +216,7 @@ def prepare(
     tell("tokenize", f"{context.token_ids.shape[0]:,} tokens", 1, 1)
     if independent:
         starts = [document.token_start for document in context.documents]
+        starts = section_starts(context, decoder.window) if in_sections else starts
         chain = plan_independent(chain_seed(fingerprint), context.token_ids, starts, SEGMENT_TOKENS)
     else:
         chain = plan_chain(chain_seed(fingerprint), context.token_ids, SEGMENT_TOKENS)
@@ -235,7 +240,8 @@ def prepare(
     notes = [*said, *lost, *why, *decoder.notes]
     plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, expected, notes, fingerprint)
     ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)
-    work = Work.of(context.token_ids, chain, config, ask, dense=options.dense, kv_dtype=fingerprint.kv_dtype)
+    window = decoder.window if in_sections else 0
+    work = Work.of(context.token_ids, chain, config, ask, dense=options.dense, kv_dtype=fingerprint.kv_dtype, window=window)
     return Preparation(plan, decoder, context, manifest, chain, work, load)
 
 

@@ -18,7 +18,7 @@ from tscli.store import PAGE_SIZE, SEGMENT_PAGES, Fingerprint, Manifest
 from tscli.tokens import Context, DocumentTokens, Tokenizer
 from tscli_kernels import PAGE_SCALE, quantise_rows
 
-ENGINE_VERSION = 5  # raised whenever the same settings would give other keys or values
+ENGINE_VERSION = 6  # raised whenever the same settings would give other keys or values
 GPU_KEPT = 0.15  # of a GPU's memory, for what a question needs: pages do not take it
 SEGMENT_TOKENS = PAGE_SIZE * SEGMENT_PAGES
 ARRAYS = ("token_ids", "document", "page", "char_start", "char_end")
@@ -102,7 +102,9 @@ def chain_seed(fingerprint: Fingerprint) -> str:
 
 def prefill_config(fingerprint: Fingerprint) -> SelectionConfig:
     """The settings of the selection that the library was made with."""
-    return SelectionConfig(**{name: value for name, value in fingerprint.prefill.items() if name not in ("dense", "documents")})
+    return SelectionConfig(
+        **{name: value for name, value in fingerprint.prefill.items() if name not in ("dense", "documents", "prefill")}
+    )
 
 
 def context_arrays(context: Context) -> dict[str, Tensor]:

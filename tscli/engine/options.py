@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Prefill = Literal["sections", "sparse"]
 Documents = Literal["joint", "independent"]
 KVDtype = Literal["auto", "bf16", "int8"]
 KV_DTYPES: dict[str, str | None] = {"auto": None, "bf16": "bfloat16", "int8": "int8"}  # as asked for: as torch calls it
@@ -18,6 +19,8 @@ class IngestOptions:
     documents: "joint" (each is read after those before it) or "independent" (each by itself, so that a changed file costs only
     itself); None: as the library was made, and for a new one as the model brings along, or "joint".
     processes: that run such documents at a time, on the CPU; None: as many as pay by a short measurement.
+    prefill: of what does not fit the model's window: in dense "sections" that do, or by "sparse" chunks (the paper); None: as the
+    model brings along, or "sections".
     kv_dtype: what keys and values are kept in; "auto": as the library was made, and for a new one the model's dtype.
     system: the instruction before the documents, the empty string for none; None: as the library was made, and for a new one
     what the model brings along, or tscli's own."""
@@ -31,4 +34,5 @@ class IngestOptions:
     documents: Documents | None = None
     processes: int | None = None
     kv_dtype: KVDtype = "auto"
+    prefill: Prefill | None = None
     system: str | None = None

@@ -1,5 +1,8 @@
 """Run a context through the model once, chunk by chunk, and commit its pages segment by segment (paper, section 3.1).
 
+What fits the model's window is attended densely, as the model was trained; what does not, sparsely, unless it was cut into sections
+that do.
+
 For each chunk: embed -> per layer (project, append to the pages, select by the mean query, attend); every 256 pages a
 segment goes to disk. A segment that is on disk already is mapped, not run.
 """
@@ -11,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +25,7 @@ from tscli.engine.library import SEGMENT_TOKENS, on_device, pack, placed, sketch
 from tscli.engine.sketching import grow_sketch, reads_by_sketch
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
+from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.kv import DenseKeys, KVState
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 Chain = tuple[PlannedSegment, ...]  # a document's, behind what they were computed behind
 Ask = Callable[[Tensor], Sequence[Tensor]]  # of a context's tokens, the prompts that its sketch is fitted to
+DENSE_CHUNK = 1024  # tokens that go through the model together where they attend densely
 Progress = Callable[[int, int, float], None]  # tokens done, tokens to run, seconds
 
 
@@ -40,7 +46,7 @@ Progress = Callable[[int, int, float], None]  # tokens done, tokens to run, seco
 class Work:
     """What is run and how: token_ids, int32 [T], the whole context; prompts: as `grow_sketch` has them, of the whole context;
     own_prompts: of each chain that is long enough to be read by a sketch, by its last segment; kv_dtype: of the pages, see
-    `Fingerprint`."""
+    `Fingerprint`; window: chains of at most so many tokens are attended densely."""
 
     token_ids: np.ndarray
     config: SelectionConfig
@@ -48,6 +54,7 @@ class Work:
     prompts: Sequence[Tensor] = ()
     own_prompts: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
     kv_dtype: str | None = None
+    window: int = 0
 
     @classmethod
     def of(
@@ -131,9 +138,11 @@ def run_chain(
     missing: ids; those that are run are taken out. kept: as `grow_sketch` has it.
     """
     state, keys = decoder.new_state(), DenseKeys() if work.dense else None
+    fits = sum(segment.num_tokens for segment in chain) <= work.window
     for number, segment in enumerate(chain, start=1):
         if segment.id in missing:
-            for size in _run(decoder, state, work.ids([segment]), work.config, keys):
+            ids = work.ids([segment])
+            for size in _run_densely(decoder, state, ids) if fits else _run(decoder, state, ids, work.config, keys):
                 advance(size)
             made = pack(*state.take_tail(PAGE_SIZE), segment.num_tokens, work.kv_dtype)
             state.crop()
@@ -200,3 +209,34 @@ def _run(
         chunk = token_ids[start : start + config.chunk]
         decoder.forward(chunk.to(decoder.device), run, logits=False)
         yield chunk.shape[0]
+
+
+def _run_densely(decoder: Decoder, state: KVState, token_ids: Tensor) -> Iterator[int]:
+    """Run a segment's tokens into the state's tail, each attending to everything before it; yields the size of each chunk."""
+    before = torch.arange(state.committed, device=decoder.device)
+    run = GatheredRun(state, decoder.rotator, [Rows.behind_each_other(before)], keeps=True)
+    for chunk in token_ids.split(DENSE_CHUNK):
+        decoder.forward(chunk.to(decoder.device), run, logits=False)
+        yield chunk.shape[0]
+
+
+def prefill_documents(decoder: Decoder, token_ids: np.ndarray, starts: Sequence[int]) -> KVState:
+    """The state over documents that fit the window, each behind the tokens before the first of `starts`, in memory."""
+    ids, bounds = torch.from_numpy(token_ids.astype(np.int64)), [*starts, token_ids.shape[0]]
+    prefix = decoder.new_state()
+    _take(prefix, _run_densely(decoder, prefix, ids[: bounds[0]]))
+    whole = decoder.new_state(prefix.segments)
+    for start, stop in pairwise(bounds):
+        own = decoder.new_state(prefix.segments)
+        _take(own, _run_densely(decoder, own, ids[start:stop]))
+        whole.extend(own.segments[-1])
+    return whole
+
+
+def _take(state: KVState, running: Iterator[int]) -> None:
+    """Run to the end; the tail becomes a segment."""
+    for _ in running:
+        pass
+    made = pack(*state.take_tail(PAGE_SIZE), state.tail_tokens, None)
+    state.crop()
+    state.extend(made)

@@ -71,10 +71,11 @@ def _make_anew(writer: Writer, manifest: Manifest, damaged: Sequence[Problem], o
         context = {name: part.clone() for name, part in read_context(folder, manifest).items()}
     planned = [PlannedSegment(r.id, r.parent, r.start, r.num_tokens, r.start) for r in manifest.segments]
     dense = bool(fingerprint.prefill.get("dense"))
+    window = decoder.window if fingerprint.prefill.get("prefill") == "sections" else 0
     template = template_of(manifest.template, tokenizer)
     ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)
     tokens, config = context["token_ids"].numpy(), prefill_config(fingerprint)
-    work = Work.of(tokens, planned, config, ask, dense=dense, kv_dtype=fingerprint.kv_dtype)
+    work = Work.of(tokens, planned, config, ask, dense=dense, kv_dtype=fingerprint.kv_dtype, window=window)
     run = partial(prefill, decoder, writer, planned, work, on_progress=on_progress)
     records, done, sketch = run()
     if again := _behind_what_changed(manifest.segments, records):

@@ -14,23 +14,30 @@ from dataclasses import replace
 from types import TracebackType
 from weakref import WeakSet
 
+import numpy as np
 import torch
 
 from tscli.engine.asker import Asker, QuestionMode, checked_mode
+from tscli.engine.calibration.store import choose_voters
 from tscli.engine.chat import Chat, check_question
 from tscli.engine.coverage import remember
 from tscli.engine.decode import Sampling
+from tscli.engine.drawn import Drawn
 from tscli.engine.library import fingerprint_of
+from tscli.engine.passages import PassageFinder
 from tscli.engine.shelf import Shelf, open_shelf, state_of
-from tscli.engine.statistics import Answer, Fidelity, Recorder, Source, Statistics
+from tscli.engine.statistics import Answer, Fidelity, QuestionReading, Recorder, Source, Statistics, mean
 from tscli.engine.together import Pass, Steps, alone, in_step, sent
+from tscli.engine.voting_asker import Reading, VotingAsker
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.load import LoadOptions, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
+from tscli.selection.voters import Voters
 from tscli.store import mark_used
 from tscli.tokens import (
     Context,
+    Prompt,
     Settled,
     State,
     StreamDecoder,
@@ -40,6 +47,9 @@ from tscli.tokens import (
     load_tokenizer,
     template_of,
 )
+
+
+NOT_FOUND = "Not in the documents."
 
 
 class Session:
@@ -55,6 +65,7 @@ class Session:
         question_mode: QuestionMode,
         dense: bool,
         started: float,
+        voters: Voters | None = None,
     ) -> None:
         self.shelf = shelf
         self.decoder = decoder
@@ -63,7 +74,11 @@ class Session:
         self.config = config
         self.context: Context = shelf.context
         state = state_of(shelf, decoder)
-        self.asker = Asker(decoder, state, config, question_mode, template.end_ids, dense)
+        self.asker: Asker | VotingAsker
+        if voters is None:
+            self.asker = Asker(decoder, state, config, question_mode, template.end_ids, dense)
+        else:
+            self.asker = VotingAsker(decoder, state, voters, PassageFinder(self.context, tokenizer), template.end_ids)
         self._chats: WeakSet[Chat] = WeakSet()
         self.load_s = time.perf_counter() - started
 
@@ -103,19 +118,23 @@ class Session:
 
         without: spans [start, end) of the context that are not attended to, to see whether an answer needs them.
         """
-        prompt_ids = self.prompt_ids(question, max_new_tokens)
+        prompt = self.prompt(question, max_new_tokens)
         sampling = Sampling(temperature, top_p, seed)
-        return Stream(self, self.asker, question, prompt_ids, max_new_tokens, sampling, without)
+        return Stream(self, self.asker, question, prompt, max_new_tokens, sampling, without)
 
-    def prompt_ids(self, question: str, max_new_tokens: int = 1) -> list[int]:
+    def prompt(self, question: str, max_new_tokens: int = 1) -> Prompt:
         """The tokens that are run for a question, the template's among them; UsageError where it cannot be asked: it is empty,
         no UTF-8, or longer than the model's window."""
         check_question(question, max_new_tokens)
-        prompt_ids = self.template.question_ids(self.tokenizer, question.strip())
-        if (over := len(prompt_ids) - self.decoder.window) > 0:
+        prompt = self.template.prompt(self.tokenizer, question.strip())
+        if (over := len(prompt.ids) - self.decoder.window) > 0:
             window = f"the model's window of {self.decoder.window:,}"
-            raise UsageError(f"the question has {len(prompt_ids):,} tokens, {over:,} more than {window}; ask for less")
-        return prompt_ids
+            raise UsageError(f"the question has {len(prompt.ids):,} tokens, {over:,} more than {window}; ask for less")
+        return prompt
+
+    def prompt_ids(self, question: str, max_new_tokens: int = 1) -> list[int]:
+        """The tokens of `prompt`."""
+        return list(self.prompt(question, max_new_tokens).ids)
 
     def chat(self) -> Chat:
         """A conversation over the library: a question may refer to earlier questions and answers. See `Chat`.
@@ -149,8 +168,8 @@ class Session:
 
         def begun() -> Iterator[Steps[str, None]]:
             for question in questions:
-                prompt_ids = self.prompt_ids(question, max_new_tokens)
-                stream = Stream(self, self._another_asker(), question, prompt_ids, max_new_tokens, sampling)
+                prompt = self.prompt(question, max_new_tokens)
+                stream = Stream(self, self._another_asker(), question, prompt, max_new_tokens, sampling)
                 streams.append(stream)
                 yield stream.steps()
 
@@ -161,10 +180,12 @@ class Session:
                 yield streams.popleft().answer
                 told += 1
 
-    def _another_asker(self, conversation: bool = False) -> Asker:
+    def _another_asker(self, conversation: bool = False) -> Asker | VotingAsker:
         """One with a tail of its own, over the same pages."""
         state, own = self.decoder.new_state(self.asker.state.segments), self.asker
         state.sketch, state.arrival = own.state.sketch, own.state.arrival
+        if isinstance(own, VotingAsker):
+            return own.another(state, conversation)
         ends = self.template.end_ids
         asker = Asker(self.decoder, state, self.config, own.question_mode, ends, own.is_dense, conversation=conversation)
         asker.guard, asker.captures = own.guard, False  # a graph each, and questions one after the other, would not pay
@@ -176,9 +197,11 @@ class Session:
             own = [source for source in answer.sources if source.library in ("", name)]
             remember(stored.folder, stored.manifest, replace(answer, sources=own))
 
-    def stream(self, asker: Asker, question: str, prompt_ids: list[int], max_new_tokens: int, sampling: Sampling) -> Stream:
+    def stream(
+        self, asker: Asker | VotingAsker, question: str, prompt: Prompt, max_new_tokens: int, sampling: Sampling
+    ) -> Stream:
         """The answer to these prompt tokens by this asker; `ask` and `Chat.ask` make them of a question."""
-        return Stream(self, asker, question, prompt_ids, max_new_tokens, sampling)
+        return Stream(self, asker, question, prompt, max_new_tokens, sampling)
 
 
 class Stream:
@@ -187,9 +210,9 @@ class Stream:
     def __init__(
         self,
         session: Session,
-        asker: Asker,
+        asker: Asker | VotingAsker,
         question: str,
-        prompt_ids: list[int],
+        prompt: Prompt,
         max_new_tokens: int,
         sampling: Sampling,
         without: Sequence[tuple[int, int]] = (),
@@ -201,8 +224,10 @@ class Stream:
         self._without = without
         self._answer: Answer | None = None
         self.context = session.context
-        self.recorder = Recorder(session.context.token_ids.shape[0], session.config.n_init)
-        self.prompt_ids = prompt_ids
+        first = asker.finder.first if isinstance(asker, VotingAsker) else session.config.n_init
+        self.recorder = Recorder(session.context.token_ids.shape[0], first)
+        self.prompt = prompt
+        self.prompt_ids = list(prompt.ids)
         self.token_ids: list[int] = []  # all that was made so far
         self.answer_ids: list[int] = []  # those of the answer, without thoughts
         self.thoughts = ""
@@ -233,7 +258,12 @@ class Stream:
         self.recorder.take(splitter.state)
         ids, self.answer_ids, self.thoughts, text = list[int](), [], "", ""
         self.token_ids = ids
-        made = self._asker.steps(self.prompt_ids, self._sampling, self._max_new_tokens, self.recorder, self._left_out())
+        how = (self._sampling, self._max_new_tokens, self.recorder, self._left_out())
+        made: Steps[int, None] = (
+            self._asker.steps(self.prompt, *how)
+            if isinstance(self._asker, VotingAsker)
+            else self._asker.steps(self.prompt_ids, *how)
+        )
         with closing(made):
             item = next(made, None)
             while item is not None:
@@ -247,7 +277,7 @@ class Stream:
                     text += piece
                     yield piece
                 item = next(made, None)
-        rest = self._settled(splitter.flush(), splitter.state, decoder) + decoder.flush()
+        rest = self._settled(splitter.flush(), splitter.state, decoder) + decoder.flush() + self._refused()
         if piece := self._started(text, rest):
             text += piece
             yield piece
@@ -267,13 +297,21 @@ class Stream:
         self.answer_ids += settled.ids
         return "".join(map(decoder.push, settled.ids))
 
+    def _refused(self) -> str:
+        """What is said where no passage answers the question; the nearest ones are what it drew on."""
+        reading = self._asker.reading if isinstance(self._asker, VotingAsker) else None
+        if reading is None or reading.answered:
+            return ""
+        self.recorder.add(nearest(reading))
+        return NOT_FOUND
+
     def _left_out(self) -> torch.Tensor | None:
         spans = [torch.arange(start, end, device=self._session.decoder.device) for start, end in self._without]
         return torch.cat(spans) if spans else None
 
     @staticmethod
     def _started(text: str, piece: str) -> str:
-        """An answer begins with its first visible character."""
+        """An answer begins with its first visible character, which is a capital where one stands there."""
         return piece if text else piece.lstrip()
 
     def _finish(self, text: str, ids: list[int], times: list[float], started: float) -> Answer:
@@ -285,7 +323,7 @@ class Stream:
         first = times[0] if times else ended
         run = asker.state.tokens_run - self._run_before  # counted where tokens pass through the model
         ended_itself = len(ids) < self._max_new_tokens
-        own = asker.readings * len(self.prompt_ids) + len(ids) - (0 if ended_itself else 1)
+        own = asker.own_tokens(len(self.prompt_ids), len(ids) - (0 if ended_itself else 1))
         statistics = Statistics(
             cached_tokens=total,
             recomputed_tokens=run - own,
@@ -299,10 +337,10 @@ class Stream:
             decode_tps=(len(times) - 1) / spent if spent else 0.0,
             total_s=ended - started,
             k=config.count(total),
-            selected_mean=sum(layer.selected_mean for layer in selecting) / len(selecting),
-            attended_mean=sum(layer.attended_mean for layer in selecting) / len(selecting),
+            selected_mean=mean([layer.selected_mean for layer in selecting]),
+            attended_mean=mean([layer.attended_mean for layer in selecting]),
             total_tokens=total,
-            cache_hit_rate=sum(layer.hit_rate for layer in selecting) / len(selecting),
+            cache_hit_rate=mean([layer.hit_rate for layer in selecting]),
             pool=config.pool,
             metric=config.metric,
             scale=config.scale,
@@ -312,14 +350,34 @@ class Stream:
             dense=asker.is_dense,
             question_mode=asker.question_mode,
             stop_reason="end" if ended_itself else "length",
+            reading=reading_of(asker),
             scan=asker.scan,
             fidelity=Fidelity.of(asker.guard),
             layers=layers,
             notes=session.decoder.notes,
         )
         sources: list[Source] = self.recorder.sources(session.context)
-        drawn = self.recorder.drawn[: len(self.answer_ids)]
+        drawn = self.recorder.drawn[: max(1, len(self.answer_ids))]
         return Answer(self._question, text.rstrip(), self.answer_ids, statistics, sources, drawn, self.thoughts.rstrip())
+
+
+def nearest(reading: Reading) -> Drawn:
+    """The passages of a question that nothing answers, as if its answer had drawn on each of their tokens alike."""
+    spans = sorted((passage.start, passage.end) for passage in reading.passages)
+    positions = np.concatenate([np.arange(start, end) for start, end in spans]) if spans else np.zeros(0, np.int64)
+    shares = np.full(positions.shape, 1.0 / max(1, positions.shape[0]), dtype=np.float32)
+    return Drawn(positions.astype(np.int64), shares, 0.0, 0.0, 0.0)
+
+
+def reading_of(asker: Asker | VotingAsker) -> QuestionReading | None:
+    """What the statistics say of how a question was read; None where each token selects for itself."""
+    if not isinstance(asker, VotingAsker) or asker.reading is None:
+        return None
+    reading, heads = asker.reading, asker.voters.heads
+    group, decoder = asker.decoder.q_heads // asker.decoder.kv_heads, asker.decoder
+    scanned = len({(layer, head // group) for layer, head in heads}) / (decoder.layers * decoder.kv_heads)
+    passages = [(passage.start, passage.end) for passage in reading.passages]
+    return QuestionReading([list(head) for head in heads], scanned, passages, list(reading.gains), reading.answered)
 
 
 def open_library(
@@ -329,6 +387,7 @@ def open_library(
     question_mode: QuestionMode | None = None,
     dense: bool = False,
     think: bool = False,
+    voters: str | None = None,
 ) -> Session:
     """Open a library for questions with the model that made it, or with `load.model`, which must be the same one.
 
@@ -336,6 +395,8 @@ def open_library(
     of each come behind those of the ones before; what an earlier one holds is left out.
     question_mode: "token" (each token of the question selects), "chunk" (their mean, as in the paper) or "twice" (the question
     is read, votes, and is read again beside what it chose); None: the model's own, or "token".
+    voters: "calibrated" (a few heads find passages) or "all" (each token selects by all heads, as in the paper, which a question
+    mode asks for, too); None: the model's own, or "calibrated".
     think: let the model think before it answers, where it can; thoughts are no part of the answer's text or evidence.
     Raises LibraryError when there is none, it is damaged, it was made by another model or settings, or cannot be joined.
     """
@@ -363,4 +424,6 @@ def open_library(
     mode = checked_mode(question_mode or decoder.question_default)
     for stored in shelf.libraries:
         mark_used(stored.folder)
-    return Session(shelf, decoder, tokenizer, template, config, mode, dense, started)
+    who = "all" if dense or question_mode is not None else voters
+    chosen = choose_voters(who, decoder, tokenizer, template)
+    return Session(shelf, decoder, tokenizer, template, config, mode, dense, started, chosen)

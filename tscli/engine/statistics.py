@@ -57,7 +57,20 @@ class Fidelity:
     @classmethod
     def of(cls, guard: Guard) -> Fidelity | None:
         """The guard's comparisons so far; None where it made none."""
-        return cls(len(guard.masses), _mean(guard.masses), _mean(guard.recalls)) if guard.masses else None
+        return cls(len(guard.masses), mean(guard.masses), mean(guard.recalls)) if guard.masses else None
+
+
+@dataclass(frozen=True)
+class QuestionReading:
+    """How voters read a question. heads: (layer, head) of each; keys_scanned: their share of all cached keys. passages: tokens
+    [start, end) of those that the answer attends to, best first; gains: by how many nats a token each makes the question likelier.
+    """
+
+    heads: list[list[int]]
+    keys_scanned: float
+    passages: list[tuple[int, int]]
+    gains: list[float]
+    answered: bool
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,7 @@ class Statistics:
     stop_reason: str
     scan: str
     fidelity: Fidelity | None
+    reading: QuestionReading | None = None
     layers: list[LayerStatistics] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     thought_tokens: int = 0
@@ -170,15 +184,20 @@ class Recorder:
             self.drawn.append(seen.drawn)
         self._votes.index_add_(0, seen.positions, seen.votes)
 
+    def add(self, drawn: Drawn) -> None:
+        """Take what an answer without tokens drew on."""
+        positions, shares = torch.from_numpy(drawn.positions), torch.from_numpy(drawn.shares).double()
+        self._count(_Seen(drawn, positions, shares))
+
     def layers(self) -> list[LayerStatistics]:
         """Means per layer."""
         return [
             LayerStatistics(
                 layer,
                 steps[0].kind,
-                _mean([step.selected for step in steps]),
-                _mean([step.attended for step in steps]),
-                _mean([float(step.reused) for step in steps]),
+                mean([step.selected for step in steps]),
+                mean([step.attended for step in steps]),
+                mean([float(step.reused) for step in steps]),
             )
             for layer, steps in sorted(self._steps.items())
         ]
@@ -202,5 +221,6 @@ class Recorder:
         return found
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """The mean; 0 of nothing."""
     return float(sum(values) / len(values)) if values else 0.0

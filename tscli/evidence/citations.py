@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tscli.engine.drawn import Drawn
-from tscli.evidence.sentences import sentence_spans
+from tscli.tokens.sentences import sentence_spans
 from tscli.tokens import Context, StreamDecoder, Tokenizer, shown
 
 REACH = 96  # tokens on both sides within which a sentence is looked for

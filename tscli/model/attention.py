@@ -15,7 +15,7 @@ from torch import Tensor
 from tscli.model.kv import DenseKeys, KVState
 from tscli.model.paged import attend_paged
 from tscli.model.rotary import Rotator
-from tscli.model.step import Kind, LayerCall, LayerStep, Weighed, attention_of_last
+from tscli.model.step import Kind, LayerCall, LayerStep, Observer, Weighed, attention_of_last
 from tscli.selection.candidates import num_candidates, search, select_among, uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
@@ -25,7 +25,6 @@ from tscli.selection.selection_cache import SelectionCache
 from tscli.selection.sketch import Moments
 from tscli_kernels import attend, attend_turned
 
-Observer = Callable[[LayerStep], None]
 Audit = Callable[[Selection, int, Tensor], None]  # what is attended, the first candidate, the exact votes [n] of all
 
 

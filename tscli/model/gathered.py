@@ -115,7 +115,13 @@ class GatheredRun:
             self.state.tokens_run += num_tokens
 
     def _attend(
-        self, number: int, query: Tensor, key: Tensor, value: Tensor, call: LayerCall, gathered: list[tuple[Tensor, Tensor]] | None
+        self,
+        number: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        call: LayerCall,
+        gathered: list[tuple[Tensor, Tensor]] | None,
     ) -> Tensor:
         rows, t = self.rows[number], query.shape[1]
         first = rows.next_place + self._made

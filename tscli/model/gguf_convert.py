@@ -188,5 +188,3 @@ def _reading(header: GGUFHeader, tell: OnStep) -> Iterator[None]:
     finally:
         reading.tqdm = bar
         messages.set_verbosity(level)
-
-

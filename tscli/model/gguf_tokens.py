@@ -65,11 +65,15 @@ def _cut_rightly(header: GGUFHeader, tokenizer: Any) -> list[str]:
     backend = tokenizer.backend_tokenizer
     if named in SPLITS:
         split = pre_tokenizers.Split(Regex(SPLITS[named]), behavior="isolated")
-        backend.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+        backend.pre_tokenizer = pre_tokenizers.Sequence(
+            [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        )
         return []
     if "Split" in str(backend.pre_tokenizer):
         return []
-    return [f"how its tokenizer cuts text ({named or 'not said'}) is not known here: cut as GPT-2 does, which may cost accuracy"]
+    return [
+        f"how its tokenizer cuts text ({named or 'not said'}) is not known here: cut as GPT-2 does, which may cost accuracy"
+    ]
 
 
 def _compare(header: GGUFHeader, tokenizer: Any, tokens: list[str], kinds: list[int]) -> None:

@@ -49,10 +49,14 @@ def kv_bytes(layers: int, kv_heads: int, head_dim: int, kv_dtype: str) -> int:
     return 2 * layers * kv_heads * row
 
 
-def _model(name: str, hub_id: str, licence: str, parameters: int, shape: tuple[int, int, int, int], **more: object) -> KnownModel:
+def _model(
+    name: str, hub_id: str, licence: str, parameters: int, shape: tuple[int, int, int, int], **more: object
+) -> KnownModel:
     window, layers, kv_heads, head_dim = shape
     more = {"stored": parameters, **more}
-    return KnownModel(name, hub_id, licence, parameters, window=window, layers=layers, kv_heads=kv_heads, head_dim=head_dim, **more)  # type: ignore[arg-type]
+    return KnownModel(
+        name, hub_id, licence, parameters, window=window, layers=layers, kv_heads=kv_heads, head_dim=head_dim, **more
+    )  # type: ignore[arg-type]
 
 
 TERMS = "accept its owner's terms first"
@@ -68,7 +72,9 @@ _SMOLLM2 = Packaged(
 KNOWN = {
     model.name: model
     for model in (
-        _model("smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0", 134_515_008, (8192, 30, 3, 64), packaged=_SMOLLM2),
+        _model(
+            "smollm2", "HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0", 134_515_008, (8192, 30, 3, 64), packaged=_SMOLLM2
+        ),
         _model("smollm2-360m", "HuggingFaceTB/SmolLM2-360M-Instruct", "apache-2.0", 361_821_120, (8192, 32, 5, 64)),
         _model("smollm2-1.7b", "HuggingFaceTB/SmolLM2-1.7B-Instruct", "apache-2.0", 1_711_376_384, (8192, 24, 32, 64)),
         _model("qwen2.5-0.5b", "Qwen/Qwen2.5-0.5B-Instruct", "apache-2.0", 494_032_768, (32768, 24, 2, 64)),

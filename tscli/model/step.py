@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,6 +29,9 @@ class LayerStep:
     selection: Selection | None
     reused: bool
     weighed: Weighed | None = None
+
+
+Observer = Callable[[LayerStep], None]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ stands before the documents, another one beside the question.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -20,12 +20,26 @@ from tscli.tokens.tokenizer import Tokenizer
 
 Placement = Literal["system", "user"]  # the message that the documents stand in; the other instruction stays where it is
 
-SYSTEM = "You answer questions about the documents that you are given."
-BESIDE = "Answer in a few words, from the text above."  # behind the question, or around it where it holds "{question}"
-PLACEMENT: Placement = "user"
+SYSTEM = "Answer the question from the text below."
+BESIDE = ""  # behind the question, or around it where it holds "{question}"
+PLACEMENT: Placement = "system"
+LEAD = "According to the text,"  # what an answer begins with: it is put into the model's mouth and not shown
 
 DOCUMENTS, QUESTION, NEXT_QUESTION = "@@tscli-documents@@", "@@tscli-question@@", "@@tscli-next-question@@"
 DEFAULT_MIDDLE, DEFAULT_SUFFIX = "\n\nQuestion: ", "\nAnswer:"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The tokens that are run for a question; [start, stop): those of the question itself."""
+
+    ids: tuple[int, ...]
+    start: int
+    stop: int
+
+    def behind(self, ids: Sequence[int]) -> Prompt:
+        """The same with other tokens before it."""
+        return Prompt((*ids, *self.ids), self.start + len(ids), self.stop + len(ids))
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,8 @@ class Template:
     answer + turn + question + suffix. turn: None where the template has no further turns. system: the instruction before the
     documents; None in libraries of before there was one.
     marks: what opens and closes a thought. thinks: the suffix with which the model may think first, None where more than that
-    would change. said: what stands between question and answer once there is a next question.
+    would change. said: what stands between question and answer once there is a next question. lead: what the model's answer is
+    made to begin with; it is not part of what is shown.
     """
 
     prefix: str
@@ -51,10 +66,15 @@ class Template:
     marks: Marks | None = None
     thinks: str | None = None
     said: str | None = None
+    lead: str = ""
 
     def question_ids(
         self, tokenizer: Tokenizer, question: str, *, follow_up: bool = False, answered: bool = False
     ) -> list[int]:
+        """The tokens of `prompt`."""
+        return list(self.prompt(tokenizer, question, follow_up=follow_up, answered=answered).ids)
+
+    def prompt(self, tokenizer: Tokenizer, question: str, *, follow_up: bool = False, answered: bool = False) -> Prompt:
         """What is run per question: the template around it with its special tokens, the question itself as plain text.
 
         follow_up: it stands behind an answer instead of behind the documents; only where there is a `turn`. answered: its
@@ -63,9 +83,11 @@ class Template:
         before = (self.turn or "") if follow_up else self.middle
         lead = before.rstrip(" ")  # a space goes with the word behind it, as in the whole
         ids = tokenizer.encode_template(lead, continues=True)
+        start = len(ids)
         ids += tokenizer.encode_section(before[len(lead) :] + question, ids)
         after = self.suffix if not answered or self.said is None else self.said.rstrip(" ")
-        return [*ids, *tokenizer.encode_template(after, continues=True)]
+        behind = [] if answered else tokenizer.encode_text([self.lead])[0].ids.tolist() if self.lead else []
+        return Prompt((*ids, *tokenizer.encode_template(after, continues=True), *behind), start, len(ids))
 
     def thinking(self) -> Template:
         """The same with which the model may think before it answers; UsageError where documents were not run behind that."""
@@ -74,7 +96,7 @@ class Template:
                 "--think: this model is told before the documents whether it may think, or the library is older than this "
                 "setting; leave it out, or for an older library make it anew with tscli ingest"
             )
-        return replace(self, suffix=self.thinks)
+        return replace(self, suffix=self.thinks, lead="")
 
     def splitter(self, tokenizer: Tokenizer) -> ThoughtSplitter:
         """What tells an answer's tokens from those of thoughts before it."""
@@ -98,22 +120,27 @@ class Template:
 
 
 def load_template(
-    tokenizer: Tokenizer, system: str | None = None, beside: str | None = None, placement: Placement | None = None
+    tokenizer: Tokenizer,
+    system: str | None = None,
+    beside: str | None = None,
+    placement: Placement | None = None,
+    lead: str | None = None,
 ) -> Template:
     """The model's chat template around documents and questions, or a plain one where there is none that can be used.
 
     system: the instruction before the documents. beside: the one at the question, behind it or around its "{question}". Of
     both, the empty string leaves it out. placement: the message that documents stand in, "system" (behind the instruction) or "user";
-    a template without a system message has them all before the question. None: what the model brings along under "prompt" in a
-    file tscli.json beside its tokenizer, else SYSTEM, BESIDE, PLACEMENT; a plain template has no instructions but given ones.
+    a template without a system message has them all before the question. lead: what an answer is made to begin with. None: what the model brings along under "prompt" in a
+    file tscli.json beside its tokenizer, else SYSTEM, BESIDE, PLACEMENT, LEAD; a plain template has no instructions but given ones.
     """
-    given = {"system": system, "beside": beside, "placement": placement}
+    given = {"system": system, "beside": beside, "placement": placement, "lead": lead}
     brought = _brought_along(tokenizer) | {name: value for name, value in given.items() if value is not None}
-    wanted = {"system": SYSTEM, "beside": BESIDE, "placement": PLACEMENT} | brought
+    wanted = {"system": SYSTEM, "beside": BESIDE, "placement": PLACEMENT, "lead": LEAD} | brought
     if wanted["placement"] not in get_args(Placement):
         raise UsageError(f"placement {wanted['placement']!r}: choose {' or '.join(get_args(Placement))}")
     try:
-        return _of_model(tokenizer, wanted["system"], wanted["beside"], cast(Placement, wanted["placement"]))
+        found = _of_model(tokenizer, wanted["system"], wanted["beside"], cast(Placement, wanted["placement"]))
+        return replace(found, lead=wanted["lead"])
     except UnusableTemplate as error:
         return _plain(tokenizer, brought.get("system", ""), brought.get("beside", ""), str(error))
 
@@ -121,7 +148,7 @@ def load_template(
 def template_of(record: Mapping[str, Any], tokenizer: Tokenizer) -> Template:
     """The template of a library by its record; of one that keeps less, as it was made then: documents instead of the system
     message, and no instructions."""
-    return Template.of_record(record) or load_template(tokenizer, "", "", "system")
+    return Template.of_record(record) or load_template(tokenizer, "", "", "system", "")
 
 
 def same_prompt(one: Mapping[str, Any], other: Mapping[str, Any], *names: str) -> bool:
@@ -132,7 +159,7 @@ def same_prompt(one: Mapping[str, Any], other: Mapping[str, Any], *names: str) -
 def _brought_along(tokenizer: Tokenizer) -> dict[str, str]:
     path = Path(str(tokenizer.chat.name_or_path)) / "tscli.json"
     found = dict(json.loads(path.read_text(encoding="utf-8")).get("prompt", {})) if path.is_file() else {}
-    if unknown := set(found) - {"system", "beside", "placement"}:
+    if unknown := set(found) - {"system", "beside", "placement", "lead"}:
         raise TscliError(f"{path}: unknown settings of the prompt: {', '.join(sorted(unknown))}; correct it")
     return found
 

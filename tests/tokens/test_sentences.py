@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tscli.evidence.sentences import LONGEST, SHORTEST, sentence_spans
+from tscli.tokens.sentences import LONGEST, SHORTEST, sentence_spans
 
 
 def cut(text: str) -> list[str]:

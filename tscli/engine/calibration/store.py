@@ -1,0 +1,66 @@
+"""Where a model's calibrated voters are kept: one small file in the cache folder per hash of the weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tscli.errors import UsageError
+from tscli.model.decoder import Decoder
+from tscli.places import cache
+from tscli.selection.voters import Voters
+from tscli.tokens import Template, Tokenizer
+
+if TYPE_CHECKING:
+    from tscli.engine.calibration.calibrate import OnProgress
+
+WHO = ("calibrated", "all")
+
+
+def voters_file(model_hash: str) -> Path:
+    """The file that holds, or would hold, the voters of the model with these weights."""
+    return cache() / "voters" / f"{model_hash[:32]}.json"
+
+
+def voters_of(model_hash: str) -> Voters | None:
+    """A model's voters; None where it was not calibrated on this machine, or by another version."""
+    try:
+        record: dict[str, Any] = json.loads(voters_file(model_hash).read_text(encoding="utf-8"))
+        return Voters.of_record(record)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep_voters(model_hash: str, voters: Voters) -> Path:
+    """Keep them; whole, or as before."""
+    file = voters_file(model_hash)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8") as part:
+        json.dump(voters.record(), part, indent=1)
+    Path(name).replace(file)
+    return file
+
+
+def choose_voters(
+    who: str | None, decoder: Decoder, tokenizer: Tokenizer, template: Template, on_progress: OnProgress | None = None
+) -> Voters | None:
+    """The voters of a model, calibrated now where they were not yet; None where all heads vote, as in the paper.
+
+    who: "calibrated", "all", or None for what the model brings along.
+    """
+    who = who or decoder.voters_default
+    if who not in WHO:
+        raise UsageError(f"--voters {who}: choose {' or '.join(WHO)}")
+    if who == "all":
+        return None
+    found = voters_of(decoder.hash)
+    if found is None:
+        from tscli.engine.calibration.calibrate import calibrate  # not needed where it was done before
+
+        found = calibrate(decoder, tokenizer, template, on_progress)
+        keep_voters(decoder.hash, found)
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,8 @@ from tscli.tokens import Template, load_template, load_tokenizer
 
 TURNS = (
     "{{ '<bos>' }}{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% elif m.role == 'user' %}"
-    "{{ '<q>' + m.content }}{% else %}{{ m.content + '<eos>' }}{% endif %}{% if m.role == 'user' and (add_generation_prompt or not "
-    "loop.last) %}<a>{% endif %}{% endfor %}{% if enable_thinking %}<think>{% endif %}"
+    "{{ '<q>' + m.content }}{% else %}{{ m.content + '<eos>' }}{% endif %}{% if m.role == 'user' and (add_generation_prompt "
+    "or not loop.last) %}<a>{% endif %}{% endfor %}{% if enable_thinking %}<think>{% endif %}"
 )
 READ, BRIEF = (tscli.IngestOptions(system=text) for text in ("Read this.", "Be brief."))
 FOR_ASK = ["--device", "cpu", "--stats", "none", "--max-new-tokens", "12"]
@@ -90,7 +90,8 @@ def test_a_library_of_before_keeps_its_prompt_and_joins_one_of_now(load: tscli.L
             del template[name]
 
     edit_manifest(library_folder("old"), of_before)
-    (Path(load.model or "") / "tscli.json").write_text("{}")  # as a model that brings nothing along: instructions for new ones
+    brought = Path(load.model or "") / "tscli.json"  # from now on the model asks for instructions, in new libraries
+    brought.write_text(json.dumps({**json.loads(brought.read_text()), "prompt": {}}))
     again = tscli.prepare([docs], "old", load)
     assert again.plan.prefill_tokens == 0
     again.run()
@@ -151,7 +152,7 @@ def test_the_instruction_by_flag_variable_and_file(
 
 
 @pytest.fixture
-def says(model: Path, load: tscli.LoadOptions, docs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+def says(model: Path, load: tscli.LoadOptions, docs: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """A library, and what makes the model say a text, whatever its logits are."""
     tscli.prepare([docs], load=load).run()
     tokenizer, wanted = load_tokenizer(str(model)), list[int]()
@@ -160,7 +161,7 @@ def says(model: Path, load: tscli.LoadOptions, docs: Path, monkeypatch: pytest.M
     def script(text: str) -> None:
         wanted[:] = tokenizer.encode_template(f"{text}<eos>")
 
-    yield script
+    return script
 
 
 @pytest.mark.parametrize("think", [False, True])

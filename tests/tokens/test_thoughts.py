@@ -14,8 +14,8 @@ SPECIAL = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
 OPENS = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
 CHANNELS = (  # as gpt-oss's
     "{% for m in messages %}<|start|>{{ m.role }}{% if m.thinking %}<|channel|>analysis<|message|>{{ m.thinking }}<|end|>"
-    "<|start|>assistant{% endif %}{% if m.role == 'assistant' %}<|channel|>final{% endif %}<|message|>{{ m.content }}<|end|>{% endfor %}"
-    "{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+    "<|start|>assistant{% endif %}{% if m.role == 'assistant' %}<|channel|>final{% endif %}"
+    "<|message|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|start|>assistant{% endif %}"
 )
 SAYS_SO_FIRST = "{{ '/think' if enable_thinking else '/no_think' }}" + CHATML
 

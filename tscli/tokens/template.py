@@ -104,8 +104,9 @@ def load_template(
 
     system: the instruction before the documents. beside: the one at the question, behind it or around its "{question}". Of
     both, the empty string leaves it out. placement: the message that documents stand in, "system" (behind the instruction) or
-    "user"; a template without a system message has them all before the question. None: what the model brings along under "prompt"
-    in a file tscli.json beside its tokenizer, else SYSTEM, BESIDE, PLACEMENT; a plain template has no instructions but given ones.
+    "user"; a template without a system message has them all before the question. None: what the model brings along under
+    "prompt" in a file tscli.json beside its tokenizer, else SYSTEM, BESIDE, PLACEMENT; a plain template has only instructions
+    that are given.
     """
     given = {"system": system, "beside": beside, "placement": placement}
     brought = _brought_along(tokenizer) | {name: value for name, value in given.items() if value is not None}

@@ -109,9 +109,8 @@ def test_a_date_makes_nothing_run_again_on_another_day(
     (model / "chat_template.jinja").write_text("{{ '<bos>' + strftime_now('%d %B %Y') }}" + TURNS.replace("{{ '<bos>' }}", ""))
     tscli.prepare([docs], load=load).run()
     assert kept().template["prefix"] == "<bos>26 July 2024"
-    monkeypatch.setattr(
-        "transformers.utils.chat_template_utils.datetime", None
-    )  # a template that asks what day it is fails now
+    # From here on a template fails that asks what day it is.
+    monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", None)
     assert load_template(load_tokenizer(str(model))).prefix == "<bos>26 July 2024"
     assert tscli.prepare([docs], load=load).plan.prefill_tokens == 0
     with tscli.open_library(load=load) as session:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import tscli
+from tscli.cli import ask as ask_command
 from tscli.cli import chat as chat_command
 from tscli.cli import lines
 from tscli.cli.app import run
@@ -34,13 +35,19 @@ def statistics() -> tscli.Statistics:
 
 
 class FakeStream:
-    """Answers in capitals, in two pieces; is interrupted between them where the question says so."""
+    """Answers in capitals, in two pieces; is interrupted between them, or thinks first, where the question says so."""
 
     def __init__(self, question: str) -> None:
         self._question = question
+        self.thoughts = ""
+        self.on_thought: Callable[[str], None] | None = None
         self.answer = tscli.Answer(question, question.upper(), [1], statistics(), [tscli.Source("a.txt", 3, 1.0)])
 
     def __iter__(self) -> Generator[str, None, None]:
+        if "think" in self._question:
+            self.thoughts = "it may be\x1b[2J"
+            if self.on_thought is not None:
+                self.on_thought(self.thoughts)
         yield self._question.upper()[:3]
         if "interrupt" in self._question:
             raise KeyboardInterrupt
@@ -115,6 +122,18 @@ def test_whoever_types_can_go_on_after_an_error(talk: Talk, capsys: pytest.Captu
     assert shown.out == "A\nB\nD\n"
     assert "the window is full" in shown.err
     assert "a.txt page 3 (100%)" in shown.err
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_thoughts_are_shown_apart_on_a_terminal_only(
+    talk: Talk, terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ask_command, "animated", lambda: terminal)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert talk("think", piped=True) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "THINK\n"
+    assert shown.err == ("\x1b[2mit may be\ufffd[2J\x1b[0m\n\n" if terminal else "")
 
 
 def test_ctrl_c_stops_an_answer_and_the_next_ends_the_chat(talk: Talk, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,10 +143,10 @@ def test_the_json_of_ask_has_its_keys(run: Run, library: str) -> None:
     done = run("ask", "What is the access code of the boathouse?", "-l", library, "--json")
     result = json.loads(done.stdout)
     assert set(result) == {
-        "answer", "library", "model", "tokens", "timing", "selection", "sources", "citations", "weak", "token_ids", "versions",
-        "instructions",
+        "answer", "thoughts", "library", "model", "tokens", "timing", "selection", "sources", "citations", "weak", "token_ids",
+        "versions", "instructions",
     }  # fmt: skip
-    assert set(result["tokens"]) == {"cached", "recomputed", "prompt", "generated"}
+    assert set(result["tokens"]) == {"cached", "recomputed", "prompt", "generated", "thoughts"}
     assert result["tokens"]["recomputed"] == 0
     timing = result["timing"]
     parts = ("process_start_s", "import_s", "load_s", "question_s", "first_decode_s")

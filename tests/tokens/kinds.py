@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -36,11 +37,28 @@ IGNORES_SYSTEM = (
 )
 
 
+QWEN3 = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.role == 'assistant' and loop.last and m.reasoning_content %}<think>\n{{ m.reasoning_content }}\n</think>\n\n"
+    "{% endif %}"
+    "{{ m.content.split('</think>')[-1].lstrip('\n') if m.role == 'assistant' else m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+DATED = CHATML.replace("{% for m", "Today is {{ strftime_now('%d %b %Y') }} ({{ strftime_now('%-d.%-m.%y') }}).\n{% for m", 1)
+PARTS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}"
+    "{% endif %}{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SENTENCE_PIECE = ("metaspace", "first", "llama2")
+
+
 def save(folder: Path, kind: str, template: str | None, special: list[str], eos: str) -> Path:
-    """A tokenizer of this kind (gpt2, llama3, qwen, metaspace) in Hugging Face layout."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>" if kind == "metaspace" else None, byte_fallback=kind == "metaspace"))
+    """A tokenizer of this kind (gpt2, llama3, qwen; SentencePiece's ways: metaspace, first, llama2) in Hugging Face layout."""
+    pieces = kind in SENTENCE_PIECE
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>" if pieces else None, byte_fallback=pieces))
     alphabet: list[str] = []
-    if kind == "metaspace":
+    if pieces:
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
         tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
         special = ["<unk>", *special, *(f"<0x{byte:02X}>" for byte in range(256))]
@@ -54,6 +72,17 @@ def save(folder: Path, kind: str, template: str | None, special: list[str], eos:
         tokenizer.normalizer = normalizers.NFC()
     trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(CORPUS, trainer)
+    if kind == "first":
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+        tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="first")])
+    if kind == "llama2":
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        tokenizer.pre_tokenizer = None
+        tokenizer.decoder = decoders.Sequence([tokenizer.decoder, decoders.Strip(" ", 1, 0)])
+    if pieces:  # bytes are trained as special tokens, and are none
+        content = json.loads(tokenizer.to_str())
+        content["added_tokens"] = [token for token in content["added_tokens"] if not token["content"].startswith("<0x")]
+        tokenizer = Tokenizer.from_str(json.dumps(content))
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=eos, bos_token=special[0])
     fast.chat_template = template
     folder.mkdir(parents=True, exist_ok=True)

@@ -95,7 +95,7 @@ def info(context: typer.Context, library: flags.Name = "default", as_json: flags
 
 def _prompt(template: dict[str, Any]) -> str:
     """By what template questions are asked, and the instruction that stands before the documents."""
-    source = "the model's chat template" if template["source"] == "chat template" else "plain text"
+    source = "plain text" if template["source"] == "default" else "the model's chat template"
     reason = f" (no chat template: {template['reason']})" if template["reason"] else ""
     system = f'; before the documents: "{template["system"]}"' if template["system"] else ""
     return safe_line(f"{source}{reason}{system}")

@@ -19,7 +19,8 @@ class LibraryDetails:
     """What a library holds; sizes in bytes, documents as the manifest records them.
 
     dtype: of the model that made it; kv_dtype: of its pages; weights: "int8", or the dtype of the full ones.
-    template: "source" of the prompt, "reason" where it is not the model's chat template, "system": the instruction before the documents.
+    template: "source" of the prompt, "reason" where it is not the model's chat template, "system": the instruction before the
+    documents.
     """
 
     name: str

@@ -129,9 +129,10 @@ def load_template(
     """The model's chat template around documents and questions, or a plain one where there is none that can be used.
 
     system: the instruction before the documents. beside: the one at the question, behind it or around its "{question}". Of
-    both, the empty string leaves it out. placement: the message that documents stand in, "system" (behind the instruction) or "user";
-    a template without a system message has them all before the question. lead: what an answer is made to begin with. None: what the model brings along under "prompt" in a
-    file tscli.json beside its tokenizer, else SYSTEM, BESIDE, PLACEMENT, LEAD; a plain template has no instructions but given ones.
+    both, the empty string leaves it out. placement: the message that documents stand in, "system" (behind the instruction) or
+    "user"; a template without a system message has them all before the question. lead: what an answer is made to begin with.
+    None: what the model brings along under "prompt" in a file tscli.json beside its tokenizer, else SYSTEM, BESIDE, PLACEMENT,
+    LEAD; a plain template has only instructions that are given.
     """
     given = {"system": system, "beside": beside, "placement": placement, "lead": lead}
     brought = _brought_along(tokenizer) | {name: value for name, value in given.items() if value is not None}
@@ -232,15 +233,17 @@ def _best(
 
 def _splits(chat: Any, system: str, beside: str, placement: Placement) -> Iterator[_Split]:
     """The ways to lay out the opening that the template renders whole; UnusableTemplate (the last reason) where none is."""
-    reason, found = "it leaves out, alters or repeats what it is given", False
+    reason, found = "", False
     for messages in _openings(system, beside, placement):
         for form in FORMS:
             render = Renderer(chat, form)
             try:
                 split = _cut(render, messages, render(messages), system)
+                failure = "it leaves out, alters or repeats what it is given"
             except UnusableTemplate as error:
-                reason = str(error)
-                continue
+                split, failure = None, str(error)
+            if form == "text":  # the others are for templates that want them
+                reason = failure
             if split is not None:
                 found = True
                 yield split

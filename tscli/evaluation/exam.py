@@ -25,7 +25,7 @@ from tscli.evaluation.exam_names import Names
 from tscli.evaluation.exam_prose import GENRES, Genre, filler
 from tscli.evaluation.exam_relations import RELATIONS
 
-TOKENS_A_WORD = 1.35
+TOKENS_A_WORD = 1.26  # of SmolLM2
 DOCUMENT_TOKENS = 4_000  # about so many a document, but never fewer than one of each genre
 UNSAID = 2  # relations of its kind that are not stated of a subject
 SPARE = 1.5  # facts stated for each that is asked for

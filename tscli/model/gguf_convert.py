@@ -6,7 +6,6 @@ Knows no cache.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -79,7 +78,7 @@ def _config(header: GGUFHeader) -> Any:
         if not isinstance(rope, dict) or "rope_theta" not in rope:  # one for each kind of layer
             raise _cannot_be_read(header, "its positions are scaled in a way that is not known here")
         config.rope_parameters = {**rope, **scaling}
-    config.name_or_path = ""
+    config.__dict__.pop("_model_name_or_path", None)  # what the file calls itself, which is no path
     return config
 
 
@@ -120,7 +119,8 @@ def _load(header: GGUFHeader, config: Any, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
     options = {"gguf_file": header.path.name, "config": config, "dtype": dtype, "output_loading_info": True}
-    model, info = AutoModelForCausalLM.from_pretrained(header.path.parent, **options)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(header.path.parent, **options)
+    model, info = loaded
     held = sum(part.numel() for part in model.parameters())
     given = sum(tensor.numel for tensor in header.tensors if tensor.name != FREQUENCIES)
     missing = sorted(info["missing_keys"])
@@ -188,5 +188,3 @@ def _reading(header: GGUFHeader, tell: OnStep) -> Iterator[None]:
     finally:
         reading.tqdm = bar
         messages.set_verbosity(level)
-
-

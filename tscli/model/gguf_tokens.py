@@ -1,5 +1,5 @@
-"""The tokenizer of a GGUF file as files in Hugging Face layout: built by transformers, mended where it does not know how text is
-cut before merging, and compared with the vocabulary that the file lists. Knows no weights.
+"""The tokenizer of a GGUF file as files in Hugging Face layout: built by transformers, mended where it does not know how text
+is cut before merging, and compared with the vocabulary that the file lists. Knows no weights.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ BYTE_LEVEL = "gpt2"  # tokenizer.ggml.model of a byte-level vocabulary
 
 
 def save_tokenizer(header: GGUFHeader, into: Path) -> list[str]:
-    """Write tokenizer.json, its configuration and the chat template; notes for users. TscliError where there is no tokenizer, or
-    it comes out as another than the file's."""
+    """Write tokenizer.json, its configuration and the chat template; notes for users. TscliError where there is no tokenizer,
+    or it comes out as another than the file's."""
     kind = header.metadata.get("tokenizer.ggml.model")
     if kind in (None, "none", "no_vocab") or not header.metadata.get(TOKENS):
         raise TscliError(f"{header.path}: has no tokenizer inside; {WAY_OUT}")
@@ -65,11 +65,15 @@ def _cut_rightly(header: GGUFHeader, tokenizer: Any) -> list[str]:
     backend = tokenizer.backend_tokenizer
     if named in SPLITS:
         split = pre_tokenizers.Split(Regex(SPLITS[named]), behavior="isolated")
-        backend.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+        backend.pre_tokenizer = pre_tokenizers.Sequence(
+            [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        )
         return []
     if "Split" in str(backend.pre_tokenizer):
         return []
-    return [f"how its tokenizer cuts text ({named or 'not said'}) is not known here: cut as GPT-2 does, which may cost accuracy"]
+    return [
+        f"how its tokenizer cuts text ({named or 'not said'}) is not known here: cut as GPT-2 does, which may cost accuracy"
+    ]
 
 
 def _compare(header: GGUFHeader, tokenizer: Any, tokens: list[str], kinds: list[int]) -> None:

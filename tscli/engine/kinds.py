@@ -24,9 +24,10 @@ def fingerprint_there(folder: Path) -> Fingerprint | None:
 
 
 def choose_model(load: LoadOptions, held: Fingerprint | None) -> LoadOptions:
-    """The model by which documents are run into a library: the given one, the library's own, or for a new one the default."""
+    """The model by which documents are run into a library: the given one, the library's own as it was run, or for a new one
+    the default."""
     if load.model is None and held is not None:
-        return own_model(load, held)
+        return replace(own_model(load, held), dtype=held.dtype if load.dtype == "auto" else load.dtype)
     return replace(load, model=full_name(load.model))
 
 

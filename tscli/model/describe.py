@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from tscli import reader
 from tscli.errors import TscliError, UsageError
@@ -24,6 +23,7 @@ from tscli.model.identity import weights_hash
 from tscli.model.known import KNOWN, MILLION, KnownModel, kv_bytes
 from tscli.model.options import EMBEDDED
 
+READER = "copies short facts that stand in one sentence, and no more"
 HEAD_LIMIT = 100 << 20  # of a safetensors file's head
 
 
@@ -80,7 +80,7 @@ def describe_model(model: str, *, hashed: bool = True) -> ModelDetails:
 
 def _described(model: str) -> ModelDetails:
     if model == EMBEDDED:
-        return _of_folder(EMBEDDED, reader.path(), "embedded", licence="apache-2.0", note="4.3M parameters: copies short facts")
+        return replace(_of_folder(EMBEDDED, reader.path(), "embedded"), licence="apache-2.0", note=READER)
     if model in KNOWN:
         return _of_known(KNOWN[model])
     path = Path(model).expanduser().absolute()
@@ -92,19 +92,19 @@ def _described(model: str) -> ModelDetails:
     folder = cached_snapshot(model)
     if folder is None:
         raise UsageError(f"{model}: no folder, no .gguf file, no name of tscli model list and no hub model that was downloaded")
-    return _of_folder(model, folder, "hub", hub_id=model)
+    return replace(_of_folder(model, folder, "hub"), hub_id=model)
 
 
 def _of_known(known: KnownModel) -> ModelDetails:
-    folder, more = here(known.name), {"hub_id": known.hub_id, "licence": known.licence, "note": known.note}
-    if folder is not None:
+    if (folder := here(known.name)) is not None:
         converted = read_converted(folder)
-        return _of_folder(
-            known.name, folder, "gguf" if converted else "hub", file=converted.file if converted else None, **more
-        )
+        found = _of_folder(known.name, folder, "gguf" if converted else "hub", file=converted.file if converted else None)
+        return replace(found, hub_id=known.hub_id, licence=known.licence, note=known.note)
     return ModelDetails(
         name=known.name,
         source="hub",
+        hub_id=known.hub_id,
+        licence=known.licence,
         folder=None,
         num_bytes=known.download_bytes,
         parameters=known.parameters,
@@ -112,26 +112,31 @@ def _of_known(known: KnownModel) -> ModelDetails:
         layers=known.layers,
         kv_heads=known.kv_heads,
         head_dim=known.head_dim,
+        note=known.note,
     )
 
 
-def _of_folder(name: str, folder: Path, source: str, **more: Any) -> ModelDetails:
+def _of_folder(name: str, folder: Path, source: str, file: str | None = None) -> ModelDetails:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config = {**config, **(config.get("text_config") or {})}
         heads = int(config["num_attention_heads"])
-        shape = {
-            "window": int(config["max_position_embeddings"]),
-            "layers": int(config["num_hidden_layers"]),
-            "kv_heads": int(config.get("num_key_value_heads") or heads),
-            "head_dim": int(config.get("head_dim") or config["hidden_size"] // heads),
-        }
+        return ModelDetails(
+            name=name,
+            source=source,
+            hub_id=None,
+            licence=None,
+            folder=folder,
+            num_bytes=sum(path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")),
+            parameters=_parameters(folder),
+            window=int(config["max_position_embeddings"]),
+            layers=int(config["num_hidden_layers"]),
+            kv_heads=int(config.get("num_key_value_heads") or heads),
+            head_dim=int(config.get("head_dim") or config["hidden_size"] // heads),
+            file=file,
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TscliError(f"{folder}: no config.json of a decoder there; give a folder in Hugging Face layout") from error
-    kinds = (".safetensors", ".bin")
-    num_bytes = sum(path.stat().st_size for path in folder.iterdir() if path.suffix in kinds)
-    fields = {"hub_id": None, "licence": None, **shape, **more}
-    return ModelDetails(name, source, folder=folder, num_bytes=num_bytes, parameters=_parameters(folder), **fields)
 
 
 def _of_header(header: GGUFHeader) -> ModelDetails:

@@ -33,11 +33,11 @@ TOKENS = (*SPECIAL, *sorted(byte_alphabet()), *("".join(merge.split()) for merge
 Change = Callable[[Any], None]
 
 
-def make_llama(*, tied: bool = True, seed: int = 0) -> Any:
-    """A random float32 Llama over TOKENS."""
+def make_llama(*, tied: bool = True, seed: int = 0, vocabulary: int = len(TOKENS)) -> Any:
+    """A random float32 Llama, over TOKENS or as many others."""
     torch.manual_seed(seed)
     ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
-    config = AutoConfig.for_model("llama", vocab_size=len(TOKENS), tie_word_embeddings=tied, **SIZES, **ids)
+    config = AutoConfig.for_model("llama", vocab_size=vocabulary, tie_word_embeddings=tied, **SIZES, **ids)
     model = AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -67,7 +67,7 @@ def write_llama(
     writer.add_layer_norm_rms_eps(model.config.rms_norm_eps)
     writer.add_rope_dimension_count(SIZES["head_dim"])
     writer.add_rope_freq_base(10000.0)
-    writer.add_vocab_size(len(TOKENS))
+    writer.add_vocab_size(model.config.vocab_size)
     if tokenizer:
         _add_tokenizer(writer, pre, template)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, SIZES["num_hidden_layers"])

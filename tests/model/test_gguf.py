@@ -330,6 +330,27 @@ def test_a_full_disk_is_said_before_anything_is_written(file: Path, monkeypatch:
     assert all_converted() == []
 
 
+def test_a_sentencepiece_vocabulary_gives_the_tokens_of_the_file(tmp_path: Path) -> None:
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *"acehnt", "he", "the", "▁the"]
+    kinds = [2, 3, 3, *[6] * 256, *[1] * (len(pieces) - 259)]
+    scores = [0.0] * 259 + [-10.0] * 7 + [-1.0, -2.0, -3.0]
+    model = make_llama(vocabulary=len(pieces))
+
+    def change(writer: Any) -> None:
+        writer.add_tokenizer_model("llama")
+        writer.add_token_list(pieces)
+        writer.add_token_scores(scores)
+        writer.add_token_types(kinds)
+        writer.add_bos_token_id(1)
+        writer.add_eos_token_id(2)
+
+    tokenizer = load_tokenizer(str(gguf_folder(write_llama(tmp_path / "m.gguf", model, tokenizer=False, change=change))))
+    encoded = tokenizer.encode_text(["the cat, the hen"])[0].ids.tolist()
+    assert [pieces[index] for index in encoded[:2]] == ["▁the", "▁"]
+    assert tokenizer.decode(encoded) == "the cat, the hen"
+    assert tokenizer.encode_template("</s>") == [2]
+
+
 @pytest.mark.skipif(not REAL, reason="TSCLI_TEST_MODELS names no folder with .gguf files")
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
 def test_a_real_file_gives_the_logits_and_tokens_that_it_holds(path: Path) -> None:

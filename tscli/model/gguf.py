@@ -28,7 +28,7 @@ CONVERSION = 1  # raised whenever the same file would give other weights or toke
 ENDING = ".gguf"
 BLOCK = 1 << 20
 MAX_BLOCKS = 16
-OnStep = Callable[[str, int, int], None]  # what is done now, how much of it, of how much
+OnStep = Callable[[str, int, int], None]  # what is done now, how much of it, of how much (0: not known)
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,11 @@ def recall(path: Path) -> dict[str, Any]:
     return _read_json(path)
 
 
-def convert_file(file: Path, sha256: str, on_step: OnStep | None) -> Path:
-    """Convert a GGUF file whose SHA-256 is known; the folder. Where others convert it, too, all wait for the first."""
+def convert_file(file: Path, sha256: str, on_step: OnStep | None, *, origin: str | None = None) -> Path:
+    """Convert a GGUF file whose SHA-256 is known; the folder. Where others convert it, too, all wait for the first.
+
+    origin: what is said of where it comes from, its path by default.
+    """
     from tscli.model.gguf_convert import convert
 
     header, target = read_header(file), _folder(sha256)
@@ -187,7 +190,7 @@ def convert_file(file: Path, sha256: str, on_step: OnStep | None) -> Path:
         part.mkdir(mode=0o700)
         try:
             dtype, notes = convert(header, part, on_step)
-            marker = asdict(Converted(target, sha256, str(file), dtype, CONVERSION, "", tuple(notes)))
+            marker = asdict(Converted(target, sha256, origin or str(file), dtype, CONVERSION, "", tuple(notes)))
             marker["weights_hash"] = conversion_hash(part, sha256, CONVERSION)
             del marker["folder"]
             (part / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")

@@ -34,7 +34,7 @@ def convert(header: GGUFHeader, into: Path, on_step: OnStep | None) -> tuple[str
     TscliError says what of the file cannot be read, ResourceError that memory does not suffice.
     """
     tell = on_step or (lambda *_: None)
-    tell("tokenizer", 0, 1)
+    tell("tokenizer", 0, 0)
     notes = save_tokenizer(header, into)
     dtype = storage_dtype(header)
     with _reading(header, tell):
@@ -45,7 +45,7 @@ def convert(header: GGUFHeader, into: Path, on_step: OnStep | None) -> tuple[str
             model = _load(header, config, dtype)
     if not _finite(model):
         raise TscliError(f"{header.path}: damaged: among its weights are some that are no numbers; download it again")
-    tell("writing", 0, 1)
+    tell("writing", 0, 0)
     _save(header, model, config, dtype, into)
     return str(dtype).removeprefix("torch."), notes
 

@@ -26,6 +26,7 @@ MARKER = "tscli-gguf.json"
 NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
 CONVERSION = 1  # raised whenever the same file would give other weights or tokens
 ENDING = ".gguf"
+WORTH_A_WORD = 64 << 20  # bytes: smaller files are read in no time
 BLOCK = 1 << 20
 MAX_BLOCKS = 16
 OnStep = Callable[[str, int, int], None]  # what is done now, how much of it, of how much (0: not known)
@@ -114,18 +115,19 @@ def read_converted(folder: Path) -> Converted | None:
 
 
 def file_sha256(file: Path, on_step: OnStep | None = None) -> str:
-    """The SHA-256 of a file, remembered by its path, size and time of change."""
+    """The SHA-256 of a GGUF file, remembered by its path, size and time of change; errors as of `read_header`."""
     status = file.stat()
     seen = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
     known = _read_json(_files()).get(str(file))
     if isinstance(known, dict) and {name: known.get(name) for name in seen} == seen and isinstance(known.get("sha256"), str):
         return str(known["sha256"])
+    read_header(file)  # what is no GGUF file, or half of one, is told at once
     digest, done = hashlib.sha256(), 0
     with file.open("rb") as opened:
         while block := opened.read(1 << 22):
             digest.update(block)
             done += len(block)
-            if on_step:
+            if on_step and status.st_size > WORTH_A_WORD:
                 on_step(f"reading {file.name}", done, status.st_size)
     remember(_files(), {str(file): {**seen, "sha256": digest.hexdigest()}})
     return digest.hexdigest()

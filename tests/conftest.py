@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import torch
 from tests.model.architectures import save_small_model
 from tests.pretend_cuda import pretended_cuda  # noqa: F401 - a fixture
 
+# No model of this machine's is anybody's default; also where a fixture of a module runs, before any test's own folder is set.
+os.environ["TSCLI_CACHE"] = str(Path(tempfile.gettempdir()) / "tscli-tests-without-models")
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before anything imports triton
 
@@ -26,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("TSCLI_HOME", str(folder))
-    monkeypatch.setenv("TSCLI_CACHE", str(tmp_path / "cache"))  # no model of this machine's is anybody's default
+    monkeypatch.setenv("TSCLI_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TSCLI_CONFIG", os.devnull)
     return folder
 

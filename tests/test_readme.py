@@ -25,6 +25,7 @@ NOT_RUN = {
 }
 # What would take an hour, or names what a reader must choose, is run like this instead.
 INSTEAD = {
+    "model get smollm2": "model show smollm2",  # needs a network
     "bench --length 8k,32k": "bench --length 1k --n-gen 2 -r 1",
     "bench --attention --length 1m": "bench --attention --length 8k -r 1",
     "eval --length 4k,64k,1m": "eval --length 1k --per-task 1",
@@ -131,6 +132,12 @@ def test_a_command_of_the_readme_is_understood_as_it_is_written(command: str, sh
     name, *arguments = shlex.split(command)
     parsed = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
     parsed.make_context(name, [*arguments, *(["shelf"] if name == "rm" else [])])
+
+
+def test_every_command_about_models_is_in_the_readme() -> None:
+    named = [command.split() for command in COMMANDS if command.startswith("model ")]
+    inner = {argument for _, argument, *_ in named} | set(re.findall(r"`tscli model (\w+)", README))
+    assert set(typer.main.get_command(app).commands["model"].commands) <= inner  # type: ignore[attr-defined]
 
 
 def test_every_command_is_in_the_readme() -> None:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tscli.bench import AttentionBench, AttentionRow, BenchResult, BenchRow, benchmark, benchmark_attention
     from tscli.engine.catalogue import (
         LibraryDetails,
-        default_model,
         export_library,
         import_library,
         info,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from tscli.engine.coverage import Coverage, DocumentCoverage, coverage
     from tscli.engine.doctor import Examination, examine
     from tscli.engine.ingest import IngestPlan, IngestReport, PlannedDocument, Preparation, prepare
+    from tscli.engine.kinds import library_model, planned_model
     from tscli.engine.options import IngestOptions
     from tscli.engine.rebuild import rebuild_sketch
     from tscli.engine.repair import RepairReport, repair
@@ -73,6 +73,8 @@ if TYPE_CHECKING:
         map_answer,
         render_report,
     )
+    from tscli.model.describe import ModelDetails, describe_model, models
+    from tscli.model.fetch import default_model, known_models, remove_model
     from tscli.model.identity import fetch_model
     from tscli.model.options import LoadOptions
     from tscli.places import home, library_names
@@ -85,13 +87,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "tscli.bench": ("AttentionBench", "AttentionRow", "BenchResult", "BenchRow", "benchmark", "benchmark_attention"),
     "tscli.engine.catalogue": (
-        "LibraryDetails", "default_model", "export_library", "import_library", "info",
+        "LibraryDetails", "export_library", "import_library", "info",
         "libraries", "prune", "remove", "verify", "versions",
     ),
     "tscli.engine.chat": ("Chat",),
     "tscli.engine.coverage": ("Coverage", "DocumentCoverage", "coverage"),
     "tscli.engine.doctor": ("Examination", "examine"),
     "tscli.engine.ingest": ("IngestPlan", "IngestReport", "PlannedDocument", "Preparation", "prepare"),
+    "tscli.engine.kinds": ("library_model", "planned_model"),
     "tscli.engine.options": ("IngestOptions",),
     "tscli.engine.rebuild": ("rebuild_sketch",),
     "tscli.engine.repair": ("RepairReport", "repair"),
@@ -105,6 +108,8 @@ _HOMES = {
     "tscli.evidence": (
         "CAVEAT", "Citation", "DocumentMap", "Evidence", "blocks", "find_evidence", "is_weak", "map_answer", "render_report",
     ),
+    "tscli.model.describe": ("ModelDetails", "describe_model", "models"),
+    "tscli.model.fetch": ("default_model", "known_models", "remove_model"),
     "tscli.model.identity": ("fetch_model",),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
@@ -138,6 +143,7 @@ __all__ = [
     "LibraryDetails",
     "LibraryInfo",
     "LoadOptions",
+    "ModelDetails",
     "PlannedDocument",
     "Preparation",
     "Problem",
@@ -163,6 +169,7 @@ __all__ = [
     "check_picture",
     "coverage",
     "default_model",
+    "describe_model",
     "draw",
     "errors",
     "evaluate_tasks",
@@ -176,16 +183,21 @@ __all__ = [
     "import_library",
     "info",
     "is_weak",
+    "known_models",
     "libraries",
+    "library_model",
     "library_names",
     "map_answer",
+    "models",
     "open_library",
     "parse_count",
+    "planned_model",
     "prepare",
     "prune",
     "read_questions",
     "rebuild_sketch",
     "remove",
+    "remove_model",
     "render_report",
     "repair",
     "results_of",

@@ -82,7 +82,7 @@ def talk(monkeypatch: pytest.MonkeyPatch) -> Talk:
         context = SimpleNamespace(token_ids=np.zeros(5))
         session = SimpleNamespace(library="lib", model_name="m", context=context, chat=lambda: FakeChat(follows_up))
         monkeypatch.setattr(tscli, "open_library", lambda *_: nullcontext(session), raising=False)
-        monkeypatch.setattr(tscli, "info", lambda _: SimpleNamespace(model_id="reader", revision=None), raising=False)
+        monkeypatch.setattr(tscli, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
         coming = iter([*typed, EOFError])
 
         def read_line(_: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,7 +55,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         raise LibraryError("not now")
 
     monkeypatch.setattr(tscli, "open_library", open_library, raising=False)
-    monkeypatch.setattr(tscli, "info", lambda _: SimpleNamespace(model_id="reader", revision=None), raising=False)
+    monkeypatch.setattr(tscli, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
     return calls
 
 

@@ -53,6 +53,8 @@ def test_no_socket_is_opened(tmp_path: Path) -> None:
         ("export", "default", archive),
         ("import", archive, "--library", "other"),
         ("eval", "--questions", str(tmp_path / "q.jsonl")),
+        ("model", "list"),
+        ("model", "show", "reader"),
         *((command,) for command in ("list", "info", "verify", "coverage", "doctor", "config")),
     ]
     assert end("-c", RUN, json.dumps(commands), typed="Who?\n") == json.dumps([0] * len(commands))

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 QUESTIONS, FILES, A_SENTENCE = 20, 8, 22  # tokens, about
 INGEST = """
 import json, sys, tscli
-load = tscli.LoadOptions(dtype="bfloat16", device=sys.argv[3])
+load = tscli.LoadOptions("reader", dtype="bfloat16", device=sys.argv[3])
 report = tscli.prepare([sys.argv[1]], sys.argv[2], load, options=tscli.IngestOptions(max_tokens=1 << 22, processes=1)).run()
 print(json.dumps({"tokens": report.total_tokens, "seconds": report.seconds, "bytes": report.bytes}))
 """
@@ -39,7 +39,7 @@ if device != "cpu" and room == "mapped":  # what the library keeps free is all t
     taken = torch.empty(int(free - GPU_KEPT * total), dtype=torch.uint8, device=device)
 answers = []
 selection = tscli.SelectionOptions(scan=scan)
-with tscli.open_library(library, tscli.LoadOptions(dtype="bfloat16", device=device), selection=selection) as session:
+with tscli.open_library(library, tscli.LoadOptions("reader", dtype="bfloat16", device=device), selection=selection) as session:
     places = {part.key.device.type for part in session.asker.state.segments}
     assert places == ({"cpu"} if device == "cpu" or room == "mapped" else {"cuda"}), places
     for question in json.loads(sys.stdin.read()):

@@ -30,7 +30,7 @@ import json, sys, time, tscli
 import resource
 started = time.perf_counter()
 options = tscli.IngestOptions(documents=sys.argv[2], max_tokens=1 << 21)
-preparation = tscli.prepare([sys.argv[1]], sys.argv[3], options=options)
+preparation = tscli.prepare([sys.argv[1]], sys.argv[3], load=tscli.LoadOptions("reader"), options=options)
 planned = time.perf_counter() - started
 report = preparation.run()
 status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines())
@@ -168,7 +168,8 @@ def _cut(folder: Path, part: Path) -> None:
     import tscli
 
     left = PART
-    for document in tscli.prepare([folder], "plan", options=tscli.IngestOptions(max_tokens=1 << 21)).plan.documents:
+    options = tscli.IngestOptions(max_tokens=1 << 21)
+    for document in tscli.prepare([folder], "plan", tscli.LoadOptions("reader"), options=options).plan.documents:
         text = (folder.parent / document.path).read_text(errors="replace")
         end = len(text) if document.tokens <= left else len(text) * left // document.tokens
         (part / Path(document.path).name).write_text(text[:end])

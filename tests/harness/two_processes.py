@@ -28,7 +28,7 @@ def work(pipe: Connection, file: str, tokens: int, count: int, threads: int) -> 
     from tscli.tokens import load_tokenizer
 
     torch.set_num_threads(threads)
-    decoder = load_decoder(LoadOptions())
+    decoder = load_decoder(LoadOptions("reader"))
     config = resolve(SelectionOptions(), decoder.selection_defaults, decoder.window)
     ids = torch.from_numpy(load_tokenizer(str(decoder.folder)).encode_text([Path(file).read_text()])[0].ids).long()
     pipe.send(0.0)

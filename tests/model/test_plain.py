@@ -102,7 +102,9 @@ def test_weights_that_it_does_not_know_are_left_to_transformers(tmp_path: Path) 
 
 
 def test_a_model_that_looked_as_if_it_fitted_says_why_it_runs_slower(tmp_path: Path) -> None:
-    decoder = load_decoder(LoadOptions(str(save(tmp_path, "llama", dict(OTHERS["another rope type"][1]))), dtype="float32", device="cpu"))
+    decoder = load_decoder(
+        LoadOptions(str(save(tmp_path, "llama", dict(OTHERS["another rope type"][1]))), dtype="float32", device="cpu")
+    )
     assert decoder.notes == ["runs by transformers' layers, which are slower: its positions are scaled as yarn"]
 
 

@@ -24,7 +24,7 @@ from tscli.evaluation.haystack import invented
 from tscli.evaluation.tasks import needles
 from tscli.model.attention import AttentionRun
 from tscli.model.load import load_decoder
-from tscli.model.options import LoadOptions
+from tscli.model.options import EMBEDDED, LoadOptions
 from tscli.model.rotary import PlainRotary, Rotator, plain_rotator, rotate_halves
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import Moments, Projection, Sketch
@@ -152,7 +152,7 @@ class _Queries(Moments):
 def _real() -> tuple[Tensor, Tensor]:
     """Keys [kv_heads, n, 64] of the reader's LAYER over invented sentences, and queries [q_heads, m, 64] behind them: those of
     the first 2 * NUM_CHUNKS * CHUNK tokens once more, then those of questions, each token run by itself."""
-    decoder = load_decoder(LoadOptions())
+    decoder = load_decoder(LoadOptions(EMBEDDED))
     tokenizer = load_tokenizer(str(decoder.folder))
     template = load_template(tokenizer)
     exam = needles(Random(0), ["single-words", "single-numbers"], QUESTIONS)

@@ -10,7 +10,21 @@ import traceback
 import typer
 
 import tscli
-from tscli.cli import archive, ask, bench, chat, config, configuration, coverage, doctor, evaluate, evidence, ingest, libraries
+from tscli.cli import (
+    archive,
+    ask,
+    bench,
+    chat,
+    config,
+    configuration,
+    coverage,
+    doctor,
+    evaluate,
+    evidence,
+    ingest,
+    libraries,
+    model,
+)
 from tscli.cli.endings import INTERRUPTED, ending
 from tscli.cli.output import Settings, error_line
 
@@ -39,6 +53,7 @@ app.command("rm")(libraries.rm)
 app.command("prune")(libraries.prune)
 app.command("export")(archive.export)
 app.command("import", short_help="Make a library of an archive, verified first.")(archive.import_)
+app.add_typer(model.app, name="model", short_help="Models: list, get, rm, show.")
 app.command("config", short_help="Show the settings in force and where each comes from.")(config.config)
 app.command("where")(doctor.where)
 app.command("doctor", short_help="Say what this machine offers and a library needs.")(doctor.doctor)

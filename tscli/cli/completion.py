@@ -1,8 +1,13 @@
-"""What the shell offers where the name of a library is wanted."""
+"""What the shell offers where the name of a library or of a model is wanted."""
 
 from __future__ import annotations
 
 import tscli
+
+
+def model_names(incomplete: str) -> list[str]:
+    """The short names of models that begin like this; files and folders are left to the shell."""
+    return [name for name in tscli.known_models() if name.startswith(incomplete)]
 
 
 def library_names(incomplete: str) -> list[str]:

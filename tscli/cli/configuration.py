@@ -34,7 +34,7 @@ def _key(words: str, pattern: str = "", parameter: str = "") -> Key:
 
 KEYS = {
     "library": _key("a name or a folder", r".+"),
-    "model": _key("a hub id, a folder or reader", r".+"),
+    "model": _key("a hub id, a folder, a .gguf file, a short name or reader", r".+"),
     "revision": _key("a revision of a hub model", r".+"),
     "dtype": _key("auto, float32, bfloat16 or float16"),
     "device": _key("auto, cpu or cuda", r"auto|cpu|cuda(:\d+)?"),

@@ -37,11 +37,13 @@ def doctor(
     if found.memory_bytes:
         print(f"memory     {size(found.memory_bytes)}, {size(found.memory_free_bytes or 0)} free")
     print(f"libraries  {safe_line(str(found.home))}, {size(found.disk_free_bytes)} free on that disk")
-    print(
-        f"model      {safe_line(found.model)}, {size(found.model_bytes)} in {found.dtype}, trained for {found.window:,} tokens"
-    )
+    by_default = " (the default)" if found.model == found.default_model else f" (default: {found.default_model})"
+    weights = f"{size(found.model_bytes)} in {found.dtype}"
+    print(f"model      {safe_line(found.model)}{by_default}, {weights}, trained for {found.window:,} tokens")
     per_token = size(found.kv_bytes_per_token)
     print(f"a library  {found.tokens:,} tokens take {size(found.library_bytes)} of disk ({per_token} per token and the sketch)")
+    if found.better:
+        say(settings, found.better)
     if found.library_bytes > found.disk_free_bytes:
         say(settings, "that is more than is free: choose fewer documents, or put libraries elsewhere with TSCLI_HOME")
     return 0

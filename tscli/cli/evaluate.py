@@ -134,7 +134,12 @@ def evaluate(
             )
         )
     results = tscli.results_of(trials)
-    named = {"model": model or "reader", "per_task": per_task, "seed": seed, "haystack": str(haystack or "invented")}
+    named = {
+        "model": model or tscli.default_model(),
+        "per_task": per_task,
+        "seed": seed,
+        "haystack": str(haystack or "invented"),
+    }
     named["kv_dtype"] = kv_dtype
     chosen = {name: value for name, value in vars(selection).items() if value is not None}
     print_results(results, tscli.fidelity_of(trials), tscli.agreement_of(trials), {**named, **chosen}, output)

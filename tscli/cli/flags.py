@@ -34,11 +34,17 @@ Name = Annotated[str, typer.Argument(envvar="TSCLI_LIBRARY", autocompletion=libr
 Named = Annotated[str, typer.Argument(autocompletion=library_names, help="Name of the library.")]
 Model = Annotated[
     str | None,
-    typer.Option(envvar="TSCLI_MODEL", help='Model: hub id, folder, or "reader" (embedded, the default).'),
+    typer.Option(
+        envvar="TSCLI_MODEL",
+        help='Model: hub id, folder, .gguf file, a name of tscli model list, or "reader" (embedded). Default: smollm2 once it '
+        "is on this machine, else the reader.",
+    ),
 ]
 Revision = Annotated[str | None, typer.Option(envvar="TSCLI_REVISION", help="Revision of a hub model.")]
 Dtype = Annotated[str, typer.Option(envvar="TSCLI_DTYPE", help="auto, float32, bfloat16 or float16.")]
-LibraryModel = Annotated[str | None, typer.Option("--model", help="Model: hub id or folder, of the one that made the library.")]
+LibraryModel = Annotated[
+    str | None, typer.Option("--model", help="Model: hub id, folder or .gguf file, of the one that made the library.")
+]
 LibraryRevision = Annotated[str | None, typer.Option("--revision", help="Revision of a hub model.")]
 LibraryDtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
 Device = Annotated[str, typer.Option(envvar="TSCLI_DEVICE", help="auto, cpu or cuda.")]

@@ -97,7 +97,7 @@ def ingest(
     )
     load = tscli.LoadOptions(model, revision, dtype, device, weights)
     if all(path.exists() for path in paths):  # no download for a mistyped path, which is an error below
-        fetch_model(settings, load)
+        fetch_model(settings, tscli.planned_model(load, library))
     preparation = _prepare(settings, paths, library, load, selection, options)
     plan = preparation.plan
     if not settings.quiet:

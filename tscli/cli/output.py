@@ -6,13 +6,15 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import tscli
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
     from rich.text import Text
 
@@ -57,27 +59,46 @@ def plain(text: str) -> Text:
     return Text(safe_line(text))
 
 
-def fetch_model(settings: Settings, load: LoadOptions, library: str | None = None) -> None:
-    """Download a model that is not here yet, before anything else moves on the terminal: the hub's bars show how far it is.
+def fetch_model(settings: Settings, load: LoadOptions, library: str | None = None) -> Path | None:
+    """Download or convert a model that is not here yet, before anything else moves on the terminal; the folder of its files,
+    None where the default is meant, which is here.
 
     library: the one whose own model is meant where none is named.
     """
     if load.model is None and library is not None:
         with working(settings, f"opening library {library}"):
-            made = tscli.info(library)
-        load = tscli.LoadOptions(made.model_id, made.revision)
-    if load.model is not None:
-        text = f"{load.model} is not on this machine yet: downloading it into"
-        tscli.fetch_model(
+            load = tscli.library_model(library)
+    if load.model is None:
+        return None
+    text = f"{load.model} is not on this machine yet: downloading it into"
+    with steps(settings) as on_step:
+        return tscli.fetch_model(
             load,
             progress=not settings.quiet and animated(),
             on_download=lambda folder: say(settings, safe_line(f"{text} {folder}")),
+            on_step=on_step,
         )
 
 
 @contextmanager
+def steps(settings: Settings) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for steps with their own ends (what is done, how much of it, of how much), there from the first of them on;
+    without a terminal a line for each."""
+    with ExitStack() as stack:
+        shown: list[Callable[[str, int, int], None]] = []
+
+        def step(text: str, done: int, total: int) -> None:
+            if not shown:
+                shown.append(stack.enter_context(progress(settings)))
+            shown[0](text, done, total)
+
+        yield step
+
+
+@contextmanager
 def progress(settings: Settings) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar with what is done now and the time left (work done, work in all); without a terminal a line for each thing done."""
+    """A bar with what is done now and the time left (work done, work in all, 0 where nobody knows); without a terminal a
+    line for each thing done."""
     last = [""]
 
     def line(text: str, done: int, total: int) -> None:
@@ -95,7 +116,7 @@ def progress(settings: Settings) -> Iterator[Callable[[str, int, int], None]]:
         task = bar.add_task("", visible=False)  # until there is something to do
 
         def update(text: str, done: int, total: int) -> None:
-            bar.update(task, description=safe_line(text), completed=done, total=total, visible=True)
+            bar.update(task, description=safe_line(text), completed=done, total=total or None, visible=True)
 
         yield update
 

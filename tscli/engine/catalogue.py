@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tscli import reader, store
+from tscli import store
 from tscli.store import LibraryInfo, OnBytes, Problem, library_folder, list_libraries, require_manifest
 
 PACKAGES = ("tscli", "torch", "transformers", "tokenizers", "tiktoken", "triton", "pypdf", "numpy", "numba")
@@ -99,11 +99,6 @@ def import_library(
     pages hold cannot be told without running the model: import archives of people whose documents you would trust.
     """
     return info(str(store.import_library(file, name, force=force, on_bytes=on_bytes)))
-
-
-def default_model() -> str:
-    """The folder of the embedded reader."""
-    return str(reader.path())
 
 
 def versions() -> dict[str, str]:

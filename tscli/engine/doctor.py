@@ -12,6 +12,8 @@ import torch
 
 from tscli.engine.catalogue import versions
 from tscli.engine.estimate import memory_bytes
+from tscli.engine.kinds import how_to_get_better
+from tscli.model.fetch import default_model
 from tscli.model.load import load_decoder, pick_device
 from tscli.model.options import LoadOptions
 from tscli.store import home
@@ -19,7 +21,8 @@ from tscli.store import home
 
 @dataclass(frozen=True)
 class Examination:
-    """Sizes in bytes. dtype: what `--dtype auto` chooses here. library_bytes: disk that `tokens` tokens of `model` take."""
+    """Sizes in bytes. dtype: what `--dtype auto` chooses here. library_bytes: disk that `tokens` tokens of `model` take.
+    default_model: what runs where none is named; better: how to get a better one, "" where it is no embedded reader."""
 
     versions: dict[str, str]
     processor: str
@@ -38,6 +41,8 @@ class Examination:
     tokens: int
     kv_bytes_per_token: int
     library_bytes: int
+    default_model: str
+    better: str
 
 
 def examine(load: LoadOptions = LoadOptions(), tokens: int = 1 << 20) -> Examination:  # noqa: B008 - frozen
@@ -63,6 +68,8 @@ def examine(load: LoadOptions = LoadOptions(), tokens: int = 1 << 20) -> Examina
         tokens=tokens,
         kv_bytes_per_token=decoder.kv_bytes_per_token(),
         library_bytes=tokens * decoder.kv_bytes_per_token() * 17 // 16,  # the sketch of the keys adds a sixteenth
+        default_model=default_model(),
+        better="; ".join(how_to_get_better(LoadOptions())),
     )
 
 

@@ -17,7 +17,14 @@ from tscli.engine.arrange import Arrangement, Previous, arrange, previous_contex
 from tscli.engine.crew import Crew, Orders
 from tscli.engine.estimate import Estimate, estimate, share_of_threads
 from tscli.engine.kept import stored_sketch
-from tscli.engine.kinds import choose_kv_dtype, choose_template, choose_weights, fingerprint_there
+from tscli.engine.kinds import (
+    choose_kv_dtype,
+    choose_model,
+    choose_template,
+    choose_weights,
+    fingerprint_there,
+    how_to_get_better,
+)
 from tscli.engine.library import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of
 from tscli.engine.options import IngestOptions
 from tscli.engine.prefill import Progress, Work, in_chains, prefill
@@ -182,8 +189,10 @@ def prepare(
     if options.processes is not None and options.processes < 1:
         raise UsageError(f"--processes {options.processes}: must be at least 1")
     folder = library_folder(library)
-    tell("model", load.model or "reader", 0, 1)
     held = fingerprint_there(folder)
+    better = how_to_get_better(load, held)
+    load = choose_model(load, held)
+    tell("model", str(load.model), 0, 1)
     load, kv_dtype = choose_weights(load, folder.name, held), choose_kv_dtype(options.kv_dtype, folder.name, held)
     named = [Path(path) for path in paths]
     with ahead(partial(_read, named, options, tell)) as reading:
@@ -237,7 +246,7 @@ def prepare(
     alone = (options.processes or 1) > 1 and (not independent or decoder.device.type != "cpu")
     why = [f"--processes {options.processes}: one runs all; several are for independent documents on the CPU"] if alone else []
     said = [*([damage] if damage else []), *_unused_template(template), *_empty(named, loaded), *_passed_over(loaded)]
-    notes = [*said, *lost, *why, *decoder.notes]
+    notes = [*said, *lost, *why, *decoder.notes, *better]
     plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, expected, notes, fingerprint)
     ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)
     window = decoder.window if in_sections else 0

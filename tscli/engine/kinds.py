@@ -1,4 +1,4 @@
-"""How a library keeps its pages, by which weights and behind which prompt its documents were run: chosen once, then its own."""
+"""How a library keeps its pages, by which model and weights and behind which prompt its documents were run: its own for good."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 
 from tscli.engine.options import KV_DTYPES, KVDtype
 from tscli.errors import DamagedLibrary, LibraryError, UsageError
-from tscli.model.options import LoadOptions
-from tscli.store import Fingerprint, read_manifest
+from tscli.model.fetch import default_model
+from tscli.model.identity import find_again, full_name
+from tscli.model.known import DEFAULT
+from tscli.model.options import EMBEDDED, LoadOptions
+from tscli.store import Fingerprint, library_folder, read_manifest, require_manifest
 from tscli.tokens import Template, Tokenizer, load_template, template_of
 
 SHOWN = 60  # characters of an instruction in an error
@@ -47,6 +50,39 @@ def choose_template(tokenizer: Tokenizer, system: str | None, folder: Path) -> T
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}...")
+
+
+def choose_model(load: LoadOptions, held: Fingerprint | None) -> LoadOptions:
+    """The model by which documents are run into a library: the given one, the library's own as it was run, or for a new one
+    the default."""
+    if load.model is None and held is not None:
+        return replace(own_model(load, held), dtype=held.dtype if load.dtype == "auto" else load.dtype)
+    return replace(load, model=full_name(load.model))
+
+
+def how_to_get_better(load: LoadOptions, held: Fingerprint | None = None) -> list[str]:
+    """A line where nothing better than the embedded reader is chosen for want of another: which it is, and how to get one."""
+    if load.model is not None or held is not None or default_model() != EMBEDDED:
+        return []
+    return [
+        f"the embedded reader runs, which copies short facts and no more; tscli model get {DEFAULT} brings a better one, the "
+        "default from then on"
+    ]
+
+
+def own_model(load: LoadOptions, own: Fingerprint) -> LoadOptions:
+    """The same with the model that made a library, by the name that leads to it here."""
+    return replace(load, model=find_again(own.model_id, own.model_hash), revision=own.revision)
+
+
+def library_model(library: str) -> LoadOptions:
+    """The model that made a library; LibraryError where there is none."""
+    return own_model(LoadOptions(), require_manifest(library_folder(library)).fingerprint)
+
+
+def planned_model(load: LoadOptions, library: str) -> LoadOptions:
+    """The model that an ingest into this library will run."""
+    return choose_model(load, fingerprint_there(library_folder(library)))
 
 
 def choose_weights(load: LoadOptions, library: str, held: Fingerprint | None) -> LoadOptions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from tscli.engine.kinds import own_model as named_again
 from tscli.engine.library import fingerprint_of, placed, prefill_config, sketch_tensors
 from tscli.engine.sketching import grow_sketch, passages_as_questions
 from tscli.model.decoder import Decoder
@@ -36,7 +37,7 @@ def rebuild_sketch(library: str = "default") -> bool:
 def own_model(manifest: Manifest) -> tuple[Decoder, Tokenizer]:
     """The model that made a library, as it was run, and its tokenizer; LibraryError where it is another one now."""
     own = manifest.fingerprint
-    decoder = load_decoder(LoadOptions(own.model_id, own.revision, own.dtype, weights=own.weights or "auto"))
+    decoder = load_decoder(named_again(LoadOptions(dtype=own.dtype, weights=own.weights or "auto"), own))
     tokenizer = load_tokenizer(str(decoder.folder))
     kinds = {"kv_dtype": own.kv_dtype, "weights": own.weights}
     manifest.check(fingerprint_of(decoder, tokenizer, own.prefill, own.revision, **kinds))

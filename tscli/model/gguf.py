@@ -26,15 +26,16 @@ MARKER = "tscli-gguf.json"
 NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
 CONVERSION = 1  # raised whenever the same file would give other weights or tokens
 ENDING = ".gguf"
+WORTH_A_WORD = 64 << 20  # bytes: smaller files are read in no time
 BLOCK = 1 << 20
 MAX_BLOCKS = 16
-OnStep = Callable[[str, int, int], None]  # what is done now, how much of it, of how much
+OnStep = Callable[[str, int, int], None]  # what is done now, how much of it, of how much (0: not known)
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What a converted folder says of itself. file: the GGUF file that it was made of, as it was named then; dtype: of the weights
-    as stored; weights_hash: what libraries know the model by, see `identity.weights_hash`."""
+    """What a converted folder says of itself. file: the GGUF file that it was made of, as it was named then; dtype: of the
+    weights as stored; weights_hash: what libraries know the model by, see `identity.weights_hash`."""
 
     folder: Path
     sha256: str
@@ -59,8 +60,8 @@ def is_gguf(model: str) -> bool:
 def gguf_folder(file: Path, on_step: OnStep | None = None) -> Path:
     """The folder of a GGUF file's model, converted now where it was not before.
 
-    A file that is gone is found by what was converted of it under this path. UsageError, ResourceError or TscliError say what is
-    wrong with it; an interrupted conversion leaves nothing that is taken for whole.
+    A file that is gone is found by what was converted of it under this path. UsageError, ResourceError or TscliError say what
+    is wrong with it; an interrupted conversion leaves nothing that is taken for whole.
     """
     file = file.expanduser().absolute()
     sha256 = file_sha256(file, on_step) if file.is_file() else _last_known(file)
@@ -95,6 +96,7 @@ def remove_converted(converted: Converted) -> int:
     """Remove a conversion; the bytes that are free now. Who has it open keeps it until then."""
     with _lock(converted.sha256):
         size, gone = converted.num_bytes, converted.folder.with_name(f".{converted.folder.name}.gone")
+        shutil.rmtree(gone, ignore_errors=True)  # what an interrupted removal left
         os.replace(converted.folder, gone)  # so that nobody finds half of it
         shutil.rmtree(gone)
     return size
@@ -113,18 +115,19 @@ def read_converted(folder: Path) -> Converted | None:
 
 
 def file_sha256(file: Path, on_step: OnStep | None = None) -> str:
-    """The SHA-256 of a file, remembered by its path, size and time of change."""
+    """The SHA-256 of a GGUF file, remembered by its path, size and time of change; errors as of `read_header`."""
     status = file.stat()
     seen = {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
     known = _read_json(_files()).get(str(file))
     if isinstance(known, dict) and {name: known.get(name) for name in seen} == seen and isinstance(known.get("sha256"), str):
         return str(known["sha256"])
+    read_header(file)  # what is no GGUF file, or half of one, is told at once
     digest, done = hashlib.sha256(), 0
     with file.open("rb") as opened:
         while block := opened.read(1 << 22):
             digest.update(block)
             done += len(block)
-            if on_step:
+            if on_step and status.st_size > WORTH_A_WORD:
                 on_step(f"reading {file.name}", done, status.st_size)
     remember(_files(), {str(file): {**seen, "sha256": digest.hexdigest()}})
     return digest.hexdigest()
@@ -165,8 +168,11 @@ def recall(path: Path) -> dict[str, Any]:
     return _read_json(path)
 
 
-def convert_file(file: Path, sha256: str, on_step: OnStep | None) -> Path:
-    """Convert a GGUF file whose SHA-256 is known; the folder. Where others convert it, too, all wait for the first."""
+def convert_file(file: Path, sha256: str, on_step: OnStep | None, *, origin: str | None = None) -> Path:
+    """Convert a GGUF file whose SHA-256 is known; the folder. Where others convert it, too, all wait for the first.
+
+    origin: what is said of where it comes from, its path by default.
+    """
     from tscli.model.gguf_convert import convert
 
     header, target = read_header(file), _folder(sha256)
@@ -174,8 +180,8 @@ def convert_file(file: Path, sha256: str, on_step: OnStep | None) -> Path:
     needed, free = 2 * header.num_parameters + (64 << 20), shutil.disk_usage(target.parent).free
     if needed > free:
         raise ResourceError(
-            f"{file}: {needed:,} bytes are needed to convert it, {free:,} are free in {target.parent}; make room, or put the cache "
-            "elsewhere with TSCLI_CACHE"
+            f"{file}: {needed:,} bytes are needed to convert it, {free:,} are free in {target.parent}; make room, or put "
+            "the cache elsewhere with TSCLI_CACHE"
         )
     with _lock(sha256):
         if (found := read_converted(target)) is not None:  # another process was sooner
@@ -186,7 +192,7 @@ def convert_file(file: Path, sha256: str, on_step: OnStep | None) -> Path:
         part.mkdir(mode=0o700)
         try:
             dtype, notes = convert(header, part, on_step)
-            marker = asdict(Converted(target, sha256, str(file), dtype, CONVERSION, "", tuple(notes)))
+            marker = asdict(Converted(target, sha256, origin or str(file), dtype, CONVERSION, "", tuple(notes)))
             marker["weights_hash"] = conversion_hash(part, sha256, CONVERSION)
             del marker["folder"]
             (part / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")

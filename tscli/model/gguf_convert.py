@@ -6,7 +6,6 @@ Knows no cache.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -35,7 +34,7 @@ def convert(header: GGUFHeader, into: Path, on_step: OnStep | None) -> tuple[str
     TscliError says what of the file cannot be read, ResourceError that memory does not suffice.
     """
     tell = on_step or (lambda *_: None)
-    tell("tokenizer", 0, 1)
+    tell("tokenizer", 0, 0)
     notes = save_tokenizer(header, into)
     dtype = storage_dtype(header)
     with _reading(header, tell):
@@ -46,7 +45,7 @@ def convert(header: GGUFHeader, into: Path, on_step: OnStep | None) -> tuple[str
             model = _load(header, config, dtype)
     if not _finite(model):
         raise TscliError(f"{header.path}: damaged: among its weights are some that are no numbers; download it again")
-    tell("writing", 0, 1)
+    tell("writing", 0, 0)
     _save(header, model, config, dtype, into)
     return str(dtype).removeprefix("torch."), notes
 
@@ -79,7 +78,7 @@ def _config(header: GGUFHeader) -> Any:
         if not isinstance(rope, dict) or "rope_theta" not in rope:  # one for each kind of layer
             raise _cannot_be_read(header, "its positions are scaled in a way that is not known here")
         config.rope_parameters = {**rope, **scaling}
-    config.name_or_path = ""
+    config.__dict__.pop("_model_name_or_path", None)  # what the file calls itself, which is no path
     return config
 
 
@@ -120,7 +119,8 @@ def _load(header: GGUFHeader, config: Any, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
     options = {"gguf_file": header.path.name, "config": config, "dtype": dtype, "output_loading_info": True}
-    model, info = AutoModelForCausalLM.from_pretrained(header.path.parent, **options)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(header.path.parent, **options)
+    model, info = loaded
     held = sum(part.numel() for part in model.parameters())
     given = sum(tensor.numel for tensor in header.tensors if tensor.name != FREQUENCIES)
     missing = sorted(info["missing_keys"])
@@ -135,6 +135,7 @@ def _finite(model: Any) -> bool:
 
 
 def _save(header: GGUFHeader, model: Any, config: Any, dtype: torch.dtype, into: Path) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
     from transformers import GenerationConfig
 
@@ -144,7 +145,10 @@ def _save(header: GGUFHeader, model: Any, config: Any, dtype: torch.dtype, into:
     config.architectures = [type(model).__name__]
     config.save_pretrained(into)
     weights = {name: part.contiguous() for name, part in sorted(_once(model.state_dict().items()).items())}
-    save_file(weights, into / "model.safetensors", metadata={"format": "pt"})
+    try:
+        save_file(weights, into / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
     ids = (header.metadata.get(f"tokenizer.ggml.{name}") for name in ENDS)
     ends = list(dict.fromkeys(int(number) for number in ids if number is not None))
     begin = header.metadata.get("tokenizer.ggml.bos_token_id")

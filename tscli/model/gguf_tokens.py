@@ -1,5 +1,5 @@
-"""The tokenizer of a GGUF file as files in Hugging Face layout: built by transformers, mended where it does not know how text is
-cut before merging, and compared with the vocabulary that the file lists. Knows no weights.
+"""The tokenizer of a GGUF file as files in Hugging Face layout: built by transformers, mended where it does not know how text
+is cut before merging, and compared with the vocabulary that the file lists. Knows no weights.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ BYTE_LEVEL = "gpt2"  # tokenizer.ggml.model of a byte-level vocabulary
 
 
 def save_tokenizer(header: GGUFHeader, into: Path) -> list[str]:
-    """Write tokenizer.json, its configuration and the chat template; notes for users. TscliError where there is no tokenizer, or
-    it comes out as another than the file's."""
+    """Write tokenizer.json, its configuration and the chat template; notes for users. TscliError where there is no tokenizer,
+    or it comes out as another than the file's."""
     kind = header.metadata.get("tokenizer.ggml.model")
     if kind in (None, "none", "no_vocab") or not header.metadata.get(TOKENS):
         raise TscliError(f"{header.path}: has no tokenizer inside; {WAY_OUT}")
@@ -85,8 +85,9 @@ def _compare(header: GGUFHeader, tokenizer: Any, tokens: list[str], kinds: list[
     backend = tokenizer.backend_tokenizer
     for index, (token, kind) in enumerate(zip(tokens, kinds, strict=True)):
         respelled = byte_level and not set(token) <= alphabet  # by transformers, into the alphabet of bytes
-        if kind in (NORMAL, CONTROL, USER_DEFINED) and not respelled and backend.id_to_token(index) != token:
-            raise _other(header, f"token {index} is {token!r} there and {backend.id_to_token(index)!r} here")
+        found = str(backend.id_to_token(index))
+        if kind in (NORMAL, CONTROL, USER_DEFINED) and not respelled and found != token and found != token.replace(" ", "▁"):
+            raise _other(header, f"token {index} is {token!r} there and {found!r} here")
         if kind == CONTROL and not respelled and backend.encode(token, add_special_tokens=False).ids != [index]:
             raise _other(header, f"the control token {token!r} is not whole")
     for name, key in SPECIAL.items():

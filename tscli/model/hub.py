@@ -59,6 +59,18 @@ def snapshot(
         _show_bars(False)
 
 
+def cached_snapshot(model: str) -> Path | None:
+    """The folder of a hub model that was downloaded whole; None where it was not. Asks nobody."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(model, allow_patterns=PATTERNS, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+    return folder if is_whole(folder) else None
+
+
 def forbids_downloads() -> bool:
     """Whether HF_HUB_OFFLINE is set."""
     from huggingface_hub import constants

@@ -24,8 +24,8 @@ def locate(
     on_download: OnDownload | None = None,
     on_step: OnStep | None = None,
 ) -> Path:
-    """The folder that holds the model's files: the given folder, a GGUF file's (converted where it was not before), or the hub's
-    snapshot (downloaded where allowed)."""
+    """The folder that holds the model's files: the given folder, a GGUF file's (converted where it was not before), or the
+    hub's snapshot (downloaded where allowed)."""
     if model == EMBEDDED:
         return reader.path()
     if model in KNOWN:
@@ -43,8 +43,8 @@ def locate(
 
 
 def full_name(model: str | None) -> str:
-    """What a library calls the model, so that it is found again from everywhere: a path from the root, or the name as it is; the
-    default where none is given."""
+    """What a library calls the model, so that it is found again from everywhere: a path from the root, or the name as it is;
+    the default where none is given."""
     if model is None:
         return default_model()
     if model == EMBEDDED or model in KNOWN:

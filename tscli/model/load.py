@@ -8,9 +8,9 @@ import torch
 
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
+from tscli.model.gguf import read_converted
 from tscli.model.identity import full_name, locate
 from tscli.model.options import LoadOptions
-from tscli.model.gguf import read_converted
 from tscli.model.plain import Misfit, load_plain
 from tscli.model.vector_maths import settle_vector_maths
 

@@ -9,7 +9,7 @@ EMBEDDED = "reader"
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """model: hub id, folder, .gguf file, short name, or "reader" for the embedded one (None: the library's own, or the default);
+    """model: hub id, folder, .gguf file, short name, or "reader" for the embedded one; None: the library's own, or the default.
     dtype: auto, float32, bfloat16, float16; device: auto, cpu, cuda; weights: int8 for linear layers by 8-bit products (CPU),
     auto for the library's own, or the full ones."""
 

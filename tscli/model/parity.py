@@ -31,7 +31,7 @@ def check_parity(decoder: Decoder) -> float:
     if not error <= TOLERANCE[decoder.dtype]:
         raise TscliError(
             f"{decoder.model_id} ({decoder.shape.kind}) does not run rightly here: its logits differ from "
-            f"transformers' own by {error:.1e} (relative), more than {TOLERANCE[decoder.dtype]:.1e}; use another model, or report "
-            "this architecture"
+            f"transformers' own by {error:.1e} (relative), more than {TOLERANCE[decoder.dtype]:.1e}; use another model, or "
+            "report this architecture"
         )
     return error

@@ -142,7 +142,7 @@ class Misfit(Exception):
 
 
 def load_plain(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> PlainDecoder:
-    """The model by this module's lines; Misfit where it does not fit them or cannot be read, which transformers may still do."""
+    """The model by this module's lines; Misfit where it does not fit them or cannot be read, as transformers may."""
     from safetensors.torch import load_file
 
     try:

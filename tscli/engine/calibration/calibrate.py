@@ -19,12 +19,12 @@ from tscli.engine.calibration.lookups import LookUp, look_ups
 from tscli.engine.passages import Passage, PassageFinder
 from tscli.engine.prefill import prefill_documents
 from tscli.engine.question_reading import DISTANCE, passage_gains, question_votes, with_passages
-from tscli.tokens.sentences import sentence_spans
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows, Seen
 from tscli.model.kv import KVState
 from tscli.selection.voters import WINDOW, Voters, head_votes, window_votes
 from tscli.tokens import Context, Prompt, SourceText, Template, Tokenizer, build_context
+from tscli.tokens.sentences import sentence_spans
 
 OnProgress = Callable[[str, int, int], None]  # what is done now; done, in all
 SEED = 1

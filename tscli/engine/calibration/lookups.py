@@ -82,18 +82,9 @@ FACTS = (
     ("The horse that won the county race was {}.", "Which horse won the county race?",
      "What was the fastest animal on the track called?", WORD),
 )  # fmt: skip
-FIRST = (
-    "Alban Brita Casimir Delphine Edmund Frieda Gaspard Hedda Ivo Jolanta Kilian Leonie Magnus Nadia Osric Petra Quentin "
-    "Rosalind Sigmund Tamsin"
-).split()
-LAST = (
-    "Achterberg Brandvold Castellane Dunmore Eskola Fairweather Grimaldi Holloway Ivarsson Jessop Kowalczyk Lindqvist "
-    "Merriweather Northcote Ollivander Pemberton Quillfeather Rasmussen Stavros Thistlewood"
-).split()
-WORDS = (
-    "saffron marlin juniper cobalt thimble walnut heron ginger velvet pumice clover almond falcon cinnamon anchor poppy amber "
-    "thistle pepper copper"
-).split()
+FIRST = ["Alban", "Brita", "Casimir", "Delphine", "Edmund", "Frieda", "Gaspard", "Hedda", "Ivo", "Jolanta", "Kilian", "Leonie", "Magnus", "Nadia", "Osric", "Petra", "Quentin", "Rosalind", "Sigmund", "Tamsin"]
+LAST = ["Achterberg", "Brandvold", "Castellane", "Dunmore", "Eskola", "Fairweather", "Grimaldi", "Holloway", "Ivarsson", "Jessop", "Kowalczyk", "Lindqvist", "Merriweather", "Northcote", "Ollivander", "Pemberton", "Quillfeather", "Rasmussen", "Stavros", "Thistlewood"]
+WORDS = ["saffron", "marlin", "juniper", "cobalt", "thimble", "walnut", "heron", "ginger", "velvet", "pumice", "clover", "almond", "falcon", "cinnamon", "anchor", "poppy", "amber", "thistle", "pepper", "copper"]
 
 
 @dataclass(frozen=True)

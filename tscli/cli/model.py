@@ -1,0 +1,168 @@
+"""`tscli model list | get | rm | show`: the models that there are, here and to be had."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import tscli
+from tscli.cli import flags
+from tscli.cli.completion import model_names
+from tscli.cli.output import Settings, error_line, fetch_model, print_json, safe_line, say, size
+from tscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from tscli import ModelDetails
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Models: those known by a short name, and any other by its folder, .gguf file or hub id.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Name = Annotated[
+    str, typer.Argument(autocompletion=model_names, help="A name of tscli model list, a folder, a .gguf file or a hub id.")
+]
+KINDS = ("bfloat16", "int8")
+ALIGNED = "<<>><<<<"  # the columns of the list
+
+
+@app.command("list", short_help="Show the models: size, window, what a library by them takes.")
+def list_(context: typer.Context, as_json: flags.Json = False) -> int:
+    """Show the models that there are: size, window, licence, and what keys and values take."""
+    found = tscli.models()
+    if as_json:
+        print_json([_fields(model) for model in found])
+        return 0
+    rows: list[tuple[str, ...]] = [
+        ("name", "here", "weights", "window", "KV a token", "a million tokens", "licence", "hub id or file")
+    ]
+    rows += [_row(model) for model in found]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = zip(row, widths, ALIGNED, strict=True)
+        print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells).rstrip())
+    say(context.obj, "* runs where no model is named; KV and a million tokens: keys and values in bfloat16 / int8 (--kv-dtype)")
+    for model in found:
+        if model.note:
+            say(context.obj, safe_line(f"{model.name}: {model.note}"))
+    return 0
+
+
+@app.command("get", short_help="Bring a model onto this machine.")
+def get(context: typer.Context, name: Name) -> int:
+    """Bring a model onto this machine: download it, or convert a .gguf file."""
+    settings: Settings = context.obj
+    before = tscli.default_model()
+    folder = fetch_model(settings, tscli.LoadOptions(name))
+    say(settings, safe_line(f"{name}: in {folder}"))
+    if tscli.default_model() != before:
+        say(settings, f"{tscli.default_model()} is the default model from now on; libraries that there are keep theirs")
+    return 0
+
+
+@app.command("rm", short_help="Remove what get, or a conversion, made.")
+def rm(
+    context: typer.Context,
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> int:
+    """Remove a model that tscli downloaded or converted; libraries stay, and need it again to be asked."""
+    if not yes and not sys.stdin.isatty():
+        raise UsageError(f"model rm {name}: there is no terminal to ask on; add --yes to remove it")
+    details = tscli.describe_model(name)
+    made = [info.name for info in tscli.libraries() if not info.error and info.model_id == details.name]
+    needed = f", the model of {', '.join(made)}" if made else ""
+    question = safe_line(f"Remove model {name} ({size(details.num_bytes)}{needed})?")
+    if not yes and not typer.confirm(question, err=True):
+        error_line(f"model {name} was not removed")
+        return 1
+    freed = tscli.remove_model(name)
+    say(context.obj, safe_line(f"model {name} removed: {size(freed)}"))
+    return 0
+
+
+@app.command("show", short_help="Show what is known of a model.")
+def show(context: typer.Context, name: Name, as_json: flags.Json = False) -> int:
+    """Show what is known of a model, whether it is here or not; nothing is loaded or downloaded."""
+    model = tscli.describe_model(name)
+    if as_json:
+        print_json(_fields(model))
+        return 0
+    shape = f"{model.layers} layers, {model.kv_heads} kv heads of {model.head_dim}"
+    parameters = f"{_count(model.parameters)} parameters, " if model.parameters else ""
+    print(f"model      {safe_line(model.name)}{' (the default)' if model.is_default else ''}")
+    if model.hub_id and model.hub_id != model.name:
+        print(f"hub        {safe_line(model.hub_id)}")
+    if model.licence:
+        print(f"licence    {safe_line(model.licence)}")
+    print(f"weights    {parameters}{size(model.num_bytes)}{'' if model.folder or model.source == 'gguf' else ' to download'}")
+    print(f"shape      {shape}, trained for {model.window:,} tokens")
+    print(f"KV         {_both(model.kv_bytes(kind) for kind in KINDS)} a token, in {' / '.join(KINDS)}")
+    print(f"a library  of a million tokens takes {_both(model.million_bytes(kind) for kind in KINDS)}")
+    if model.file:
+        print(f"file       {safe_line(model.file)}")
+    print(f"folder     {safe_line(str(model.folder)) if model.folder else _how_to_get(model)}")
+    if model.weights_hash:
+        print(f"hash       {model.weights_hash}")
+    if model.note:
+        say(context.obj, safe_line(f"note: {model.note}"))
+    return 0
+
+
+def _row(model: ModelDetails) -> tuple[str, ...]:
+    here = "*" if model.is_default else "yes" if model.folder else "-"
+    return (
+        safe_line(model.name.rsplit("/", 1)[-1]),
+        here,
+        size(model.num_bytes),
+        f"{model.window:,}",
+        _both(model.kv_bytes(kind) for kind in KINDS),
+        _both(model.million_bytes(kind) for kind in KINDS),
+        safe_line(model.licence or "-"),
+        safe_line(model.hub_id or model.file or "-"),
+    )
+
+
+def _both(values: Any) -> str:
+    return " / ".join(map(size, values))
+
+
+def _count(parameters: int) -> str:
+    """135M, 1.7B."""
+    return (
+        f"{parameters / 1e9:.1f}B"
+        if parameters >= 1e9
+        else f"{parameters / 1e6:.0f}M"
+        if parameters >= 1e7
+        else f"{parameters:,}"
+    )
+
+
+def _how_to_get(model: ModelDetails) -> str:
+    what = "not converted yet" if model.source == "gguf" else "not on this machine"
+    return safe_line(f"{what}: tscli model get {model.name}")
+
+
+def _fields(model: ModelDetails) -> dict[str, Any]:
+    return {
+        "model": model.name,
+        "source": model.source,
+        "hub_id": model.hub_id,
+        "licence": model.licence,
+        "folder": str(model.folder) if model.folder else None,
+        "file": model.file,
+        "default": model.is_default,
+        "bytes": model.num_bytes,
+        "parameters": model.parameters,
+        "window": model.window,
+        "layers": model.layers,
+        "kv_heads": model.kv_heads,
+        "head_dim": model.head_dim,
+        "kv_bytes_per_token": {kind: model.kv_bytes(kind) for kind in KINDS},
+        "million_tokens_bytes": {kind: model.million_bytes(kind) for kind in KINDS},
+        "weights_hash": model.weights_hash,
+        "note": model.note or None,
+    }

@@ -1,0 +1,277 @@
+"""What PDFium finds on a page, mended by where it stands: text painted twice, text off the page, columns painted by rows.
+
+Most pages need no mending, and their characters are not looked at one by one. Knows nothing of files and of other parsers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import pypdfium2
+from pypdfium2 import raw
+
+from tscli.documents.columns import Line, in_columns
+from tscli.documents.pdf_choice import REPLACEMENT, Candidate
+
+LINE_BREAK_HYPHEN = "\x02"  # PDFium's mark for a hyphen at the end of a line; the line's end itself is left out
+UNKNOWN = "\ufffe"  # as PDFium's whole text shows both that mark and a NUL
+RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
+SAME_PLACE = 0.15  # of a character's height: so near, the same character is the same ink painted again
+OVERLAP = 0.5  # of the smaller of two rectangles of text
+REPEATED_SHARE = 0.12  # of neighbouring letters that are equal; in no language are there so many
+WIDE_GAP = 0.8  # of a line's height: a gap that may be one between columns
+SPACE_GAP = 0.15  # of a line's height: a gap between words
+MOST_RECTS = 2000  # more than that are not compared with each other
+
+
+@dataclass(frozen=True)
+class Char:
+    """A glyph's text, mostly one character, and its box, in points, the origin at the bottom left.
+
+    generated: by PDFium, a space or a line's end. unmapped: no table of the font says which letter it is.
+    """
+
+    text: str
+    left: float
+    bottom: float
+    right: float
+    top: float
+    generated: bool
+    unmapped: bool
+
+    @property
+    def height(self) -> float:
+        """Of the box, at least a hundredth of a point."""
+        return max(abs(self.top - self.bottom), 0.01)
+
+
+def read_painted(page: pypdfium2.PdfPage) -> Candidate:
+    """The text of a page by PDFium, mended where that is needed."""
+    textpage = page.get_textpage()
+    try:
+        text, count = str(textpage.get_text_range()), textpage.count_chars()
+        if count <= 0:
+            return Candidate("")
+        if len(text) == count:
+            text = _with_marks(text, textpage)
+            if "\0" not in text and not _needs_mending(textpage, page, text):
+                return Candidate(_lines(text), num_characters=count - sum(map(str.isspace, text)))
+        return _mended(_glyphs(_chars(textpage, count)), page.get_bbox())
+    finally:
+        textpage.close()
+
+
+def _with_marks(text: str, textpage: pypdfium2.PdfTextPage) -> str:
+    """With the characters in place of what the whole text shows alike."""
+    if UNKNOWN not in text:
+        return text
+    codes = {at.start(): raw.FPDFText_GetUnicode(textpage.raw, at.start()) for at in re.finditer(UNKNOWN, text)}
+    return "".join(chr(min(codes[index], 0xFFFD)) if index in codes else char for index, char in enumerate(text))
+
+
+def _needs_mending(textpage: pypdfium2.PdfTextPage, page: pypdfium2.PdfPage, text: str) -> bool:
+    """Whether the characters must be looked at: some have no letter, stand twice, off the page, or across wide gaps."""
+    has_error, handle = raw.FPDFText_HasUnicodeMapError, textpage.raw
+    if any(has_error(handle, index) for index in range(len(text))):
+        return True
+    if RIGHT_TO_LEFT.search(text) or _repeats(text) or _has_gaps(textpage, text):
+        return True
+    rects = [textpage.get_rect(index) for index in range(min(textpage.count_rects(), MOST_RECTS))]
+    left, bottom, right, top = page.get_bbox()
+    return _overlap(rects) or any(r[2] < left or r[0] > right or r[3] < bottom or r[1] > top for r in rects)
+
+
+def _repeats(text: str) -> bool:
+    for line in text.splitlines():
+        pairs = [first == second for first, second in itertools.pairwise(line) if first.isalnum() or second.isalnum()]
+        if len(pairs) >= 6 and sum(pairs) > REPEATED_SHARE * len(pairs):
+            return True
+    return False
+
+
+def _has_gaps(textpage: pypdfium2.PdfTextPage, text: str) -> bool:
+    """Whether some line has words that stand apart by more than words do."""
+    box, handle = raw.FS_RECTF(), textpage.raw
+    pointer = ctypes.byref(box)
+    for index, char in enumerate(text[:-1]):
+        if char == " " and index and text[index + 1] not in "\r\n" and text[index - 1] not in "\r\n":
+            raw.FPDFText_GetLooseCharBox(handle, index - 1, pointer)
+            right, height, bottom = box.right, abs(box.top - box.bottom), box.bottom
+            raw.FPDFText_GetLooseCharBox(handle, index + 1, pointer)
+            if box.left - right > WIDE_GAP * height and abs(box.bottom - bottom) < height:
+                return True
+    return False
+
+
+def _overlap(rects: Sequence[tuple[float, ...]]) -> bool:
+    """Whether two of these (left, bottom, right, top) cover each other by half of the smaller."""
+    ordered = sorted(rects, key=lambda rect: rect[1])
+    for number, (left, bottom, right, top) in enumerate(ordered):
+        for other in ordered[number + 1 :]:
+            if other[1] >= top:
+                break
+            width, height = min(right, other[2]) - max(left, other[0]), min(top, other[3]) - max(bottom, other[1])
+            if width > 0 and height > 0:
+                smaller = min((right - left) * (top - bottom), (other[2] - other[0]) * (other[3] - other[1]))
+                if width * height > OVERLAP * smaller:
+                    return True
+    return False
+
+
+def _chars(textpage: pypdfium2.PdfTextPage, count: int) -> list[Char]:
+    box, handle = raw.FS_RECTF(), textpage.raw
+    pointer = ctypes.byref(box)
+    chars = []
+    for index in range(count):
+        code = raw.FPDFText_GetUnicode(handle, index)
+        if code in (10, 13):  # line ends have no place
+            chars.append(Char(chr(code), 0, 0, 0, 0, True, False))
+            continue
+        raw.FPDFText_GetLooseCharBox(handle, index, pointer)
+        generated = raw.FPDFText_IsGenerated(handle, index) == 1
+        unmapped = raw.FPDFText_HasUnicodeMapError(handle, index) == 1 and not generated
+        text = chr(code) if code <= 0x10FFFF else REPLACEMENT
+        chars.append(Char(text, box.left, box.bottom, box.right, box.top, generated, unmapped))
+    return chars
+
+
+def _glyphs(chars: list[Char]) -> list[Char]:
+    """The letters of one glyph together, as of a ligature: they share their box.
+
+    Within text that runs from right to left PDFium turns them around. Where most glyphs are a letter twice, each was painted
+    twice at one place.
+    """
+    glyphs: list[Char] = []
+    for same, group in itertools.groupby(chars, key=lambda char: (char.left, char.bottom, char.right, char.top, char.generated)):
+        members = list(group)
+        if same[-1] or same[0] == same[2] or len(members) == 1:
+            glyphs += members
+            continue
+        text = "".join(member.text for member in members)
+        text = text[::-1] if RIGHT_TO_LEFT.search(text) else text
+        glyphs.append(replace(members[0], text=text, unmapped=any(member.unmapped for member in members)))
+    letters = [glyph for glyph in glyphs if not glyph.text.isspace()]
+    if sum(map(_is_twice, letters)) * 2 > len(letters):
+        return [replace(glyph, text=glyph.text[0]) if _is_twice(glyph) else glyph for glyph in glyphs]
+    return glyphs
+
+
+def _is_twice(glyph: Char) -> bool:
+    return len(glyph.text) == 2 and glyph.text[0] == glyph.text[1]
+
+
+def _mended(chars: list[Char], page: tuple[float, ...]) -> Candidate:
+    kept = _once(_on_page(chars, page))
+    lines = list(_split(kept))
+    text = "\n".join(in_columns([_line(line) for line in lines]))
+    unmapped = tuple(_runs(kept))
+    solid = [char for char in kept if not char.generated and not char.text.isspace()]
+    num_unmapped = sum(char.unmapped or char.text == "\0" for char in solid)
+    return Candidate(text, unmapped, num_unmapped, len(solid))
+
+
+def _on_page(chars: list[Char], page: tuple[float, ...]) -> list[Char]:
+    left, bottom, right, top = page
+    return [
+        c
+        for c in chars
+        if c.generated
+        or (left <= (c.left + c.right) / 2 <= right and bottom <= (c.bottom + c.top) / 2 <= top)
+        or c.left == c.right == c.bottom == c.top == 0  # it has no place
+    ]
+
+
+def _once(chars: list[Char]) -> list[Char]:
+    """Without what is painted a second time at the same place; spaces and line ends where some was are made anew."""
+    places: dict[tuple[str, int, int], list[Char]] = {}
+    kept: list[Char] = []
+    was_dropped = False
+    for char in chars:
+        if char.generated:
+            if not was_dropped:
+                kept.append(char)
+            continue
+        reach = max(SAME_PLACE * char.height, 0.01)
+        cell = 4 * reach
+        column, row = int(char.left // cell), int(char.bottom // cell)
+        near = [
+            other
+            for key in itertools.product((char.text,), (column - 1, column, column + 1), (row - 1, row, row + 1))
+            for other in places.get(key, ())
+            if abs(other.left - char.left) < reach and abs(other.bottom - char.bottom) < reach
+        ]
+        if near and char.right != char.left:
+            was_dropped = True
+            continue
+        if was_dropped:
+            kept = _spaced(kept, char)
+            was_dropped = False
+        places.setdefault((char.text, column, row), []).append(char)
+        kept.append(char)
+    return kept
+
+
+def _spaced(kept: list[Char], char: Char) -> list[Char]:
+    """What stands between the last painted character and this one, by their places."""
+    while kept and kept[-1].generated:
+        kept.pop()
+    if not kept:
+        return kept
+    last = kept[-1]
+    on_line = min(last.top, char.top) - max(last.bottom, char.bottom) > 0.5 * min(last.height, char.height)
+    if not on_line or char.left < last.left:
+        return [*kept, Char("\n", 0, 0, 0, 0, True, False)]
+    is_apart = char.left - last.right > SPACE_GAP * char.height and not (last.text.isspace() or char.text.isspace())
+    return [*kept, Char(" ", last.right, last.bottom, char.left, last.top, True, False)] if is_apart else kept
+
+
+def _split(chars: Iterable[Char]) -> Iterable[list[Char]]:
+    """Lines of characters; a hyphen that PDFium marks ends its line."""
+    line: list[Char] = []
+    for char in chars:
+        if char.text in "\r\n":
+            if line:
+                yield line
+            line = []
+        elif char.text == LINE_BREAK_HYPHEN and not char.unmapped:
+            yield [*line, Char("-", char.left, char.bottom, char.right, char.top, False, False)]
+            line = []
+        else:
+            line.append(char)
+    if line:
+        yield line
+
+
+def _line(chars: list[Char]) -> Line:
+    """A line of text in pieces that stand apart."""
+    pieces: list[tuple[float, float, str]] = []
+    solid = [char for char in chars if not char.text.isspace()]
+    if not solid:
+        return Line((), 0.0, 0.0)
+    bottom, height = min(char.bottom for char in solid), max(char.height for char in solid)
+    text, left, right = "", solid[0].left, solid[0].left
+    for char in chars:
+        shown = REPLACEMENT if char.unmapped or char.text == "\0" else char.text
+        if not char.text.isspace():
+            if text.strip() and char.left - right > WIDE_GAP * char.height:
+                pieces.append((left, right, text.strip()))
+                text, left = "", char.left
+            right = max(right, char.right)
+        text += shown
+    pieces.append((left, right, text.strip()))
+    return Line(tuple(pieces), bottom, height)
+
+
+def _runs(chars: Sequence[Char]) -> Iterable[str]:
+    for is_unmapped, run in itertools.groupby(chars, key=lambda char: char.unmapped):
+        if is_unmapped and (text := "".join(char.text for char in run).strip()):
+            yield text
+
+
+def _lines(text: str) -> str:
+    """PDFium's text with line ends of one kind, and with the line ends that it leaves out behind hyphens."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace(LINE_BREAK_HYPHEN, "-\n")

@@ -46,6 +46,9 @@ def ingest(
     hidden: Annotated[bool, typer.Option("--hidden", help="Take hidden files.")] = False,
     glob: Annotated[list[str] | None, typer.Option("--glob", "-g", help='Only files like this; "!*.py" leaves out.')] = None,
     password: Annotated[list[str] | None, typer.Option(help="For encrypted PDFs; may be repeated.")] = None,
+    ocr: Annotated[
+        str, typer.Option(help='"auto" reads pages without text by tesseract or OCRmyPDF, "deu+eng" in these; "off" never.')
+    ] = "auto",
     model: flags.Model = None,
     revision: flags.Revision = None,
     dtype: flags.Dtype = "auto",
@@ -89,6 +92,7 @@ def ingest(
         documents=documents,  # type: ignore[arg-type]
         kv_dtype=kv_dtype,  # type: ignore[arg-type]
         processes=processes,
+        ocr=ocr,
     )
     selection = tscli.SelectionOptions(
         k=k, n_init=n_init, n_local=n_local, chunk=chunk, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
@@ -186,7 +190,8 @@ def _show_plan(plan: IngestPlan) -> None:
     for name, justify in (("document", "left"), ("pages", "right"), ("tokens", "right"), ("status", "left")):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for document in plan.documents[:MOST_ROWS]:
-        without = f" ({document.pages_without_text} without text)" if document.pages_without_text else ""
+        apart = ((document.pages_without_text, "without text"), (document.ocr_pages, "by OCR"))
+        without = "".join(f" ({number:,} {what})" for number, what in apart if number)
         table.add_row(safe_line(document.path), f"{document.pages:,}{without}", f"{document.tokens:,}", document.status)
     if len(plan.documents) > MOST_ROWS:
         rest = plan.documents[MOST_ROWS:]
@@ -201,7 +206,7 @@ def _show_plan(plan: IngestPlan) -> None:
     console.print(f"{size(plan.total_bytes)} on disk, {size(plan.new_bytes)} of it new; {size(plan.free_bytes)} free")
     textless = sum(document.pages_without_text for document in plan.documents)
     if textless:
-        console.print(f"{counted(textless, 'page')} without text: where they are scans, OCRmyPDF adds it")
+        console.print(f"{counted(textless, 'page')} without text: where they are scans, tesseract (--ocr) or OCRmyPDF adds it")
     for note in plan.notes:
         console.print(f"note: {safe_line(note)}")
     sys.stderr.flush()
@@ -234,7 +239,17 @@ def _json(
 ) -> dict[str, Any]:
     return {
         "library": result.library,
-        "documents": [{"file": d.path, "pages": d.pages, "tokens": d.tokens, "status": d.status} for d in result.documents],
+        "documents": [
+            {
+                "file": d.path,
+                "pages": d.pages,
+                "pages_without_text": d.pages_without_text,
+                "ocr_pages": d.ocr_pages,
+                "tokens": d.tokens,
+                "status": d.status,
+            }
+            for d in result.documents
+        ],
         "tokens": {"total": result.total_tokens, "cached": result.cached_tokens, "prefilled": prefilled},
         "bytes": num_bytes,
         "seconds": seconds,

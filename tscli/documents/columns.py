@@ -88,7 +88,10 @@ def _grown(lines: Sequence[Line], start: int, strip: tuple[float, float]) -> tup
         line, last = lines[end], lines[end - 1]
         common = [(max(strip[0], left), min(strip[1], right)) for left, right in line.free()]
         widest = max(common, key=lambda gap: gap[1] - gap[0])
-        if widest[1] - widest[0] < GUTTER * line.height or not -0.5 * line.height < last.bottom - line.bottom < PITCH * line.height:
+        if (
+            widest[1] - widest[0] < GUTTER * line.height
+            or not -0.5 * line.height < last.bottom - line.bottom < PITCH * line.height
+        ):
             break
         strip = widest
         end += 1

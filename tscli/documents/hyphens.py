@@ -65,7 +65,11 @@ def _forms(found: re.Match[str]) -> tuple[str, str]:
 
 def _keeps_hyphen(found: re.Match[str], written: Counter[str]) -> bool:
     first, second = found[1], found[2]
-    if (second[0].isupper() and not first[-1].isupper()) or re.search(r"[\d./@\-\u2010]", first) or re.search(r"[\d/@]|\.\w", second):
+    if (
+        (second[0].isupper() and not first[-1].isupper())
+        or re.search(r"[\d./@\-\u2010]", first)
+        or re.search(r"[\d/@]|\.\w", second)
+    ):
         return True
     joined, hyphenated = _forms(found)
     if written[joined] != written[hyphenated]:

@@ -1,6 +1,6 @@
 """Text of pages that are pictures, by tesseract where it is installed, else by OCRmyPDF. Runs in the worker process.
 
-The page is rendered here and handed over on standard input: nothing is written to the disk, and pages that have text are never
+The page is rendered here and handed over on standard input, so that tesseract sees no file, and pages that have text are never
 touched. OCRmyPDF calls tesseract itself, so it is asked only where tesseract is not on the PATH (containers, snaps).
 """
 
@@ -10,16 +10,20 @@ import os
 import resource
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import pypdfium2
+from pypdfium2 import raw
 
 from tscli.documents.process import OCR_SECONDS
 
 DOTS_PER_INCH = 300
 MOST_PIXELS = 25_000_000  # of a rendered page; larger ones are rendered more coarsely
+SURE = 60.0  # percent, the mean of its words: what tesseract is less sure of is no text
 MOST_LANGUAGES = 4  # installed ones that are all used; each more makes it slower and no better
 NO_LANGUAGES = frozenset({"osd", "equ", "snum"})
 # Of LANG -> of tesseract, where it is not the first three letters of what ISO 639-3 has for it.
@@ -74,8 +78,16 @@ def _languages(program: str, locale: str) -> str:
     return "+".join(sorted(there, key=lambda name: name == "eng"))
 
 
+def looks_right(page: pypdfium2.PdfPage) -> bool:
+    """Whether the page is painted with the fonts that its letters are of: others show other letters, in any viewer."""
+    return all(
+        raw.FPDFFont_GetIsEmbedded(raw.FPDFTextObj_GetFont(found.raw)) == 1
+        for found in page.get_objects(filter=[raw.FPDF_PAGEOBJ_TEXT])
+    )
+
+
 def read_picture(page: pypdfium2.PdfPage, engine: Engine) -> str:
-    """The text that is seen on a page; empty where it is of one colour. Raises OcrFailed."""
+    """The text that is seen on a page; empty where it is of one colour. Raises OcrFailed, too where no text was found."""
     width, height = page.get_size()
     scale = min(DOTS_PER_INCH / 72, (MOST_PIXELS / max(width * height, 1.0)) ** 0.5)
     bitmap = page.render(scale=scale, grayscale=True)
@@ -88,15 +100,26 @@ def read_picture(page: pypdfium2.PdfPage, engine: Engine) -> str:
         bitmap.close()
     if not pixels or pixels.count(pixels[0]) == len(pixels):
         return ""
-    return _run(_command(engine, round(72 * scale)), header + pixels)
+    read = _by_tesseract if engine.name == "tesseract" else _by_ocrmypdf
+    text = read(engine, round(72 * scale), header + pixels)
+    if not text.strip():
+        raise OcrFailed("OCR found no text on it")
+    return text
 
 
-def _command(engine: Engine, dots_per_inch: int) -> Sequence[str]:
+def _by_tesseract(engine: Engine, dots_per_inch: int, picture: bytes) -> str:
     languages = ["-l", engine.languages] if engine.languages else []
-    if engine.name == "tesseract":
-        return [engine.program, "stdin", "stdout", *languages, "--dpi", str(dots_per_inch)]
-    beside = ["--image-dpi", str(dots_per_inch), "--jobs", "1", "--optimize", "0", "--quiet"]
-    return [engine.program, *languages, *beside, "--output-type", "none", "--sidecar", "/dev/stdout", "-", "-"]
+    return _sure_words(_run([engine.program, "stdin", "stdout", *languages, "--dpi", str(dots_per_inch), "tsv"], picture))
+
+
+def _by_ocrmypdf(engine: Engine, dots_per_inch: int, picture: bytes) -> str:
+    """Its text comes by a file, in a folder of its own that is gone afterwards."""
+    languages = ["-l", engine.languages] if engine.languages else []
+    how = ["--image-dpi", str(dots_per_inch), "--jobs", "1", "--optimize", "0", "--quiet", "--output-type", "none"]
+    with tempfile.TemporaryDirectory() as folder:
+        sidecar = Path(folder) / "text"
+        _run([engine.program, *languages, *how, "--sidecar", str(sidecar), "-", "-"], picture)
+        return sidecar.read_text(encoding="utf-8", errors="replace").replace("\f", "")
 
 
 def _run(command: Sequence[str], picture: bytes) -> str:
@@ -118,7 +141,25 @@ def _run(command: Sequence[str], picture: bytes) -> str:
         raise OcrFailed(f"OCR failed ({said[-1][:200] if said else f'exit code {error.returncode}'})") from error
     except OSError as error:
         raise OcrFailed(f"OCR does not start ({error.strerror or error})") from error
-    return done.stdout.decode("utf-8", errors="replace").replace("\f", "")
+    return done.stdout.decode("utf-8", errors="replace")
+
+
+def _sure_words(table: str) -> str:
+    """Tesseract's words, in lines and paragraphs; none where it is not sure of them, as where it reads a drawing."""
+    words: list[tuple[tuple[str, ...], str]] = []
+    weighed = letters = 0.0
+    for row in table.splitlines()[1:]:
+        level, _, block, paragraph, line, *_, confidence, text = row.split("\t")
+        if level == "5" and text.strip():
+            words.append(((block, paragraph, line), text))
+            weighed, letters = weighed + float(confidence) * len(text), letters + len(text)
+    if not letters or weighed / letters < SURE:
+        return ""
+    text, last = "", words[0][0]
+    for place, word in words:
+        text += ("" if not text else " " if place == last else "\n" if place[:2] == last[:2] else "\n\n") + word
+        last = place
+    return text
 
 
 def _limit_time() -> None:

@@ -109,14 +109,18 @@ class PdfPages:
     def wants_ocr(self, page: PageText) -> bool:
         """Whether the page is to be looked at as a picture: an engine is there, and the page gave no text."""
         is_form = any(note.reason == XFA for note in page.notes)
-        return self._engine is not None and not page.text.strip() and self._pdfium is not None and self._same_pages and not is_form
+        return (
+            self._engine is not None and not page.text.strip() and self._pdfium is not None and self._same_pages and not is_form
+        )
 
     def picture_text(self, index: int, page: PageText) -> PageText:
-        """The page as OCR reads it; what it was without, with a note, where OCR fails."""
+        """The page as OCR reads it; as it was, with a note, where OCR fails, and where glyph numbers are of fonts that are missing."""
         assert self._engine is not None
         assert self._pdfium is not None
         try:
             with contextlib.closing(self._pdfium[index]) as rendered:
+                if page.notes and not ocr.looks_right(rendered):
+                    return page
                 text = ocr.read_picture(rendered, self._engine)
         except (ocr.OcrFailed, pypdfium2.PdfiumError) as error:
             return PageText("", (*page.notes, PageNote("unreadable", str(error))))
@@ -140,7 +144,7 @@ class PdfPages:
         if found.text.strip() and not pdf_choice.num_faults(found):
             return found
         try:
-            other = pdf_choice.candidate(self._extract(index), found.unmapped)
+            other = pdf_choice.candidate(self._extract(index), found)
         except Exception:
             if self._pdfium is not None and self._same_pages and error is None:
                 return found  # PDFium read the page as it is
@@ -149,7 +153,7 @@ class PdfPages:
             if not other.text.strip() and isinstance(error, MemoryError):
                 raise error
             return other
-        return pdf_choice.choose(found, other)
+        return pdf_choice.choose(pdf_choice.filled(found, other.text), other)
 
     def _extract(self, index: int) -> str:
         if self._reader is None:

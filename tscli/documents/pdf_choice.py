@@ -5,8 +5,9 @@ others. So the rules are, for each page:
 
 1. pdfium's text is taken where it has no fault. Its order of right-to-left text and of digits in it, its spaces on rotated pages
    and its tables of East Asian encodings are right where pypdf's are not.
-2. Where it has one, pypdf reads the page as well, and its text is taken where it has fewer faults (`num_faults`) and not fewer
-   than half as many characters. Glyph numbers that pypdf gives just as pdfium does have been mapped to letters by neither.
+2. Where it has one, pypdf reads the page as well. What pdfium could not map to letters is filled in from there, where the same
+   characters stand around it; then pypdf's whole text is taken where it has fewer faults (`num_faults`) and not fewer than half
+   as many characters. Glyph numbers that pypdf gives just as pdfium does have been mapped to letters by neither.
 3. A page is not read at all where more than UNREADABLE of its characters have no letter, or are private use or control
    characters: glyph numbers are no text. Fewer of these are shown as U+FFFD each run, and told.
 4. Ligatures, presentation forms and radicals become the letters that they stand for; soft hyphens go.
@@ -16,10 +17,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 
 REPLACEMENT = "\ufffd"
 UNREADABLE = 0.3
+CONTEXT = 8  # characters on either side of one that has no letter
+LONGEST_GAP = 4  # characters
+MOST_FILLED = 100  # such characters of a page
 FEWEST_GLUED = 40  # letters
 GLUED = 25  # letters: of the letters of a page, few stand in words as long as this
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
@@ -43,16 +48,41 @@ class Candidate:
     num_characters: int = 0
 
 
-def candidate(text: str, garbage: tuple[str, ...] = ()) -> Candidate:
-    """A text by a parser that does not say what it could not map; garbage: what another said so of, on the same page."""
-    found, num_unmapped = [], 0
-    num_characters = sum(not char.isspace() for char in text)
-    for run in garbage:
-        if run in text:
-            found.append(run)
-            num_unmapped += text.count(run) * sum(not char.isspace() for char in run)
-            text = text.replace(run, REPLACEMENT)
-    return Candidate(text, tuple(found), num_unmapped, num_characters)
+def candidate(text: str, beside: Candidate) -> Candidate:
+    """A text by a parser that does not say what it could not map, beside that of one which does, of the same page.
+
+    A character that the other could not map is taken for unmapped here as well as often as this text has more of it.
+    """
+    raw = Counter("".join("".join(run.split()) for run in beside.unmapped))
+    num_unmapped = sum(min(count, max(0, text.count(char) - beside.text.count(char))) for char, count in raw.items())
+    return Candidate(text, (), num_unmapped, sum(not char.isspace() for char in text))
+
+
+def filled(page: Candidate, other: str) -> Candidate:
+    """The page with what another text has between the same neighbours, where characters of the page have no letter."""
+    if REPLACEMENT not in page.text or page.num_unmapped > MOST_FILLED:
+        return page
+    solid = "".join(other.split())
+    pieces = page.text.split(REPLACEMENT)
+    text, num_filled = pieces[0], 0
+    for number, piece in enumerate(pieces[1:], start=1):
+        before = "".join(pieces[number - 1][-4 * CONTEXT :].split())[-CONTEXT:]
+        after = "".join(piece[: 4 * CONTEXT].split())[:CONTEXT]
+        between = _between(solid, before, after)
+        is_new = bool(between) and between not in page.unmapped and not CONTROLS.search(between)
+        text += (between if is_new else REPLACEMENT) + piece
+        num_filled += is_new
+    return replace(page, text=text, num_unmapped=max(0, page.num_unmapped - num_filled))
+
+
+def _between(text: str, before: str, after: str) -> str:
+    """What stands between the two, where that is plain; else nothing."""
+    at = text.find(before)
+    if len(before) + len(after) < CONTEXT or at < 0 or text.find(before, at + 1) >= 0:
+        return ""
+    start = at + len(before)
+    end = text.find(after, start) if after else -1
+    return text[start:end] if start < end <= start + LONGEST_GAP else ""
 
 
 def num_faults(page: Candidate) -> int:

@@ -25,6 +25,11 @@ OVERLAP = 0.5  # of the smaller of two rectangles of text
 REPEATED_SHARE = 0.12  # of neighbouring letters that are equal; in no language are there so many
 WIDE_GAP = 0.8  # of a line's height: a gap that may be one between columns
 SPACE_GAP = 0.15  # of a line's height: a gap between words
+ASCII_DIGITS = frozenset("0123456789")
+SUPERSCRIPTS, SUBSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹", "₀₁₂₃₄₅₆₇₈₉"
+SMALLER = 0.85  # than the digit in front: a digit that is raised or lowered
+RAISED = 0.3  # of the smaller height: what overlaps by more stands on one line
+GAP = re.compile(r"(?<=[^\s\x02])(?: |\r\n)(?=[^\s\x02])")
 MOST_RECTS = 2000  # more than that are not compared with each other
 
 
@@ -46,7 +51,8 @@ class Char:
     @property
     def height(self) -> float:
         """Of the box, at least a hundredth of a point."""
-        return max(abs(self.top - self.bottom), 0.01)
+        height = self.top - self.bottom
+        return height if height > 0.01 else 0.01
 
 
 def read_painted(page: pypdfium2.PdfPage) -> Candidate:
@@ -76,9 +82,9 @@ def _with_marks(text: str, textpage: pypdfium2.PdfTextPage) -> str:
 def _needs_mending(textpage: pypdfium2.PdfTextPage, page: pypdfium2.PdfPage, text: str) -> bool:
     """Whether the characters must be looked at: some have no letter, stand twice, off the page, or across wide gaps."""
     has_error, handle = raw.FPDFText_HasUnicodeMapError, textpage.raw
-    if any(has_error(handle, index) for index in range(len(text))):
+    if any(map(has_error, itertools.repeat(handle), range(len(text)))):
         return True
-    if RIGHT_TO_LEFT.search(text) or _repeats(text) or _has_gaps(textpage, text):
+    if RIGHT_TO_LEFT.search(text) or _repeats(text) or _is_uneven(textpage, text):
         return True
     rects = [textpage.get_rect(index) for index in range(min(textpage.count_rects(), MOST_RECTS))]
     left, bottom, right, top = page.get_bbox()
@@ -93,18 +99,29 @@ def _repeats(text: str) -> bool:
     return False
 
 
-def _has_gaps(textpage: pypdfium2.PdfTextPage, text: str) -> bool:
-    """Whether some line has words that stand apart by more than words do."""
-    box, handle = raw.FS_RECTF(), textpage.raw
-    pointer = ctypes.byref(box)
-    for index, char in enumerate(text[:-1]):
-        if char == " " and index and text[index + 1] not in "\r\n" and text[index - 1] not in "\r\n":
-            raw.FPDFText_GetLooseCharBox(handle, index - 1, pointer)
-            right, height, bottom = box.right, abs(box.top - box.bottom), box.bottom
-            raw.FPDFText_GetLooseCharBox(handle, index + 1, pointer)
-            if box.left - right > WIDE_GAP * height and abs(box.bottom - bottom) < height:
+def _is_uneven(textpage: pypdfium2.PdfTextPage, text: str) -> bool:
+    """Whether words of a line stand apart by more than words do, or a line goes on behind its end, raised or lowered."""
+    for found in GAP.finditer(text):
+        before, after = _box(textpage, found.start() - 1), _box(textpage, found.end())
+        if found[0] == " ":
+            if after.left - before.right > WIDE_GAP * before.height and abs(after.bottom - before.bottom) < before.height:
                 return True
+        elif _goes_on(before, after):
+            return True
     return False
+
+
+def _box(textpage: pypdfium2.PdfTextPage, index: int) -> Char:
+    box = raw.FS_RECTF()
+    raw.FPDFText_GetLooseCharBox(textpage.raw, index, ctypes.byref(box))
+    return Char("", box.left, box.bottom, box.right, box.top, False, False)
+
+
+def _goes_on(before: Char, after: Char) -> bool:
+    """Whether what PDFium has on a line of its own is raised or lowered, as exponents and marks of notes, or follows such."""
+    low, high = min(before.height, after.height), max(before.height, after.height)
+    on_line = min(before.top, after.top) - max(before.bottom, after.bottom) > RAISED * low
+    return on_line and -SPACE_GAP * high < after.left - before.right < WIDE_GAP * high
 
 
 def _overlap(rects: Sequence[tuple[float, ...]]) -> bool:
@@ -146,7 +163,9 @@ def _glyphs(chars: list[Char]) -> list[Char]:
     twice at one place.
     """
     glyphs: list[Char] = []
-    for same, group in itertools.groupby(chars, key=lambda char: (char.left, char.bottom, char.right, char.top, char.generated)):
+    for same, group in itertools.groupby(
+        chars, key=lambda char: (char.left, char.bottom, char.right, char.top, char.generated)
+    ):
         members = list(group)
         if same[-1] or same[0] == same[2] or len(members) == 1:
             glyphs += members
@@ -165,7 +184,7 @@ def _is_twice(glyph: Char) -> bool:
 
 
 def _mended(chars: list[Char], page: tuple[float, ...]) -> Candidate:
-    kept = _once(_on_page(chars, page))
+    kept = _raised(_level(_once(_on_page(chars, page))))
     lines = list(_split(kept))
     text = "\n".join(in_columns([_line(line) for line in lines]))
     unmapped = tuple(_runs(kept))
@@ -211,6 +230,38 @@ def _once(chars: list[Char]) -> list[Char]:
             kept = _spaced(kept, char)
             was_dropped = False
         places.setdefault((char.text, column, row), []).append(char)
+        kept.append(char)
+    return kept
+
+
+def _level(chars: list[Char]) -> list[Char]:
+    """Without the line ends around what is raised or lowered on its line."""
+    kept: list[Char] = []
+    for char in chars:
+        if not char.generated and len(kept) > 1 and kept[-1].text in "\r\n":
+            at = len(kept)
+            while at and kept[at - 1].text in "\r\n":
+                at -= 1
+            if at and not kept[at - 1].text.isspace() and _goes_on(kept[at - 1], char):
+                last = kept[at - 1]
+                del kept[at:]
+                if char.left - last.right > SPACE_GAP * min(last.height, char.height):
+                    kept.append(Char(" ", last.right, last.bottom, char.left, last.top, True, False))
+        kept.append(char)
+    return kept
+
+
+def _raised(chars: list[Char]) -> list[Char]:
+    """With digits that are raised or lowered behind a digit as such digits: 10 to the power of 2 is no 102, nor is a note's mark
+    a part of the figure that it follows."""
+    kept: list[Char] = []
+    base: Char | None = None
+    for char in chars:
+        if base is not None and char.text in ASCII_DIGITS and char.height < SMALLER * base.height:
+            shapes = SUPERSCRIPTS if char.bottom + char.top > base.bottom + base.top else SUBSCRIPTS
+            kept.append(replace(char, text=shapes[int(char.text)]))
+            continue
+        base = char if char.text in ASCII_DIGITS else None
         kept.append(char)
     return kept
 

@@ -90,9 +90,7 @@ def _text_of(name: str, data: bytes) -> tuple[Opened, str]:
     return opened, plain.clean(decoded.text)
 
 
-def _read_pdf(
-    path: Path, passwords: Sequence[str], first_page: int, engine: ocr.Engine | None
-) -> Iterator[tuple[object, ...]]:
+def _read_pdf(path: Path, passwords: Sequence[str], first_page: int, engine: ocr.Engine | None) -> Iterator[tuple[object, ...]]:
     """The file is opened more than once: its pages are of one file only where it was the same before and after."""
     before = _state(path)
     pages = pdf.PdfPages(path, passwords, engine)
@@ -133,9 +131,7 @@ def _attached(pages: pdf.PdfPages, passwords: Sequence[str], engine: ocr.Engine 
         yield "note", f"attachments cannot be read ({_in_short(error)})"
 
 
-def _one_attached(
-    name: str, data: bytes, passwords: Sequence[str], engine: ocr.Engine | None
-) -> Iterator[tuple[object, ...]]:
+def _one_attached(name: str, data: bytes, passwords: Sequence[str], engine: ocr.Engine | None) -> Iterator[tuple[object, ...]]:
     if name.lower().endswith(".pdf") or data[:HEAD_BYTES].lstrip()[:5] == b"%PDF-":
         try:
             inner = pdf.PdfPages(data, passwords, engine)

@@ -59,8 +59,8 @@ def in_columns(lines: Sequence[Line]) -> list[str]:
 def _block(lines: Sequence[Line], start: int) -> tuple[int, list[tuple[float, float]]]:
     """Where the longest block that begins here ends, and the strips that run through it."""
     best: tuple[int, list[tuple[float, float]]] = (start + 1, [])
-    for strip in _gaps(lines, start):
-        end, strip = _grown(lines, start, strip)
+    for gap in _gaps(lines, start):
+        end, strip = _grown(lines, start, gap)
         if end > best[0]:
             best = (end, [strip])
         elif end == best[0] and end > start + 1:

@@ -11,8 +11,8 @@ class Document:
     """One file's text.
 
     path: as shown to the user; source: absolute. sha256: of the file's bytes. pages_without_text: 1-based numbers.
-    paged: pages are those of the file (PDF); otherwise the whole file is page 1. encoding: of a text file. labels: what viewers
-    call the pages ("ii"), one each; empty where that is their numbers. ocr_pages: 1-based numbers of those that were read by OCR.
+    paged: pages are those of the file (PDF); otherwise the whole file is page 1. encoding: of a text file. labels: what
+    viewers call the pages ("ii"), one each; empty where that is their numbers. ocr_pages: 1-based, those read by OCR.
     """
 
     path: str

@@ -3,8 +3,8 @@
 What is joined is what the model reads, and so what a citation quotes. A break is a hyphen right behind a letter, the line's
 end, and a letter. The first of these rules that says something decides:
 
-1. What follows begins with a capital behind a small letter, or the token holds a digit, a dot, a slash, an @ or another hyphen (names, years, addresses,
-   "state-of-the-art"): the hyphen stays.
+1. What follows begins with a capital behind a small letter, or the token holds a digit, a dot, a slash, an @ or another
+   hyphen (names, years, addresses, "state-of-the-art"): the hyphen stays.
 2. The whole document writes the word elsewhere, within a line: as it does most often.
 3. English (the lists of SCOWL in words.xz): the joined word is one: no hyphen. Both halves are common words: the hyphen stays.
 4. No hyphen: a break in the middle of a word is far more frequent than one at a hyphen of its own.

@@ -86,9 +86,10 @@ def load(
     """Read the files of these paths, in the order of their paths.
 
     A page that takes longer than page_seconds or more memory than memory_bytes is lost, not its file; so are the pages that
-    are left of a file after file_seconds. ocr: "auto" reads pages of PDFs that have no text by tesseract or OCRmyPDF where they are
-    installed, languages ("deu+eng") likewise, "off" never; such a page may take OCR_SECONDS more. on_file is called after each file, by one thread at a time. stop: called, it ends
-    this with an error. Raises UsageError for a path that does not exist, and for more text than any context holds.
+    are left of a file after file_seconds. ocr: "auto" reads pages of PDFs that have no text by tesseract or OCRmyPDF where one
+    is installed, "deu+eng" likewise in these languages, "off" never; such a page may take OCR_SECONDS more. on_file is called
+    after each file, by one thread at a time. stop: called, it ends this with an error. Raises UsageError for a path that does
+    not exist, and for more text than any context holds.
     """
     files = walk(paths, options)
     processes = [WorkerProcess(Limits(page_seconds, memory_bytes, ocr)) for _ in range(max(1, min(workers, len(files))))]

@@ -123,7 +123,7 @@ def _by_ocrmypdf(engine: Engine, dots_per_inch: int, picture: bytes) -> str:
 
 
 def _run(command: Sequence[str], picture: bytes) -> str:
-    """What it prints. It has the worker's limit of memory, and one of its own of time, which holds even when the worker ends."""
+    """What it prints. It has the worker's limit of memory, and one of its own of time, which outlives the worker."""
     try:
         done = subprocess.run(
             command,

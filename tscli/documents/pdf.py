@@ -1,4 +1,4 @@
-"""PDF pages to text: what a reader sees on them. Two parsers, fields, comments, attachments, labels, OCR; in the worker process.
+"""PDF pages to text: what a reader sees on them. Two parsers, fields, comments, attachments, labels, OCR; in the worker.
 
 pypdf opens the file, counts its pages and gives everything but their painted text; that is PDFium's, or pypdf's by the rules of
 `pdf_choice`. PDFium is not thread-safe: only the worker's one thread calls it.
@@ -114,7 +114,7 @@ class PdfPages:
         )
 
     def picture_text(self, index: int, page: PageText) -> PageText:
-        """The page as OCR reads it; as it was, with a note, where OCR fails, and where glyph numbers are of fonts that are missing."""
+        """The page as OCR reads it; as it was where OCR fails (with a note), and where the fonts of glyph numbers are missing."""
         assert self._engine is not None
         assert self._pdfium is not None
         try:

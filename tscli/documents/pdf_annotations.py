@@ -21,8 +21,8 @@ COMMENTS = frozenset({"/Text", "/Highlight", "/Underline", "/StrikeOut", "/Squig
 def annotation_lines(page: PageObject) -> list[str]:
     """A line per filled field ("name: value"), typed text and comment, from the top of the page down.
 
-    A field is read by its value, whether its appearance is painted or not; values of password fields and what is hidden are left
-    out. Raises what pypdf raises on a broken page.
+    A field is read by its value, whether its appearance is painted or not; values of password fields and what is hidden are
+    left out. Raises what pypdf raises on a broken page.
     """
     found = []
     for annotation in _annotations(page):

@@ -3,8 +3,8 @@
 Measured page by page (tests/harness/pdf_parsers.py, docs/LOG.md): pdfium is right on nearly every page, pypdf on a few of the
 others. So the rules are, for each page:
 
-1. pdfium's text is taken where it has no fault. Its order of right-to-left text and of digits in it, its spaces on rotated pages
-   and its tables of East Asian encodings are right where pypdf's are not.
+1. pdfium's text is taken where it has no fault. Its order of right-to-left text and of digits in it, its spaces on rotated
+   pages and its tables of East Asian encodings are right where pypdf's are not.
 2. Where it has one, pypdf reads the page as well. What pdfium could not map to letters is filled in from there, where the same
    characters stand around it; then pypdf's whole text is taken where it has fewer faults (`num_faults`) and not fewer than half
    as many characters. Glyph numbers that pypdf gives just as pdfium does have been mapped to letters by neither.

@@ -252,8 +252,8 @@ def _level(chars: list[Char]) -> list[Char]:
 
 
 def _raised(chars: list[Char]) -> list[Char]:
-    """With digits that are raised or lowered behind a digit as such digits: 10 to the power of 2 is no 102, nor is a note's mark
-    a part of the figure that it follows."""
+    """With digits that are raised or lowered behind a digit as such digits: 10 to the power of 2 is no 102, nor is the mark
+    of a note a part of the figure that it follows."""
     kept: list[Char] = []
     base: Char | None = None
     for char in chars:

@@ -1,10 +1,10 @@
 """The process that reads files, so that a page which hangs or explodes takes nothing else with it.
 
 Started as `python -m tscli.documents.worker FD MEMORY_BYTES PAGE_SECONDS`. Says ("ready",), then takes requests (path,
-passwords, first page, OCR's setting) on the pipe. For each it answers ("open", Opened), per page ("page", number, text, notes) or
-("lost", number, reason), before a page that takes OCR's time ("ocr", number), and last ("done",); or ("skip",) for a binary file,
-("memory",) where memory ran out, ("error", reason). Files within a PDF come behind its pages: ("attached", name, Opened) and their
-pages, or ("note", text) about one that is not read.
+passwords, first page, OCR's setting) on the pipe. For each it answers ("open", Opened), per page ("page", number, text, notes)
+or ("lost", number, reason), before a page that takes OCR's time ("ocr", number), and last ("done",); or ("skip",) for a binary
+file, ("memory",) where memory ran out, ("error", reason). Files within a PDF come behind its pages: ("attached", name, Opened)
+and their pages, or ("note", text) about one that is not read.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ class IngestOptions:
     itself); None: as the library was made, and for a new one as the model brings along, or "joint".
     processes: that run such documents at a time, on the CPU; None: as many as pay by a short measurement.
     kv_dtype: what keys and values are kept in; "auto": as the library was made, and for a new one the model's dtype.
-    ocr: "auto" reads pages of PDFs that have no text by tesseract or OCRmyPDF where one is installed, languages as tesseract names
-    them ("deu+eng") likewise in these; "off" never."""
+    ocr: "auto" reads pages of PDFs that have no text by tesseract or OCRmyPDF where one is installed, "deu+eng" (languages as
+    tesseract names them) likewise, in these; "off" never."""
 
     no_ignore: bool = False
     hidden: bool = False

@@ -22,9 +22,9 @@ HEAVIEST = 512  # tokens that sentences are looked for around
 class Citation:
     """A passage that an answer drew on: tokens [start, end) of the library, or of all that are joined.
 
-    share: of the answer's attention to documents. quote: the passage as the model read it, on one line: words that the file breaks
-    at a line's end stand joined. paged: whether the file has pages of its own; otherwise page is 1. library: where several are
-    joined; else empty. label: what viewers call the page ("ii"); empty where that is its number.
+    share: of the answer's attention to documents. quote: the passage as the model read it, on one line: words that the file
+    breaks at a line's end stand joined. paged: whether the file has pages of its own; otherwise page is 1. library: where
+    several are joined; else empty. label: what viewers call the page ("ii"); empty where that is its number.
     """
 
     file: str

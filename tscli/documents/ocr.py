@@ -87,7 +87,7 @@ def looks_right(page: pypdfium2.PdfPage) -> bool:
 
 
 def read_picture(page: pypdfium2.PdfPage, engine: Engine) -> str:
-    """The text that is seen on a page; empty where it is of one colour. Raises OcrFailed, too where no text was found."""
+    """The text that is seen on a page; empty where there is none. Raises OcrFailed."""
     width, height = page.get_size()
     scale = min(DOTS_PER_INCH / 72, (MOST_PIXELS / max(width * height, 1.0)) ** 0.5)
     bitmap = page.render(scale=scale, grayscale=True)
@@ -101,10 +101,7 @@ def read_picture(page: pypdfium2.PdfPage, engine: Engine) -> str:
     if not pixels or pixels.count(pixels[0]) == len(pixels):
         return ""
     read = _by_tesseract if engine.name == "tesseract" else _by_ocrmypdf
-    text = read(engine, round(72 * scale), header + pixels)
-    if not text.strip():
-        raise OcrFailed("OCR found no text on it")
-    return text
+    return read(engine, round(72 * scale), header + pixels)
 
 
 def _by_tesseract(engine: Engine, dots_per_inch: int, picture: bytes) -> str:

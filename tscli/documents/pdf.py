@@ -114,7 +114,7 @@ class PdfPages:
         )
 
     def picture_text(self, index: int, page: PageText) -> PageText:
-        """The page as OCR reads it; as it was where OCR fails (with a note), and where the fonts of glyph numbers are missing."""
+        """The page as OCR reads it; as it was where OCR fails (with a note), and where fonts of glyph numbers are missing."""
         assert self._engine is not None
         assert self._pdfium is not None
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -56,9 +57,13 @@ class Char:
 
 
 def read_painted(page: pypdfium2.PdfPage) -> Candidate:
-    """The text of a page by PDFium, mended where that is needed."""
+    """The text of a page by PDFium, mended where that is needed. Turns a page that stands on its head."""
     textpage = page.get_textpage()
     try:
+        if _is_upside_down(textpage, page):  # PDFium would read its lines from the right
+            textpage.close()
+            page.set_rotation((page.get_rotation() + 180) % 360)
+            textpage = page.get_textpage()
         text, count = str(textpage.get_text_range()), textpage.count_chars()
         if count <= 0:
             return Candidate("")
@@ -69,6 +74,14 @@ def read_painted(page: pypdfium2.PdfPage) -> Candidate:
         return _mended(_glyphs(_chars(textpage, count)), page.get_bbox())
     finally:
         textpage.close()
+
+
+def _is_upside_down(textpage: pypdfium2.PdfTextPage, page: pypdfium2.PdfPage) -> bool:
+    """Whether most of a few characters stand on their heads as the page is shown."""
+    count = textpage.count_chars()
+    angles = [math.degrees(raw.FPDFText_GetCharAngle(textpage.raw, count * part // 8)) for part in range(1, 8, 2)]
+    turned = [abs((angle + page.get_rotation()) % 360 - 180) < 20 for angle in angles]
+    return count > 0 and sum(turned) > 2
 
 
 def _with_marks(text: str, textpage: pypdfium2.PdfTextPage) -> str:

@@ -145,10 +145,11 @@ class PdfPages:
             return found
         try:
             other = pdf_choice.candidate(self._extract(index), found)
-        except Exception:
-            if self._pdfium is not None and self._same_pages and error is None:
-                return found  # PDFium read the page as it is
-            raise
+        except Exception as raised:
+            is_blank = not found.text.strip()
+            if self._pdfium is None or not self._same_pages or error or (is_blank and isinstance(raised, MemoryError)):
+                raise
+            return found  # PDFium read the page as it is
         if not found.text.strip():
             if not other.text.strip() and isinstance(error, MemoryError):
                 raise error

@@ -48,10 +48,13 @@ def glyphs(text: str, letters: dict[int, str] | None, number: dict[str, int]) ->
         rows = b"\n".join(b"<%04X> <%s>" % (code, to.encode("utf-16-be").hex().encode()) for code, to in letters.items())
         table = (
             b"/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 def "
-            b"1 begincodespacerange <0000> <FFFF> endcodespacerange %d beginbfchar\n%s\nendbfchar endcmap" % (len(letters), rows)
+            b"1 begincodespacerange <0000> <FFFF> endcodespacerange %d beginbfchar\n%s\nendbfchar endcmap"
+            % (len(letters), rows)
         )
     to_unicode = b"/ToUnicode 6 0 R" if letters is not None else b""
-    font = b"<< /Type /Font /Subtype /Type0 /BaseFont /ABCDEF+T /Encoding /Identity-H /DescendantFonts [4 0 R] %s >>" % to_unicode
+    font = (
+        b"<< /Type /Font /Subtype /Type0 /BaseFont /ABCDEF+T /Encoding /Identity-H /DescendantFonts [4 0 R] %s >>" % to_unicode
+    )
     descendant = (
         b"<< /Type /Font /Subtype /CIDFontType2 /BaseFont /ABCDEF+T /FontDescriptor 5 0 R /DW 600 "
         b"/CIDSystemInfo << /Registry (Adobe) /Ordering (Identity) /Supplement 0 >> >>"
@@ -69,7 +72,9 @@ def with_fields(data: bytes, fields: Sequence[dict[str, object]]) -> bytes:
     writer = pypdf.PdfWriter(io.BytesIO(data))
     annotations = ArrayObject()
     for number, entries in enumerate(fields):
-        annotation = DictionaryObject({NameObject("/Type"): NameObject("/Annot"), NameObject("/Subtype"): NameObject("/Widget")})
+        annotation = DictionaryObject(
+            {NameObject("/Type"): NameObject("/Annot"), NameObject("/Subtype"): NameObject("/Widget")}
+        )
         box = [NumberObject(edge) for edge in (200, 600 - 30 * number, 400, 620 - 30 * number)]
         annotation[NameObject("/Rect")] = ArrayObject(box)
         for name, value in entries.items():

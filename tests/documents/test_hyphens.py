@@ -39,7 +39,9 @@ def test_pages_without_breaks_are_what_they_were() -> None:
     assert join_broken_words(pages) == pages
 
 
-@pytest.mark.parametrize("page", ["a-\n" * 300_000, "a" * 500_000 + "-\nb", ("a" * 190 + " ") * 5000 + "x-\ny", "a-b" * 66_000 + "-\nb"])
+@pytest.mark.parametrize(
+    "page", ["a-\n" * 300_000, "a" * 500_000 + "-\nb", ("a" * 190 + " ") * 5000 + "x-\ny", "a-b" * 66_000 + "-\nb"]
+)
 def test_no_text_takes_long(page: str) -> None:
     started = time.process_time()
     join_broken_words([page])

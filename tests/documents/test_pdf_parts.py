@@ -89,7 +89,9 @@ def test_labels_that_say_nothing_else_than_the_number_are_none(tmp_path: Path) -
     assert read(tmp_path, painted(lines("a"), lines("b"), catalog=b"/PageLabels << /Nums [0 << /S /D >>] >>")).labels == ()
 
 
-@pytest.mark.parametrize("tree", [b"<< /Kids [1 0 R] >>", b"[]", b"<< /Nums [0 << /S /r /St 4000000000 >>] >>", b"<< /Nums [(a)] >>"])
+@pytest.mark.parametrize(
+    "tree", [b"<< /Kids [1 0 R] >>", b"[]", b"<< /Nums [0 << /S /r /St 4000000000 >>] >>", b"<< /Nums [(a)] >>"]
+)
 def test_hostile_labels_do_no_harm(tmp_path: Path, tree: bytes) -> None:
     assert read(tmp_path, painted(lines("Sheet"), catalog=b"/PageLabels " + tree)).pages == ("Sheet",)
 

@@ -147,7 +147,11 @@ def test_three_columns_of_unequal_lines_are_read_one_after_the_other(tmp_path: P
 
 
 def test_a_table_is_read_row_by_row(tmp_path: Path) -> None:
-    rows = (("Bone comb", "about 870", "herring room"), ("The cheese", "1942", "white room"), ("Ship bell", "1862", "salt room"))
+    rows = (
+        ("Bone comb", "about 870", "herring room"),
+        ("The cheese", "1942", "white room"),
+        ("Ship bell", "1862", "salt room"),
+    )
     content = b"".join(at(72 + 150 * i, 700 - 14 * row, cell) for row, cells in enumerate(rows) for i, cell in enumerate(cells))
     assert text(tmp_path, painted(content)).split("\n") == [" ".join(cells) for cells in rows]
 

@@ -1,14 +1,16 @@
 """What pypdf, PDFium and `tscli.documents.pdf` make of every page: `python tests/harness/pdf_parsers.py FOLDER... [--all]`.
 
 Prints a Markdown table of the pages on which something differs or is wrong (--all: of all), and the sums: how often each has which
-fault, how like the texts are without spaces, and milliseconds of CPU. Faults: controls, NULs, private use, U+FFFD, characters that
-the font maps to no letter (PDFium says so), glued words, letters painted twice, ligatures as one character.
+fault, how like the texts are word by word, and milliseconds of CPU. Faults: controls, private use, U+FFFD, characters that the
+font maps to no letter (PDFium says so), glued words, letters painted twice, ligatures as one character, words that a line
+breaks (`load` joins those of tscli, over all pages).
 """
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import itertools
 import logging
 import re
 import sys
@@ -96,7 +98,7 @@ def by_pdfium(document: pypdfium2.PdfDocument, index: int) -> tuple[str, int]:
 
 def faults(text: str, unmapped: int) -> dict[str, int]:
     """How many characters of each kind of fault; kinds without any are left out."""
-    letters = [pair for pair in zip(text, text[1:], strict=False) if pair[0].isalpha()]
+    letters = [pair for pair in itertools.pairwise(text) if pair[0].isalpha()]
     twice = sum(first == second for first, second in letters)
     found = {
         "unmapped": unmapped,

@@ -1,9 +1,9 @@
 """What pypdf, PDFium and `tscli.documents.pdf` make of every page: `python tests/harness/pdf_parsers.py FOLDER... [--all]`.
 
 Prints a Markdown table of the pages on which something differs or is wrong (--all: of all), and the sums: how often each has
-which fault, how like the texts are word by word, and milliseconds of CPU. Faults: controls, private use, U+FFFD, characters that the
-font maps to no letter (PDFium says so), glued words, letters painted twice, ligatures as one character, words that a line
-breaks (`load` joins those of tscli, over all pages).
+which fault, how like the texts are word by word, and milliseconds of CPU. Faults: controls, private use, U+FFFD, characters
+that the font maps to no letter (PDFium says so), glued words, letters painted twice, ligatures as one character, words that a
+line breaks (`load` joins those of tscli, over all pages).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from typing import Any
 
 import pypdfium2
 from pypdf import PageObject, PdfReader
+from pypdf.errors import LimitReachedError
 
 from tscli.documents import ocr, pdf_choice, pdf_refusal
 from tscli.documents.document import PageNote
@@ -147,6 +148,8 @@ class PdfPages:
             other = pdf_choice.candidate(self._extract(index), found)
         except Exception as raised:
             is_blank = not found.text.strip()
+            if is_blank and isinstance(raised, LimitReachedError):  # PDFium has such limits, too, and is silent about them
+                raise Refused(f"holds more than is read, for it would take too much memory ({raised})") from raised
             if self._pdfium is None or not self._same_pages or error or (is_blank and isinstance(raised, MemoryError)):
                 raise
             return found  # PDFium read the page as it is

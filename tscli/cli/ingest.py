@@ -206,7 +206,7 @@ def _show_plan(plan: IngestPlan) -> None:
     console.print(f"{size(plan.total_bytes)} on disk, {size(plan.new_bytes)} of it new; {size(plan.free_bytes)} free")
     textless = sum(document.pages_without_text for document in plan.documents)
     if textless:
-        console.print(f"{counted(textless, 'page')} without text: where they are scans, tesseract (--ocr) or OCRmyPDF adds it")
+        console.print(f"{counted(textless, 'page')} without text: where they are scans, OCRmyPDF adds it")
     for note in plan.notes:
         console.print(f"note: {safe_line(note)}")
     sys.stderr.flush()
@@ -243,10 +243,9 @@ def _json(
             {
                 "file": d.path,
                 "pages": d.pages,
-                "pages_without_text": d.pages_without_text,
-                "ocr_pages": d.ocr_pages,
                 "tokens": d.tokens,
                 "status": d.status,
+                **{name: number for name in ("pages_without_text", "ocr_pages") if (number := getattr(d, name))},
             }
             for d in result.documents
         ],

@@ -58,6 +58,16 @@ def test_a_citation_is_the_sentence_around_what_was_attended(
     assert citation.place == "a.pdf p. 1"
 
 
+def test_a_page_is_named_as_viewers_name_it_beside_its_number(tokenizer: Tokenizer) -> None:
+    source = SourceText("a.pdf", "1", PAGES, True, "a.pdf", labels=("1", "ii"))
+    labelled = build_context(tokenizer, load_template(tokenizer), [source])
+    places = {}
+    for page in (1, 2):
+        (citation, *_) = cite([drawn(np.flatnonzero(labelled.page == page))], labelled, tokenizer, top=1, floor=0.0)
+        places[citation.page, citation.label] = citation.place
+    assert places == {(1, ""): "a.pdf p. 1", (2, "ii"): "a.pdf p. ii (page 2)"}
+
+
 def test_citations_are_ordered_by_share_and_cut_at_top_and_floor(
     context: Context, tokenizer: Tokenizer, at: Callable[..., np.ndarray]
 ) -> None:

@@ -66,7 +66,7 @@ def show_map(documents: Sequence[DocumentMap], num_documents: int) -> None:
     table.add_column(no_wrap=True, min_width=len(documents[0].cells) if documents else None)  # cut, it would lie
     highest = max((cell for document in documents for cell in document.cells), default=1.0)
     for document in documents[:MAPPED]:
-        pages = f"p. {', '.join(map(str, document.peaks))}" if document.peaks else ""
+        pages = f"p. {', '.join(document.peak_names)}" if document.peaks else ""
         table.add_row(safe_line(document.name), tscli.blocks(document.cells, highest), f"{document.share:.0%}", pages)
     console = stderr()
     console.print(table)
@@ -137,7 +137,7 @@ def show_sources(answer: Answer, top: int) -> None:
     table.add_column("page", justify="right")
     table.add_column("share", justify="right")
     for source in answer.sources[:top]:
-        table.add_row(safe_line(source.name), str(source.page), f"{source.share:.0%}")
+        table.add_row(safe_line(source.name), source.page_name, f"{source.share:.0%}")
     console = stderr()
     console.print(table)
     console.print(f"shares of the votes of the answer's tokens; {tscli.CAVEAT}")
@@ -197,7 +197,13 @@ def answer_json(session: Session, answer: Answer, evidence: Evidence, start: Sta
             "fidelity": vars(s.fidelity) if s.fidelity else None,
         },
         "sources": [
-            {"library": source.library or session.library, "file": source.file, "page": source.page, "share": source.share}
+            {
+                "library": source.library or session.library,
+                "file": source.file,
+                "page": source.page,
+                **({"label": source.label} if source.label else {}),
+                "share": source.share,
+            }
             for source in answer.sources
         ],
         "citations": citations_json(session, evidence),
@@ -210,8 +216,11 @@ def answer_json(session: Session, answer: Answer, evidence: Evidence, start: Sta
 
 def citations_json(session: Session, evidence: Evidence) -> list[dict[str, Any]]:
     """The citations as JSON holds them."""
-    names = ("file", "page", "start", "end", "quote", "share")
+    names = ("file", "page", "label", "start", "end", "quote", "share")
     return [
-        {"library": citation.library or session.library, **{name: getattr(citation, name) for name in names}}
+        {
+            "library": citation.library or session.library,
+            **{name: getattr(citation, name) for name in names if name != "label" or citation.label},
+        }
         for citation in evidence.citations
     ]

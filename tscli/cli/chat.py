@@ -104,7 +104,7 @@ class _Talk:
         if self._keeper is not None:
             remember(self.settings, self._keeper, self._last)
         if interactive() and self._last.sources:
-            best = (f"{source.name} page {source.page} ({source.share:.0%})" for source in self._last.sources[:3])
+            best = (f"{source.name} page {source.page_name} ({source.share:.0%})" for source in self._last.sources[:3])
             say(self.settings, safe_line("  " + ", ".join(best)))
         return True
 

@@ -47,6 +47,9 @@ def ingest(
     hidden: Annotated[bool, typer.Option("--hidden", help="Take hidden files.")] = False,
     glob: Annotated[list[str] | None, typer.Option("--glob", "-g", help='Only files like this; "!*.py" leaves out.')] = None,
     password: Annotated[list[str] | None, typer.Option(help="For encrypted PDFs; may be repeated.")] = None,
+    ocr: Annotated[
+        str, typer.Option(help='"auto" reads pages without text by tesseract or OCRmyPDF, "deu+eng" in these; "off" never.')
+    ] = "auto",
     model: flags.Model = None,
     revision: flags.Revision = None,
     dtype: flags.Dtype = "auto",
@@ -91,6 +94,7 @@ def ingest(
         kv_dtype=kv_dtype,  # type: ignore[arg-type]
         processes=processes,
         system=_system(context, library, system),
+        ocr=ocr,
     )
     selection = tscli.SelectionOptions(
         k=k, n_init=n_init, n_local=n_local, chunk=chunk, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
@@ -200,7 +204,8 @@ def _show_plan(plan: IngestPlan) -> None:
     for name, justify in (("document", "left"), ("pages", "right"), ("tokens", "right"), ("status", "left")):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for document in plan.documents[:MOST_ROWS]:
-        without = f" ({document.pages_without_text} without text)" if document.pages_without_text else ""
+        apart = ((document.pages_without_text, "without text"), (document.ocr_pages, "by OCR"))
+        without = "".join(f" ({number:,} {what})" for number, what in apart if number)
         table.add_row(safe_line(document.path), f"{document.pages:,}{without}", f"{document.tokens:,}", document.status)
     if len(plan.documents) > MOST_ROWS:
         rest = plan.documents[MOST_ROWS:]
@@ -248,7 +253,16 @@ def _json(
 ) -> dict[str, Any]:
     return {
         "library": result.library,
-        "documents": [{"file": d.path, "pages": d.pages, "tokens": d.tokens, "status": d.status} for d in result.documents],
+        "documents": [
+            {
+                "file": d.path,
+                "pages": d.pages,
+                "tokens": d.tokens,
+                "status": d.status,
+                **{name: number for name in ("pages_without_text", "ocr_pages") if (number := getattr(d, name))},
+            }
+            for d in result.documents
+        ],
         "tokens": {"total": result.total_tokens, "cached": result.cached_tokens, "prefilled": prefilled},
         "bytes": num_bytes,
         "seconds": seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -10,7 +11,8 @@ class Document:
     """One file's text.
 
     path: as shown to the user; source: absolute. sha256: of the file's bytes. pages_without_text: 1-based numbers.
-    paged: pages are those of the file (PDF); otherwise the whole file is page 1. encoding: of a text file.
+    paged: pages are those of the file (PDF); otherwise the whole file is page 1. encoding: of a text file. labels: what
+    viewers call the pages ("ii"), one each; empty where that is their numbers. ocr_pages: 1-based, those read by OCR.
     """
 
     path: str
@@ -21,6 +23,16 @@ class Document:
     paged: bool
     encoding: str | None = None
     warnings: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    ocr_pages: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class PageNote:
+    """What is to be told of a page; kind: "unreadable" (it has something, but no text), "mended" (parts of it), or "ocr"."""
+
+    kind: Literal["unreadable", "mended", "ocr"]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,7 @@ class Opened:
     paged: bool
     encoding: str | None = None
     warnings: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

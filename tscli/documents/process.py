@@ -12,16 +12,18 @@ from tscli.errors import ResourceError
 from tscli.processes import start
 
 START_SECONDS = 120.0  # imports from a cold disk; not part of any page's time
+OCR_SECONDS = 120.0  # what a page that is read by OCR may take more than others
 
 Message = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one page may take: wall-clock seconds, and bytes of address space of the whole process."""
+    """What one page may take: wall-clock seconds, and bytes of address space of the whole process. ocr: as of `find_engine`."""
 
     page_seconds: float
     memory_bytes: int
+    ocr: str = "off"
 
 
 @dataclass(frozen=True)
@@ -52,23 +54,23 @@ class WorkerProcess:
             self._start()
         self.num_requests += 1
         try:
-            self._pipe.send((str(path), tuple(passwords), first_page))
+            self._pipe.send((str(path), tuple(passwords), first_page, self.limits.ocr))
         except OSError:  # it died while idle
             self.stop()
             self._start()
             self.num_requests = 1
-            self._pipe.send((str(path), tuple(passwords), first_page))
+            self._pipe.send((str(path), tuple(passwords), first_page, self.limits.ocr))
 
-    def answer(self) -> Message | Ended:
-        """The next message, or why there is none; then the process is gone."""
+    def answer(self, more_seconds: float = 0.0) -> Message | Ended:
+        """The next message, or why there is none; then the process is gone. more_seconds: than a page may take."""
         try:
-            if self._pipe.poll(self.limits.page_seconds):
+            if self._pipe.poll(self.limits.page_seconds + more_seconds):
                 message: Message = self._pipe.recv()
                 if message != ("memory",):
                     return message
                 ended = Ended(f"took more memory than {self.limits.memory_bytes / (1 << 20):.0f} MiB", True)
             else:
-                ended = Ended(f"took longer than {self.limits.page_seconds:g} s", False)
+                ended = Ended(f"took longer than {self.limits.page_seconds + more_seconds:g} s", False)
         except (EOFError, OSError):
             ended = Ended("ended the reading process (out of memory or a crash)", True)
         self.stop()

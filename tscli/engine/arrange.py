@@ -6,6 +6,7 @@ kept as the tokens that they already are.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from tscli.documents import Document, longer
 from tscli.engine.library import context_of
 from tscli.errors import DamagedLibrary, LibraryError
 from tscli.store import Manifest, read_context, read_manifest
-from tscli.tokens import Context, SourceText, Template, Tokenizer, build_context
+from tscli.tokens import Context, DocumentTokens, SourceText, Template, Tokenizer, build_context
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,11 @@ class Slot:
         if self.document is None:
             assert self.record is not None
             record = self.record
-            return SourceText(record["path"], record["sha256"], None, record["paged"], title=record["title"])
+            labels = tuple(map(str, record.get("labels", ())))
+            return SourceText(record["path"], record["sha256"], None, record["paged"], record["title"], labels)
         document = self.document
-        return SourceText(document.path, document.sha256, document.pages, document.paged, title=self._title(document))
+        title = self._title(document)
+        return SourceText(document.path, document.sha256, document.pages, document.paged, title, document.labels)
 
     def _title(self, document: Document) -> str:
         """A renamed file keeps the title that it was read under: a new one would cost a run of all that follows."""
@@ -56,6 +59,27 @@ class Slot:
             assert self.record is not None
             return int(self.record["pages_without_text"])
         return len(self.document.pages_without_text)
+
+    @property
+    def ocr_pages(self) -> tuple[int, ...]:
+        """The pages that were read by OCR, 1-based."""
+        if self.document is None:
+            assert self.record is not None
+            return tuple(map(int, self.record.get("ocr_pages", ())))
+        return self.document.ocr_pages
+
+    @property
+    def text_sha256(self) -> str | None:
+        """Of the text as it was read; None where a library of before does not say."""
+        if self.document is None:
+            assert self.record is not None
+            return self.record.get("text_sha256")
+        return hashlib.sha256("\f".join(self.document.pages).encode()).hexdigest()
+
+    @property
+    def is_reread(self) -> bool:
+        """Whether the file is there anew and its text may be another than the library has, as by another version, or by OCR."""
+        return self.document is not None and self.record is not None and self.text_sha256 != self.record.get("text_sha256")
 
     @property
     def file(self) -> str:
@@ -76,13 +100,16 @@ class Arrangement:
     def build(self, tokenizer: Tokenizer, template: Template, max_tokens: int) -> Context:
         """Tokenise what is new; what the library holds unchanged is taken over as tokens."""
         reuse = self.previous.context if self.previous else None
+        if reuse is not None:
+            reread = {str(slot.record["path"]) for slot in self.slots if slot.is_reread and slot.record is not None}
+            reuse = replace(reuse, documents=tuple(d for d in reuse.documents if d.path not in reread))
         sources = [slot.source for slot in self.slots]
         return build_context(tokenizer, template, sources, reuse=reuse, max_tokens=max_tokens)
 
     def records(self, context: Context) -> tuple[dict[str, Any], ...]:
         """A record per document for the manifest."""
         return tuple(
-            {**vars(tokens), "source": slot.file, "pages_without_text": slot.pages_without_text}
+            {**_fields(tokens), "source": slot.file, "pages_without_text": slot.pages_without_text, **_said_if_any(slot)}
             for tokens, slot in zip(context.documents, self.slots, strict=True)
         )
 
@@ -90,6 +117,16 @@ class Arrangement:
         """Whether the library did not hold this document, or held another text of it."""
         slot = self.slots[index]
         return slot.record is None or (slot.document is not None and slot.record["sha256"] != slot.document.sha256)
+
+
+def _fields(tokens: DocumentTokens) -> dict[str, Any]:
+    return {name: value for name, value in vars(tokens).items() if name != "labels"}
+
+
+def _said_if_any(slot: Slot) -> dict[str, Any]:
+    """What a record says only where there is something to say; labels are lists, as JSON gives them back."""
+    said = {"labels": list(slot.source.labels), "ocr_pages": list(slot.ocr_pages), "text_sha256": slot.text_sha256}
+    return {name: value for name, value in said.items() if value}
 
 
 def previous_context(

@@ -55,13 +55,17 @@ Event = Callable[[str, str, int, int], None]  # kind, detail, done, total
 
 @dataclass(frozen=True)
 class PlannedDocument:
-    """One document of the wanted context; status: "new", "cached", or "rerun" where something before it changed."""
+    """One document of the wanted context; status: "new", "cached", or "rerun" where something before it changed.
+
+    pages_without_text: that nothing was read on. ocr_pages: that were read by OCR.
+    """
 
     path: str
     pages: int
     tokens: int
     status: str
     pages_without_text: int
+    ocr_pages: int = 0
 
 
 @dataclass(frozen=True)
@@ -242,7 +246,7 @@ def prepare(
         documents=arrangement.records(context),
         settings=settings,
     )
-    lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "lost" in warning]
+    lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "pages without text" not in warning]
     alone = (options.processes or 1) > 1 and (not independent or decoder.device.type != "cpu")
     why = [f"--processes {options.processes}: one runs all; several are for independent documents on the CPU"] if alone else []
     said = [*([damage] if damage else []), *_unused_template(template), *_empty(named, loaded), *_passed_over(loaded)]
@@ -259,6 +263,7 @@ def _read(named: Sequence[Path], options: IngestOptions, tell: Event, stop: Stop
         named,
         options=WalkOptions(options.no_ignore, options.hidden, options.globs),
         passwords=options.passwords,
+        ocr=options.ocr,
         on_file=lambda path, done, total: tell("file", path, done, total),
         stop=stop,
     )
@@ -311,6 +316,7 @@ def _plan(
             document.token_end - document.token_start,
             _status(document, missing, arrangement.is_new(index)),
             arrangement.slots[index].pages_without_text,
+            len(arrangement.slots[index].ocr_pages),
         )
         for index, document in enumerate(context.documents)
     )

@@ -142,5 +142,8 @@ def sketch_of(tensors: Mapping[str, Tensor], device: torch.device) -> Sketch | N
 def context_of(manifest: Manifest, arrays: Mapping[str, Tensor]) -> Context:
     """The context as it was stored."""
     names = ("path", "title", "sha256", "num_pages", "paged", "token_start", "token_end")
-    documents = tuple(DocumentTokens(**{name: record[name] for name in names}) for record in manifest.documents)
+    documents = tuple(
+        DocumentTokens(**{name: record[name] for name in names}, labels=tuple(map(str, record.get("labels", ()))))
+        for record in manifest.documents
+    )
     return Context(**{name: arrays[name].numpy() for name in ARRAYS}, documents=documents, libraries=())

@@ -23,7 +23,9 @@ class IngestOptions:
     model brings along, or "sections".
     kv_dtype: what keys and values are kept in; "auto": as the library was made, and for a new one the model's dtype.
     system: the instruction before the documents, the empty string for none; None: as the library was made, and for a new one
-    what the model brings along, or tscli's own."""
+    what the model brings along, or tscli's own.
+    ocr: "auto" reads pages of PDFs that have no text by tesseract or OCRmyPDF where one is installed, "deu+eng" (languages as
+    tesseract names them) likewise, in these; "off" never."""
 
     no_ignore: bool = False
     hidden: bool = False
@@ -36,3 +38,4 @@ class IngestOptions:
     kv_dtype: KVDtype = "auto"
     prefill: Prefill | None = None
     system: str | None = None
+    ocr: str = "auto"

@@ -15,7 +15,10 @@ WAY_OUT = "run tscli ingest again with the same paths: what is whole is not run 
 def read_context_again(manifest: Manifest, tokenizer: Tokenizer) -> Context:
     """The very context that the library was made of; DamagedLibrary names a document that is gone or has changed."""
     files = [Path(record["source"]) for record in manifest.documents]
-    loaded = load_documents([file for file in files if file.is_file()])
+    # A file within a PDF is named below it. Pages were read by OCR only where the records say so.
+    holders = [next((path for path in (file, file.parent) if path.is_file()), None) for file in files]
+    ocr = "auto" if any(record.get("ocr_pages") for record in manifest.documents) else "off"
+    loaded = load_documents(list(dict.fromkeys(file for file in holders if file is not None)), ocr=ocr)
     found = {document.source: document for document in loaded.documents}
     sources = []
     for record in manifest.documents:

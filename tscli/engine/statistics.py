@@ -11,7 +11,7 @@ import torch
 from tscli.engine.drawn import Drawn, drawn_from
 from tscli.model.attention import LayerStep
 from tscli.selection.guard import Guard
-from tscli.tokens import Context, State, shown
+from tscli.tokens import Context, State, page_name, shown
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,24 @@ class LayerStatistics:
 class Source:
     """A page and its share of the votes of the answer's decode steps. Selection is not proof of causation.
 
-    library: where several are joined; else empty.
+    library: where several are joined; else empty. label: what viewers call the page; empty where that is its number.
     """
 
     file: str
     page: int
     share: float
     library: str = ""
+    label: str = ""
 
     @property
     def name(self) -> str:
         """The file for people."""
         return shown(self.file, self.library)
+
+    @property
+    def page_name(self) -> str:
+        """The page for people."""
+        return page_name(self.page, self.label)
 
 
 @dataclass(frozen=True)
@@ -217,7 +223,8 @@ class Recorder:
         for i in order:
             document, page = divmod(int(pages[i]), width)
             share = float(totals[i] / totals.sum())
-            found.append(Source(context.documents[document].path, page, share, context.library_of(document)))
+            of = context.documents[document]
+            found.append(Source(of.path, page, share, context.library_of(document), of.label(page)))
         return found
 
 

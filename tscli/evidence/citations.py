@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tscli.engine.drawn import Drawn
-from tscli.tokens import Context, StreamDecoder, Tokenizer, shown
+from tscli.tokens import Context, StreamDecoder, Tokenizer, page_name, shown
 from tscli.tokens.sentences import sentence_spans
 
 REACH = 96  # tokens on both sides within which a sentence is looked for
@@ -22,8 +22,9 @@ HEAVIEST = 512  # tokens that sentences are looked for around
 class Citation:
     """A passage that an answer drew on: tokens [start, end) of the library, or of all that are joined.
 
-    share: of the answer's attention to documents. quote: the passage on one line. paged: whether the file has pages of its
-    own; otherwise page is 1. library: where several are joined; else empty.
+    share: of the answer's attention to documents. quote: the passage as the model read it, on one line: words that the file
+    breaks at a line's end stand joined. paged: whether the file has pages of its own; otherwise page is 1. library: where
+    several are joined; else empty. label: what viewers call the page ("ii"); empty where that is its number.
     """
 
     file: str
@@ -34,12 +35,13 @@ class Citation:
     share: float
     paged: bool
     library: str = ""
+    label: str = ""
 
     @property
     def place(self) -> str:
         """File and page for people."""
         file = shown(self.file, self.library)
-        return f"{file} p. {self.page}" if self.paged else file
+        return f"{file} p. {page_name(self.page, self.label)}" if self.paged else file
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,8 @@ def _sentences(spelled: Spelled, places: np.ndarray, weights: np.ndarray, contex
     for index in np.flatnonzero(totals):
         own = np.flatnonzero(owner == index) + spelled.start
         quote = " ".join(spelled.text[slice(*spans[index])].split())
-        share = float(totals[index])
-        found.append(Citation(document.path, page, int(own[0]), int(own[-1]) + 1, quote, share, document.paged, library))
+        of = (float(totals[index]), document.paged, library, document.label(page))
+        found.append(Citation(document.path, page, int(own[0]), int(own[-1]) + 1, quote, *of))
     return found
 
 

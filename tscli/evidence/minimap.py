@@ -30,6 +30,7 @@ class DocumentMap:
     cells: tuple[float, ...]
     peaks: tuple[int, ...]
     library: str = ""
+    peak_names: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,7 +55,8 @@ def map_documents(drawn: Sequence[Drawn], context: Context, *, width: int) -> li
         cells = np.bincount(at, weights=shares, minlength=width)
         peaks = _peaks(context.page[own], shares) if document.paged else ()
         library = context.library_of(int(index))
-        found.append(DocumentMap(document.path, float(shares.sum()), tuple(cells.tolist()), peaks, library))
+        names = tuple(map(document.page_name, peaks))
+        found.append(DocumentMap(document.path, float(shares.sum()), tuple(cells.tolist()), peaks, library, names))
     return sorted(found, key=lambda document: -document.share)
 
 

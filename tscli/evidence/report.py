@@ -105,7 +105,8 @@ def _rows(places: np.ndarray, weights: np.ndarray, context: Context) -> list[Row
     for index, document in enumerate(context.documents):
         own = context.document[places] == index
         if document.paged and document.num_pages <= MOST_PAGES:
-            at, names = context.page[places[own]] - 1, [f"p. {page}" for page in range(1, document.num_pages + 1)]
+            at = context.page[places[own]] - 1
+            names = [f"p. {_clean(document.page_name(page))}" for page in range(1, document.num_pages + 1)]
         else:
             length = max(1, document.token_end - document.token_start)
             at = (places[own] - document.token_start) * STRETCHES // length

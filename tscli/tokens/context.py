@@ -18,13 +18,14 @@ BREAK = "\n\n"
 
 @dataclass(frozen=True)
 class SourceText:
-    """A document's text by pages; pages None where its tokens are taken over from an earlier context."""
+    """A document's text by pages; pages None where its tokens are taken over from an earlier context. labels: of its pages."""
 
     path: str
     sha256: str
     pages: tuple[str, ...] | None
     paged: bool
     title: str
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def _assemble(template: Template, sources: Sequence[SourceText], parts: Sequence
     documents, at = [], prefix.shape[1]
     for index, (source, part) in enumerate(zip(sources, parts, strict=True)):
         stop = at + part.rows.shape[1]
-        title = DocumentTokens(source.path, source.title, source.sha256, part.num_pages, source.paged, at, stop)
-        documents.append(title)
+        pages = (part.num_pages, source.paged)
+        documents.append(DocumentTokens(source.path, source.title, source.sha256, *pages, at, stop, source.labels))
         owner.append(np.full(stop - at, index, dtype=np.int32))
         at = stop
     ids, page, char_start, char_end = np.concatenate([prefix, *(part.rows for part in parts)], axis=1)

@@ -13,6 +13,11 @@ def shown(file: str, library: str) -> str:
     return f"{library}: {file}" if library else file
 
 
+def page_name(page: int, label: str) -> str:
+    """A page for people, with what viewers call it in front where that is not its number."""
+    return f"{label} (page {page})" if label else str(page)
+
+
 @dataclass(frozen=True)
 class Place:
     """A token's origin; characters count within the page's text, page 0 is a header or a break between pages."""
@@ -25,7 +30,10 @@ class Place:
 
 @dataclass(frozen=True)
 class DocumentTokens:
-    """A document's tokens, [token_start, token_end) of the context; title is what its header line says."""
+    """A document's tokens, [token_start, token_end) of the context; title is what its header line says.
+
+    labels: what viewers call its pages ("ii"), one each; empty where that is their numbers.
+    """
 
     path: str
     title: str
@@ -34,6 +42,16 @@ class DocumentTokens:
     paged: bool
     token_start: int
     token_end: int
+    labels: tuple[str, ...] = ()
+
+    def label(self, page: int) -> str:
+        """What viewers call a page (1-based); empty where that is its number."""
+        label = self.labels[page - 1] if 0 < page <= len(self.labels) else ""
+        return "" if label == str(page) else label
+
+    def page_name(self, page: int) -> str:
+        """A page for people: "7", or "ii (page 2)" where viewers call it otherwise than its number."""
+        return page_name(page, self.label(page))
 
 
 @dataclass(frozen=True)

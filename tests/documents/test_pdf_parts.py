@@ -1,0 +1,171 @@
+"""What a PDF holds beside its pages' text: fields, comments, files, labels; and why one cannot be read, in its own words."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pypdf
+import pytest
+from pypdf.annotations import FreeText, Text
+from pypdf.generic import ArrayObject, BooleanObject, DictionaryObject, NameObject
+
+from tests.documents.hostile import pages_of
+from tests.documents.pdfs import lines, painted, with_attachments, with_fields, written
+from tscli.documents import Document, Loaded, load
+
+
+def loaded(tmp_path: Path, data: bytes, name: str = "a.pdf") -> Loaded:
+    (tmp_path / name).write_bytes(data)
+    return load([tmp_path / name], ocr="off", workers=1)
+
+
+def read(tmp_path: Path, data: bytes) -> Document:
+    found = loaded(tmp_path, data)
+    assert found.failures == ()
+    return found.documents[0]
+
+
+def test_values_of_fields_are_read_whether_they_are_painted_or_not(tmp_path: Path) -> None:
+    fields = [
+        {"/FT": "/Tx", "/T": "name", "/V": "Odile Farrant"},
+        {"/FT": "/Tx", "/T": "f2", "/TU": "Yearly salary", "/V": "Kr 48,210"},
+        {"/FT": "/Btn", "/T": "member", "/V": "/Yes", "/AS": "/Yes"},
+        {"/FT": "/Btn", "/T": "retired", "/V": "/Off", "/AS": "/Off"},
+        {"/FT": "/Ch", "/T": "port", "/Opt": [["H", "Holm"], ["L", "Lund"]], "/V": "L"},
+        {"/FT": "/Tx", "/T": "pin", "/Ff": 1 << 13, "/V": "1234"},
+        {"/FT": "/Tx", "/T": "hidden", "/F": 2, "/V": "unseen"},
+        {"/FT": "/Tx", "/T": "empty", "/V": ""},
+    ]
+    page = read(tmp_path, with_fields(painted(lines("Application")), fields)).pages[0]
+    assert page == "Application\n\nname: Odile Farrant\nYearly salary: Kr 48,210\nmember: yes\nport: Lund"
+
+
+def test_a_page_of_fields_is_no_scan(tmp_path: Path) -> None:
+    document = read(tmp_path, with_fields(painted(b""), [{"/FT": "/Tx", "/T": "name", "/V": "Odile Farrant"}]))
+    assert document.pages == ("name: Odile Farrant",)
+    assert document.pages_without_text == ()
+    assert document.warnings == ()
+
+
+def test_typed_text_and_comments_are_read(tmp_path: Path) -> None:
+    writer = pypdf.PdfWriter(io.BytesIO(painted(lines("Contract"))))
+    writer.add_annotation(0, FreeText(text="Approved by Odile", rect=(72, 500, 300, 520)))
+    writer.add_annotation(0, Text(text="Check the date", rect=(72, 400, 90, 420), title_bar="Marit"))
+    assert read(tmp_path, written(writer)).pages == ("Contract\n\nApproved by Odile\nComment by Marit: Check the date",)
+
+
+def test_files_within_a_pdf_are_documents_of_their_own_or_named(tmp_path: Path) -> None:
+    files = {
+        "invoice.pdf": painted(lines("The invoice is 7,310 crowns.")),
+        "notes.txt": "Ask Grete for the key.".encode("utf-16"),
+        "photo.png": b"\x89PNG\0\0\0",
+        "broken.pdf": b"%PDF-1.7\n",
+    }
+    found = loaded(tmp_path, with_attachments(painted(lines("Cover")), files))
+    assert [(document.path, document.pages) for document in found.documents] == [
+        ("a.pdf", ("Cover",)),
+        ("a.pdf/invoice.pdf", ("The invoice is 7,310 crowns.",)),
+        ("a.pdf/notes.txt", ("Ask Grete for the key.",)),
+    ]
+    assert found.documents[2].source == str(tmp_path.resolve() / "a.pdf" / "notes.txt")
+    told = " ".join(found.documents[0].warnings)
+    assert "photo.png not read: a binary file" in told
+    assert "broken.pdf not read" in told
+
+
+def test_names_of_files_within_a_pdf_lead_nowhere(tmp_path: Path) -> None:
+    found = loaded(tmp_path, with_attachments(painted(lines("Cover")), {"../../etc/passwd": b"one", "a\\..\\\x1b[2J": b"two"}))
+    assert [document.path for document in found.documents] == ["a.pdf", "a.pdf/passwd", "a.pdf/\ufffd[2J"]
+
+
+def test_pages_have_the_labels_that_viewers_show(tmp_path: Path) -> None:
+    labels = b"/PageLabels << /Nums [0 << /S /r >> 2 << /S /D >> 4 << /S /A /P (App-) /St 27 >> 5 << /P (Cover) >>] >>"
+    document = read(tmp_path, painted(*[lines(f"Sheet {number}") for number in range(1, 7)], catalog=labels))
+    assert document.labels == ("i", "ii", "1", "2", "App-AA", "Cover")
+
+
+def test_labels_that_say_nothing_else_than_the_number_are_none(tmp_path: Path) -> None:
+    assert read(tmp_path, painted(lines("a"), lines("b"), catalog=b"/PageLabels << /Nums [0 << /S /D >>] >>")).labels == ()
+
+
+@pytest.mark.parametrize(
+    "tree", [b"<< /Kids [1 0 R] >>", b"[]", b"<< /Nums [0 << /S /r /St 4000000000 >>] >>", b"<< /Nums [(a)] >>"]
+)
+def test_hostile_labels_do_no_harm(tmp_path: Path, tree: bytes) -> None:
+    assert read(tmp_path, painted(lines("Sheet"), catalog=b"/PageLabels " + tree)).pages == ("Sheet",)
+
+
+def test_the_page_that_asks_to_wait_for_another_reader_is_no_text(tmp_path: Path) -> None:
+    writer = pypdf.PdfWriter(io.BytesIO(painted(lines("Please wait... If this message is not eventually replaced"))))
+    writer._root_object[NameObject("/NeedsRendering")] = BooleanObject(True)
+    form = DictionaryObject({NameObject("/Fields"): ArrayObject(), NameObject("/XFA"): ArrayObject()})
+    writer._root_object[NameObject("/AcroForm")] = form
+    document = read(tmp_path, written(writer))
+    assert document.pages == ("",)
+    assert document.pages_without_text == (1,)
+    assert "XFA" in document.warnings[0]
+
+
+WHOLE = painted(lines("Old page."))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (WHOLE[: len(WHOLE) // 2], "cut off"),
+        (b"%PDF-1.7\n", "cut off"),
+        (b"<!doctype html><title>Sign in</title>", "HTML"),
+        (b"PK\x03\x04\0\0", "ZIP"),
+        (b"\x89PNG\r\n", "picture"),
+        (b"Dear reader,", "%PDF is missing"),
+        (pages_of(b"", 0), "no pages"),
+        (WHOLE.replace(b"/Type /Catalog /Pages 2 0 R", b"/Type /Nonsense /Foo 2 0 R "), "damaged"),
+    ],
+)
+def test_each_reason_why_a_file_cannot_be_read_is_told_in_its_own_words(tmp_path: Path, data: bytes, reason: str) -> None:
+    failure = loaded(tmp_path, data).failures[0]
+    assert reason in failure.reason
+    assert failure.reason.startswith("cannot be read")
+
+
+def test_a_pdf_behind_other_bytes_and_without_its_suffix_is_read(tmp_path: Path) -> None:
+    found = loaded(tmp_path, b"Received: from mail\r\n\r\n" + WHOLE, name="letter")
+    assert found.documents[0].pages == ("Old page.",)
+
+
+def test_text_about_pdfs_is_text(tmp_path: Path) -> None:
+    found = loaded(tmp_path, b"The header is\n%PDF-1.7\nand that is all.\n", name="notes")
+    assert found.documents[0].paged is False
+
+
+def updated(data: bytes) -> bytes:
+    """With a second revision, in which the page says something else."""
+    number = int(data.split(b"/Contents ")[1].split()[0])
+    content = lines("New page.")
+    start = len(data) + 1
+    body = b"%d 0 obj\n<< /Length %d >>\nstream\n%s\nendstream\nendobj\n" % (number, len(content), content)
+    previous = int(data.split(b"startxref\n")[1].split()[0])
+    table = b"xref\n%d 1\n%010d 00000 n \ntrailer\n<< /Size 6 /Root 1 0 R /Prev %d >>\n" % (number, start, previous)
+    return data + b"\n" + body + table + b"startxref\n%d\n%%%%EOF" % (start + len(body))
+
+
+@pytest.mark.parametrize("damage", ["none", "offset", "no table"])
+def test_the_newest_text_is_read_of_a_damaged_file_too(tmp_path: Path, damage: str) -> None:
+    data = updated(WHOLE)
+    if damage == "offset":
+        data = data[: data.rindex(b"startxref")] + b"startxref\n0\n%%EOF"
+    elif damage == "no table":
+        data = data.replace(b"xref\n", b"xxxx\n").replace(b"startxxxx", b"startxref")
+    document = read(tmp_path, data)
+    assert document.pages == ("New page.",)
+    assert [warning for warning in document.warnings if "damaged" in warning] != [] or damage == "none"
+
+
+def test_pages_that_the_count_leaves_out_are_read(tmp_path: Path) -> None:
+    data = painted(lines("One."), lines("Two."), lines("Three."))
+    for count in (b"/Count 9", b"/Count 1"):
+        document = read(tmp_path, data.replace(b"/Count 3", count))
+        assert document.pages == ("One.", "Two.", "Three.")
+        assert "pages" in document.warnings[0]

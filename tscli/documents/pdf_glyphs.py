@@ -1,0 +1,242 @@
+"""The characters of a PDF's page as PDFium places them, and the text that they make to the eye. Knows nothing of files.
+
+What is painted twice is there once, raised digits stay on their line, columns that are painted by rows are read one by one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import pypdfium2
+from pypdfium2 import raw
+
+from tscli.documents.columns import Line, in_columns
+from tscli.documents.pdf_choice import REPLACEMENT, Candidate
+
+LINE_BREAK_HYPHEN = "\x02"  # PDFium's mark for a hyphen at the end of a line; the line's end itself is left out
+RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
+SAME_PLACE = 0.15  # of a character's height: so near, the same character is the same ink painted again
+WIDE_GAP = 0.8  # of a line's height: a gap that may be one between columns
+SPACE_GAP = 0.15  # of a line's height: a gap between words
+ASCII_DIGITS = frozenset("0123456789")
+SUPERSCRIPTS, SUBSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹", "₀₁₂₃₄₅₆₇₈₉"
+SMALLER = 0.85  # than the digit in front: a digit that is raised or lowered
+RAISED = 0.3  # of the smaller height: what overlaps by more stands on one line
+
+
+@dataclass(frozen=True)
+class Char:
+    """A glyph's text, mostly one character, and its box, in points, the origin at the bottom left.
+
+    generated: by PDFium, a space or a line's end. unmapped: no table of the font says which letter it is.
+    """
+
+    text: str
+    left: float
+    bottom: float
+    right: float
+    top: float
+    generated: bool
+    unmapped: bool
+
+    @property
+    def height(self) -> float:
+        """Of the box, at least a hundredth of a point."""
+        height = self.top - self.bottom
+        return height if height > 0.01 else 0.01
+
+
+def mended(textpage: pypdfium2.PdfTextPage, count: int, page: tuple[float, ...]) -> Candidate:
+    """A page's `count` characters as a reader sees them; page: left, bottom, right, top of what is shown, in points."""
+    kept = _raised(_level(_once(_on_page(_glyphs(_chars(textpage, count)), page))))
+    lines = list(_split(kept))
+    text = "\n".join(in_columns([_line(line) for line in lines]))
+    unmapped = tuple(_runs(kept))
+    solid = [char for char in kept if not char.generated and not char.text.isspace()]
+    num_unmapped = sum(char.unmapped or char.text == "\0" for char in solid)
+    return Candidate(text, unmapped, num_unmapped, len(solid))
+
+
+def goes_on(before: Char, after: Char) -> bool:
+    """Whether what PDFium has on a line of its own is raised or lowered, as exponents and marks of notes, or follows such."""
+    low, high = min(before.height, after.height), max(before.height, after.height)
+    on_line = min(before.top, after.top) - max(before.bottom, after.bottom) > RAISED * low
+    return on_line and -SPACE_GAP * high < after.left - before.right < WIDE_GAP * high
+
+
+def _chars(textpage: pypdfium2.PdfTextPage, count: int) -> list[Char]:
+    box, handle = raw.FS_RECTF(), textpage.raw
+    pointer = ctypes.byref(box)
+    chars = []
+    for index in range(count):
+        code = raw.FPDFText_GetUnicode(handle, index)
+        if code in (10, 13):  # line ends have no place
+            chars.append(Char(chr(code), 0, 0, 0, 0, True, False))
+            continue
+        raw.FPDFText_GetLooseCharBox(handle, index, pointer)
+        generated = raw.FPDFText_IsGenerated(handle, index) == 1
+        unmapped = raw.FPDFText_HasUnicodeMapError(handle, index) == 1 and not generated
+        text = chr(code) if code <= 0x10FFFF else REPLACEMENT
+        chars.append(Char(text, box.left, box.bottom, box.right, box.top, generated, unmapped))
+    return chars
+
+
+def _glyphs(chars: list[Char]) -> list[Char]:
+    """The letters of one glyph together, as of a ligature: they share their box.
+
+    Within text that runs from right to left PDFium turns them around. Where most glyphs are a letter twice, each was painted
+    twice at one place.
+    """
+    glyphs: list[Char] = []
+    for same, group in itertools.groupby(
+        chars, key=lambda char: (char.left, char.bottom, char.right, char.top, char.generated)
+    ):
+        members = list(group)
+        if same[-1] or same[0] == same[2] or len(members) == 1:
+            glyphs += members
+            continue
+        text = "".join(member.text for member in members)
+        text = text[::-1] if RIGHT_TO_LEFT.search(text) else text
+        glyphs.append(replace(members[0], text=text, unmapped=any(member.unmapped for member in members)))
+    letters = [glyph for glyph in glyphs if not glyph.text.isspace()]
+    if sum(map(_is_twice, letters)) * 2 > len(letters):
+        return [replace(glyph, text=glyph.text[0]) if _is_twice(glyph) else glyph for glyph in glyphs]
+    return glyphs
+
+
+def _is_twice(glyph: Char) -> bool:
+    return len(glyph.text) == 2 and glyph.text[0] == glyph.text[1]
+
+
+def _on_page(chars: list[Char], page: tuple[float, ...]) -> list[Char]:
+    left, bottom, right, top = page
+    return [
+        c
+        for c in chars
+        if c.generated
+        or (left <= (c.left + c.right) / 2 <= right and bottom <= (c.bottom + c.top) / 2 <= top)
+        or c.left == c.right == c.bottom == c.top == 0  # it has no place
+    ]
+
+
+def _once(chars: list[Char]) -> list[Char]:
+    """Without what is painted a second time at the same place; spaces and line ends where some was are made anew."""
+    places: dict[tuple[str, int, int], list[Char]] = {}
+    kept: list[Char] = []
+    was_dropped = False
+    for char in chars:
+        if char.generated:
+            if not was_dropped:
+                kept.append(char)
+            continue
+        reach = max(SAME_PLACE * char.height, 0.01)
+        cell = 4 * reach
+        column, row = int(char.left // cell), int(char.bottom // cell)
+        near = [
+            other
+            for key in itertools.product((char.text,), (column - 1, column, column + 1), (row - 1, row, row + 1))
+            for other in places.get(key, ())
+            if abs(other.left - char.left) < reach and abs(other.bottom - char.bottom) < reach
+        ]
+        if near and char.right != char.left:
+            was_dropped = True
+            continue
+        if was_dropped:
+            kept = _spaced(kept, char)
+            was_dropped = False
+        places.setdefault((char.text, column, row), []).append(char)
+        kept.append(char)
+    return kept
+
+
+def _level(chars: list[Char]) -> list[Char]:
+    """Without the line ends around what is raised or lowered on its line."""
+    kept: list[Char] = []
+    for char in chars:
+        if not char.generated and len(kept) > 1 and kept[-1].text in "\r\n":
+            at = len(kept)
+            while at and kept[at - 1].text in "\r\n":
+                at -= 1
+            if at and not kept[at - 1].text.isspace() and goes_on(kept[at - 1], char):
+                last = kept[at - 1]
+                del kept[at:]
+                if char.left - last.right > SPACE_GAP * min(last.height, char.height):
+                    kept.append(Char(" ", last.right, last.bottom, char.left, last.top, True, False))
+        kept.append(char)
+    return kept
+
+
+def _raised(chars: list[Char]) -> list[Char]:
+    """With digits that are raised or lowered behind a digit as such digits: 10 to the power of 2 is no 102, nor is the mark
+    of a note a part of the figure that it follows."""
+    kept: list[Char] = []
+    base: Char | None = None
+    for char in chars:
+        if base is not None and char.text in ASCII_DIGITS and char.height < SMALLER * base.height:
+            shapes = SUPERSCRIPTS if char.bottom + char.top > base.bottom + base.top else SUBSCRIPTS
+            kept.append(replace(char, text=shapes[int(char.text)]))
+            continue
+        base = char if char.text in ASCII_DIGITS else None
+        kept.append(char)
+    return kept
+
+
+def _spaced(kept: list[Char], char: Char) -> list[Char]:
+    """What stands between the last painted character and this one, by their places."""
+    while kept and kept[-1].generated:
+        kept.pop()
+    if not kept:
+        return kept
+    last = kept[-1]
+    on_line = min(last.top, char.top) - max(last.bottom, char.bottom) > 0.5 * min(last.height, char.height)
+    if not on_line or char.left < last.left:
+        return [*kept, Char("\n", 0, 0, 0, 0, True, False)]
+    is_apart = char.left - last.right > SPACE_GAP * char.height and not (last.text.isspace() or char.text.isspace())
+    return [*kept, Char(" ", last.right, last.bottom, char.left, last.top, True, False)] if is_apart else kept
+
+
+def _split(chars: Iterable[Char]) -> Iterable[list[Char]]:
+    """Lines of characters; a hyphen that PDFium marks ends its line."""
+    line: list[Char] = []
+    for char in chars:
+        if char.text in "\r\n":
+            if line:
+                yield line
+            line = []
+        elif char.text == LINE_BREAK_HYPHEN and not char.unmapped:
+            yield [*line, Char("-", char.left, char.bottom, char.right, char.top, False, False)]
+            line = []
+        else:
+            line.append(char)
+    if line:
+        yield line
+
+
+def _line(chars: list[Char]) -> Line:
+    """A line of text in pieces that stand apart."""
+    pieces: list[tuple[float, float, str]] = []
+    solid = [char for char in chars if not char.text.isspace()]
+    if not solid:
+        return Line((), 0.0, 0.0)
+    bottom, height = min(char.bottom for char in solid), max(char.height for char in solid)
+    text, left, right = "", solid[0].left, solid[0].left
+    for char in chars:
+        shown = REPLACEMENT if char.unmapped or char.text == "\0" else char.text
+        if not char.text.isspace():
+            if text.strip() and char.left - right > WIDE_GAP * char.height:
+                pieces.append((left, right, text.strip()))
+                text, left = "", char.left
+            right = max(right, char.right)
+        text += shown
+    pieces.append((left, right, text.strip()))
+    return Line(tuple(pieces), bottom, height)
+
+
+def _runs(chars: Sequence[Char]) -> Iterable[str]:
+    for is_unmapped, run in itertools.groupby(chars, key=lambda char: char.unmapped):
+        if is_unmapped and (text := "".join(char.text for char in run).strip()):
+            yield text

@@ -1,0 +1,118 @@
+"""What PDFium finds on a page; whatever does not stand as lines of text do is mended by its place, see `pdf_glyphs`.
+
+Most pages need no mending, and their characters are not looked at one by one. Knows nothing of files and of other parsers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import math
+import re
+from collections.abc import Sequence
+
+import pypdfium2
+from pypdfium2 import raw
+
+from tscli.documents.pdf_choice import Candidate
+from tscli.documents.pdf_glyphs import LINE_BREAK_HYPHEN, RIGHT_TO_LEFT, WIDE_GAP, Char, goes_on, mended
+
+UNKNOWN = "\ufffe"  # as PDFium's whole text shows both that mark and a NUL
+OVERLAP = 0.5  # of the smaller of two rectangles of text
+REPEATED_SHARE = 0.12  # of neighbouring letters that are equal; in no language are there so many
+GAP = re.compile(r"(?<=[^\s\x02])(?: |\r\n)(?=[^\s\x02])")
+MOST_RECTS = 2000  # more than that are not compared with each other
+
+
+def read_painted(page: pypdfium2.PdfPage) -> Candidate:
+    """The text of a page by PDFium, mended where that is needed. Turns a page that stands on its head."""
+    textpage = page.get_textpage()
+    try:
+        if _is_upside_down(textpage, page):  # PDFium would read its lines from the right
+            textpage.close()
+            page.set_rotation((page.get_rotation() + 180) % 360)
+            textpage = page.get_textpage()
+        text, count = str(textpage.get_text_range()), textpage.count_chars()
+        if count <= 0:
+            return Candidate("")
+        if len(text) == count:
+            text = _with_marks(text, textpage)
+            if "\0" not in text and not _needs_mending(textpage, page, text):
+                return Candidate(_lines(text), num_characters=count - sum(map(str.isspace, text)))
+        return mended(textpage, count, page.get_bbox())
+    finally:
+        textpage.close()
+
+
+def _is_upside_down(textpage: pypdfium2.PdfTextPage, page: pypdfium2.PdfPage) -> bool:
+    """Whether most of a few characters stand on their heads as the page is shown."""
+    count = textpage.count_chars()
+    angles = [math.degrees(raw.FPDFText_GetCharAngle(textpage.raw, count * part // 8)) for part in range(1, 8, 2)]
+    turned = [abs((angle + page.get_rotation()) % 360 - 180) < 20 for angle in angles]
+    return count > 0 and sum(turned) > 2
+
+
+def _with_marks(text: str, textpage: pypdfium2.PdfTextPage) -> str:
+    """With the characters in place of what the whole text shows alike."""
+    if UNKNOWN not in text:
+        return text
+    codes = {at.start(): raw.FPDFText_GetUnicode(textpage.raw, at.start()) for at in re.finditer(UNKNOWN, text)}
+    return "".join(chr(min(codes[index], 0xFFFD)) if index in codes else char for index, char in enumerate(text))
+
+
+def _needs_mending(textpage: pypdfium2.PdfTextPage, page: pypdfium2.PdfPage, text: str) -> bool:
+    """Whether the characters must be looked at: some have no letter, stand twice, off the page, or across wide gaps."""
+    has_error, handle = raw.FPDFText_HasUnicodeMapError, textpage.raw
+    if any(map(has_error, itertools.repeat(handle), range(len(text)))):
+        return True
+    if RIGHT_TO_LEFT.search(text) or _repeats(text) or _is_uneven(textpage, text):
+        return True
+    rects = [textpage.get_rect(index) for index in range(min(textpage.count_rects(), MOST_RECTS))]
+    left, bottom, right, top = page.get_bbox()
+    return _overlap(rects) or any(r[2] < left or r[0] > right or r[3] < bottom or r[1] > top for r in rects)
+
+
+def _repeats(text: str) -> bool:
+    for line in text.splitlines():
+        pairs = [first == second for first, second in itertools.pairwise(line) if first.isalnum() or second.isalnum()]
+        if len(pairs) >= 6 and sum(pairs) > REPEATED_SHARE * len(pairs):
+            return True
+    return False
+
+
+def _is_uneven(textpage: pypdfium2.PdfTextPage, text: str) -> bool:
+    """Whether words of a line stand apart by more than words do, or a line goes on behind its end, raised or lowered."""
+    for found in GAP.finditer(text):
+        before, after = _box(textpage, found.start() - 1), _box(textpage, found.end())
+        if found[0] == " ":
+            if after.left - before.right > WIDE_GAP * before.height and abs(after.bottom - before.bottom) < before.height:
+                return True
+        elif goes_on(before, after):
+            return True
+    return False
+
+
+def _box(textpage: pypdfium2.PdfTextPage, index: int) -> Char:
+    box = raw.FS_RECTF()
+    raw.FPDFText_GetLooseCharBox(textpage.raw, index, ctypes.byref(box))
+    return Char("", box.left, box.bottom, box.right, box.top, False, False)
+
+
+def _overlap(rects: Sequence[tuple[float, ...]]) -> bool:
+    """Whether two of these (left, bottom, right, top) cover each other by half of the smaller."""
+    ordered = sorted(rects, key=lambda rect: rect[1])
+    for number, (left, bottom, right, top) in enumerate(ordered):
+        for other in ordered[number + 1 :]:
+            if other[1] >= top:
+                break
+            width, height = min(right, other[2]) - max(left, other[0]), min(top, other[3]) - max(bottom, other[1])
+            if width > 0 and height > 0:
+                smaller = min((right - left) * (top - bottom), (other[2] - other[0]) * (other[3] - other[1]))
+                if width * height > OVERLAP * smaller:
+                    return True
+    return False
+
+
+def _lines(text: str) -> str:
+    """PDFium's text with line ends of one kind, and with the line ends that it leaves out behind hyphens."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace(LINE_BREAK_HYPHEN, "-\n")

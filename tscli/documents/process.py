@@ -18,10 +18,12 @@ Message = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Limits:
-    """What one page may take: wall-clock seconds, and bytes of address space of the whole process."""
+    """What one page may take: wall-clock seconds, and bytes of address space of the whole process. encoding: of text files that
+    do not say their own."""
 
     page_seconds: float
     memory_bytes: int
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,12 @@ class WorkerProcess:
             self._start()
         self.num_requests += 1
         try:
-            self._pipe.send((str(path), tuple(passwords), first_page))
+            self._pipe.send((str(path), tuple(passwords), first_page, self.limits.encoding))
         except OSError:  # it died while idle
             self.stop()
             self._start()
             self.num_requests = 1
-            self._pipe.send((str(path), tuple(passwords), first_page))
+            self._pipe.send((str(path), tuple(passwords), first_page, self.limits.encoding))
 
     def answer(self) -> Message | Ended:
         """The next message, or why there is none; then the process is gone."""

@@ -1,8 +1,9 @@
 """The process that reads files, so that a page which hangs or explodes takes nothing else with it.
 
 Started as `python -m tscli.documents.worker FD MEMORY_BYTES PAGE_SECONDS`. Says ("ready",), then takes requests (path,
-passwords, first page) on the pipe. For each it answers ("open", Opened), per page ("page", number, text) or ("lost",
-number, reason), and last ("done",); or ("skip",) for a binary file, ("memory",) where memory ran out, ("error", reason).
+passwords, first page, encoding) on the pipe. For each it answers ("open", Opened), per page ("page", number, text) or ("lost",
+number, reason), and last ("done",); or ("skip", reason) for a file that nobody expects to be read, ("memory",) where memory ran
+out, ("error", reason).
 """
 
 from __future__ import annotations
@@ -18,12 +19,11 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tscli.documents import markup, pdf, plain
+from tscli.documents import pdf, plain
 from tscli.documents.document import Opened
+from tscli.documents.kinds import kind_of
+from tscli.documents.read import Unreadable, pages_of
 
-HTML_SUFFIXES = (".html", ".htm", ".xhtml")
-# Documents that people expect to be read: they are reported, while other binary files are passed over as ripgrep does.
-UNREADABLE = (".doc", ".docx", ".odt", ".epub", ".pptx", ".ppt", ".xlsx", ".xls", ".ods", ".djvu", ".mobi", ".pages")
 HEAD_BYTES = 8192
 BLOCK_BYTES = 1 << 20
 MOST_PAGES = 250_000  # a file may say anything
@@ -41,17 +41,17 @@ def serve(pipe: Connection, page_seconds: float) -> None:
     while True:
         signal.setitimer(signal.ITIMER_REAL, 0)
         try:
-            path, passwords, first_page = pipe.recv()
+            path, passwords, first_page, encoding = pipe.recv()
         except EOFError:
             return
         rewind()
         try:
-            for message in read(Path(path), passwords, first_page):
+            for message in read(Path(path), passwords, first_page, encoding):
                 pipe.send(message)
                 rewind()
         except MemoryError:
             pipe.send(("memory",))
-        except pdf.Encrypted as error:
+        except (pdf.Encrypted, Unreadable) as error:
             pipe.send(("error", str(error)))
         except OSError as error:
             pipe.send(("error", f"cannot be read ({error.strerror or error})"))
@@ -59,27 +59,36 @@ def serve(pipe: Connection, page_seconds: float) -> None:
             pipe.send(("error", f"cannot be read ({_in_short(error)})"))
 
 
-def read(path: Path, passwords: Sequence[str], first_page: int) -> Iterator[tuple[object, ...]]:
-    """The messages for one file, with its pages from `first_page` on."""
+def read(path: Path, passwords: Sequence[str], first_page: int, encoding: str | None = None) -> Iterator[tuple[object, ...]]:
+    """The messages for one file, with its pages from `first_page` on. encoding: of text that does not say its own."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    if path.suffix.lower() == ".pdf" or head.lstrip()[:5] == b"%PDF-":
+    kind, reason = kind_of(path.name.lower(), head, encoding)
+    if kind in ("skip", "error"):
+        yield kind, reason
+        return
+    if kind == "pdf":
         yield from _read_pdf(path, passwords, first_page)
-    elif plain.is_binary(head) and path.suffix.lower() in UNREADABLE:
-        yield "error", f"{path.suffix} files are not read; convert it to PDF or text"
-        return
-    elif plain.is_binary(head):
-        yield ("skip",)
-        return
     else:
-        data = path.read_bytes()
-        sha256 = hashlib.sha256(data).hexdigest()
-        is_html = path.suffix.lower() in HTML_SUFFIXES
-        decoded = plain.Decoded(*markup.html_text(data)) if is_html else plain.decode(data)
-        del data
-        yield "open", Opened(sha256, 1, False, decoded.encoding, (decoded.warning,) if decoded.warning else ())
-        yield "page", 1, plain.clean(decoded.text)
+        yield from _read_other(kind, path, first_page, encoding)
     yield ("done",)
+
+
+def _read_other(kind: str, path: Path, first_page: int, encoding: str | None) -> Iterator[tuple[object, ...]]:
+    before = _state(path)
+    pages = pages_of(kind, path, path.suffix.lower(), encoding)
+    if pages.count > MOST_PAGES:
+        raise ValueError(f"it says that it has {pages.count:,} pages, of at most {MOST_PAGES:,}")
+    yield "open", Opened(_digest(path), pages.count, pages.paged, pages.encoding, pages.warnings, pages.labels, pages.noun)
+    for number in range(first_page, pages.count + 1):
+        try:
+            text = pages.text(number - 1)
+        except Unreadable as error:
+            yield "lost", number, str(error)
+        else:
+            yield "page", number, text
+    if _state(path) != before:
+        raise ValueError("it changed meanwhile; ingest it again")
 
 
 def _read_pdf(path: Path, passwords: Sequence[str], first_page: int) -> Iterator[tuple[object, ...]]:

@@ -39,7 +39,9 @@ def _in_order(package: Package) -> tuple[list[str], dict[str, str]]:
     if CONTAINER not in package:
         return pages, {}
     roots = [
-        event.attributes.get("full-path", "") for event in package.events(CONTAINER) if event.name == "rootfile" and event.attributes
+        event.attributes.get("full-path", "")
+        for event in package.events(CONTAINER)
+        if event.name == "rootfile" and event.attributes
     ]
     if not roots or roots[0] not in package:
         return pages, {}

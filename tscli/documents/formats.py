@@ -37,7 +37,14 @@ def shown(value: float, form: str, *, from_1904: bool = False) -> str:
     if is_date(form):
         return _date(value, section, from_1904) or general(value)
     text = LITERALS.sub("\0", section)
-    if section == "" or "general" in text.lower() or "@" in text or "/" in text or "e+" in text.lower() or not PLACES.search(text):
+    if (
+        section == ""
+        or "general" in text.lower()
+        or "@" in text
+        or "/" in text
+        or "e+" in text.lower()
+        or not PLACES.search(text)
+    ):
         literal = _literal(section)
         return literal if literal and not PLACES.search(text) and "general" not in text.lower() else general(value)
     return _number(value, section)

@@ -11,7 +11,9 @@ OVERRIDES = "\u202a-\u202e\u2066-\u2069"  # turn the order around in which lette
 QUIET = "\u00ad\u200b\u200e\u200f\u2060-\u2064\u206a-\u206f\u061c\u180e\ufeff\ufff9-\ufffb"
 JOINERS = "\u200c\u200d"  # part of the spelling in many scripts, and of emoji; between Latin letters they are nothing
 ANY = re.compile(f"[{TAGS}{SELECTORS}{OVERRIDES}{QUIET}{JOINERS}]")
-TAKEN_OUT = re.compile(f"[{TAGS}{SELECTORS}{OVERRIDES}{QUIET}]+|(?<![\u02b0-\U0010ffff])[{JOINERS}]+|[{JOINERS}]+(?=[\x00-\u02af]|$)")
+TAKEN_OUT = re.compile(
+    f"[{TAGS}{SELECTORS}{OVERRIDES}{QUIET}]+|(?<![\u02b0-\U0010ffff])[{JOINERS}]+|[{JOINERS}]+(?=[\x00-\u02af]|$)"
+)
 FLAG = re.compile("\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f")  # of Scotland, Wales: these tags do show
 HIDING = re.compile(f"[{TAGS}]+|[{SELECTORS}]{{2,}}|[\u202d\u202e]|[{QUIET}{JOINERS}]{{8,}}")
 

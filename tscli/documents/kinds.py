@@ -37,7 +37,24 @@ ARCHIVES = (
     (b"!<arch>\n", "ar"),
 )
 TAR_AT, TAR = 257, b"ustar"
-ARCHIVE_NAMES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar", ".lz4", ".cab", ".iso", ".jar", ".whl")
+ARCHIVE_NAMES = (
+    ".zip",
+    ".tar",
+    ".gz",
+    ".tgz",
+    ".bz2",
+    ".tbz2",
+    ".xz",
+    ".txz",
+    ".zst",
+    ".7z",
+    ".rar",
+    ".lz4",
+    ".cab",
+    ".iso",
+    ".jar",
+    ".whl",
+)
 # Text by name: where such a file cannot be read, a person expected that it would be.
 # fmt: off
 TEXTS = (
@@ -45,7 +62,22 @@ TEXTS = (
     ".xml", ".yaml", ".yml", ".toml", ".ini", ".srt", ".vtt", ".mbox",
 )
 # fmt: on
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".ico", ".avif", ".psd", ".svgz", ".jp2")
+PICTURES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".gif",
+    ".webp",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".heic",
+    ".ico",
+    ".avif",
+    ".psd",
+    ".svgz",
+    ".jp2",
+)
 SOUNDS = (".mp3", ".wav", ".flac", ".ogg", ".m4a", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".opus", ".aac", ".wma", ".wmv")
 
 

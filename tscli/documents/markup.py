@@ -36,7 +36,9 @@ PARTED = frozenset({"button", "input", "img", "text", "tspan"})  # spaces around
 SHOWN_VALUES = frozenset({"text", "search", "email", "url", "tel", "number", "date", "time", "month", "week", "datetime-local"})
 BUTTONS = frozenset({"button", "submit", "reset"})
 AROUND = {"q": ("\u201c", "\u201d"), "rt": ("(", ")")}
-HIDDEN_STYLE = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0[a-z%]*)\s*(?:!|;|$)")
+HIDDEN_STYLE = re.compile(
+    r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0[a-z%]*)\s*(?:!|;|$)"
+)
 BLOCK_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*(?:block|flex|grid|list-item|table|table-row)\b")
 META = re.compile(rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
 XML = re.compile(rb"^\s*<\?xml\b[^>]*?\bencoding\s*=\s*[\"']\s*([\w.:+-]+)", re.IGNORECASE)
@@ -44,7 +46,10 @@ COMMENTS = re.compile(rb"<!--.*?-->", re.DOTALL)
 PRESCAN_BYTES = 8192  # browsers look at 1,024 and go on at what is told later
 SURELY_UTF8 = 3  # whole characters beyond ASCII, none broken, whatever a page says of itself
 SPACES = re.compile(r"\s+")
-SUPERSCRIPTS = str.maketrans("0123456789+-\u2212=()n", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207b\u207c\u207d\u207e\u207f")
+SUPERSCRIPTS = str.maketrans(
+    "0123456789+-\u2212=()n",
+    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207b\u207c\u207d\u207e\u207f",
+)
 RAISED = re.compile(r"[+\u2212-]?\d{1,4}|n")
 EMPTY = re.compile(r"""<([a-zA-Z][\w:-]*)((?:\s+[\w:.-]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*/>""")
 VOID = frozenset("area base br col embed hr img input link meta param source track wbr path circle rect line use".split())

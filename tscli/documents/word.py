@@ -14,7 +14,9 @@ from tscli.documents.package import Event, Package, Unreadable, without
 
 MAIN = "word/document.xml"
 # moveFrom: text that was moved away; Fallback: the second form of what is there already; the rest: settings with words in them.
-UNSEEN = frozenset({"moveFrom", "Fallback", "sectPr", "tblPr", "tabs", "instrText", "delText", "ffData", "pPrChange", "rPrChange"})
+UNSEEN = frozenset(
+    {"moveFrom", "Fallback", "sectPr", "tblPr", "tabs", "instrText", "delText", "ffData", "pPrChange", "rPrChange"}
+)
 SEPARATORS = ("separator", "continuationSeparator", "continuationNotice")
 RAISED = str.maketrans("0123456789+-n", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207f")
 DIGITS = re.compile(r"[+-]?\d{1,4}|n")

@@ -82,7 +82,7 @@ class Arrangement:
     def records(self, context: Context) -> tuple[dict[str, Any], ...]:
         """A record per document for the manifest."""
         return tuple(
-            {**vars(tokens), "source": slot.file, "pages_without_text": slot.pages_without_text}
+            {**vars(tokens), "source": slot.file, "pages_without_text": slot.pages_without_text, **_encoding(slot)}
             for tokens, slot in zip(context.documents, self.slots, strict=True)
         )
 
@@ -90,6 +90,15 @@ class Arrangement:
         """Whether the library did not hold this document, or held another text of it."""
         slot = self.slots[index]
         return slot.record is None or (slot.document is not None and slot.record["sha256"] != slot.document.sha256)
+
+
+def _encoding(slot: Slot) -> dict[str, str]:
+    """What a text file was read as, where that is not UTF-8: a repair reads it so again."""
+    if slot.document is None:
+        known = slot.record.get("encoding") if slot.record else None
+    else:
+        known = slot.document.encoding
+    return {"encoding": known} if known and not known.startswith("utf-8") else {}
 
 
 def previous_context(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from tscli.documents import Failure, Loaded, Stop, WalkOptions, ahead
+from tscli.documents import Failure, Loaded, PassedOver, Stop, WalkOptions, ahead
 from tscli.documents import load as load_documents
 from tscli.engine.arrange import Arrangement, Previous, arrange, previous_context
 from tscli.engine.crew import Crew, Orders
@@ -22,7 +22,7 @@ from tscli.engine.library import SEGMENT_TOKENS, chain_seed, context_arrays, fin
 from tscli.engine.options import IngestOptions
 from tscli.engine.prefill import Progress, Work, in_chains, prefill
 from tscli.engine.sketching import num_fitted, passages_as_questions
-from tscli.errors import ResourceError, UsageError
+from tscli.errors import OverBudget, ResourceError, UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
@@ -42,6 +42,7 @@ from tscli.store import (
 )
 from tscli.tokens import Context, DocumentTokens, load_template, load_tokenizer
 
+SHOWN_PATHS = 10
 Event = Callable[[str, str, int, int], None]  # kind, detail, done, total
 
 
@@ -82,6 +83,7 @@ class IngestPlan:
     processes: int
     settings: dict[str, object]
     notes: tuple[str, ...]
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class IngestReport:
     seconds: float
     peak_rss_bytes: int
     run_by_others: int = 0
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 class Preparation:
@@ -150,6 +153,7 @@ class Preparation:
             seconds=time.perf_counter() - started,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             run_by_others=self._run_by_others,
+            passed_over=plan.passed_over,
         )
 
     @contextlib.contextmanager
@@ -206,9 +210,13 @@ def prepare(
     fingerprint = fingerprint_of(decoder, tokenizer, settings, load.revision, **kinds)
     arrangement = arrange(named, loaded.documents, previous)
     if not arrangement.slots:
-        raise UsageError(_nothing_read(paths, loaded.failures))
+        raise UsageError(_nothing_read(paths, loaded))
     tell("tokenize", f"{len(arrangement.slots)} documents", 0, 1)
-    context = arrangement.build(tokenizer, template, options.max_tokens)
+    try:
+        context = arrangement.build(tokenizer, template, options.max_tokens)
+    except OverBudget as error:
+        error.failures, error.passed_over = loaded.failures, loaded.passed_over
+        raise
     tell("tokenize", f"{context.token_ids.shape[0]:,} tokens", 1, 1)
     if independent:
         starts = [document.token_start for document in context.documents]
@@ -228,11 +236,19 @@ def prepare(
         documents=arrangement.records(context),
         settings=settings,
     )
-    lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "lost" in warning]
+    lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "pages without text" not in warning]
     alone = (options.processes or 1) > 1 and (not independent or decoder.device.type != "cpu")
     why = [f"--processes {options.processes}: one runs all; several are for independent documents on the CPU"] if alone else []
-    notes = [*([damage] if damage else []), *_empty(named, loaded), *_passed_over(loaded), *lost, *why, *decoder.notes]
-    plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, expected, notes, fingerprint)
+    notes = [
+        *([damage] if damage else []),
+        *_empty(named, loaded),
+        *_passed_over(loaded),
+        *loaded.notes,
+        *lost,
+        *why,
+        *decoder.notes,
+    ]
+    plan = _plan(folder, context, arrangement, loaded, missing, decoder, config, expected, notes, fingerprint)
     ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)
     work = Work.of(context.token_ids, chain, config, ask, dense=options.dense, kv_dtype=fingerprint.kv_dtype)
     return Preparation(plan, decoder, context, manifest, chain, work, load)
@@ -243,6 +259,7 @@ def _read(named: Sequence[Path], options: IngestOptions, tell: Event, stop: Stop
         named,
         options=WalkOptions(options.no_ignore, options.hidden, options.globs),
         passwords=options.passwords,
+        encoding=options.encoding,
         on_file=lambda path, done, total: tell("file", path, done, total),
         stop=stop,
     )
@@ -279,7 +296,7 @@ def _plan(
     folder: Path,
     context: Context,
     arrangement: Arrangement,
-    failures: Sequence[Failure],
+    loaded: Loaded,
     missing: Sequence[PlannedSegment],
     decoder: Decoder,
     config: SelectionConfig,
@@ -303,7 +320,7 @@ def _plan(
         library=folder.name,
         folder=folder,
         documents=documents,
-        failures=tuple(failures),
+        failures=loaded.failures,
         total_tokens=total,
         cached_tokens=total - to_run,
         prefill_tokens=to_run,
@@ -319,6 +336,7 @@ def _plan(
         processes=expected.processes if expected else 1,
         settings=dict(vars(config)),
         notes=tuple(notes),
+        passed_over=loaded.passed_over,
     )
 
 
@@ -355,13 +373,19 @@ def _empty(named: Sequence[Path], loaded: Loaded) -> list[str]:
 
 
 def _passed_over(loaded: Loaded) -> list[str]:
-    """A line about the files that hold no text, with the first of them."""
-    paths, shown = loaded.passed_over, ", ".join(loaded.passed_over[:3])
-    return [f"{len(paths):,} passed over, empty or binary: {shown}{', ...' if len(paths) > 3 else ''}"] if paths else []
+    """A line for each reason why files were passed over, with the first of them."""
+    by_reason: dict[str, list[str]] = {}
+    for file in loaded.passed_over:
+        by_reason.setdefault(file.reason, []).append(file.path)
+    return [
+        f"{len(paths):,} passed over ({reason}): {', '.join(paths[:SHOWN_PATHS])}{', ...' if len(paths) > SHOWN_PATHS else ''}"
+        for reason, paths in by_reason.items()
+    ]
 
 
-def _nothing_read(paths: Sequence[str | Path], failures: Sequence[Failure]) -> str:
-    named = ", ".join(str(path) for path in paths)
+def _nothing_read(paths: Sequence[str | Path], loaded: Loaded) -> str:
+    named, failures = ", ".join(str(path) for path in paths), loaded.failures
+    over = "".join(f"; {line}" for line in _passed_over(loaded))
     if failures:
-        return f"{named}: none of {len(failures)} files could be read; first: {failures[0].path}: {failures[0].reason}"
-    return f"{named}: no documents found; ignored and hidden files are left out unless --no-ignore, --hidden"
+        return f"{named}: none of {len(failures)} files could be read; first: {failures[0].path}: {failures[0].reason}{over}"
+    return f"{named}: no documents found; ignored and hidden files are left out unless --no-ignore, --hidden{over}"

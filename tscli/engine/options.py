@@ -18,7 +18,8 @@ class IngestOptions:
     documents: "joint" (each is read after those before it) or "independent" (each by itself, so that a changed file costs only
     itself); None: as the library was made, and for a new one as the model brings along, or "joint".
     processes: that run such documents at a time, on the CPU; None: as many as pay by a short measurement.
-    kv_dtype: what keys and values are kept in; "auto": as the library was made, and for a new one the model's dtype."""
+    kv_dtype: what keys and values are kept in; "auto": as the library was made, and for a new one the model's dtype.
+    encoding: a Python codec's name, of text files that are not UTF-8 and do not say their own; None: guessed."""
 
     no_ignore: bool = False
     hidden: bool = False
@@ -29,3 +30,4 @@ class IngestOptions:
     documents: Documents | None = None
     processes: int | None = None
     kv_dtype: KVDtype = "auto"
+    encoding: str | None = None

@@ -15,8 +15,12 @@ WAY_OUT = "run tscli ingest again with the same paths: what is whole is not run 
 def read_context_again(manifest: Manifest, tokenizer: Tokenizer) -> Context:
     """The very context that the library was made of; DamagedLibrary names a document that is gone or has changed."""
     files = [Path(record["source"]) for record in manifest.documents]
-    loaded = load_documents([file for file in files if file.is_file()])
-    found = {document.source: document for document in loaded.documents}
+    by_encoding: dict[str | None, list[Path]] = {}
+    for file, record in zip(files, manifest.documents, strict=True):
+        if file.is_file():
+            by_encoding.setdefault(record.get("encoding"), []).append(file)
+    parts = [load_documents(some, encoding=encoding) for encoding, some in by_encoding.items()]
+    found = {document.source: document for part in parts for document in part.documents}
     sources = []
     for record in manifest.documents:
         document = found.get(record["source"])

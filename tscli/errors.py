@@ -37,8 +37,8 @@ class WindowFull(UsageError):
 class OverBudget(UsageError):
     """The documents have more tokens than is allowed; nothing was cut.
 
-    documents: (path, pages, tokens) of each, the largest first; total, limit: tokens of the whole; leave_out: paths of documents
-    without which the rest fits, as few as can be. failures, passed_over: what else became of the files, where that is known.
+    documents: (path, pages, tokens) of each, the largest first; total, limit: tokens of the whole; leave_out: paths of
+    documents without which the rest fits, as few as can be. failures, passed_over: what else became of the files.
     """
 
     def __init__(self, documents: Iterable[tuple[str, int, int]], total: int, limit: int) -> None:
@@ -81,7 +81,7 @@ class ResourceError(TscliError):
 
 def _fewest(documents: Sequence[tuple[str, int]], over: int) -> tuple[str, ...]:
     """The largest documents until what is over is gone; of those that would do as the last one, the smallest."""
-    left_out = []
+    left_out: list[str] = []
     for index, (path, tokens) in enumerate(documents):
         if tokens >= over:
             enough = [each for each, size in documents[index:] if size >= over]

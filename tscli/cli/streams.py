@@ -1,4 +1,4 @@
-"""The three standard streams and the arguments, as a shell may hand them over: closed, full, a question that looks like a flag."""
+"""The standard streams and the arguments, as a shell may hand them over: closed, full, a question that looks like a flag."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FLAG = re.compile(r"--[a-z][a-z-]*(=|$)|-[a-zA-Z]$|-[lfoq]")
 class _Output(io.FileIO):
     """Says of an error in writing that it is standard output's: nothing else tells it from a full disk of libraries."""
 
-    def write(self, data) -> int:  # type: ignore[no-untyped-def,override]
+    def write(self, data) -> int:  # type: ignore[no-untyped-def]
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -36,7 +36,7 @@ def open_streams() -> None:
         if nothing != number:
             os.dup2(nothing, number)
             os.close(nothing)
-        setattr(sys, name, open(number, "r" if name == "stdin" else "w", closefd=False))
+        setattr(sys, name, io.TextIOWrapper(io.FileIO(number, "r" if name == "stdin" else "w", closefd=False)))
     if isinstance(sys.stdout, io.TextIOWrapper):
         old = sys.stdout
         output = io.BufferedWriter(_Output(old.fileno(), "wb", closefd=False))

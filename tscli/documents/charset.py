@@ -54,8 +54,8 @@ def decode(data: bytes, encoding: str | None = None) -> Decoded:
             return decoded(data, name)
     if encoding is not None and not is_over_ascii(encoding):
         return decoded(data, encoding)
-    if name := wide_encoding(data):
-        return decoded(data, name)
+    if wide := wide_encoding(data):
+        return decoded(data, wide)
     if is_utf8(data):
         return decoded(data, "utf-8")
     if encoding is not None:
@@ -119,7 +119,7 @@ def _is_prose(text: str) -> bool:
 
 
 def is_binary(data: bytes) -> bool:
-    """Whether the beginning of a file is no text: NULs that are not those of wide text or of a cut log, or control characters."""
+    """Whether a file that begins so is no text: control characters, or NULs that are not of wide text or of a cut log."""
     if any(data.startswith(bom) for bom, _ in BOMS):
         return False
     rest = NULS.sub(b"", data)

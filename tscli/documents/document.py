@@ -11,7 +11,8 @@ class Document:
 
     path: as shown to the user; source: absolute. sha256: of the file's bytes. pages_without_text: 1-based numbers.
     paged: pages are those of the file (of a PDF; a workbook's sheets, slides, chapters); otherwise the whole file is page 1.
-    encoding: of a text file. labels: what the pages are called ("ii", a sheet's name), one each; empty where that is their numbers.
+    encoding: of a text file. labels: what the pages are called ("ii", a sheet's name), one each; empty where that is their
+    numbers.
     """
 
     path: str

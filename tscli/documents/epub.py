@@ -71,8 +71,10 @@ def _titles(package: Package, contents: list[str]) -> dict[str, str]:
                 match event.kind, event.name:
                     case "start", "a" if "href" in event.attributes:
                         target, words, text = event.attributes["href"], "", True
-                    case "start" | "end", "text":
-                        text = event.kind == "start"
+                    case "start", "text":
+                        words, text = "", True
+                    case "end", "text":
+                        text = False
                     case "text", _ if text:
                         words += event.text
                     case "start", "content":

@@ -11,9 +11,9 @@ from functools import lru_cache
 # fmt: off
 BUILT_IN = {
     1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 11: "0.00E+00", 12: "# ?/?", 13: "# ??/??",
-    14: "yyyy-mm-dd", 15: "yyyy-mm-dd", 16: "d-mmm", 17: "mmm-yy", 18: "h:mm AM/PM", 19: "h:mm:ss AM/PM", 20: "h:mm", 21: "h:mm:ss",
-    22: "yyyy-mm-dd h:mm", 37: "#,##0;(#,##0)", 38: "#,##0;(#,##0)", 39: "#,##0.00;(#,##0.00)", 40: "#,##0.00;(#,##0.00)",
-    45: "mm:ss", 46: "[h]:mm:ss", 47: "mm:ss", 48: "0.0E+0", 49: "@",
+    14: "yyyy-mm-dd", 15: "yyyy-mm-dd", 16: "d-mmm", 17: "mmm-yy", 18: "h:mm AM/PM", 19: "h:mm:ss AM/PM", 20: "h:mm",
+    21: "h:mm:ss", 22: "yyyy-mm-dd h:mm", 37: "#,##0;(#,##0)", 38: "#,##0;(#,##0)", 39: "#,##0.00;(#,##0.00)",
+    40: "#,##0.00;(#,##0.00)", 45: "mm:ss", 46: "[h]:mm:ss", 47: "mm:ss", 48: "0.0E+0", 49: "@",
 }
 # fmt: on
 LITERALS = re.compile(r'"([^"]*)"|\\(.)|_.|\*.|\[\$([^\]-]*)[^\]]*\]|\[(?:[A-Za-z]+\d*|[<>=][^\]]*)\]')
@@ -22,8 +22,12 @@ DATE_PARTS = re.compile(r"y+|m+|d+|h+|s+|AM/PM|A/P", re.IGNORECASE)
 PLACES = re.compile(r"[0#?,]*[0#?](?:\.[0#?]*)?|\.[0#?]+")
 EPOCH, EPOCH_1904 = datetime(1899, 12, 30), datetime(1904, 1, 1)
 LAST_DAY = 2_958_465  # 9999-12-31
-MONTHS = "January February March April May June July August September October November December".split()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+# fmt: off
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+)
+# fmt: on
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def shown(value: float, form: str, *, from_1904: bool = False) -> str:
@@ -113,7 +117,7 @@ def _date(value: float, section: str, from_1904: bool) -> str | None:
         moment += timedelta(days=1)
     half = bool(re.search("AM/PM|A/P", section, re.IGNORECASE))
     pieces, at, last = [], 0, ""
-    parts = [found for found in re.finditer(f"{LITERALS.pattern}|({DATE_PARTS.pattern})", section, re.IGNORECASE)]
+    parts = list(re.finditer(f"{LITERALS.pattern}|({DATE_PARTS.pattern})", section, re.IGNORECASE))
     letters = [(found[4] or "").lower() for found in parts]
     for index, found in enumerate(parts):
         pieces.append(section[at : found.start()])
@@ -130,23 +134,19 @@ def _date(value: float, section: str, from_1904: bool) -> str | None:
 
 
 def _part(moment: datetime, part: str, width: int, half: bool) -> str:
-    match part[0]:
-        case _ if part == "min":
-            return f"{moment.minute:0{min(width, 2)}}"
-        case "y":
-            return f"{moment.year:04}" if width > 2 else f"{moment.year % 100:02}"
-        case "m":
-            name = MONTHS[moment.month - 1]
-            return name if width == 4 else name[:3] if width == 3 else name[0] if width > 4 else f"{moment.month:0{width}}"
-        case "d":
-            name = DAYS[moment.weekday()]
-            return name if width > 3 else name[:3] if width == 3 else f"{moment.day:0{width}}"
-        case "h":
-            hour = (moment.hour % 12 or 12) if half else moment.hour
-            return f"{hour:0{min(width, 2)}}"
-        case "s":
-            return f"{moment.second:0{min(width, 2)}}"
-    return ("AM" if moment.hour < 12 else "PM") if width > 3 else ("A" if moment.hour < 12 else "P")
+    month, day = MONTHS[moment.month - 1], DAYS[moment.weekday()]
+    hour = (moment.hour % 12 or 12) if half else moment.hour
+    two = min(width, 2)
+    written = {
+        "min": f"{moment.minute:0{two}}",
+        "y": f"{moment.year:04}" if width > 2 else f"{moment.year % 100:02}",
+        "m": f"{moment.month:0{two}}" if width < 3 else month[:3] if width == 3 else month[0] if width > 4 else month,
+        "d": f"{moment.day:0{two}}" if width < 3 else day[:3] if width == 3 else day,
+        "h": f"{hour:0{two}}",
+        "s": f"{moment.second:0{two}}",
+        "a": "AM" if moment.hour < 12 else "PM",
+    }
+    return written[part if part == "min" else part[0]]
 
 
 def _elapsed(value: float, unit: str, section: str) -> str:

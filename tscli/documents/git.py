@@ -47,9 +47,11 @@ def excludes_file(repository: Path, git: Path) -> Path | None:
 def _excludes(config: str, so_far: str | None) -> str | None:
     section = ""
     for line in config.splitlines():
-        if heading := SECTION.match(line):
-            section, line = heading[1].lower() + (heading[2] or ""), heading[3]
-        if section == "core" and (found := EXCLUDES.match(line)):
+        heading = SECTION.match(line)
+        if heading:
+            section = heading[1].lower() + (heading[2] or "")
+        found = EXCLUDES.match(heading[3] if heading else line)
+        if section == "core" and found:
             so_far = _value(found[1])
     return so_far
 

@@ -37,29 +37,17 @@ ARCHIVES = (
     (b"!<arch>\n", "ar"),
 )
 TAR_AT, TAR = 257, b"ustar"
+# fmt: off
 ARCHIVE_NAMES = (
-    ".zip",
-    ".tar",
-    ".gz",
-    ".tgz",
-    ".bz2",
-    ".tbz2",
-    ".xz",
-    ".txz",
-    ".zst",
-    ".7z",
-    ".rar",
-    ".lz4",
-    ".cab",
-    ".iso",
-    ".jar",
-    ".whl",
+    ".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar", ".lz4", ".cab", ".iso",
+    ".jar", ".whl",
 )
+# fmt: on
 # Text by name: where such a file cannot be read, a person expected that it would be.
 # fmt: off
 TEXTS = (
-    ".txt", ".text", ".md", ".markdown", ".mdx", ".rst", ".adoc", ".asciidoc", ".org", ".tex", ".log", ".csv", ".tsv", ".json", ".jsonl",
-    ".xml", ".yaml", ".yml", ".toml", ".ini", ".srt", ".vtt", ".mbox",
+    ".txt", ".text", ".md", ".markdown", ".mdx", ".rst", ".adoc", ".asciidoc", ".org", ".tex", ".log", ".csv", ".tsv", ".json",
+    ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".ini", ".srt", ".vtt", ".mbox",
 )
 # fmt: on
 PICTURES = (
@@ -92,23 +80,32 @@ def kind_of(name: str, head: bytes, encoding: str | None = None) -> tuple[str, s
         return "pdf", ""
     if not head:
         return "skip", "is empty"
+    return _by_first_bytes(suffix, head) or _by_name(name, suffix, head) or _text(suffix, head, encoding)
+
+
+def _by_first_bytes(suffix: str, head: bytes) -> tuple[str, str] | None:
     if head.startswith(b"{\\rtf"):
         return "rtf", ""
     if head.startswith(OLE):
         return _old(suffix)
-    if head.startswith(ZIP):
-        return _zipped(suffix, head)
-    if suffix in FOREIGN and is_binary(head):
+    return _zipped(suffix, head) if head.startswith(ZIP) else None
+
+
+def _by_name(name: str, suffix: str, head: bytes) -> tuple[str, str] | None:
+    if is_binary(head) and suffix in FOREIGN:
         return "error", f"{suffix} files are not read; {FOREIGN[suffix]}"
-    if suffix in ZIPPED and is_binary(head):
+    if is_binary(head) and suffix in ZIPPED:
         return "error", f"is no {suffix} file inside, or damaged from its beginning on"
     if archive := archive_of(name, head):
         return "error", archive
     if suffix in NOTEBOOKS:
         return "notebook", ""
-    if suffix in MAILS and not is_binary(head):
-        return "mail", ""
-    if suffix in HTML or (suffix in (*ZIPPED, *FOREIGN) and head.lstrip()[:1] == b"<" and b"<html" in head.lower()):
+    return ("mail", "") if suffix in MAILS and not is_binary(head) else None
+
+
+def _text(suffix: str, head: bytes, encoding: str | None) -> tuple[str, str]:
+    saved_as = suffix in (*ZIPPED, *FOREIGN) and head.lstrip()[:1] == b"<" and b"<html" in head.lower()
+    if suffix in HTML or saved_as:
         return "html", ""
     if not is_binary(head) or (encoding is not None and suffix in TEXTS):
         return "text", ""

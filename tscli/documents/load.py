@@ -79,9 +79,9 @@ def load(
     """Read the files of these paths, in the order of their paths.
 
     A page that takes longer than page_seconds or more memory than memory_bytes is lost, not its file; so are the pages that
-    are left of a file after file_seconds. encoding: of text files that do not say their own and are not UTF-8. on_file is called after each file, by one thread at a time. stop: called, it ends
-    this with an error. Raises UsageError for a path that does not exist, an encoding that is not known, and for more text than any
-    context holds.
+    are left of a file after file_seconds. encoding: of text files that do not say their own and are not UTF-8. on_file is
+    called after each file, by one thread at a time. stop: called, it ends this with an error. Raises UsageError for a path that
+    does not exist, an encoding that is not known, and for more text than any context holds.
     """
     check_encoding(encoding)
     files = walk(paths, options)

@@ -21,8 +21,9 @@ DROPPED = frozenset({
 })
 BLOCKS = frozenset({
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl", "dt",
-    "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "legend",
-    "li", "main", "menu", "nav", "ol", "optgroup", "option", "p", "pre", "search", "section", "select", "summary", "table",
+    "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr",
+    "legend", "li",
+    "main", "menu", "nav", "ol", "optgroup", "option", "p", "pre", "search", "section", "select", "summary", "table",
     "tbody", "textarea", "tfoot", "thead", "tr", "ul", "listing", "plaintext", "xmp", "dir",
 })
 # fmt: on
@@ -52,7 +53,12 @@ SUPERSCRIPTS = str.maketrans(
 )
 RAISED = re.compile(r"[+\u2212-]?\d{1,4}|n")
 EMPTY = re.compile(r"""<([a-zA-Z][\w:-]*)((?:\s+[\w:.-]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*/>""")
-VOID = frozenset("area base br col embed hr img input link meta param source track wbr path circle rect line use".split())
+# fmt: off
+VOID = frozenset({
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
+    "track", "wbr", "path", "circle", "rect", "line", "use",
+})
+# fmt: on
 MOST_NESTED = 3  # pages inside attributes of pages
 
 
@@ -85,7 +91,7 @@ def html_text(data: bytes, encoding: str | None = None, *, titled: bool = True, 
 
 
 def _decoded(data: bytes, encoding: str | None, given: str | None) -> tuple[str, str, str | None]:
-    """The page's characters by the standard's order: mark, what was said outside, what it says inside; then UTF-8 or a guess."""
+    """The page's characters by the standard's order: mark, what was said outside, what it says inside; UTF-8, a guess."""
     import webencodings
 
     name = label = None
@@ -176,6 +182,14 @@ class _Text:
             self._page(node.text(deep=True))
             return
         is_block = name in BLOCKS or bool(BLOCK_STYLE.search((attributes.get("style") or "").lower()))
+        self._open(name, attributes, is_block)
+        stack.append(_End(name, is_block))
+        children: list[LexborNode | _End | str] = list(_children(node))
+        if name in FORMULAS and len(children) > 1:
+            children[1:1] = [FORMULAS[name]]
+        stack.extend(reversed(children))
+
+    def _open(self, name: str, attributes: dict[str, str | None], is_block: bool) -> None:
         if name == "br":
             self._add("\n")
         elif is_block and len(self.pieces) != self.cell:
@@ -192,11 +206,6 @@ class _Text:
             self._add(f"{attributes['label']}\n")
         self.verbatim += name in VERBATIM
         self.raised += name == "sup"
-        stack.append(_End(name, is_block))
-        children: list[LexborNode | _End | str] = list(_children(node))
-        if name in FORMULAS and len(children) > 1:
-            children[1:1] = [FORMULAS[name]]
-        stack.extend(reversed(children))
 
     def _close(self, end: _End) -> None:
         self.verbatim -= end.name in VERBATIM
@@ -223,7 +232,7 @@ class _Text:
 
     def _replaced(self, name: str, attributes: dict[str, str | None]) -> None:
         """What is drawn instead of an element: a picture's words, the value of a field, the page in a frame."""
-        if name == "img" or name == "area":
+        if name in ("img", "area"):
             if not _is_hidden(name, attributes) and (words := attributes.get("alt")):
                 self._words(f" {words} ")
         elif name == "input" and not _is_hidden(name, attributes):

@@ -36,26 +36,37 @@ def pages_of(kind: str, source: Path | bytes, suffix: str, encoding: str | None 
     """
     if kind in _WHOLE:
         return _WHOLE[kind](source if isinstance(source, bytes) else source.read_bytes(), suffix, encoding)
-    package = Package(source)
-    if kind == "word":
-        from tscli.documents.word import word_text
+    return _ZIPPED[kind](Package(source))
 
-        return _single(word_text(package))
-    if kind == "slides":
-        from tscli.documents.slides import Slides
 
-        slides = Slides(package)
-        return Pages(slides.count, _clean(slides.text), True, slides.labels, noun="slide")
-    if kind == "sheets":
-        from tscli.documents.sheets import Sheets
+def _word(package: Package) -> Pages:
+    from tscli.documents.word import word_text
 
-        sheets = Sheets(package)
-        return Pages(sheets.count, _clean(sheets.text), True, sheets.labels, warnings=sheets.warnings, noun="sheet")
-    if kind == "epub":
-        from tscli.documents.epub import Book
+    return _single(word_text(package))
 
-        book = Book(package)
-        return Pages(book.count, _clean(book.text), True, book.labels, noun="chapter")
+
+def _slides(package: Package) -> Pages:
+    from tscli.documents.slides import Slides
+
+    slides = Slides(package)
+    return Pages(slides.count, _clean(slides.text), True, slides.labels, noun="slide")
+
+
+def _sheets(package: Package) -> Pages:
+    from tscli.documents.sheets import Sheets
+
+    sheets = Sheets(package)
+    return Pages(sheets.count, _clean(sheets.text), True, sheets.labels, warnings=sheets.warnings, noun="sheet")
+
+
+def _epub(package: Package) -> Pages:
+    from tscli.documents.epub import Book
+
+    book = Book(package)
+    return Pages(book.count, _clean(book.text), True, book.labels, noun="chapter")
+
+
+def _opendocument(package: Package) -> Pages:
     from tscli.documents.opendocument import OpenDocument
 
     document = OpenDocument(package)
@@ -100,6 +111,15 @@ _WHOLE: dict[str, Callable[[bytes, str, str | None], Pages]] = {
     "rtf": _rtf,
     "notebook": _notebook,
     "mail": _mail,
+}
+
+
+_ZIPPED: dict[str, Callable[[Package], Pages]] = {
+    "word": _word,
+    "slides": _slides,
+    "sheets": _sheets,
+    "epub": _epub,
+    "opendocument": _opendocument,
 }
 
 

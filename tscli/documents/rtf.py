@@ -1,4 +1,7 @@
-"""Rich Text Format to text: code pages by font, tables, notes; without hidden text, pictures, settings. Runs in the worker process."""
+"""Rich Text Format to text: code pages by font, tables, notes; without hidden text, pictures, settings.
+
+Runs in the worker process.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from dataclasses import dataclass, field, replace
 TOKENS = re.compile(rb"\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\(.)|([{}])|[\r\n]+|([^\\{}\r\n]+)", re.DOTALL)
 # fmt: off
 SKIPPED = frozenset(b"""colortbl stylesheet info pict object objdata themedata colorschememapping datastore listtable
-listoverridetable revtbl rsidtbl generator fldinst xmlnstbl latentstyles nonshppict filetbl datafield template mmathPr wgrffmtfilter
+listoverridetable revtbl rsidtbl generator fldinst xmlnstbl latentstyles nonshppict filetbl datafield template mmathPr
+wgrffmtfilter
 bkmkstart bkmkend pgptbl userprops private atrfstart atrfend atnid atnref pgdsctbl levelnumbers leveltext listname picprop sp
 nextfile blipuid shpinst""".split())
 SIGNS = {
@@ -19,7 +23,8 @@ SIGNS = {
     b"row": "\n", b"nestrow": "\n", b"softline": "\n",
 }
 CHARSETS = {  # of a font: Python's name of its encoding
-    0: "cp1252", 77: "mac_roman", 128: "cp932", 129: "cp949", 130: "johab", 134: "gbk", 136: "big5", 161: "cp1253", 162: "cp1254",
+    0: "cp1252", 77: "mac_roman", 128: "cp932", 129: "cp949", 130: "johab", 134: "gbk", 136: "big5", 161: "cp1253",
+    162: "cp1254",
     163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250", 255: "cp437",
 }
 # fmt: on

@@ -1,4 +1,7 @@
-"""Workbooks (xlsx, xlsm) to text, a sheet at a time: rows as lines, numbers as the sheet shows them. Runs in the worker process."""
+"""Workbooks (xlsx, xlsm) to text, a sheet at a time: rows as lines, numbers as the sheet shows them.
+
+Runs in the worker process.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,7 @@ class _Rows:
         value, formula, inside = "", "", ""
         for event in without(package.events(part), lambda start: start.name in UNSEEN):
             match event.kind, event.name:
-                case "text", _ if inside == "v" or inside == "t":
+                case "text", _ if inside in ("v", "t"):
                     value += event.text
                 case "text", _ if inside == "f":
                     formula += event.text

@@ -21,6 +21,7 @@ SEPARATORS = ("separator", "continuationSeparator", "continuationNotice")
 RAISED = str.maketrans("0123456789+-n", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207f")
 DIGITS = re.compile(r"[+-]?\d{1,4}|n")
 BAR = " | "
+SIGNS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 
 
 def word_text(package: Package) -> str:
@@ -115,12 +116,8 @@ class _Body:
     def _sign(self, name: str, attributes: dict[str, str]) -> str:
         """What an element stands for that holds no text."""
         match name:
-            case "tab" | "ptab":
-                return "\t"
-            case "br" | "cr":
-                return "\n"
-            case "noBreakHyphen":
-                return "-"
+            case _ if name in SIGNS:
+                return SIGNS[name]
             case "sym":
                 code = attributes.get("char", "")
                 return chr(int(code, 16)) if re.fullmatch("[0-9A-Fa-f]{4}", code) and not code.upper().startswith("F") else ""

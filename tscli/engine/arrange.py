@@ -94,10 +94,8 @@ class Arrangement:
 
 def _encoding(slot: Slot) -> dict[str, str]:
     """What a text file was read as, where that is not UTF-8: a repair reads it so again."""
-    if slot.document is None:
-        known = slot.record.get("encoding") if slot.record else None
-    else:
-        known = slot.document.encoding
+    record = slot.record or {}
+    known = record.get("encoding") if slot.document is None else slot.document.encoding
     return {"encoding": known} if known and not known.startswith("utf-8") else {}
 
 

@@ -212,11 +212,8 @@ def prepare(
     if not arrangement.slots:
         raise UsageError(_nothing_read(paths, loaded))
     tell("tokenize", f"{len(arrangement.slots)} documents", 0, 1)
-    try:
+    with _telling(loaded):
         context = arrangement.build(tokenizer, template, options.max_tokens)
-    except OverBudget as error:
-        error.failures, error.passed_over = loaded.failures, loaded.passed_over
-        raise
     tell("tokenize", f"{context.token_ids.shape[0]:,} tokens", 1, 1)
     if independent:
         starts = [document.token_start for document in context.documents]
@@ -263,6 +260,16 @@ def _read(named: Sequence[Path], options: IngestOptions, tell: Event, stop: Stop
         on_file=lambda path, done, total: tell("file", path, done, total),
         stop=stop,
     )
+
+
+@contextlib.contextmanager
+def _telling(loaded: Loaded) -> Iterator[None]:
+    """Documents that are too many are told with what else became of the files."""
+    try:
+        yield
+    except OverBudget as error:
+        error.failures, error.passed_over = loaded.failures, loaded.passed_over
+        raise
 
 
 def _independent(options: IngestOptions, previous: Previous | None, decoder: Decoder) -> bool:

@@ -91,7 +91,8 @@ def xlsx(sheets: Mapping[str, str], styles: str = "", strings: tuple[str, ...] =
 
 def opendocument(kind: str, body: str, **parts: str) -> bytes:
     """kind: text, spreadsheet or presentation; parts: others by name, dots as double underscores."""
-    content = f"<office:document-content {ODF}><office:body><office:{kind}>{body}</office:{kind}></office:body></office:document-content>"
+    inside = f"<office:body><office:{kind}>{body}</office:{kind}></office:body>"
+    content = f"<office:document-content {ODF}>{inside}</office:document-content>"
     return zipped(
         {
             "mimetype": f"application/vnd.oasis.opendocument.{kind}",

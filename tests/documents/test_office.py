@@ -207,7 +207,8 @@ def test_a_notebook_gives_cells_and_what_they_printed_without_pictures(read: Rea
 
 def test_a_mail_gives_headers_body_and_names_of_attachments(read: Read) -> None:
     mail = (
-        "From: Odile <o@x.example>\nSubject: =?utf-8?q?caf=C3=A9?=\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=B\n\n"
+        "From: Odile <o@x.example>\nSubject: =?utf-8?q?caf=C3=A9?=\nMIME-Version: 1.0\n"
+        "Content-Type: multipart/mixed; boundary=B\n\n"
         "--B\nContent-Type: text/html; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n"
         "<p>The fee is =93five=94.</p><p hidden>no</p>\n"
         "--B\nContent-Type: application/pdf\nContent-Disposition: attachment; filename=plan.pdf\n\nxxxx\n--B--\n"

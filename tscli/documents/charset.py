@@ -25,6 +25,7 @@ CONTROLS = re.compile(rb"[\x01-\x07\x0e-\x1a\x1c-\x1f]")
 CONTROLS_SHARE = 0.02  # of its bytes, and it is no text
 NULS_SHARE = 1 / 8  # runs of NULs per other byte; text that was cut by a crash has few, in long runs
 # Wide text without a mark: nearly all of its characters are letters, digits, spaces and punctuation, a few of them these.
+SHIFTED = ("iso2022", "hz", "utf-7")  # ASCII throughout, and mean other letters by it
 WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 SPACING = re.compile(r"[ \n\u3000-\u3002\uff0c\uff0e\u3041-\u30ff]")
 SPACING_SHARE, LETTERS_SHARE = 0.02, 0.98
@@ -89,7 +90,7 @@ def is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         pass
     whole = len(MULTIBYTE.findall(data))
-    broken = data.decode("utf-8", errors="replace").count(REPLACEMENT) - data.count(REPLACEMENT.encode())
+    broken = len(re.findall(f"{REPLACEMENT}+", data.decode("utf-8", errors="replace"))) - data.count(REPLACEMENT.encode())
     return 0 < whole >= broken
 
 
@@ -141,7 +142,7 @@ def is_over_ascii(name: str) -> bool:
     """Whether plain ASCII means itself in this encoding."""
     plain = bytes(range(32, 127))
     try:
-        return plain.decode(name) == plain.decode("ascii") and "iso-2022" not in codecs.lookup(name).name.replace("_", "-")
+        return plain.decode(name) == plain.decode("ascii") and not codecs.lookup(name).name.startswith(SHIFTED)
     except ValueError:
         return False
 
@@ -172,7 +173,7 @@ def _of_another_script(sample: bytes) -> str | None:
 
 
 def _by_statistics(sample: bytes) -> str:
-    matches = list(from_bytes(sample))
+    matches = [match for match in from_bytes(sample) if not match.encoding.startswith("utf")]  # that was looked at before
     if not matches:
         return "cp1252"
     best = matches[0]

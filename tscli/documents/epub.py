@@ -55,7 +55,7 @@ def _in_order(package: Package) -> tuple[list[str], dict[str, str]]:
                 contents.append(part)
         elif event.kind == "start" and event.name == "itemref":
             spine.append(event.attributes.get("idref", ""))
-    order = [items[each] for each in spine if items.get(each) in package]
+    order = [part for each in spine if (part := items.get(each, "")) in package]
     return order or pages, _titles(package, contents)
 
 

@@ -83,7 +83,7 @@ def _attachments(message: Message, body: Message | None) -> list[Message]:
         if part.get_content_type() == "message/rfc822" and part is not message:
             found.append(part)
         elif part.is_multipart():
-            waiting[:0] = [each for each in part.get_payload() if isinstance(each, Message)]  # type: ignore[union-attr]
+            waiting[:0] = [each for each in part.get_payload() if isinstance(each, Message)]
         elif part is not body:
             found.append(part)
     return found

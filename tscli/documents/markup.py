@@ -59,6 +59,8 @@ VOID = frozenset({
     "track", "wbr", "path", "circle", "rect", "line", "use",
 })
 # fmt: on
+# What the standard means by names that are narrower in Python.
+WIDER = {"gbk": "gb18030", "gb2312": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs"}
 MOST_NESTED = 3  # pages inside attributes of pages
 
 
@@ -99,7 +101,7 @@ def _decoded(data: bytes, encoding: str | None, given: str | None) -> tuple[str,
     if not marked:
         label = encoding or _declared(data)
         found = webencodings.lookup(label) if label else None
-        name = found.codec_info.name if found else None
+        name = WIDER.get(found.codec_info.name, found.codec_info.name) if found else None
         if name and name.startswith(("utf-16", "utf-8")):  # a page that can be read so far is not of two bytes
             name = None
         if found is not None and found.name == "x-user-defined":

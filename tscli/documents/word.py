@@ -37,7 +37,9 @@ def word_text(package: Package) -> str:
     numbering = read_numbering(package, parts)
     body = _Body(numbering)
     body.take(package.events(main))
-    told = [*body.lines]
+    told = body.lines
+    while told and not told[-1]:
+        told.pop()
     for kind in ("footnotes", "endnotes"):
         for name in parts.get(kind, []):
             told += _notes(package, name, kind[:-1], body.marks)

@@ -16,6 +16,7 @@ from tscli.errors import UsageError
 RUSSIAN = "\u041d\u0430\u0447\u0430\u043b\u044c\u043d\u0438\u043a \u043f\u043e\u0440\u0442\u0430 \u0418\u0432\u0430\u043d."
 HEBREW = "\u05de\u05e0\u05d4\u05dc \u05d4\u05e0\u05de\u05dc \u05d4\u05d5\u05d0 \u05d3\u05d5\u05d3 \u05dc\u05d5\u05d9."
 JAPANESE = "\u3053\u308c\u306f\u65e5\u672c\u8a9e\u306e\u6587\u7ae0\u3067\u3059\u3002"
+HARBOUR = "\u6e2f\u9577\u306f\u5c71\u7530\u82b1\u5b50\u3067\u3059\u3002\u96fb\u8a71\u306f\u5341\u4e8c\u756a\u3002"
 GREEK = "\u039f \u03bb\u03b9\u03bc\u03b5\u03bd\u03ac\u03c1\u03c7\u03b7\u03c2 \u03b5\u03af\u03bd\u03b1\u03b9 \u03b5\u03b4\u03ce."
 TURKISH = "Liman m\u00fcd\u00fcr\u00fc Ay\u015fe Y\u0131lmaz'd\u0131r, \u0130stanbul'da."
 LATIN = "Le caf\u00e9 est ferm\u00e9 \u00e0 midi."
@@ -31,8 +32,8 @@ def test_utf8_with_a_broken_place_stays_utf8_and_the_place_is_told(broken: bytes
 
 @pytest.mark.parametrize(
     ("encoding", "text"),
-    [("koi8-r", RUSSIAN), ("cp1251", RUSSIAN), ("cp1255", HEBREW), ("euc_jp", JAPANESE), ("cp1253", GREEK), ("cp1254", TURKISH),
-     ("cp1252", LATIN)],
+    [("koi8-r", RUSSIAN), ("cp1251", RUSSIAN), ("cp1255", HEBREW), ("euc_jp", JAPANESE), ("euc_jp", HARBOUR), ("cp1253", GREEK),
+     ("cp1254", TURKISH), ("cp1252", LATIN)],
 )  # fmt: skip
 def test_encodings_of_other_scripts_are_told_apart(encoding: str, text: str) -> None:
     assert decode(text.encode(encoding)).text == text

@@ -314,6 +314,19 @@ def test_files_that_hold_no_text_are_passed_over_and_noted(load: tscli.LoadOptio
     assert not plan.failures
 
 
+def test_a_file_behind_a_link_that_leads_out_is_held_once(
+    load: tscli.LoadOptions, tmp_path: Path, write_documents: WriteDocuments
+) -> None:
+    docs, far = write_documents(words=20), write_documents("far", words=20, files=("z.txt",))
+    (docs / "way").symlink_to(far)
+    first = tscli.prepare([docs], load=load)
+    first.run()
+    assert any("leads out of the named folders" in note for note in first.plan.notes)
+    again = tscli.prepare([docs], load=load).plan
+    assert [document.path for document in again.documents] == [document.path for document in first.plan.documents]
+    assert again.prefill_tokens == 0
+
+
 def test_the_answer_is_not_there_before_the_stream_ends(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
     tscli.prepare([write_documents(words=20)], load=load).run()
     with tscli.open_library(load=load) as session:

@@ -20,6 +20,7 @@ SAMPLE_BYTES = 1 << 16
 REPLACEMENT = "\ufffd"
 BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+HALVES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")  # of characters, as some programs write them: broken, but UTF-8's own way
 NULS = re.compile(rb"\x00+")
 CONTROLS = re.compile(rb"[\x01-\x07\x0e-\x1a\x1c-\x1f]")
 CONTROLS_SHARE = 0.02  # of its bytes, and it is no text
@@ -89,8 +90,9 @@ def is_utf8(data: bytes) -> bool:
         return True
     except UnicodeDecodeError:
         pass
+    data = HALVES.sub(b"?", data)
     whole = len(MULTIBYTE.findall(data))
-    broken = len(re.findall(f"{REPLACEMENT}+", data.decode("utf-8", errors="replace"))) - data.count(REPLACEMENT.encode())
+    broken = data.decode("utf-8", errors="replace").count(REPLACEMENT) - data.count(REPLACEMENT.encode())
     return 0 < whole >= broken
 
 

@@ -152,8 +152,9 @@ def _outside(files: Sequence[FoundFile]) -> list[str]:
         return []
     shown = ", ".join(f"{link} -> {file.leads_to}" for link, file in links[:SHOWN_LINKS])
     more = ", ..." if len(links) > SHOWN_LINKS else ""
-    word = "link leads" if len(links) == 1 else "links lead"
-    return [f"{len(links):,} {word} out of the named folders and were followed: {shown}{more}"]
+    if len(links) == 1:
+        return [f"1 link leads out of the named folders and was followed: {shown}"]
+    return [f"{len(links):,} links lead out of the named folders and were followed: {shown}{more}"]
 
 
 def _read(process: WorkerProcess, file: FoundFile, passwords: Sequence[str], reading: _Reading) -> Result:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from tscli.documents.charset import BOMS, decode, decoded, is_utf8, wide_encoding
+from tscli.documents.markup_charset import PRESCAN_BYTES, decoded_page
 
 # What a browser draws nothing of, or something else instead of.
 # fmt: off
@@ -41,11 +41,6 @@ HIDDEN_STYLE = re.compile(
     r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0[a-z%]*)\s*(?:!|;|$)"
 )
 BLOCK_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*(?:block|flex|grid|list-item|table|table-row)\b")
-META = re.compile(rb"<meta\b[^>]*?\bcharset\s*=\s*[\"']?\s*([\w.:+-]+)", re.IGNORECASE)
-XML = re.compile(rb"^\s*<\?xml\b[^>]*?\bencoding\s*=\s*[\"']\s*([\w.:+-]+)", re.IGNORECASE)
-COMMENTS = re.compile(rb"<!--.*?-->", re.DOTALL)
-PRESCAN_BYTES = 8192  # browsers look at 1,024 and go on at what is told later
-SURELY_UTF8 = 3  # whole characters beyond ASCII, none broken, whatever a page says of itself
 SPACES = re.compile(r"\s+")
 SUPERSCRIPTS = str.maketrans(
     "0123456789+-\u2212=()n",
@@ -59,8 +54,6 @@ VOID = frozenset({
     "track", "wbr", "path", "circle", "rect", "line", "use",
 })
 # fmt: on
-# What the standard means by names that are narrower in Python.
-WIDER = {"gbk": "gb18030", "gb2312": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs"}
 MOST_NESTED = 3  # pages inside attributes of pages
 
 
@@ -80,7 +73,7 @@ def html_text(data: bytes, encoding: str | None = None, *, titled: bool = True, 
     encoding: that whoever brought the page says it has (a mail's header). given: for a page that says nothing of it and is not
     UTF-8.
     """
-    text, name, warning = _decoded(data, encoding, given)
+    text, name, warning = decoded_page(data, encoding, given)
     page = _Text()
     root = LexborHTMLParser(_closed(text)).root
     if root is not None:
@@ -90,47 +83,6 @@ def html_text(data: bytes, encoding: str | None = None, *, titled: bool = True, 
     shown = f"{title}\n\n{body}".strip() if titled and title and body.split("\n", 1)[0] != title else body
     frames = [f"shows other files in frames ({', '.join(page.frames[:3])}); ingest them too"] if page.frames else []
     return Page(shown, name, (*([warning] if warning else []), *frames), title)
-
-
-def _decoded(data: bytes, encoding: str | None, given: str | None) -> tuple[str, str, str | None]:
-    """The page's characters by the standard's order: mark, what was said outside, what it says inside; UTF-8, a guess."""
-    import webencodings
-
-    name = label = None
-    marked = any(data.startswith(bom) for bom, _ in BOMS) or wide_encoding(data) is not None
-    if not marked:
-        label = encoding or _declared(data)
-        found = webencodings.lookup(label) if label else None
-        name = WIDER.get(found.codec_info.name, found.codec_info.name) if found else None
-        if name and name.startswith(("utf-16", "utf-8")):  # a page that can be read so far is not of two bytes
-            name = None
-        if found is not None and found.name == "x-user-defined":
-            name = "cp1252"
-    if name and not (_has_whole(data) and is_utf8(data) and not _is_broken(data)):
-        page = decoded(data, name)
-    else:
-        page = decode(data, given)
-    wrong = name is None and label and not page.encoding.startswith("utf-8")
-    warning = f"says that it is {label}, but is not; read as {page.encoding}" if wrong else page.warning
-    return page.text, page.encoding, warning
-
-
-def _declared(data: bytes) -> str | None:
-    head = COMMENTS.sub(b"", data[:PRESCAN_BYTES])
-    found = META.search(head) or XML.search(head)
-    return found[1].decode("ascii", errors="replace") if found else None
-
-
-def _has_whole(data: bytes) -> bool:
-    return len(re.findall(rb"[\xc2-\xf4][\x80-\xbf]", data[: 1 << 20])) >= SURELY_UTF8
-
-
-def _is_broken(data: bytes) -> bool:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError:
-        return True
-    return False
 
 
 @dataclass

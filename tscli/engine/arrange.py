@@ -138,11 +138,10 @@ def arrange(paths: Sequence[Path], documents: Sequence[Document], previous: Prev
     match: Document | None
     for record in previous.records if previous else ():
         source = Path(record["source"])
-        if not any(source == root or root in source.parents for root in roots):
-            slots.append(Slot(None, record))
-        elif (match := by_source.get(record["source"])) is not None:
-            del by_source[match.source]
+        if (match := by_source.pop(record["source"], None)) is not None:  # below a root, or by a link that leads out of one
             slots.append(Slot(match, record))
+        elif not any(source == root or root in source.parents for root in roots):
+            slots.append(Slot(None, record))
         elif candidates := renamed.get(record["sha256"]):
             document = candidates.pop(0)
             by_source.pop(document.source)

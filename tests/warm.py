@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).parents[1]
 _server = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 _server.set_forkserver_preload(
-    ["torch", "transformers.models.llama.modeling_llama", "tiktoken", "rich.console", "rich.progress", "pypdf", "bs4"]
+    ["torch", "transformers.models.llama.modeling_llama", "tiktoken", "rich.console", "rich.progress", "pypdf"]
 )
 
 

@@ -1,99 +1,93 @@
-"""PDFs that were read wrongly once, from the folder that TSCLI_TEST_CASES names; each is an example of its kind."""
+"""Files that were read wrongly once, from a collection beside the checkout: TSCLI_TEST_CASES names its folder."""
 
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tscli.documents import Document, Loaded, load
+from tscli.documents import Loaded, WalkOptions, load, walk
 
-FOLDER = os.environ.get("TSCLI_TEST_CASES", "")
-pytestmark = pytest.mark.skipif(not FOLDER, reason="TSCLI_TEST_CASES names no folder of cases")
-
-
-def loaded(name: str) -> Loaded:
-    return load([Path(FOLDER) / name], ocr="off", workers=1)
+CASES = Path(os.environ.get("TSCLI_TEST_CASES") or "/nowhere")
+pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="TSCLI_TEST_CASES names no folder of cases")
 
 
-def document(name: str) -> Document:
-    found = loaded(name)
-    assert found.failures == ()
-    return found.documents[0]
+@cache
+def read(folder: str) -> Loaded:
+    return load([CASES / folder], page_seconds=60)
 
 
-def lines(name: str) -> list[str]:
-    return document(name).pages[0].split("\n")
+def text(path: str) -> str:
+    found = [document for document in read(path.split("/", maxsplit=1)[0]).documents if document.path == path]
+    assert found, read(path.split("/", maxsplit=1)[0]).failures
+    return "\f".join(found[0].pages)
 
 
-def test_right_to_left() -> None:
-    expected = (Path(FOLDER) / "pdf-rtl" / "EXPECTED.txt").read_text(encoding="utf-8").splitlines()
-    assert lines("pdf-rtl/rtl.pdf") == expected
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("html/no-head-close.html", "The harbour master is Odile Farrant."),
+        ("html/no-head-close2.html", "The harbour master is Odile Farrant."),
+        ("html/noscript-body.html", "The fee is five crowns."),
+        ("html/frames.html", "read a.html"),
+        ("html/latin1-smart.html", "\u201cOdile\u201d \u2013 it\u2019s 5 \u20ac."),
+        ("html/declared-wrong.html", "Caf\u00e9 M\u00fcller"),
+        ("html/entities.html", "\u2019x\u2019"),
+        ("html/controls.html", "Port\nHolm\nLund\ntyped 4310"),
+        ("html/controls.html", "A map of pier four"),
+        ("html/controls.html", "Name | Fee\n\nIda | 5\n\nPer | 7\n\none\ntwo\n"),
+        ("notebook/n.ipynb", "The fee is *five* crowns."),
+        ("notebook/inline-image.md", "The fee is five crowns."),
+        ("office/a.docx", "Odile Farrant"),
+        ("office/a.docm", "Odile Farrant"),
+        ("office/a.epub", "Odile"),
+        ("office/a.rtf", "The caf\u00e9 fee is five crowns."),
+        ("text-utf16/le.txt", "The harbour master of Holm is Odile Farrant, and the caf\u00e9 opens at nine."),
+        ("text-utf16/withbom.txt", "The harbour master of Holm is Odile Farrant, and the caf\u00e9 opens at nine."),
+        ("text-utf16/one-nul.log", "The harbour master is Odile Farrant."),
+        ("text-encodings/utf8-one-bad-byte.txt", "The caf\u00e9 of Zo\u00eb M\u00fcller opens at nine."),
+        ("text-encodings/utf8-cut.txt", "Last word: \u00c5se \ufffd"),
+        ("text-encodings/cp1250.txt", "Velitel p\u0159\u00edstavu je Ji\u0159\u00ed Dvo\u0159\u00e1k."),
+        ("text-encodings/cp1252.txt", "\u201cF\u00e9e\u201d costs 5 \u20ac"),
+        ("text-encodings/eucjp.txt", "\u5c71\u7530\u82b1\u5b50"),
+        ("text-encodings/sjis.txt", "\u5c71\u7530\u82b1\u5b50"),
+        ("text-encodings/greek.txt", "\u0393\u03b9\u03ce\u03c1\u03b3\u03bf\u03c2"),
+        ("text-encodings/hebrew.txt", "\u05d3\u05d5\u05d3 \u05dc\u05d5\u05d9"),
+        ("text-encodings/koi8.txt", "\u0418\u0432\u0430\u043d \u041f\u0435\u0442\u0440\u043e\u0432"),
+    ],
+)
+def test_a_case_is_read_as_people_see_it(path: str, words: str) -> None:
+    assert words in text(path)
 
 
-def test_east_asian_encodings() -> None:
-    expected = (Path(FOLDER) / "pdf-cjk" / "EXPECTED.txt").read_text(encoding="utf-8").splitlines()
-    by_name = dict(line.split(": ") for line in expected)
-    there = sorted((Path(FOLDER) / "pdf-cjk").glob("*.pdf"))
-    assert there
-    assert {file.stem: "".join(lines(f"pdf-cjk/{file.name}")) for file in there} == {f.stem: by_name[f.stem] for f in there}
+@pytest.mark.parametrize("path", ["notebook/n.ipynb", "notebook/inline-image.md"])
+def test_pictures_do_not_become_text(path: str) -> None:
+    assert len(text(path)) < 200
 
 
-def test_ligatures() -> None:
-    assert lines("pdf-ligatures/differences.pdf") == ["The office for fireworks is in Stafford."]
-    assert "letters have no name" in document("pdf-ligatures/nulmap.pdf").warnings[0]
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("office/a.zip", "zip archive"),
+        ("office/notes.txt.gz", "gzip archive"),
+        ("office/a.pptx", "no text"),
+        ("office/a.odt", "no text"),
+    ],
+)
+def test_what_is_not_read_is_named(path: str, words: str) -> None:
+    assert [words in failure.reason for failure in read(path.split("/", maxsplit=1)[0]).failures if failure.path == path] == [
+        True
+    ]
 
 
-def test_hyphens() -> None:
-    text = document("pdf-hyphens/hyphen.pdf").pages[0]
-    for word in ("lighthouse", "price-determining", "international", "cooperation"):
-        assert word in text
-    assert "\xad" not in text
+def test_broken_places_are_told() -> None:
+    documents = {document.path.split("/")[1]: document for document in read("text-encodings").documents}
+    for name in ("utf8-one-bad-byte.txt", "utf8-cut.txt"):
+        assert documents[name].warnings == ("1 place is not valid utf-8, shown as \ufffd",)
 
 
-@pytest.mark.parametrize("name", ["rows.pdf", "columns.pdf"])
-def test_columns(name: str) -> None:
-    assert lines(f"pdf-columns/{name}")[2:4] == ["from pier four.", "The museum of ropes opens"]
-
-
-@pytest.mark.parametrize("name", ["rotate90.pdf", "rotate270.pdf", "sideways.pdf"])
-def test_rotation(name: str) -> None:
-    assert lines(f"pdf-rotated/{name}")[0] == "The harbour master of Lund is Odile Farrant since 1987."
-
-
-@pytest.mark.parametrize("name", ["filled.pdf", "only-fields.pdf"])
-def test_fields(name: str) -> None:
-    found = document(f"pdf-forms/{name}")
-    assert "Odile Farrant" in found.pages[0]
-    assert "Kr 48,210" in found.pages[0]
-    assert found.pages_without_text == ()
-
-
-def test_portfolio() -> None:
-    pages = {found.path: found.pages[0] for found in loaded("pdf-portfolio/portfolio.pdf").documents}
-    assert pages["portfolio.pdf/invoice.pdf"] == "The invoice of Holm is 7,310 crowns."
-
-
-@pytest.mark.parametrize("name", ["glyph-ids.pdf", "big-glyph-ids.pdf"])
-def test_glyph_numbers(name: str) -> None:
-    found = document(f"pdf-no-tounicode/{name}")
-    assert found.pages == ("",)
-    assert found.pages_without_text == (1,)
-    assert "OCR" in found.warnings[0]
-
-
-def test_labels() -> None:
-    assert document("pdf-labels/labels.pdf").labels == ("i", "ii", "1", "2")
-
-
-def test_fake_bold() -> None:
-    assert lines("pdf-fake-bold/line-twice.pdf") == ["Total due: 4310 crowns"]
-
-
-def test_damaged_files() -> None:
-    assert "cobalt" in document("pdf-damaged/updated.pdf").pages[0]
-    for name in ("count-lies.pdf", "count-short.pdf", "junk-before.pdf", "junk-before-noext", "startxref0.pdf", "plain.pdf"):
-        assert document(f"pdf-damaged/{name}").pages == ("Old page 1", "Old page 2", "Old page 3")
-    reasons = {loaded(f"pdf-damaged/{name}.pdf").failures[0].reason for name in ("cut", "empty", "html-as")}
-    assert len(reasons) == 3
+def test_globs_with_braces_find_what_ripgrep_finds() -> None:
+    found = walk([CASES / "globs"], WalkOptions(globs=("*.{md,txt}",)))
+    assert [file.path for file in found] == ["globs/a.md", "globs/b.txt", "globs/sub/e.md"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tscli.documents import WalkOptions, walk
+from tscli.documents import WalkOptions, load, walk
+from tscli.documents.globs import alternatives
 from tscli.errors import UsageError
 
 
@@ -75,6 +76,10 @@ def test_hidden_files_are_left_out_unless_asked_for(tmp_path: Path) -> None:
         (("!*.md",), ["c.txt"]),
         (("*.md", "!sub/**"), ["a.md"]),
         (("sub/*",), ["sub/b.md"]),
+        (("*.{md,txt}",), ["a.md", "c.txt", "sub/b.md"]),
+        (("*.{m{d,k},t{x,e}t}",), ["a.md", "c.txt", "sub/b.md"]),
+        (("!*.{md,rst}",), ["c.txt"]),
+        (("{sub,other}/*.md",), ["sub/b.md"]),
     ],
 )
 def test_globs_choose_and_leave_out(tmp_path: Path, globs: tuple[str, ...], expected: list[str]) -> None:
@@ -164,3 +169,88 @@ def test_a_name_that_is_no_utf8_is_shown_and_still_read(tmp_path: Path) -> None:
     found = walk([tmp_path])
     assert found[0].path.endswith("caf\ufffd.txt")
     assert found[0].source.read_text() == "text"
+
+
+@pytest.mark.parametrize(
+    ("glob", "expected"),
+    [
+        ("*.md", ["*.md"]),
+        ("a{b,c{d,e}}f", ["abf", "acdf", "acef"]),
+        ("{a,b}{1,2}", ["a1", "a2", "b1", "b2"]),
+        ("{a\\,b,c}", ["a\\,b", "c"]),
+        ("\\{a,b\\}", ["\\{a,b\\}"]),
+        ("[{,}]x", ["[{,}]x"]),
+        ("a{,b}", ["ab"]),
+        ("a,b", ["a,b"]),
+    ],
+)
+def test_braces_stand_for_their_alternatives(glob: str, expected: list[str]) -> None:
+    assert alternatives(glob) == expected
+
+
+@pytest.mark.parametrize("glob", ["{a", "a}", "{a,{b}", "{a,b}" * 20])
+def test_braces_that_cannot_be_meant_are_refused(glob: str) -> None:
+    with pytest.raises(UsageError, match="--glob"):
+        alternatives(glob)
+
+
+@pytest.fixture
+def git_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "me"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.delenv("GIT_CONFIG_GLOBAL", raising=False)
+    return home
+
+
+@pytest.mark.parametrize(
+    ("config", "file"),
+    [
+        ("[user]\n\tname = x\n[core]\n\texcludesFile = ~/ignored  ; mine\n", "ignored"),
+        ('[Core] excludesfile = "~/my ignored"\n', "my ignored"),
+        ("[core]\n\teditor = vi\n", ".config/git/ignore"),
+    ],
+)
+def test_what_git_ignores_everywhere_is_ignored_in_repositories(git_home: Path, tmp_path: Path, config: str, file: str) -> None:
+    write(tmp_path, "repo/.git/config", "repo/a.log", "repo/sub/b.log", "repo/c.txt", "plain/a.log", text="")
+    write(git_home, ".gitconfig", text=config)
+    write(git_home, file, text="*.log\n")
+    assert shown(tmp_path / "repo") == ["c.txt"]
+    assert shown(tmp_path / "plain") == ["a.log"]
+    write(tmp_path, "repo/.gitignore", text="!b.log\n")
+    assert shown(tmp_path / "repo") == ["c.txt", "sub/b.log"]
+
+
+def test_a_repository_names_its_own_file_of_what_to_ignore(git_home: Path, tmp_path: Path) -> None:
+    write(git_home, ".gitconfig", text="[core]\nexcludesFile = ~/all\n")
+    write(git_home, "all", text="*.txt\n")
+    write(tmp_path, "repo/a.log", "repo/c.txt", "own", text="*.log\n")
+    write(tmp_path, "repo/.git/config", text=f"[core]\nexcludesFile = {tmp_path}/own\n")
+    assert shown(tmp_path / "repo") == ["c.txt"]
+
+
+def test_a_linked_worktree_is_held_by_its_repository_s_exclude_file(tmp_path: Path) -> None:
+    write(tmp_path, "main/.git/worktrees/tree/HEAD", "tree/a.log", "tree/b.txt")
+    write(tmp_path, "main/.git/worktrees/tree/commondir", text="../..\n")
+    write(tmp_path, "main/.git/info/exclude", text="*.log\n")
+    write(tmp_path, "tree/.git", text=f"gitdir: {tmp_path}/main/.git/worktrees/tree\n")
+    assert shown(tmp_path / "tree") == ["b.txt"]
+
+
+def test_links_that_lead_out_of_the_named_folders_are_told(tmp_path: Path) -> None:
+    write(tmp_path, "docs/a.txt", "docs/sub/b.txt", "far/c.txt", "far/deep/d.txt", "near/e.txt")
+    (tmp_path / "docs" / "way").symlink_to(tmp_path / "far")
+    (tmp_path / "docs" / "in").symlink_to(tmp_path / "docs" / "sub")
+    (tmp_path / "docs" / "file.txt").symlink_to(tmp_path / "near" / "e.txt")
+    found = {file.source.name: (file.outside, file.leads_to) for file in walk([tmp_path / "docs"])}
+    assert found == {
+        "a.txt": (None, None),
+        "b.txt": (None, None),
+        "c.txt": ("docs/way", str(tmp_path / "far")),
+        "d.txt": ("docs/way", str(tmp_path / "far")),
+        "e.txt": ("docs/file.txt", str(tmp_path / "near" / "e.txt")),
+    }
+    assert {file.outside for file in walk([tmp_path / "docs", tmp_path / "far", tmp_path / "near"])} == {None}
+    note = load([tmp_path / "docs"], workers=1).notes[0]
+    assert note.startswith("2 links lead out of the named folders and were followed: docs/file.txt -> ")

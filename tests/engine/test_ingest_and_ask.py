@@ -15,7 +15,7 @@ import torch
 
 import tscli
 from tscli.engine import library as engine_library
-from tscli.errors import LibraryError, UsageError
+from tscli.errors import LibraryError, OverBudget, UsageError
 
 WriteDocuments = Callable[..., Path]
 
@@ -262,8 +262,11 @@ def test_a_context_over_the_budget_is_an_error_that_says_by_how_much(
 ) -> None:
     docs = write_documents()
     total = tscli.prepare([docs], load=load).plan.total_tokens
-    with pytest.raises(UsageError, match=f"{total - 1000:,}"):
+    with pytest.raises(OverBudget, match=f"{total - 1000:,}") as over:
         tscli.prepare([docs], load=load, options=tscli.IngestOptions(max_tokens=1000))
+    sizes = [tokens for _, _, tokens in over.value.documents]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sum(tokens for path, _, tokens in over.value.documents if path in over.value.leave_out) >= total - 1000
 
 
 def test_no_readable_document_is_an_error(load: tscli.LoadOptions, tmp_path: Path) -> None:
@@ -302,11 +305,26 @@ def test_no_library_is_an_error_that_says_how_to_make_one(load: tscli.LoadOption
 
 def test_files_that_hold_no_text_are_passed_over_and_noted(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
     docs = write_documents(words=20)
-    (docs / "x.txt").write_bytes(b"text\0text")
+    (docs / "x.bin").write_bytes(b"\x7fELF\0\1\2\3")
     (docs / "y.txt").touch()
     plan = tscli.prepare([docs], load=load).plan
-    assert "2 passed over, empty or binary: docs/x.txt, docs/y.txt" in plan.notes
+    assert "1 passed over (is a binary file of no kind that is read): docs/x.bin" in plan.notes
+    assert "1 passed over (is empty): docs/y.txt" in plan.notes
+    assert [file.path for file in plan.passed_over] == ["docs/x.bin", "docs/y.txt"]
     assert not plan.failures
+
+
+def test_a_file_behind_a_link_that_leads_out_is_held_once(
+    load: tscli.LoadOptions, tmp_path: Path, write_documents: WriteDocuments
+) -> None:
+    docs, far = write_documents(words=20), write_documents("far", words=20, files=("z.txt",))
+    (docs / "way").symlink_to(far)
+    first = tscli.prepare([docs], load=load)
+    first.run()
+    assert any("leads out of the named folders" in note for note in first.plan.notes)
+    again = tscli.prepare([docs], load=load).plan
+    assert [document.path for document in again.documents] == [document.path for document in first.plan.documents]
+    assert again.prefill_tokens == 0
 
 
 def test_the_answer_is_not_there_before_the_stream_ends(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 import traceback
 
@@ -27,6 +26,7 @@ from tscli.cli import (
 )
 from tscli.cli.endings import INTERRUPTED, ending
 from tscli.cli.output import Settings, error_line
+from tscli.cli.streams import STDOUT, drop_stdout, open_streams, with_dashed_question
 
 app = typer.Typer(
     name="tscli",
@@ -79,11 +79,13 @@ def _options(
 
 # The base of what the parser raises; Typer brings its own copy of click in some versions.
 _COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+QUESTION_COMMANDS = ("ask", "evidence")
 _ANYWHERE = ("--quiet", "-q", "--debug")
 
 
 def main() -> None:
     """Run the command line; the process exits with the code that says what happened."""
+    open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a character shows a question mark
@@ -92,7 +94,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code: 0 ok, 1 error, 2 usage, 3 partial, 4 library, 5 memory or disk, 130 interrupted."""
-    flags, rest = _split_global(arguments)
+    flags, rest = _split_global(with_dashed_question(arguments))
     try:
         code = int(app([*flags, *rest], standalone_mode=False) or 0)
         sys.stdout.flush()
@@ -101,15 +103,19 @@ def run(arguments: list[str]) -> int:
         return code
     except _COMMAND_LINE_ERROR as error:
         error.show()  # type: ignore[attr-defined]
+        if rest[:1] and rest[0] in QUESTION_COMMANDS and type(error).__name__ == "NoSuchOption":
+            error_line(f'a question that begins with a dash goes behind "--": tscli {rest[0]} -- "-5 degrees?"')
         return int(error.exit_code)  # type: ignore[attr-defined]
     except BrokenPipeError:  # the reader of stdout has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_stdout()
         return 1
     except (Exception, KeyboardInterrupt) as error:
         code, sentence = ending(error)
         if "--debug" in flags and code != INTERRUPTED:
             traceback.print_exception(error)
         error_line(sentence)
+        if isinstance(error, OSError) and error.filename == STDOUT:
+            drop_stdout()
         return code
 
 

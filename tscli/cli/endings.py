@@ -6,6 +6,7 @@ import errno
 
 import typer
 
+from tscli.cli.streams import STDOUT
 from tscli.errors import ResourceError, TscliError
 
 INTERRUPTED = 130
@@ -34,6 +35,8 @@ def ending(error: BaseException) -> tuple[int, str]:
 
 def _of_the_system(error: OSError) -> tuple[int, str]:
     what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    if error.filename == STDOUT:
+        return _of_stdout(error)
     if error.errno in FULL:
         return ResourceError.exit_code, f"{what}; make room, or put libraries elsewhere with TSCLI_HOME"
     if error.errno in HANDLES:
@@ -41,6 +44,15 @@ def _of_the_system(error: OSError) -> tuple[int, str]:
     if error.errno == errno.EROFS:
         return ResourceError.exit_code, f"{what}; write elsewhere, or choose another TSCLI_HOME"
     return 1, f"{what}; check the path and its permissions, or use --debug for the traceback"
+
+
+def _of_stdout(error: OSError) -> tuple[int, str]:
+    """Whatever is wrong, it is where the result was to go; the library is as it is."""
+    if error.errno in FULL:
+        return ResourceError.exit_code, f"{STDOUT}: {error.strerror}; make room where it goes, or send it elsewhere"
+    if error.errno == errno.EBADF:
+        return 1, f"{STDOUT} is closed, so that the result has nowhere to go; send it to a file, or to /dev/null"
+    return 1, f"{STDOUT}: {error.strerror}; send it elsewhere"
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -24,8 +24,8 @@ KINDS = ("joint", "independent")
 
 @dataclass(frozen=True)
 class Opening:
-    """How libraries are opened and what is asked of them; baselines: also by the methods of `tscli.run_baselines`. think: before an
-    answer, which is not scored."""
+    """How libraries are opened and what is asked of them; baselines: also by the methods of `tscli.run_baselines`.
+    think: before an answer, which is not scored."""
 
     asked: Sequence[Question]
     load: LoadOptions

@@ -10,6 +10,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
+from tscli.cli.budget import files_json, show_over_budget
 from tscli.cli.output import (
     Settings,
     animated,
@@ -25,7 +26,7 @@ from tscli.cli.output import (
     size,
     stderr,
 )
-from tscli.errors import LibraryError, UsageError
+from tscli.errors import LibraryError, OverBudget, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tscli import IngestOptions, IngestPlan, IngestReport, LoadOptions, Preparation, SelectionOptions
 
 MOST_ROWS = 40
+MOST_NOTES = 20
 
 
 def ingest(
@@ -46,6 +48,10 @@ def ingest(
     no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Take files that .gitignore and .ignore leave out.")] = False,
     hidden: Annotated[bool, typer.Option("--hidden", help="Take hidden files.")] = False,
     glob: Annotated[list[str] | None, typer.Option("--glob", "-g", help='Only files like this; "!*.py" leaves out.')] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of text files that are not UTF-8 and do not say: cp1251, shift_jis, utf-16-le."),
+    ] = None,
     password: Annotated[list[str] | None, typer.Option(help="For encrypted PDFs; may be repeated.")] = None,
     ocr: Annotated[
         str, typer.Option(help='"auto" reads pages without text by tesseract or OCRmyPDF, "deu+eng" in these; "off" never.')
@@ -92,6 +98,7 @@ def ingest(
         dense=dense,
         documents=documents,  # type: ignore[arg-type]
         kv_dtype=kv_dtype,  # type: ignore[arg-type]
+        encoding=encoding,
         processes=processes,
         system=_system(context, library, system),
         ocr=ocr,
@@ -102,7 +109,11 @@ def ingest(
     load = tscli.LoadOptions(model, revision, dtype, device, weights)
     if all(path.exists() for path in paths):  # no download for a mistyped path, which is an error below
         fetch_model(settings, tscli.planned_model(load, library))
-    preparation = _prepare(settings, paths, library, load, selection, options)
+    try:
+        preparation = _prepare(settings, paths, library, load, selection, options)
+    except OverBudget as error:
+        show_over_budget(settings, error, library, as_json=as_json)
+        raise
     plan = preparation.plan
     if not settings.quiet:
         _show_plan(plan)
@@ -110,7 +121,7 @@ def ingest(
         error_line(f"{safe_line(failure.path)}: {safe_line(failure.reason)}")
     if dry_run:
         if as_json:
-            print_json(_json(plan, prefilled=0, num_bytes=plan.total_bytes, seconds=0.0, rss=None, dry_run=True))
+            print_json(_json(plan, plan, prefilled=0, num_bytes=plan.total_bytes, seconds=0.0, rss=None, dry_run=True))
         return _exit_code(plan)
     try:
         report = _run(settings, preparation)
@@ -121,7 +132,7 @@ def ingest(
         _show_report(report)
     if as_json:
         rss = report.peak_rss_bytes
-        print_json(_json(report, report.prefilled_tokens, report.bytes, report.seconds, rss, dry_run=False))
+        print_json(_json(plan, report, report.prefilled_tokens, report.bytes, report.seconds, rss, dry_run=False))
     return _exit_code(plan)
 
 
@@ -221,8 +232,10 @@ def _show_plan(plan: IngestPlan) -> None:
     textless = sum(document.pages_without_text for document in plan.documents)
     if textless:
         console.print(f"{counted(textless, 'page')} without text: where they are scans, OCRmyPDF adds it")
-    for note in plan.notes:
+    for note in plan.notes[:MOST_NOTES]:
         console.print(f"note: {safe_line(note)}")
+    if len(plan.notes) > MOST_NOTES:
+        console.print(f"note: and {len(plan.notes) - MOST_NOTES:,} more; --json has them all")
     sys.stderr.flush()
 
 
@@ -232,6 +245,10 @@ def _show_report(report: IngestReport) -> None:
     table = Table(show_header=False, title=f"Library {safe_line(report.library)}", title_justify="left")
     rate = f", {report.prefilled_tokens / report.seconds:,.0f} tokens/s" if report.prefilled_tokens else ""
     table.add_row("documents", f"{len(report.documents):,}")
+    if report.failures:
+        table.add_row("not read", counted(len(report.failures), "file"))
+    if report.passed_over:
+        table.add_row("passed over", counted(len(report.passed_over), "file"))
     table.add_row("tokens", f"{report.total_tokens:,}: {report.cached_tokens:,} cached, {report.prefilled_tokens:,} run")
     table.add_row("on disk", size(report.bytes))
     table.add_row("time", f"{duration(report.seconds)}{rate}")
@@ -249,7 +266,14 @@ def _exit_code(plan: IngestPlan) -> int:
 
 
 def _json(
-    result: IngestPlan | IngestReport, prefilled: int, num_bytes: int, seconds: float, rss: int | None, *, dry_run: bool
+    plan: IngestPlan,
+    result: IngestPlan | IngestReport,
+    prefilled: int,
+    num_bytes: int,
+    seconds: float,
+    rss: int | None,
+    *,
+    dry_run: bool,
 ) -> dict[str, Any]:
     return {
         "library": result.library,
@@ -267,6 +291,8 @@ def _json(
         "bytes": num_bytes,
         "seconds": seconds,
         "peak_rss_bytes": rss,
-        "failures": [{"file": failure.path, "reason": failure.reason} for failure in result.failures],
+        "failures": files_json(plan.failures),
+        "passed_over": files_json(plan.passed_over),
+        "notes": list(plan.notes),
         "dry_run": dry_run,
     }

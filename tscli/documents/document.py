@@ -11,8 +11,9 @@ class Document:
     """One file's text.
 
     path: as shown to the user; source: absolute. sha256: of the file's bytes. pages_without_text: 1-based numbers.
-    paged: pages are those of the file (PDF); otherwise the whole file is page 1. encoding: of a text file. labels: what
-    viewers call the pages ("ii"), one each; empty where that is their numbers. ocr_pages: 1-based, those read by OCR.
+    paged: pages are those of the file (of a PDF; a workbook's sheets, slides, chapters); otherwise the whole file is page 1.
+    encoding: of a text file. labels: what the pages are called ("ii", a sheet's name), one each; empty where that is their
+    numbers. ocr_pages: 1-based, those read by OCR.
     """
 
     path: str
@@ -37,7 +38,7 @@ class PageNote:
 
 @dataclass(frozen=True)
 class Opened:
-    """What the worker knows of a file before its pages; the fields are those of Document."""
+    """What the worker knows of a file before its pages; the fields are those of Document. noun: what its pages are."""
 
     sha256: str
     num_pages: int
@@ -45,11 +46,20 @@ class Opened:
     encoding: str | None = None
     warnings: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    noun: str = "page"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that could not be read, and why, in one line."""
+    """A file that was to be read and could not be (also an archive, a form that is not read), and why, in one line."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A file of a folder that nobody expects to be read (a picture, a program, an empty file), and why, in a few words."""
 
     path: str
     reason: str
@@ -57,8 +67,9 @@ class Failure:
 
 @dataclass(frozen=True)
 class Loaded:
-    """All that was read, in the order of the paths, and all that was not. passed_over: files of a folder, empty or binary."""
+    """All that was read, in the order of the paths, and all that was not. notes: lines on how files were found."""
 
     documents: tuple[Document, ...]
     failures: tuple[Failure, ...]
-    passed_over: tuple[str, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -1,7 +1,8 @@
 """The rules of ignore files, with ripgrep's precedence. Knows nothing of globs, hidden names, or what is done with a file.
 
-.rgignore overrules .ignore, which overrules .gitignore, which overrules .git/info/exclude; of one kind the deepest folder
-decides. Git's own two kinds count inside a repository only, and not across the border of a nested one.
+.rgignore overrules .ignore, which overrules .gitignore, which overrules .git/info/exclude, which overrules git's
+core.excludesFile; of one kind the deepest folder decides. Git's own kinds count inside a repository only, and not across the
+border of a nested one.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from tscli.documents.git import excludes_file, git_folder
 from tscli.documents.globs import bounded
 from tscli.errors import UsageError
 
-KINDS = (".rgignore", ".ignore", ".gitignore", ".git/info/exclude")  # the earlier overrules the later
+KINDS = (".rgignore", ".ignore", ".gitignore", ".git/info/exclude", "core.excludesFile")  # the earlier overrules the later
 OF_GIT = KINDS[2:]
 # pathspec's patterns match what lies in a matched folder too, and mark where the folder's name ended by this group.
 FOLDER_MARK = "ps_d"
@@ -56,8 +58,8 @@ class IgnoreRules:
         kept = tuple(rule for rule in self.rules if not (is_repository and rule.kind in OF_GIT))
         own = tuple(
             _Rule(kind, os.path.join(folder, ""), patterns)
-            for kind in KINDS
-            if (in_git or kind not in OF_GIT) and (patterns := _read(folder / kind)) is not None
+            for kind, file in _files(folder, in_git, is_repository)
+            if (patterns := _read(file)) is not None
         )
         if not own and kept == self.rules and in_git == self.in_git:
             return self
@@ -72,6 +74,16 @@ class IgnoreRules:
                 if _matches(regex, relative, is_folder):
                     return ignored
         return None
+
+
+def _files(folder: Path, in_git: bool, is_repository: bool) -> Iterator[tuple[str, Path]]:
+    """The ignore files that there may be in a folder, and those of the repository where the folder is one."""
+    yield from ((kind, folder / kind) for kind in (KINDS[:3] if in_git else KINDS[:2]))
+    if is_repository:
+        git = git_folder(folder)
+        yield KINDS[3], git / "info" / "exclude"
+        if (file := excludes_file(folder, git)) is not None:
+            yield KINDS[4], file
 
 
 def _matches(regex: re.Pattern[str], relative: str, is_folder: bool) -> bool:

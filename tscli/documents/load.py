@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import queue
 import threading
 import time
@@ -10,18 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tscli.documents.document import Document, Failure, Loaded, Opened, PageNote
+from tscli.documents.document import Document, Failure, Loaded, Opened, PageNote, PassedOver
 from tscli.documents.hyphens import join_broken_words
 from tscli.documents.process import OCR_SECONDS, Ended, Limits, Message, WorkerProcess
 from tscli.documents.walk import FoundFile, WalkOptions, walk
 from tscli.errors import UsageError
 
 OnFile = Callable[[str, int, int], None]  # path, done, total
-Result = Document | Failure | None
+Result = Document | Failure | PassedOver
 # A file that loses this many pages to the limits is given up: each costs the whole time limit.
 MOST_LOST_PAGES = 20
 MOST_CHARACTERS = 1 << 26  # of all files together: some sixteen million tokens, and all that memory is to hold
-SHOWN_PAGES, SHOWN_REASONS = 10, 10
+SHOWN_PAGES, SHOWN_REASONS, SHOWN_LINKS = 10, 10, 5
 MOST_TOLD = 20  # notes on files within a file
 
 
@@ -80,6 +81,7 @@ def load(
     memory_bytes: int = 2 << 30,
     workers: int = 2,
     ocr: str = "auto",
+    encoding: str | None = None,
     on_file: OnFile | None = None,
     stop: Stop | None = None,
 ) -> Loaded:
@@ -87,12 +89,15 @@ def load(
 
     A page that takes longer than page_seconds or more memory than memory_bytes is lost, not its file; so are the pages that
     are left of a file after file_seconds. ocr: "auto" reads pages of PDFs that have no text by tesseract or OCRmyPDF where one
-    is installed, "deu+eng" likewise in these languages, "off" never; such a page may take OCR_SECONDS more. on_file is called
-    after each file, by one thread at a time. stop: called, it ends this with an error. Raises UsageError for a path that does
-    not exist, and for more text than any context holds.
+    is installed, "deu+eng" likewise in these languages, "off" never; such a page may take OCR_SECONDS more. encoding: of text
+    files that do not say their own and are not UTF-8. on_file is called after each file, by one thread at a time. stop: called,
+    it ends this with an error. Raises UsageError for a path that does not exist, an encoding that is not known, and for more
+    text than any context holds.
     """
+    check_encoding(encoding)
     files = walk(paths, options)
-    processes = [WorkerProcess(Limits(page_seconds, memory_bytes, ocr)) for _ in range(max(1, min(workers, len(files))))]
+    limits = Limits(page_seconds, memory_bytes, ocr, encoding)
+    processes = [WorkerProcess(limits) for _ in range(max(1, min(workers, len(files))))]
     if stop is not None:
         stop.watch(processes)
     idle: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
@@ -134,8 +139,37 @@ def load(
     return Loaded(
         tuple(documents),
         tuple(result for result in results if isinstance(result, Failure)),
-        tuple(file.path for file, some in zip(files, by_file, strict=True) if some == [None]),
+        tuple(result for result in results if isinstance(result, PassedOver)),
+        tuple(_outside(files)),
     )
+
+
+def check_encoding(name: str | None) -> None:
+    """Raises UsageError for a name that is not that of an encoding of text."""
+    if name is None:
+        return
+    try:
+        codecs.lookup(name)
+        b"ab".decode(name)
+        known = True
+    except UnicodeError:  # two letters are none in it
+        known = True
+    except (LookupError, ValueError):
+        known = False
+    if not known:
+        raise UsageError(f"--encoding {name}: no such encoding; cp1251, shift_jis, gb18030, koi8-r and utf-16-le are some")
+
+
+def _outside(files: Sequence[FoundFile]) -> list[str]:
+    """A line about links that lead out of the named folders, with the first of them."""
+    links = list({file.outside: file for file in files if file.outside}.items())
+    if not links:
+        return []
+    shown = ", ".join(f"{link} -> {file.leads_to}" for link, file in links[:SHOWN_LINKS])
+    more = ", ..." if len(links) > SHOWN_LINKS else ""
+    if len(links) == 1:
+        return [f"1 link leads out of the named folders and was followed: {shown}"]
+    return [f"{len(links):,} links lead out of the named folders and were followed: {shown}{more}"]
 
 
 def _read(process: WorkerProcess, file: FoundFile, passwords: Sequence[str], reading: _Reading) -> Result:
@@ -222,15 +256,19 @@ def _stopped(process: WorkerProcess, reason: str) -> Message:
 
 def _finish(file: FoundFile, reading: _Reading, end: Message) -> Result:
     if end[0] == "skip":
-        return Failure(file.path, "is a binary file of no kind that is read") if file.named else None
+        return Failure(file.path, end[1]) if file.named else PassedOver(file.path, end[1])
     if end[0] == "error" or reading.opened is None:
         return Failure(file.path, str(end[-1]))
     opened = reading.opened
     pages = tuple(reading.pages.get(number, "") for number in range(1, opened.num_pages + 1))
-    pages = join_broken_words(pages) if opened.paged else pages
+    pages = join_broken_words(pages) if opened.paged and opened.noun == "page" else pages
     without = tuple(number for number, text in enumerate(pages, start=1) if not text.strip())
-    if not opened.paged and without:
-        return Failure(file.path, "is empty") if file.named else None
+    if not opened.paged and without:  # nothing but spaces
+        return Failure(file.path, "is empty") if file.named else PassedOver(file.path, "is empty")
+    if opened.noun != "page":  # a slide or a sheet without text is no scan
+        if len(without) == len(pages) and not reading.lost:
+            return Failure(file.path, "holds no text")
+        without = ()
     return Document(
         path=file.path,
         source=str(file.source),

@@ -1,64 +1,279 @@
-"""HTML to text: blocks on lines of their own, cells divided by bars. Knows nothing of files; runs in the worker process."""
+"""HTML to text, as a browser shows it: blocks on lines of their own, cells divided by bars. Knows nothing of files.
+
+lexbor (by selectolax) parses as the standard has it, so that every page becomes the tree that a browser makes of it. Styles are
+honoured where an element names its own; style sheets and scripts are not. Runs in the worker process.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from bs4 import BeautifulSoup, CData, NavigableString, Tag
+from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-DROPPED = frozenset({"script", "style", "template", "noscript", "head"})
+from tscli.documents.markup_charset import PRESCAN_BYTES, decoded_page
+
+# What a browser draws nothing of, or something else instead of.
 # fmt: off
+DROPPED = frozenset({
+    "script", "style", "template", "head", "iframe", "video", "audio", "canvas", "datalist", "rp", "noembed",
+    "defs", "symbol", "metadata", "annotation", "annotation-xml",
+})
 BLOCKS = frozenset({
-    "address", "article", "aside", "blockquote", "body", "caption", "dd", "details", "div", "dl", "dt", "fieldset",
-    "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol",
-    "p", "pre", "section", "summary", "table", "tbody", "tfoot", "thead", "tr", "ul",
+    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl", "dt",
+    "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr",
+    "legend", "li",
+    "main", "menu", "nav", "ol", "optgroup", "option", "p", "pre", "search", "section", "select", "summary", "table",
+    "tbody", "textarea", "tfoot", "thead", "tr", "ul", "listing", "plaintext", "xmp", "dir",
 })
 # fmt: on
+TIGHT = frozenset({"li", "option", "optgroup", "select", "dd", "dt"})
 CELLS = frozenset({"td", "th"})
-VERBATIM = frozenset({"pre", "textarea"})
+BAR = " | "
+LISTS = frozenset({"ol", "ul", "menu", "dir"})
+FORMULAS = {"mfrac": "/", "msup": "^", "msub": "_"}
+VERBATIM = frozenset({"pre", "textarea", "listing", "plaintext", "xmp"})
+PARTED = frozenset({"button", "input", "img", "text", "tspan"})  # spaces around them
+SHOWN_VALUES = frozenset({"text", "search", "email", "url", "tel", "number", "date", "time", "month", "week", "datetime-local"})
+BUTTONS = frozenset({"button", "submit", "reset"})
+AROUND = {"q": ("\u201c", "\u201d"), "rt": ("(", ")")}
+HIDDEN_STYLE = re.compile(
+    r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0[a-z%]*)\s*(?:!|;|$)"
+)
+BLOCK_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*(?:block|flex|grid|list-item|table|table-row)\b")
+SPACES = re.compile(r"\s+")
+SUPERSCRIPTS = str.maketrans(
+    "0123456789+-\u2212=()n",
+    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207b\u207c\u207d\u207e\u207f",
+)
+RAISED = re.compile(r"[+\u2212-]?\d{1,4}|n")
+EMPTY = re.compile(r"""<([a-zA-Z][\w:-]*)((?:\s+[\w:.-]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*/>""")
+# fmt: off
+VOID = frozenset({
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
+    "track", "wbr", "path", "circle", "rect", "line", "use",
+})
+# fmt: on
+MOST_NESTED = 3  # pages inside attributes of pages
 
 
-def html_text(data: bytes) -> tuple[str, str]:
-    """The text of a page, its title first, without scripts, styles and comments; and the page's encoding."""
-    soup = BeautifulSoup(data, "html.parser")
-    title = " ".join(soup.title.get_text().split()) if soup.title else ""
-    lines = [line.rstrip(" \t|") if line.endswith("| ") else line.rstrip() for line in "".join(_pieces(soup)).split("\n")]
-    body = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
-    shown = f"{title}\n\n{body}" if title and not body.startswith(title) else body
-    return shown, soup.original_encoding or "utf-8"
+@dataclass(frozen=True)
+class Page:
+    """The text of a page, the encoding that it was in, what a reader should know, and its title by itself."""
+
+    text: str
+    encoding: str
+    warnings: tuple[str, ...] = ()
+    title: str = ""
 
 
-def _pieces(root: Tag) -> Iterator[str]:
-    """The text in reading order, in one pass with a stack: time grows with the page, not with its square."""
-    stack: list[object] = [root]
-    verbatim = 0
-    at_line_start = True
-    while stack:
-        node = stack.pop()
-        piece = ""
-        if isinstance(node, _Close):
-            verbatim -= node.name in VERBATIM
-            piece = " | " if node.name in CELLS else "\n"
-        elif isinstance(node, Tag):
-            if node.name in DROPPED:
-                continue
-            verbatim += node.name in VERBATIM
-            if node.name in BLOCKS or node.name in CELLS or node.name in VERBATIM:
-                stack.append(_Close(node.name))
-            stack.extend(reversed(node.contents))
-            piece = "\n" if node.name in BLOCKS or node.name == "br" else ""
-        elif type(node) in (NavigableString, CData):  # the other kinds are comments, doctypes and the like
-            piece = str(node) if verbatim else re.sub(r"\s+", " ", str(node))
-            if not verbatim and at_line_start:
-                piece = piece.lstrip()
+def html_text(data: bytes, encoding: str | None = None, *, titled: bool = True, given: str | None = None) -> Page:
+    """The text of a page: its title first (where titled), without what a browser does not show.
+
+    encoding: that whoever brought the page says it has (a mail's header). given: for a page that says nothing of it and is not
+    UTF-8.
+    """
+    text, name, warning = decoded_page(data, encoding, given)
+    page = _Text()
+    root = LexborHTMLParser(_closed(text)).root
+    if root is not None:
+        page.take(root)
+    title = " ".join(page.title.split())
+    body = page.finished()
+    shown = f"{title}\n\n{body}".strip() if titled and title and body.split("\n", 1)[0] != title else body
+    frames = [f"shows other files in frames ({', '.join(page.frames[:3])}); ingest them too"] if page.frames else []
+    return Page(shown, name, (*([warning] if warning else []), *frames), title)
+
+
+@dataclass
+class _Text:
+    """A page's text while its tree is walked, in one pass with a stack: time grows with the page, not with its square."""
+
+    pieces: list[str] = field(default_factory=list)
+    title: str = ""
+    frames: list[str] = field(default_factory=list)
+    verbatim: int = 0
+    after_space: bool = True
+    raised: int = 0
+    cell: int = -1  # how many pieces there were where the last cell began, so that no line ends there
+    nested: int = 0
+    lists: list[int | None] = field(default_factory=list)  # the next number of each that is open
+
+    def take(self, root: LexborNode) -> None:
+        """All that the nodes below this one show."""
+        stack: list[LexborNode | _End | str] = [root]
+        while stack:
+            node = stack.pop()
+            if isinstance(node, _End):
+                self._close(node)
+            elif isinstance(node, str):
+                self._add(node)
+            elif node.is_text_node:
+                self._words(node.text_content or "")
+            elif node.is_element_node:
+                self._element(node, stack)
+
+    def finished(self) -> str:
+        """The text as it stands, with at most one empty line between blocks."""
+        lines = [line.rstrip(" |") if line.endswith("| ") else line.rstrip() for line in "".join(self.pieces).split("\n")]
+        return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+    def _element(self, node: LexborNode, stack: list[LexborNode | _End | str]) -> None:
+        name, attributes = str(node.tag), node.attributes
+        if name == "title" and not self.title and node.parent is not None and node.parent.tag != "svg":
+            self.title = node.text(deep=True)
+            return
+        if name == "head":
+            stack.extend(child for child in _children(node) if child.tag == "title")
+            return
+        self._replaced(name, attributes)
+        if name in DROPPED or _is_hidden(name, attributes):
+            return
+        if name == "math" and (tex := node.css_first("annotation[encoding='application/x-tex']")) is not None:
+            self._words(f" {tex.text(deep=True)} ")
+            return
+        if name == "noframes":  # the parser leaves them as the letters that they are
+            self._page(node.text(deep=True))
+            return
+        is_block = name in BLOCKS or bool(BLOCK_STYLE.search((attributes.get("style") or "").lower()))
+        self._open(name, attributes, is_block)
+        stack.append(_End(name, is_block))
+        children: list[LexborNode | _End | str] = list(_children(node))
+        if name in FORMULAS and len(children) > 1:
+            children[1:1] = [FORMULAS[name]]
+        stack.extend(reversed(children))
+
+    def _open(self, name: str, attributes: dict[str, str | None], is_block: bool) -> None:
+        if name == "br":
+            self._add("\n")
+        elif is_block and len(self.pieces) != self.cell:
+            self._line(name)
+        if name in CELLS:
+            self.cell = len(self.pieces)
+        if name in PARTED or name in AROUND:
+            self._add(AROUND.get(name, (" ",))[0])
+        if name in LISTS:
+            self.lists.append(_counter(name, attributes))
+        elif name == "li":
+            self._item(attributes)
+        elif name == "optgroup" and attributes.get("label"):
+            self._add(f"{attributes['label']}\n")
+        self.verbatim += name in VERBATIM
+        self.raised += name == "sup"
+
+    def _close(self, end: _End) -> None:
+        self.verbatim -= end.name in VERBATIM
+        self.raised -= end.name == "sup"
+        if end.name in LISTS:
+            self.lists.pop()
+        if end.name in CELLS:
+            while self.pieces and self.pieces[-1] == "\n":  # the end of a paragraph in the cell
+                self.pieces.pop()
+            self._add(BAR)
+        elif end.is_block:
+            self._line(end.name)
+        elif end.name in PARTED or end.name in AROUND:
+            self._add(AROUND.get(end.name, ("", " "))[1])
+
+    def _item(self, attributes: dict[str, str | None]) -> None:
+        """The number in front of an item of a numbered list."""
+        if not self.lists or self.lists[-1] is None:
+            return
+        value = attributes.get("value") or ""
+        number = int(value) if re.fullmatch(r"-?\d{1,9}", value) else self.lists[-1]
+        self.lists[-1] = number + 1
+        self._add(f"{number}. ")
+
+    def _replaced(self, name: str, attributes: dict[str, str | None]) -> None:
+        """What is drawn instead of an element: a picture's words, the value of a field, the page in a frame."""
+        if name in ("img", "area"):
+            if not _is_hidden(name, attributes) and (words := attributes.get("alt")):
+                self._words(f" {words} ")
+        elif name == "input" and not _is_hidden(name, attributes):
+            self._words(f" {_field(attributes)} ")
+        elif name == "iframe" and attributes.get("srcdoc"):
+            self._page(attributes["srcdoc"] or "")
+        elif name == "frame" and attributes.get("src"):
+            self.frames.append(str(attributes["src"])[:200])
+
+    def _page(self, markup: str) -> None:
+        """A page inside of this one."""
+        if self.nested >= MOST_NESTED:
+            return
+        inner = _Text(nested=self.nested + 1)
+        root = LexborHTMLParser(markup).root
+        if root is not None:
+            inner.take(root)
+        self._add(f"\n{inner.finished()}\n")
+
+    def _words(self, text: str) -> None:
+        if self.verbatim:
+            self._add(text)
+            return
+        text = SPACES.sub(" ", text)
+        if self.raised and RAISED.fullmatch(text.strip()) and not self.after_space:
+            text = text.translate(SUPERSCRIPTS)
+        self._add(text[1:] if self.after_space and text.startswith(" ") else text)
+
+    def _line(self, name: str) -> None:
+        """Where a block begins or ends; items stand on lines without empty ones between."""
+        if not (name in TIGHT and (not self.pieces or self.pieces[-1].endswith("\n"))):
+            self._add("\n")
+
+    def _add(self, piece: str) -> None:
+        if piece == " " and self.after_space:
+            return
         if piece:
-            at_line_start = piece.endswith("\n")
-            yield piece
+            self.pieces.append(piece)
+            self.after_space = piece[-1].isspace()
 
 
-class _Close:
+@dataclass(frozen=True)
+class _End:
     """The end of an element, waiting on the stack below its children."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    name: str
+    is_block: bool
+
+
+def _children(node: LexborNode) -> list[LexborNode]:
+    children, child = [], node.child
+    while child is not None:
+        children.append(child)
+        child = child.next
+    return children
+
+
+def _is_hidden(name: str, attributes: dict[str, str | None]) -> bool:
+    """By its own attributes; what only a style sheet hides is shown, as tabs and menus hide what can be opened."""
+    if "hidden" in attributes and (attributes["hidden"] or "").lower() != "until-found":
+        return True
+    if name == "dialog" and "open" not in attributes:
+        return True
+    if name in ("span", "div") and "katex-html" in (attributes.get("class") or ""):
+        return True  # a formula's second copy, drawn letter by letter
+    style = attributes.get("style")
+    return bool(style and HIDDEN_STYLE.search(style.lower()))
+
+
+def _field(attributes: dict[str, str | None]) -> str:
+    kind = (attributes.get("type") or "text").lower()
+    if kind in SHOWN_VALUES:
+        return attributes.get("value") or attributes.get("placeholder") or ""
+    if kind in BUTTONS:
+        return attributes.get("value") or ""
+    return (attributes.get("alt") or "") if kind == "image" else ""
+
+
+def _counter(name: str, attributes: dict[str, str | None]) -> int | None:
+    """The first number of a list; None for a list without numbers."""
+    start = attributes.get("start") or "1"
+    return int(start) if name == "ol" and re.fullmatch(r"-?\d{1,9}", start) else None
+
+
+def _closed(markup: str) -> str:
+    """XHTML as HTML's parser takes it: `<title/>` is an element that ends, not one that swallows the page."""
+    head = markup[:PRESCAN_BYTES]
+    if not head.lstrip().startswith("<?xml") and "http://www.w3.org/1999/xhtml" not in head:
+        return markup
+    return EMPTY.sub(lambda tag: tag[0] if tag[1].lower() in VOID else f"<{tag[1]}{tag[2]}></{tag[1]}>", markup)

@@ -1,84 +1,78 @@
-"""Bytes of text files, Markdown, source code, CSV, JSON to clean text. Knows nothing of files; runs in the worker process."""
+"""Text files, Markdown, source code, CSV, JSON to clean text. Knows nothing of files; runs in the worker process."""
 
 from __future__ import annotations
 
-import codecs
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from charset_normalizer import from_bytes
+from tscli.documents.charset import decode, is_binary
+from tscli.documents.invisible import hidden, visible
 
-BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-SAMPLE_BYTES = 1 << 16
-REPLACEMENT = "\ufffd"
+__all__ = ["clean", "decode", "is_binary", "text_of", "without_data"]
+
+MARKDOWN = (".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd")
 SURROGATES = re.compile("[\ud800-\udfff]")
-BROKEN_SHARE = 20  # UTF-8 stays UTF-8 where at most one in so many of its characters beyond ASCII is broken
+LONGEST_DATA = 200  # characters of a file that stands inside a text; behind them it is left out
+DATA_URI = re.compile(rf"\bdata:([\w.+-]+/[\w.+-]+)?(;[\w.+=-]+)*,[^\s\"'<>()\[\]`]{{{LONGEST_DATA},}}", re.IGNORECASE)
+FENCES = re.compile(r"^( {0,3})(`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}\2[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+SVG = re.compile(r"<svg\b[^>]*>.*?</svg\s*>", re.IGNORECASE | re.DOTALL)
+NULS = re.compile("\0+")
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """Text, the encoding that it was in, and what was lost in decoding it."""
+def text_of(data: bytes, suffix: str = "", encoding: str | None = None) -> tuple[str, str, tuple[str, ...]]:
+    """A file's text, its encoding, and what was left out or lost on the way.
 
-    text: str
-    encoding: str
-    warning: str | None = None
-
-
-def is_binary(head: bytes) -> bool:
-    """ripgrep's rule: a NUL byte near the beginning, unless a byte order mark says that it is wide text."""
-    return b"\0" in head and not any(head.startswith(bom) for bom, _ in BOMS)
-
-
-def decode(data: bytes) -> Decoded:
-    """Text by byte order mark, strict UTF-8, UTF-8 with a few broken bytes, what the statistics say, cp1252; in this order."""
-    for bom, name in BOMS:
-        if data.startswith(bom):
-            return _decoded(data, name)
-    try:
-        return Decoded(data.decode("utf-8"), "utf-8")
-    except UnicodeDecodeError:
-        mended = _decoded(data, "utf-8")
-    broken = mended.text.count(REPLACEMENT)
-    if broken * BROKEN_SHARE <= sum(map(len, re.findall(r"[^\x00-\x7f]+", mended.text))):
-        return mended
-    name = _guess(data)
-    try:
-        return Decoded(data.decode(name), name)
-    except (UnicodeDecodeError, LookupError):
-        return _decoded(data, "cp1252")
+    encoding: for what is neither marked nor UTF-8. Raises ValueError where it cannot be decoded at all.
+    """
+    found = decode(data, encoding)
+    text, warnings = found.text, [found.warning] if found.warning else []
+    if num_nuls := text.count("\0"):
+        warnings.append(f"{num_nuls:,} NUL bytes left out; was the file written to its end?")
+        text = NULS.sub(_gap, text)
+    text, num_left_out = without_data(text)
+    if suffix in MARKDOWN:
+        text = outside_of_fences(text, lambda part: SVG.sub(_words, part))
+    if num_left_out:
+        warnings.append(f"{num_left_out:,} characters of pictures and other files inside the text left out")
+    if what := hidden(text):
+        warnings.append(what)
+    return clean(text), found.encoding, tuple(warnings)
 
 
 def clean(text: str) -> str:
-    """No NULs, no lone surrogates, \\n as the only line end, no spaces at the ends of lines."""
+    """No NULs, no lone surrogates, nothing invisible, \\n as the only line end, no spaces at the ends of lines."""
     text = text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
     if SURROGATES.search(text):  # pairs become the character that they mean, single ones the replacement character
         text = text.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
+    text = visible(text)
     return "\n".join(line.rstrip(" \t") for line in text.split("\n")).strip("\n")
 
 
-def _decoded(data: bytes, name: str) -> Decoded:
-    text = data.decode(name, errors="replace")
-    broken = text.count(REPLACEMENT) - data.count(REPLACEMENT.encode()) * name.startswith("utf-8")
-    warning = f"{broken} places are not valid {name}; each is shown as {REPLACEMENT}" if broken > 0 else None
-    return Decoded(text, name, warning)
+def without_data(text: str) -> tuple[str, int]:
+    """The text without the files that stand in it as data URIs, and how many characters were left out."""
+    if "data:" not in text.lower():
+        return text, 0
+    shorter = DATA_URI.sub(lambda uri: f"data:{uri[1] or ''},\u2026", text)
+    return shorter, len(text) - len(shorter)
 
 
-def _guess(data: bytes) -> str:
-    """The encoding by the lines that are not plain ASCII; where others fit no better, cp1252 is the likeliest by far."""
-    telling = b"\n".join(line for line in data.split(b"\n") if not line.isascii())
-    cut = telling.rfind(b"\n", 0, SAMPLE_BYTES) if len(telling) > SAMPLE_BYTES else len(telling)
-    matches = list(from_bytes(telling[: cut if cut > 0 else SAMPLE_BYTES]))
-    if not matches:
-        return "cp1252"
-    best = matches[0]
-    for match in matches:
-        as_good = match.chaos <= best.chaos and match.coherence >= best.coherence
-        if as_good and "cp1252" in match.could_be_from_charset:
-            return "cp1252"
-    return best.encoding
+def outside_of_fences(text: str, change: Callable[[str], str]) -> str:
+    """Markdown with all but its fenced code changed."""
+    parts, at = [], 0
+    for fence in FENCES.finditer(text):
+        parts += [change(text[at : fence.start()]), fence[0]]
+        at = fence.end()
+    return "".join([*parts, change(text[at:])])
+
+
+def _words(svg: re.Match[str]) -> str:
+    """What a drawing says, without its lines."""
+    from tscli.documents.markup import html_text
+
+    return html_text(svg[0].encode(errors="replace"), "utf-8").text
+
+
+def _gap(nuls: re.Match[str]) -> str:
+    """Nothing, or a space between what would be glued together."""
+    before, behind = nuls.string[: nuls.start()][-1:], nuls.string[nuls.end() : nuls.end() + 1]
+    return " " if before.strip() and behind.strip() else ""

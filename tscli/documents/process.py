@@ -19,11 +19,13 @@ Message = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Limits:
-    """What one page may take: wall-clock seconds, and bytes of address space of the whole process. ocr: as of `find_engine`."""
+    """What one page may take: wall-clock seconds, and bytes of address space of the whole process. ocr: as of `find_engine`.
+    encoding: of text files that do not say their own."""
 
     page_seconds: float
     memory_bytes: int
     ocr: str = "off"
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,15 @@ class WorkerProcess:
             self._start()
         self.num_requests += 1
         try:
-            self._pipe.send((str(path), tuple(passwords), first_page, self.limits.ocr))
+            self._pipe.send(self._request(path, passwords, first_page))
         except OSError:  # it died while idle
             self.stop()
             self._start()
             self.num_requests = 1
-            self._pipe.send((str(path), tuple(passwords), first_page, self.limits.ocr))
+            self._pipe.send(self._request(path, passwords, first_page))
+
+    def _request(self, path: Path, passwords: Sequence[str], first_page: int) -> Message:
+        return str(path), tuple(passwords), first_page, self.limits.ocr, self.limits.encoding
 
     def answer(self, more_seconds: float = 0.0) -> Message | Ended:
         """The next message, or why there is none; then the process is gone. more_seconds: than a page may take."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from tscli.documents.globs import alternatives
 from tscli.documents.ignore import IgnoreRules
 from tscli.errors import UsageError
 
@@ -35,12 +36,15 @@ class FoundFile:
     """A file to read: the path shown to the user, the absolute path, and whether the user named this very file.
 
     problem: why it is not to be opened at all (a pipe, a link to nothing, a folder that may not be listed).
+    outside: the link that led to it out of the named folders, as shown; leads_to: where that link leads.
     """
 
     path: str
     source: Path
     named: bool
     problem: str | None = None
+    outside: str | None = None
+    leads_to: str | None = None
 
 
 def walk(paths: Sequence[Path], options: WalkOptions = WalkOptions()) -> list[FoundFile]:
@@ -49,6 +53,7 @@ def walk(paths: Sequence[Path], options: WalkOptions = WalkOptions()) -> list[Fo
     A file named by itself is taken even if it is ignored or hidden. Symbolic links are followed; loops end.
     """
     found: dict[Path, FoundFile] = {}
+    roots = [path.expanduser().resolve() for path in paths]
     for path in paths:
         absolute = Path(os.path.abspath(path.expanduser()))
         try:
@@ -56,7 +61,7 @@ def walk(paths: Sequence[Path], options: WalkOptions = WalkOptions()) -> list[Fo
         except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself, before Python 3.13
             raise UsageError(f"{path}: {_reason(error)}; check the path") from error
         if real.is_dir():
-            for file in _Walk(real, absolute.name, options).files():
+            for file in _Walk(real, absolute.name, options, roots).files():
                 found.setdefault(file.source, file)
         else:
             known = found.get(real, FoundFile(printable(absolute.name), real, True, _problem(real)))
@@ -84,17 +89,22 @@ def printable(path: str) -> str:
     return path if path.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in path)
 
 
+_Way = tuple[str, str] | None  # the link by which a walk left the named folders, and where it leads
+
+
 class _Walk:
     """One walk below one folder. Links wait until all else is done, so that a file is shown by its own path."""
 
-    def __init__(self, root: Path, name: str, options: WalkOptions) -> None:
+    def __init__(self, root: Path, name: str, options: WalkOptions, roots: Sequence[Path]) -> None:
         self.root = root
+        self.roots = roots
         self.name = name
         self.options = options
-        self.globs = GitIgnoreSpec.from_lines(options.globs)
+        self.globs = GitIgnoreSpec.from_lines([each for glob in options.globs for each in alternatives(glob)])
         self.picks = any(not glob.startswith("!") for glob in options.globs)
-        self.folders = deque([(root, IgnoreRules() if options.no_ignore else IgnoreRules.above(root))])
-        self.links: deque[tuple[Path, IgnoreRules]] = deque()
+        above = IgnoreRules() if options.no_ignore else IgnoreRules.above(root)
+        self.folders: deque[tuple[Path, IgnoreRules, _Way]] = deque([(root, above, None)])
+        self.links: deque[tuple[Path, IgnoreRules, _Way]] = deque()
         self.visited: set[tuple[int, int]] = set()
 
     def files(self) -> Iterator[FoundFile]:
@@ -102,13 +112,23 @@ class _Walk:
             if self.folders:
                 yield from self._folder(*self.folders.popleft())
                 continue
-            link, rules = self.links.popleft()
+            link, rules, way = self.links.popleft()
+            way = way or self._way_out(link)
             if os.path.isdir(link):  # False, too, for one that leads nowhere
-                self.folders.append((link, rules))
+                self.folders.append((link, rules, way))
             else:
-                yield self._found(link)
+                yield self._found(link, way=way)
 
-    def _folder(self, folder: Path, rules: IgnoreRules) -> Iterator[FoundFile]:
+    def _way_out(self, link: Path) -> _Way:
+        """The link and where it leads, where that is in none of the named folders."""
+        try:
+            real = link.resolve(strict=True)
+        except (OSError, RuntimeError):
+            return None
+        inside = any(real == root or root in real.parents for root in self.roots)
+        return None if inside else (self._shown(link), printable(str(real)))
+
+    def _folder(self, folder: Path, rules: IgnoreRules, way: _Way) -> Iterator[FoundFile]:
         try:
             status = folder.stat()
             if (status.st_dev, status.st_ino) in self.visited:  # reached before by another way, as in a loop of links
@@ -127,11 +147,11 @@ class _Walk:
             if not self._taken(path, is_folder, rules):
                 continue
             if entry.is_symlink():
-                self.links.append((path, rules))
+                self.links.append((path, rules, way))
             elif is_folder:
-                self.folders.append((path, rules))
+                self.folders.append((path, rules, way))
             else:
-                yield self._found(path)
+                yield self._found(path, way=way)
 
     def _taken(self, path: Path, is_folder: bool, rules: IgnoreRules) -> bool:
         if path.name == ".git":
@@ -148,11 +168,13 @@ class _Walk:
             return self.options.hidden or not path.name.startswith(".")
         return not ignored
 
-    def _found(self, path: Path, problem: str | None = None) -> FoundFile:
-        shown = printable(os.path.join(self.name, path.relative_to(self.root).as_posix()))
+    def _shown(self, path: Path) -> str:
+        return printable(os.path.join(self.name, path.relative_to(self.root).as_posix()))
+
+    def _found(self, path: Path, problem: str | None = None, way: _Way = None) -> FoundFile:
         problem = problem or _problem(path)
         # Only what can be opened is worth following to its end: a link to nothing stays what it is.
-        return FoundFile(shown, path if problem else path.resolve(), False, problem)
+        return FoundFile(self._shown(path), path if problem else path.resolve(), False, problem, *(way or ()))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

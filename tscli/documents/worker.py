@@ -1,10 +1,10 @@
 """The process that reads files, so that a page which hangs or explodes takes nothing else with it.
 
 Started as `python -m tscli.documents.worker FD MEMORY_BYTES PAGE_SECONDS`. Says ("ready",), then takes requests (path,
-passwords, first page, OCR's setting) on the pipe. For each it answers ("open", Opened), per page ("page", number, text, notes)
-or ("lost", number, reason), before a page that takes OCR's time ("ocr", number), and last ("done",); or ("skip",) for a binary
-file, ("memory",) where memory ran out, ("error", reason). Files within a PDF come behind its pages: ("attached", name, Opened)
-and their pages, or ("note", text) about one that is not read.
+passwords, first page, OCR's setting, encoding) on the pipe. For each it answers ("open", Opened), per page ("page", number,
+text, notes) or ("lost", number, reason), before a page that takes OCR's time ("ocr", number), and last ("done",); or ("skip",
+reason) for a file that nobody expects to be read, ("memory",) where memory ran out, ("error", reason). Files within a PDF come
+behind its pages: ("attached", name, Opened) and their pages, or ("note", text) about one that is not read.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tscli.documents import markup, ocr, pdf, pdf_refusal, plain
+from tscli.documents import ocr, pdf, pdf_refusal, plain
 from tscli.documents.document import Opened
+from tscli.documents.kinds import kind_of
 from tscli.documents.process import OCR_SECONDS
+from tscli.documents.read import Pages, Unreadable, pages_of
 
-HTML_SUFFIXES = (".html", ".htm", ".xhtml")
-# Documents that people expect to be read: they are reported, while other binary files are passed over as ripgrep does.
-UNREADABLE = (".doc", ".docx", ".odt", ".epub", ".pptx", ".ppt", ".xlsx", ".xls", ".ods", ".djvu", ".mobi", ".pages")
 HEAD_BYTES = 8192
 BLOCK_BYTES = 1 << 20
 MOST_PAGES = 250_000  # a file may say anything
@@ -44,17 +43,17 @@ def serve(pipe: Connection, page_seconds: float) -> None:
     while True:
         signal.setitimer(signal.ITIMER_REAL, 0)
         try:
-            path, passwords, first_page, ocr_setting = pipe.recv()
+            path, passwords, first_page, ocr_setting, encoding = pipe.recv()
         except EOFError:
             return
         rewind()
         try:
-            for message in read(Path(path), passwords, first_page, ocr_setting):
+            for message in read(Path(path), passwords, first_page, ocr_setting, encoding):
                 pipe.send(message)
                 rewind(page_seconds + (OCR_SECONDS if message[0] == "ocr" else 0.0))
         except MemoryError:
             pipe.send(("memory",))
-        except (pdf.Encrypted, pdf.Refused) as error:
+        except (pdf.Encrypted, pdf.Refused, Unreadable) as error:
             pipe.send(("error", str(error)))
         except OSError as error:
             pipe.send(("error", f"cannot be read ({error.strerror or error})"))
@@ -62,32 +61,47 @@ def serve(pipe: Connection, page_seconds: float) -> None:
             pipe.send(("error", f"cannot be read ({_in_short(error)})"))
 
 
-def read(path: Path, passwords: Sequence[str], first_page: int, ocr_setting: str = "off") -> Iterator[tuple[object, ...]]:
-    """The messages for one file, with its pages from `first_page` on. ocr_setting: as `ocr.find_engine` takes it."""
+def read(
+    path: Path, passwords: Sequence[str], first_page: int, ocr_setting: str = "off", encoding: str | None = None
+) -> Iterator[tuple[object, ...]]:
+    """The messages for one file, with its pages from `first_page` on. ocr_setting: as `ocr.find_engine` takes it; encoding: of
+    text that does not say its own."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    if path.suffix.lower() == ".pdf" or pdf_refusal.is_pdf(head, path):
+    is_pdf = pdf_refusal.is_pdf(head, path)  # also behind other bytes, or by another name
+    kind, reason = ("pdf", "") if is_pdf else kind_of(path.name.lower(), head, encoding)
+    if kind in ("skip", "error"):
+        yield kind, reason
+        return
+    if kind == "pdf":
         yield from _read_pdf(path, passwords, first_page, ocr.find_engine(ocr_setting))
-    elif plain.is_binary(head) and path.suffix.lower() in UNREADABLE:
-        yield "error", f"{path.suffix} files are not read; convert it to PDF or text"
-        return
-    elif plain.is_binary(head):
-        yield ("skip",)
-        return
     else:
-        opened, text = _text_of(path.name, path.read_bytes())
-        yield "open", opened
-        yield "page", 1, text
+        yield from _read_other(kind, path, first_page, encoding)
     yield ("done",)
 
 
-def _text_of(name: str, data: bytes) -> tuple[Opened, str]:
-    """A text or HTML file's text, by its name and bytes."""
-    sha256 = hashlib.sha256(data).hexdigest()
-    is_html = Path(name).suffix.lower() in HTML_SUFFIXES
-    decoded = plain.Decoded(*markup.html_text(data)) if is_html else plain.decode(data)
-    opened = Opened(sha256, 1, False, decoded.encoding, (decoded.warning,) if decoded.warning else ())
-    return opened, plain.clean(decoded.text)
+def _read_other(kind: str, path: Path, first_page: int, encoding: str | None) -> Iterator[tuple[object, ...]]:
+    before = _state(path)
+    pages = pages_of(kind, path, path.suffix.lower(), encoding)
+    _refuse_too_many(pages)
+    yield "open", _opened(_digest(path), pages)
+    yield from _other_pages(pages, first_page)
+    if _state(path) != before:
+        raise ValueError("it changed meanwhile; ingest it again")
+
+
+def _opened(sha256: str, pages: Pages) -> Opened:
+    return Opened(sha256, pages.count, pages.paged, pages.encoding, pages.warnings, pages.labels, pages.noun)
+
+
+def _other_pages(pages: Pages, first_page: int = 1) -> Iterator[tuple[object, ...]]:
+    for number in range(first_page, pages.count + 1):
+        try:
+            text = pages.text(number - 1)
+        except Unreadable as error:
+            yield "lost", number, str(error)
+        else:
+            yield "page", number, text
 
 
 def _read_pdf(path: Path, passwords: Sequence[str], first_page: int, engine: ocr.Engine | None) -> Iterator[tuple[object, ...]]:
@@ -146,15 +160,24 @@ def _one_attached(name: str, data: bytes, passwords: Sequence[str], engine: ocr.
         sha256 = hashlib.sha256(data).hexdigest()
         yield "attached", name, Opened(sha256, inner.count, True, None, (*inner.notes, *notes), inner.labels())
         yield from _pages(inner)
-    elif plain.is_binary(data[:HEAD_BYTES]) or not data.strip():
-        yield "note", f"attachment {name} not read: {'a binary file' if data.strip() else 'it is empty'}"
-    else:
-        opened, text = _text_of(name, data)
-        yield "attached", name, opened
-        yield "page", 1, text
+        return
+    kind, reason = kind_of(name.lower(), data[:HEAD_BYTES], None) if data.strip() else ("skip", "it is empty")
+    if kind in ("skip", "error"):
+        yield "note", f"attachment {name} not read: {reason}"
+        return
+    try:
+        pages = pages_of(kind, data, Path(name).suffix.lower())
+        _refuse_too_many(pages)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever is wrong with it, the files beside it are read
+        yield "note", f"attachment {name} not read: {_in_short(error)}"
+        return
+    yield "attached", name, _opened(hashlib.sha256(data).hexdigest(), pages)
+    yield from _other_pages(pages)
 
 
-def _refuse_too_many(pages: pdf.PdfPages) -> None:
+def _refuse_too_many(pages: pdf.PdfPages | Pages) -> None:
     if pages.count > MOST_PAGES:
         raise ValueError(f"it says that it has {pages.count:,} pages, of at most {MOST_PAGES:,}")
 

@@ -126,7 +126,14 @@ def _fields(tokens: DocumentTokens) -> dict[str, Any]:
 def _said_if_any(slot: Slot) -> dict[str, Any]:
     """What a record says only where there is something to say; labels are lists, as JSON gives them back."""
     said = {"labels": list(slot.source.labels), "ocr_pages": list(slot.ocr_pages), "text_sha256": slot.text_sha256}
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in said.items() if value} | _encoding(slot)
+
+
+def _encoding(slot: Slot) -> dict[str, str]:
+    """What a text file was read as, where that is not UTF-8: a repair reads it so again."""
+    record = slot.record or {}
+    known = record.get("encoding") if slot.document is None else slot.document.encoding
+    return {"encoding": known} if known and not known.startswith("utf-8") else {}
 
 
 def previous_context(
@@ -168,11 +175,10 @@ def arrange(paths: Sequence[Path], documents: Sequence[Document], previous: Prev
     match: Document | None
     for record in previous.records if previous else ():
         source = Path(record["source"])
-        if not any(source == root or root in source.parents for root in roots):
-            slots.append(Slot(None, record))
-        elif (match := by_source.get(record["source"])) is not None:
-            del by_source[match.source]
+        if (match := by_source.pop(record["source"], None)) is not None:  # below a root, or by a link that leads out of one
             slots.append(Slot(match, record))
+        elif not any(source == root or root in source.parents for root in roots):
+            slots.append(Slot(None, record))
         elif candidates := renamed.get(record["sha256"]):
             document = candidates.pop(0)
             by_source.pop(document.source)

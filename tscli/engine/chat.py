@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tscli.engine.asker import Asker
 from tscli.engine.decode import Sampling
+from tscli.engine.voting_asker import VotingAsker
 from tscli.errors import UsageError, WindowFull
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Chat:
     there is a next question: what was asked and answered is then run again without them.
     """
 
-    def __init__(self, session: Session, asker: Asker) -> None:
+    def __init__(self, session: Session, asker: Asker | VotingAsker) -> None:
         self._session = session
         self._asker = asker
         # The last answer's stream, the state's length before it, and what was asked as it stands before a given answer.
@@ -46,7 +47,10 @@ class Chat:
     def room(self) -> int:
         """Tokens that the conversation may have: the model's window without what is selected of the documents."""
         session, total = self._session, int(self._session.context.token_ids.shape[0])
-        taken = total if self._asker.is_dense else min(total, session.config.n_init + session.config.count(total))
+        if isinstance(self._asker, VotingAsker):
+            taken = min(total, self._asker.most_attended)
+        else:
+            taken = total if self._asker.is_dense else min(total, session.config.n_init + session.config.count(total))
         return session.decoder.window - taken
 
     def ask(

@@ -6,14 +6,15 @@ import contextlib
 import resource
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from tscli.documents import Failure, Loaded, Stop, WalkOptions, ahead
+from tscli.documents import Failure, Loaded, PassedOver, Stop, WalkOptions, ahead
 from tscli.documents import load as load_documents
 from tscli.engine.arrange import Arrangement, Previous, arrange, previous_context
+from tscli.engine.calibration.store import choose_voters
 from tscli.engine.crew import Crew, Orders
 from tscli.engine.estimate import Estimate, estimate, share_of_threads
 from tscli.engine.kept import stored_sketch
@@ -30,7 +31,7 @@ from tscli.engine.options import IngestOptions
 from tscli.engine.prefill import Progress, Work, in_chains, prefill
 from tscli.engine.sections import section_starts
 from tscli.engine.sketching import num_fitted, passages_as_questions
-from tscli.errors import ResourceError, UsageError
+from tscli.errors import OverBudget, ResourceError, UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
@@ -50,6 +51,8 @@ from tscli.store import (
 )
 from tscli.tokens import Context, DocumentTokens, Template, load_tokenizer
 
+SHOWN_PATHS = 10
+OnCalibrate = Callable[[str, int, int], None]
 Event = Callable[[str, str, int, int], None]  # kind, detail, done, total
 
 
@@ -94,6 +97,7 @@ class IngestPlan:
     processes: int
     settings: dict[str, object]
     notes: tuple[str, ...]
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ class IngestReport:
     seconds: float
     peak_rss_bytes: int
     run_by_others: int = 0
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 class Preparation:
@@ -126,6 +131,7 @@ class Preparation:
         chain: Sequence[PlannedSegment],
         work: Work,
         load: LoadOptions,
+        calibrate: Callable[[OnCalibrate | None], object],
     ) -> None:
         self.plan = plan
         self._decoder = decoder
@@ -134,7 +140,12 @@ class Preparation:
         self._chain = chain
         self._work = work
         self._load = load
+        self._calibrate = calibrate
         self._run_by_others = 0
+
+    def calibrate(self, on_progress: OnCalibrate | None = None) -> None:
+        """Calibrate the model's voters, where that was not done on this machine before; on_progress: what is done, done, in all."""
+        self._calibrate(on_progress)
 
     def run(self, on_progress: Progress | None = None) -> IngestReport:
         """Run the missing segments and commit; LibraryError when another process is writing, ResourceError on a full disk."""
@@ -144,6 +155,7 @@ class Preparation:
                 f"{plan.folder}: {plan.new_bytes:,} bytes are needed, {plan.free_bytes:,} are free; make room, "
                 "choose fewer documents, or put libraries elsewhere with TSCLI_HOME"
             )
+        self.calibrate()
         with Writer(plan.folder) as writer:
             stored = stored_sketch(plan.folder, self._manifest.template)
             records, done, sketch = prefill(
@@ -162,6 +174,7 @@ class Preparation:
             seconds=time.perf_counter() - started,
             peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             run_by_others=self._run_by_others,
+            passed_over=plan.passed_over,
         )
 
     @contextlib.contextmanager
@@ -210,12 +223,7 @@ def prepare(
         tell("model", f"{decoder.model_id}: logits within {error:.1g} of transformers'", 1, 1)
         previous, damage = previous_context(folder, named, tokenizer.hash, template)
         loaded = reading()
-    settings: dict[str, object] = {**config.prefill_settings(), "dense": options.dense}
-    if independent := _independent(options, previous, decoder):
-        settings["documents"] = "independent"
-    in_sections = not options.dense and (options.prefill or decoder.prefill_default) == "sections"
-    if in_sections:
-        settings["prefill"] = "sections"
+    settings = _settings(config, options, previous, decoder)
     kinds = {
         "kv_dtype": None if kv_dtype == decoder.dtype_name else kv_dtype,
         "weights": "int8" if decoder.int8_weights else None,
@@ -223,16 +231,12 @@ def prepare(
     fingerprint = fingerprint_of(decoder, tokenizer, settings, load.revision, **kinds)
     arrangement = arrange(named, loaded.documents, previous)
     if not arrangement.slots:
-        raise UsageError(_nothing_read(paths, loaded.failures))
+        raise UsageError(_nothing_read(paths, loaded))
     tell("tokenize", f"{len(arrangement.slots)} documents", 0, 1)
-    context = arrangement.build(tokenizer, template, options.max_tokens)
+    with _telling(loaded):
+        context = arrangement.build(tokenizer, template, options.max_tokens)
     tell("tokenize", f"{context.token_ids.shape[0]:,} tokens", 1, 1)
-    if independent:
-        starts = [document.token_start for document in context.documents]
-        starts = section_starts(context, decoder.window) if in_sections else starts
-        chain = plan_independent(chain_seed(fingerprint), context.token_ids, starts, SEGMENT_TOKENS)
-    else:
-        chain = plan_chain(chain_seed(fingerprint), context.token_ids, SEGMENT_TOKENS)
+    chain = _planned(context, settings, chain_seed(fingerprint), decoder.window)
     missing = missing_segments(folder, chain)
     tell("measure", "speed of this machine", 0, 1)
     expected = _expected(decoder, config, options, chain, missing, fingerprint.kv_dtype) if missing else None
@@ -246,16 +250,47 @@ def prepare(
         documents=arrangement.records(context),
         settings=settings,
     )
-    lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "pages without text" not in warning]
-    alone = (options.processes or 1) > 1 and (not independent or decoder.device.type != "cpu")
-    why = [f"--processes {options.processes}: one runs all; several are for independent documents on the CPU"] if alone else []
-    said = [*([damage] if damage else []), *_unused_template(template), *_empty(named, loaded), *_passed_over(loaded)]
-    notes = [*said, *lost, *why, *decoder.notes, *better]
-    plan = _plan(folder, context, arrangement, loaded.failures, missing, decoder, config, expected, notes, fingerprint)
+    said = [*([damage] if damage else []), *_unused_template(template), *_empty(named, loaded), *_told(loaded)]
+    notes = [*said, *_one_process(options, settings, decoder), *decoder.notes, *better]
+    plan = _plan(folder, context, arrangement, loaded, missing, decoder, config, expected, notes, fingerprint)
     ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)
-    window = decoder.window if in_sections else 0
+    window = decoder.window if settings.get("prefill") == "sections" else 0
     work = Work.of(context.token_ids, chain, config, ask, dense=options.dense, kv_dtype=fingerprint.kv_dtype, window=window)
-    return Preparation(plan, decoder, context, manifest, chain, work, load)
+    calibrate = partial(choose_voters, None, decoder, tokenizer, template)
+    return Preparation(plan, decoder, context, manifest, chain, work, load, calibrate)
+
+
+def _settings(
+    config: SelectionConfig, options: IngestOptions, previous: Previous | None, decoder: Decoder
+) -> dict[str, object]:
+    """What shapes keys and values beside the model; what was always so is left out."""
+    settings: dict[str, object] = {**config.prefill_settings(), "dense": options.dense}
+    if _independent(options, previous, decoder):
+        settings["documents"] = "independent"
+    if not options.dense and (options.prefill or decoder.prefill_default) == "sections":
+        settings["prefill"] = "sections"
+    return settings
+
+
+def _planned(context: Context, settings: Mapping[str, object], seed: str, window: int) -> list[PlannedSegment]:
+    if settings.get("documents") != "independent":
+        return plan_chain(seed, context.token_ids, SEGMENT_TOKENS)
+    in_sections = settings.get("prefill") == "sections"
+    starts = section_starts(context, window) if in_sections else [document.token_start for document in context.documents]
+    return plan_independent(seed, context.token_ids, starts, SEGMENT_TOKENS)
+
+
+def _told(loaded: Loaded) -> list[str]:
+    """What is to be told of files that were read, followed or passed over."""
+    lost = [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "pages without text" not in warning]
+    return [*_passed_over(loaded), *loaded.notes, *lost]
+
+
+def _one_process(options: IngestOptions, settings: Mapping[str, object], decoder: Decoder) -> list[str]:
+    """A line where several processes are asked for and one runs all."""
+    if (options.processes or 1) == 1 or (settings.get("documents") == "independent" and decoder.device.type == "cpu"):
+        return []
+    return [f"--processes {options.processes}: one runs all; several are for independent documents on the CPU"]
 
 
 def _read(named: Sequence[Path], options: IngestOptions, tell: Event, stop: Stop) -> Loaded:
@@ -264,9 +299,20 @@ def _read(named: Sequence[Path], options: IngestOptions, tell: Event, stop: Stop
         options=WalkOptions(options.no_ignore, options.hidden, options.globs),
         passwords=options.passwords,
         ocr=options.ocr,
+        encoding=options.encoding,
         on_file=lambda path, done, total: tell("file", path, done, total),
         stop=stop,
     )
+
+
+@contextlib.contextmanager
+def _telling(loaded: Loaded) -> Iterator[None]:
+    """Documents that are too many are told with what else became of the files."""
+    try:
+        yield
+    except OverBudget as error:
+        error.failures, error.passed_over = loaded.failures, loaded.passed_over
+        raise
 
 
 def _independent(options: IngestOptions, previous: Previous | None, decoder: Decoder) -> bool:
@@ -300,7 +346,7 @@ def _plan(
     folder: Path,
     context: Context,
     arrangement: Arrangement,
-    failures: Sequence[Failure],
+    loaded: Loaded,
     missing: Sequence[PlannedSegment],
     decoder: Decoder,
     config: SelectionConfig,
@@ -325,7 +371,7 @@ def _plan(
         library=folder.name,
         folder=folder,
         documents=documents,
-        failures=tuple(failures),
+        failures=loaded.failures,
         total_tokens=total,
         cached_tokens=total - to_run,
         prefill_tokens=to_run,
@@ -341,6 +387,7 @@ def _plan(
         processes=expected.processes if expected else 1,
         settings=dict(vars(config)),
         notes=tuple(notes),
+        passed_over=loaded.passed_over,
     )
 
 
@@ -384,13 +431,19 @@ def _empty(named: Sequence[Path], loaded: Loaded) -> list[str]:
 
 
 def _passed_over(loaded: Loaded) -> list[str]:
-    """A line about the files that hold no text, with the first of them."""
-    paths, shown = loaded.passed_over, ", ".join(loaded.passed_over[:3])
-    return [f"{len(paths):,} passed over, empty or binary: {shown}{', ...' if len(paths) > 3 else ''}"] if paths else []
+    """A line for each reason why files were passed over, with the first of them."""
+    by_reason: dict[str, list[str]] = {}
+    for file in loaded.passed_over:
+        by_reason.setdefault(file.reason, []).append(file.path)
+    return [
+        f"{len(paths):,} passed over ({reason}): {', '.join(paths[:SHOWN_PATHS])}{', ...' if len(paths) > SHOWN_PATHS else ''}"
+        for reason, paths in by_reason.items()
+    ]
 
 
-def _nothing_read(paths: Sequence[str | Path], failures: Sequence[Failure]) -> str:
-    named = ", ".join(str(path) for path in paths)
+def _nothing_read(paths: Sequence[str | Path], loaded: Loaded) -> str:
+    named, failures = ", ".join(str(path) for path in paths), loaded.failures
+    over = "".join(f"; {line}" for line in _passed_over(loaded))
     if failures:
-        return f"{named}: none of {len(failures)} files could be read; first: {failures[0].path}: {failures[0].reason}"
-    return f"{named}: no documents found; ignored and hidden files are left out unless --no-ignore, --hidden"
+        return f"{named}: none of {len(failures)} files could be read; first: {failures[0].path}: {failures[0].reason}{over}"
+    return f"{named}: no documents found; ignored and hidden files are left out unless --no-ignore, --hidden{over}"

@@ -1,4 +1,4 @@
-"""How a library keeps its pages, by which model and weights and behind which prompt its documents were run: its own for good."""
+"""How a library keeps its pages, by which model and weights and behind which prompt its documents were run: its own."""
 
 from __future__ import annotations
 

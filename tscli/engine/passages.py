@@ -16,6 +16,7 @@ from tscli.tokens import Context, Tokenizer
 
 AROUND = 64  # tokens on both sides of a peak
 REACH = 48  # more of them, within which the end of a sentence is looked for
+LONGEST = 2 * (AROUND + REACH)  # tokens of a passage
 ENDINGS = (".", "!", "?", '."', '!"', '?"', ".)", "\u3002")
 
 

@@ -1,10 +1,10 @@
 """Run a context through the model once, chunk by chunk, and commit its pages segment by segment (paper, section 3.1).
 
-What fits the model's window is attended densely, as the model was trained; what does not, sparsely, unless it was cut into sections
-that do.
+What fits the model's window is attended densely, as the model was trained; what does not, sparsely, unless it was cut into
+sections that do.
 
-For each chunk: embed -> per layer (project, append to the pages, select by the mean query, attend); every 256 pages a
-segment goes to disk. A segment that is on disk already is mapped, not run.
+For each chunk: embed -> per layer (project, append to the pages, select by the mean query, attend); every 256 pages a segment
+goes to disk. A segment that is on disk already is mapped, not run.
 """
 
 from __future__ import annotations

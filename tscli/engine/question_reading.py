@@ -1,9 +1,9 @@
 """How a question is read: alone to vote, then behind each candidate passage to see which of them makes it likely.
 
-Pass 1: the question behind the prefix, no document attended, up to the last voter's layer; there its queries score the voters' keys
-of all cached tokens. Pass 2: the question once more behind each candidate's cached keys, all of them in one batch. A passage that
-answers a question makes it likely (query likelihood, Ponte and Croft 1998; by language models, arXiv 2204.07496), and does so in
-other words than its own, too. How much likelier than without any passage says whether any of them answers it.
+Pass 1: the question behind the prefix, no document attended, up to the last voter's layer; there its queries score the voters'
+keys of all cached tokens. Pass 2: the question once more behind each candidate's cached keys, all of them in one batch. A
+passage that answers a question makes it likely (query likelihood, Ponte and Croft 1998; by language models, arXiv 2204.07496),
+and does so in other words than its own, too. How much likelier than without any passage says whether any of them answers it.
 """
 
 from __future__ import annotations

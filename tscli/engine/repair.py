@@ -17,7 +17,6 @@ from tscli.engine.prefill import Progress, Work, prefill
 from tscli.engine.rebuild import own_model
 from tscli.engine.reread import read_context_again
 from tscli.engine.sketching import passages_as_questions
-from tscli.errors import LibraryError
 from tscli.store import (
     Manifest,
     PlannedSegment,
@@ -26,6 +25,7 @@ from tscli.store import (
     Writer,
     damaged_files,
     library_folder,
+    no_library,
     read_context,
     restore_manifest,
     restore_records,
@@ -51,7 +51,7 @@ def repair(library: str = "default", on_progress: Progress | None = None) -> Rep
     """
     folder = library_folder(library)
     if not folder.is_dir():
-        raise LibraryError(f"no library at {folder}; tscli list shows those that there are")
+        raise no_library(folder)
     with Writer(folder) as writer:
         manifest, problems = restore_manifest(folder)
         damaged = damaged_files(folder, manifest)

@@ -16,10 +16,14 @@ def read_context_again(manifest: Manifest, tokenizer: Tokenizer) -> Context:
     """The very context that the library was made of; DamagedLibrary names a document that is gone or has changed."""
     files = [Path(record["source"]) for record in manifest.documents]
     # A file within a PDF is named below it. Pages were read by OCR only where the records say so.
-    holders = [next((path for path in (file, file.parent) if path.is_file()), None) for file in files]
+    by_encoding: dict[str | None, dict[Path, None]] = {}
+    for file, record in zip(files, manifest.documents, strict=True):
+        holder = next((path for path in (file, file.parent) if path.is_file()), None)
+        if holder is not None:
+            by_encoding.setdefault(record.get("encoding"), {})[holder] = None
     ocr = "auto" if any(record.get("ocr_pages") for record in manifest.documents) else "off"
-    loaded = load_documents(list(dict.fromkeys(file for file in holders if file is not None)), ocr=ocr)
-    found = {document.source: document for document in loaded.documents}
+    parts = [load_documents(list(some), ocr=ocr, encoding=encoding) for encoding, some in by_encoding.items()]
+    found = {document.source: document for part in parts for document in part.documents}
     sources = []
     for record in manifest.documents:
         document = found.get(record["source"])

@@ -1,4 +1,4 @@
-"""Where a document that is longer than the model's window is cut, so that each section can be attended densely. Numbers only."""
+"""Where a document that is longer than the model's window is cut, so that each section is attended densely. Numbers only."""
 
 from __future__ import annotations
 

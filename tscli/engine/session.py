@@ -260,7 +260,7 @@ class Stream:
         self.token_ids = ids
         how = (self._sampling, self._max_new_tokens, self.recorder, self._left_out())
         made: Steps[int, None] = (
-            self._asker.steps(self.prompt, *how)
+            _as_steps(self._asker.steps(self.prompt, *how))
             if isinstance(self._asker, VotingAsker)
             else self._asker.steps(self.prompt_ids, *how)
         )
@@ -359,6 +359,11 @@ class Stream:
         sources: list[Source] = self.recorder.sources(session.context)
         drawn = self.recorder.drawn[: max(1, len(self.answer_ids))]
         return Answer(self._question, text.rstrip(), self.answer_ids, statistics, sources, drawn, self.thoughts.rstrip())
+
+
+def _as_steps(made: Generator[int, None, None]) -> Steps[int, None]:
+    """Tokens of one who runs the model by himself."""
+    yield from made
 
 
 def nearest(reading: Reading) -> Drawn:

@@ -69,7 +69,8 @@ class Fidelity:
 @dataclass(frozen=True)
 class QuestionReading:
     """How voters read a question. heads: (layer, head) of each; keys_scanned: their share of all cached keys. passages: tokens
-    [start, end) of those that the answer attends to, best first; gains: by how many nats a token each makes the question likelier.
+    [start, end) of those that the answer attends to, best first; gains: by how many nats a token each makes the question
+    likelier.
     """
 
     heads: list[list[int]]

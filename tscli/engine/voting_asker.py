@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tscli.engine.attribution import Attribution
 from tscli.engine.decode import Sampler, Sampling
-from tscli.engine.passages import Passage, PassageFinder
+from tscli.engine.passages import LONGEST, Passage, PassageFinder
 from tscli.engine.question_reading import VoterQueries, count_votes, passage_gains, question_votes, with_passages
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
@@ -87,6 +87,11 @@ class VotingAsker:
     def is_busy(self) -> bool:
         """Whether an answer is being made."""
         return self._busy
+
+    @property
+    def most_attended(self) -> int:
+        """How many tokens of the documents an answer attends to at most."""
+        return self.finder.first + self.voters.passages * LONGEST
 
     def own_tokens(self, prompt: int, generated: int) -> int:
         """How many tokens of the last question and answer have passed through the model, counted where they were run."""

@@ -1,9 +1,9 @@
 """Attention of short sequences over rows that were gathered for them: dense, at compact positions, everything else unseen.
 
-What a question's answer attends to is chosen once for all layers: the prefix, a few passages, what was said before. So each layer
-gathers those rows once, rotates them to the places that they are given, and new tokens attend to them by ordinary dense
-attention. Several sequences may go through the model together, such as one question behind each of many passages. Knows no files
-and no text.
+What a question's answer attends to is chosen once for all layers: the prefix, a few passages, what was said before. So each
+layer gathers those rows once, rotates them to the places that they are given, and new tokens attend to them by ordinary dense
+attention. Several sequences may go through the model together, such as one question behind each of many passages. Knows no
+files and no text.
 """
 
 from __future__ import annotations

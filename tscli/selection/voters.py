@@ -1,9 +1,9 @@
 """Which heads vote for passages, and how their votes become one ranking of windows. Knows tensors and numbers only.
 
-In a pretrained model a few retrieval heads (arXiv 2404.15574, 2506.09944) find the passage that a question asks for, and the sum
-over all heads of a layer, the paper's soft vote, drowns them. So the heads that vote are calibrated once per model. Each head's
-votes (paper, Eq. 7: a softmax over the tokens, summed over the question's tokens) are pooled over windows; the heads' rankings are
-fused by reciprocal rank, since one head's certainty says nothing about another's.
+In a pretrained model a few retrieval heads (arXiv 2404.15574, 2506.09944) find the passage that a question asks for, and the
+sum over all heads of a layer, the paper's soft vote, drowns them. So the heads that vote are calibrated once per model. Each
+head's votes (paper, Eq. 7: a softmax over the tokens, summed over the question's tokens) are pooled over windows; the heads'
+rankings are fused by reciprocal rank, since one head's certainty says nothing about another's.
 """
 
 from __future__ import annotations

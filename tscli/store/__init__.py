@@ -8,7 +8,15 @@ from tscli.store.archive import OnBytes, export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, plan_independent, segment_id
 from tscli.store.history import HISTORY, Asked, read_history, remember
 from tscli.store.manifest import FORMAT_VERSIONS, Fingerprint, Manifest, SegmentRecord
-from tscli.store.reader import StoredLibrary, open_library, read_context, read_manifest, read_sketch, require_manifest
+from tscli.store.reader import (
+    StoredLibrary,
+    no_library,
+    open_library,
+    read_context,
+    read_manifest,
+    read_sketch,
+    require_manifest,
+)
 from tscli.store.restore import restore_manifest, restore_records
 from tscli.store.segment import Segment, map_segment, save_tensors
 from tscli.store.verify import (
@@ -49,6 +57,7 @@ __all__ = [
     "map_segment",
     "mark_used",
     "missing_segments",
+    "no_library",
     "open_library",
     "plan_chain",
     "plan_independent",

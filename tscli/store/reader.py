@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +51,18 @@ def require_manifest(folder: Path) -> Manifest:
     """The manifest; LibraryError where there is no library, or its manifest is damaged or newer."""
     manifest = read_manifest(folder)
     if manifest is None:
-        raise LibraryError(f"no library at {folder}; make one with: tscli ingest PATH --library {folder.name}")
+        raise no_library(folder)
     return manifest
+
+
+def no_library(folder: Path) -> LibraryError:
+    """The error where there is none: what was looked for, where, and how to make it."""
+    name = library_name(folder)
+    named = "" if os.sep in name else f" named {name}"
+    return LibraryError(
+        f"no library{named} at {folder}; tscli list shows those that there are; "
+        f"make it with: tscli ingest PATH --library {shlex.quote(name)}"
+    )
 
 
 def read_context(folder: Path, manifest: Manifest) -> dict[str, Tensor]:

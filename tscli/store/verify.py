@@ -12,7 +12,7 @@ from pathlib import Path
 from tscli.errors import LibraryError
 from tscli.places import MANIFEST, home, library_folders
 from tscli.store.manifest import Manifest
-from tscli.store.reader import problem_with, require_manifest
+from tscli.store.reader import no_library, problem_with, require_manifest
 from tscli.store.segment import segment_path
 from tscli.store.writer import Writer, record_path
 
@@ -80,7 +80,7 @@ def remove(folder: Path) -> None:
     Who has it open goes on: mapped files last. LibraryError where there is none, or it is being written.
     """
     if not (folder / MANIFEST).is_file() and not (folder / "segments").is_dir():
-        raise LibraryError(f"no library at {folder}; tscli list shows those that there are")
+        raise no_library(folder)
     gone = folder.resolve().with_name(f".{folder.name}.{os.getpid()}{REMOVED}")
     with Writer(folder):
         os.rename(folder.resolve(), gone)  # so that nobody finds half of it

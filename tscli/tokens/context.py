@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 
-from tscli.errors import UsageError
+from tscli.errors import OverBudget
 from tscli.tokens.provenance import Context, DocumentTokens
 from tscli.tokens.template import Template
 from tscli.tokens.tokenizer import Encoded, Tokenizer
@@ -47,7 +47,7 @@ def build_context(
     """Tokenise the documents, each by itself, so that one never disturbs the tokens of another.
 
     reuse: a context of the same tokenizer and template; its documents of equal content and title are taken over.
-    Raises UsageError when the whole has more than max_tokens.
+    Raises OverBudget when the whole has more than max_tokens.
     """
     known = {(d.sha256, d.title): d for d in reuse.documents} if reuse is not None else {}
     new = [source for source in sources if (source.sha256, source.title) not in known]
@@ -58,10 +58,8 @@ def build_context(
         parts.append(_take_over(reuse, earlier) if reuse is not None and earlier is not None else next(made))
     total = len(template.prefix_ids) + sum(part.rows.shape[1] for part in parts)
     if total > max_tokens:
-        raise UsageError(
-            f"the documents have {total:,} tokens, {total - max_tokens:,} more than the limit of {max_tokens:,}; "
-            "nothing was cut: raise --max-tokens, or choose fewer documents"
-        )
+        sizes = ((s.path, part.num_pages, part.rows.shape[1]) for s, part in zip(sources, parts, strict=True))
+        raise OverBudget(sizes, total, max_tokens)
     return _assemble(template, sources, parts)
 
 

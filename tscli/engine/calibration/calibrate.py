@@ -1,8 +1,8 @@
 """Calibrate a model's voters: invented look-ups hidden in prose, and each head's rank of the window that holds the answer.
 
-A question is read alone, as it will be (`engine.question_reading`); every head of every layer votes, and those are chosen that rank
-the right window best, for questions in the statement's own words and in others alike. Then, with
-these voters: how many passages make the answers likeliest, and how much likelier a passage must make a question to answer it.
+A question is read alone, as it will be (`engine.question_reading`); every head of every layer votes, and those are chosen that
+rank the right window best, for questions in the statement's own words and in others alike. Then, with these voters: how many
+passages make the answers likeliest, and how much likelier a passage must make a question to answer it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from tscli import Answer, Citation, DocumentMap, Evidence, Fidelity, Session, Statistics
 
 SCANS = {"exact": "every cached token", "sketch": "by the sketch of the keys, its candidates exactly"}
-READ = {"token": "each selects", "chunk": "select by their mean", "twice": "read twice"}
+READ = {
+    "token": "each selects",
+    "chunk": "select by their mean",
+    "twice": "read twice",
+    "voters": "voted, then read behind each candidate passage",
+}
 MAPPED = 20  # documents on the map
 PARTS = {
     "process_start_s": "Python",

@@ -144,7 +144,7 @@ class Preparation:
         self._run_by_others = 0
 
     def calibrate(self, on_progress: OnCalibrate | None = None) -> None:
-        """Calibrate the model's voters, where that was not done on this machine before; on_progress: what is done, done, in all."""
+        """Calibrate the model's voters where that was not done on this machine yet; on_progress: what is done, done, in all."""
         self._calibrate(on_progress)
 
     def run(self, on_progress: Progress | None = None) -> IngestReport:

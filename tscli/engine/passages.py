@@ -5,28 +5,30 @@ Knows a context and its tokenizer; runs no model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tscli.selection.voters import WINDOW, fused, window_votes
+from tscli.selection.voters import WINDOW, ranked, window_votes
 from tscli.tokens import Context, Tokenizer
 
-AROUND = 64  # tokens on both sides of a peak
-REACH = 48  # more of them, within which the end of a sentence is looked for
-LONGEST = 2 * (AROUND + REACH)  # tokens of a passage
+AROUND = 48  # tokens on both sides of a peak
+LEAD = 48  # the first tokens of a document: they say what it is about, which its passages take for granted
+REACH = 24  # more of them, within which the end of a sentence is looked for
+LONGEST = LEAD + 2 * (AROUND + REACH)  # tokens of a passage with its lead
 ENDINGS = (".", "!", "?", '."', '!"', '?"', ".)", "\u3002")
 
 
 @dataclass(frozen=True)
 class Passage:
-    """Tokens [start, end) of the context; score: of its window, by the voters' fused ranking."""
+    """Tokens [start, end) of the context, and [lead, lead_end): the first ones of its document that stand before it."""
 
     start: int
     end: int
-    score: float
+    lead: int
+    lead_end: int
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -52,17 +54,16 @@ class PassageFinder:
         if without is not None:
             barred[without.cpu() - self.first] = True
             votes = votes.masked_fill(barred, 0.0)
-        windows = fused(window_votes(votes))
+        windows = window_votes(votes)
         together = (votes / votes.sum(dim=1, keepdim=True).clamp_min(1e-30)).sum(dim=0)
         found: list[Passage] = []
         taken = barred.numpy().copy()
-        order = torch.topk(windows, min(windows.shape[0], 4 * count + 8))
-        for score, window in zip(order.values.tolist(), order.indices.tolist(), strict=True):
+        for window in ranked(windows)[: 4 * count + 8]:
             start = window * WINDOW
             peak = start + int(together[start : start + WINDOW].argmax())
             if taken[peak]:
                 continue
-            passage = self._around(peak + self.first, score)
+            passage = self._around(peak + self.first)
             free = ~taken[passage.start - self.first : passage.end - self.first]
             passage = _trimmed(passage, peak + self.first, free)
             taken[passage.start - self.first : passage.end - self.first] = True
@@ -71,7 +72,7 @@ class PassageFinder:
                 break
         return found
 
-    def _around(self, peak: int, score: float) -> Passage:
+    def _around(self, peak: int) -> Passage:
         """A peak with AROUND tokens on both sides, and up to REACH more as far as the sentence goes on; within its document."""
         document = self._context.documents[int(self._context.document[peak])]
         start, end = max(document.token_start, peak - AROUND), min(document.token_end, peak + AROUND)
@@ -79,7 +80,8 @@ class PassageFinder:
         later = range(end, min(document.token_end, end + REACH) + 1)
         start = next((at for at in earlier if at == document.token_start or self._ends_sentence(at - 1)), start)
         end = next((at for at in later if at == document.token_end or self._ends_sentence(at - 1)), end)
-        return Passage(start, end, score)
+        lead_end = min(start, document.token_start + LEAD)
+        return Passage(start, end, document.token_start, lead_end)
 
     def _ends_sentence(self, position: int) -> bool:
         token = int(self._context.token_ids[position])
@@ -95,4 +97,4 @@ def _trimmed(passage: Passage, peak: int, free: np.ndarray) -> Passage:
     before, behind = np.flatnonzero(~free[:at]), np.flatnonzero(~free[at:])
     start = passage.start + (int(before[-1]) + 1 if before.size else 0)
     end = peak + int(behind[0]) if behind.size else passage.end
-    return Passage(start, end, passage.score)
+    return replace(passage, start=start, end=end)

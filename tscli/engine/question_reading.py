@@ -21,6 +21,7 @@ from tscli.selection.voters import Voters, head_votes
 from tscli.tokens import Prompt
 
 DISTANCE = 512  # places between all cached keys, which are scored unrotated, and a question's first token
+MOST_GAIN, MOST_LOSS = 3.0, 1.0  # nats that one token of a question counts for
 BATCH_TOKENS = 2048  # of the questions behind passages, that go through the model together
 
 
@@ -70,11 +71,13 @@ def question_votes(
 def passage_gains(decoder: Decoder, state: KVState, prompt: Prompt, before: Tensor, passages: Sequence[Passage]) -> list[float]:
     """Pass 2: by how many nats per token each passage makes the question likelier than no passage does.
 
-    before: see `question_votes`; passages stand between the prefix and what else there is, as the answer will see them.
+    A passage stands behind its document's first tokens, which say what it is about; the answer does without them, which would
+    only distract it. A token counts for at most MOST_GAIN, or a name that stands in many passages would outweigh what is asked of it. before: see
+    `question_votes`; passages stand between the prefix and what else there is.
     """
-    rows = [with_passages(before, [], state)] + [with_passages(before, [passage], state) for passage in passages]
+    rows = [with_passages(before, [], state)] + [with_passages(before, [passage], state, lead=True) for passage in passages]
     own, num_tokens = list(prompt.ids[: prompt.stop]), prompt.stop
-    per_batch, found = max(1, BATCH_TOKENS // num_tokens), list[float]()
+    per_batch, found = max(1, BATCH_TOKENS // num_tokens), list[Tensor]()
     for start in range(0, len(rows), per_batch):
         part = rows[start : start + per_batch]
         run = GatheredRun(state, decoder.rotator, part, sizes=[num_tokens] * len(part))
@@ -83,13 +86,19 @@ def passage_gains(decoder: Decoder, state: KVState, prompt: Prompt, before: Tens
         logits = decoder.forward_rows(torch.tensor(own * len(part), device=decoder.device), run, wanted)
         assert logits is not None
         said = torch.tensor(own[first:] * len(part), device=logits.device)
-        likely = logits.gather(1, said[:, None])[:, 0] - logits.logsumexp(dim=-1)
-        found += likely.view(len(part), -1).mean(dim=1).tolist()
-    return [likelihood - found[0] for likelihood in found[1:]]
+        found.append((logits.gather(1, said[:, None])[:, 0] - logits.logsumexp(dim=-1)).view(len(part), -1))
+    likely = torch.cat(found)  # [1 + passages, tokens]
+    gains: list[float] = (likely[1:] - likely[0]).clamp(-MOST_LOSS, MOST_GAIN).mean(dim=1).tolist()
+    return gains
 
 
-def with_passages(before: Tensor, passages: Sequence[Passage], state: KVState) -> Rows:
-    """Passages in this order between the documents' prefix and a conversation's tokens, both of `before`."""
+def with_passages(before: Tensor, passages: Sequence[Passage], state: KVState, *, lead: bool = False) -> Rows:
+    """Passages in this order between the documents' prefix and a conversation's tokens, both of `before`; lead: each behind the
+    first tokens of its document."""
     prefix, spoken = before[before < state.committed], before[before >= state.committed]
-    spans = [torch.arange(passage.start, passage.end, device=before.device) for passage in passages]
+    spans = list[Tensor]()
+    for passage in passages:
+        if lead:
+            spans.append(torch.arange(passage.lead, passage.lead_end, device=before.device))
+        spans.append(torch.arange(passage.start, passage.end, device=before.device))
     return Rows.behind_each_other(torch.cat([prefix, *spans, spoken]))

@@ -400,8 +400,8 @@ def open_library(
     of each come behind those of the ones before; what an earlier one holds is left out.
     question_mode: "token" (each token of the question selects), "chunk" (their mean, as in the paper) or "twice" (the question
     is read, votes, and is read again beside what it chose); None: the model's own, or "token".
-    voters: "calibrated" (a few heads find passages) or "all" (each token selects by all heads, as in the paper, which a question
-    mode asks for, too); None: the model's own, or "calibrated".
+    voters: "calibrated" (a few heads find passages) or "all" (each token selects by all heads, as in the paper; a question mode
+    asks for that, too); None: the model's own, or "calibrated".
     think: let the model think before it answers, where it can; thoughts are no part of the answer's text or evidence.
     Raises LibraryError when there is none, it is damaged, it was made by another model or settings, or cannot be joined.
     """

@@ -68,6 +68,14 @@ def window_votes(votes: Tensor, width: int = WINDOW) -> Tensor:
     return padded.unflatten(-1, (-1, width)).sum(dim=-1)
 
 
+def ranked(windows: Tensor) -> list[int]:
+    """Windows by heads' votes [heads, w], best first: all heads' fused ranking, and in turn with it that of the first head, the
+    most skilled, which may be the only one to know other words for a thing."""
+    orders = fused(windows).argsort(descending=True, stable=True), windows[0].argsort(descending=True, stable=True)
+    both = torch.stack(orders, dim=1).flatten().tolist()
+    return list(dict.fromkeys(both))
+
+
 def fused(windows: Tensor) -> Tensor:
     """Heads' votes on windows [heads, w] as one score of each [w]: the sum of the reciprocal ranks."""
     order = windows.argsort(dim=-1, descending=True, stable=True)

@@ -21,6 +21,7 @@ from tscli import errors
 
 if TYPE_CHECKING:
     from tscli.bench import AttentionBench, AttentionRow, BenchResult, BenchRow, benchmark, benchmark_attention
+    from tscli.engine.calibration.store import calibrate_model, voters_of
     from tscli.engine.catalogue import (
         LibraryDetails,
         export_library,
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from tscli.model.options import LoadOptions
     from tscli.places import home, library_names
     from tscli.selection.config import SelectionConfig, SelectionOptions
+    from tscli.selection.voters import Voters
     from tscli.store import LibraryInfo, Problem
     from tscli.tokens.counts import parse_count
 
@@ -86,6 +88,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "tscli.bench": ("AttentionBench", "AttentionRow", "BenchResult", "BenchRow", "benchmark", "benchmark_attention"),
+    "tscli.engine.calibration.store": ("calibrate_model", "voters_of"),
+    "tscli.selection.voters": ("Voters",),
     "tscli.engine.catalogue": (
         "LibraryDetails", "export_library", "import_library", "info",
         "libraries", "prune", "remove", "verify", "versions",
@@ -160,12 +164,14 @@ __all__ = [
     "Stream",
     "Tally",
     "Trial",
+    "Voters",
     "__version__",
     "agreement_of",
     "ask_all",
     "benchmark",
     "benchmark_attention",
     "blocks",
+    "calibrate_model",
     "check_picture",
     "coverage",
     "default_model",
@@ -204,6 +210,7 @@ __all__ = [
     "run_baselines",
     "verify",
     "versions",
+    "voters_of",
 ]
 
 

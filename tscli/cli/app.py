@@ -13,6 +13,7 @@ from tscli.cli import (
     archive,
     ask,
     bench,
+    calibrate,
     chat,
     config,
     configuration,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command("ingest")(ingest.ingest)
 app.command("ask")(ask.ask)
+app.command("calibrate", short_help="Find the heads of a model that find what is asked for.")(calibrate.calibrate)
 app.command("chat", short_help="Ask on and on; a question may refer to earlier ones.")(chat.chat)
 app.command("evidence")(evidence.evidence)
 app.command("coverage", short_help="Show which pages no question has selected yet.")(coverage.coverage)

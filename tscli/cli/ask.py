@@ -67,6 +67,7 @@ def ask(
     seed: flags.Seed = None,
     no_history: flags.NoHistory = False,
     question_mode: flags.QuestionMode = None,
+    voters: flags.Voters = None,
     dense: flags.Dense = False,
     think: flags.Think = False,
     k: flags.K = None,
@@ -99,7 +100,7 @@ def ask(
         fetch_model(settings, load, library[0])
         with working(settings, flags.opening(library)):
             open_library, begun = tscli.open_library, start_until_now()
-            opened = open_library(library, load, selection, question_mode, dense, think)  # type: ignore[arg-type]
+            opened = open_library(library, load, selection, question_mode, dense, think, voters)  # type: ignore[arg-type]
     with opened as session:
 
         def start(text: str, without: Sequence[tuple[int, int]] = ()) -> Stream:

@@ -40,6 +40,7 @@ def chat(
     seed: flags.Seed = None,
     no_history: flags.NoHistory = False,
     question_mode: flags.QuestionMode = None,
+    voters: flags.Voters = None,
     think: flags.Think = False,
     k: flags.K = None,
     n_init: flags.NInit = None,
@@ -65,7 +66,7 @@ def chat(
         load = tscli.LoadOptions(model, revision, dtype, device, weights)
         fetch_model(settings, load, library[0])
         with working(settings, flags.opening(library)):
-            opened = tscli.open_library(library, load, selection, question_mode, False, think)  # type: ignore[arg-type]
+            opened = tscli.open_library(library, load, selection, question_mode, False, think, voters)  # type: ignore[arg-type]
     with opened as session, line_history(settings, None if no_history else tscli.home() / "chat-history"):
         conversation = session.chat()
 

@@ -34,6 +34,7 @@ class Opening:
     dense: bool
     baselines: bool
     think: bool = False
+    voters: str | None = None
 
 
 def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dict[str, QuestionReport], dict[str, Any]]:
@@ -47,6 +48,7 @@ def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dic
             opening.question_mode,  # type: ignore[arg-type]
             opening.dense,
             opening.think,
+            opening.voters,
         )
     with opened as session:
         with progress(settings) as on_progress:

@@ -72,6 +72,7 @@ def evaluate(
         typer.Option("-o", "--output", help="table, md, json or csv; default: table on a terminal, else md."),
     ] = None,
     question_mode: flags.QuestionMode = None,
+    voters: flags.Voters = None,
     dense: flags.Dense = False,
     think: flags.Think = False,
     k: flags.K = None,
@@ -105,7 +106,7 @@ def evaluate(
     if questions is not None:
         asked = tscli.every_nth(tscli.read_questions(questions), limit)
         fetch_model(settings, load, library if folder is None else None)
-        opening = Opening(asked, load, selection, question_mode, dense, baselines, think)
+        opening = Opening(asked, load, selection, question_mode, dense, baselines, think, voters)
         if folder is None:
             print_reports(*ask_library(settings, library, opening), output, answers)
         else:

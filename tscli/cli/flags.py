@@ -84,6 +84,14 @@ QuestionMode = Annotated[
         "first reading chose. Default: what the model brings along, or token.",
     ),
 ]
+Voters = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TSCLI_VOTERS",
+        help="Which heads choose passages: calibrated, or all (each token selects, as in the paper). Default: what the model "
+        "brings along, or calibrated.",
+    ),
+]
 MaxTokens = Annotated[str, typer.Option(envvar="TSCLI_MAX_TOKENS", help="Most tokens of the whole context: 4096, 256k, 1m.")]
 MaxNewTokens = Annotated[int, typer.Option(envvar="TSCLI_MAX_NEW_TOKENS", help="Most tokens of the answer.")]
 Stats = Annotated[str, typer.Option(envvar="TSCLI_STATS", help="Statistics: none, short or full (per layer).")]

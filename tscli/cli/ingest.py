@@ -78,6 +78,13 @@ def ingest(
             "itself. Default: as the library was made, or what the model brings along, or joint."
         ),
     ] = None,
+    prefill: Annotated[
+        str | None,
+        typer.Option(
+            help="Of documents longer than the model's window: sections are attended densely, each by itself; sparse selects "
+            "for each chunk (the paper). Default: what the model brings along, or sections."
+        ),
+    ] = None,
     processes: Annotated[
         int | None,
         typer.Option(
@@ -89,6 +96,8 @@ def ingest(
     settings: Settings = context.obj
     if documents not in (None, "joint", "independent"):
         raise UsageError(f"--documents {documents}: choose joint or independent")
+    if prefill not in (None, "sections", "sparse"):
+        raise UsageError(f"--prefill {prefill}: choose sections or sparse")
     options = tscli.IngestOptions(
         no_ignore=no_ignore,
         hidden=hidden,
@@ -100,6 +109,7 @@ def ingest(
         kv_dtype=kv_dtype,  # type: ignore[arg-type]
         encoding=encoding,
         processes=processes,
+        prefill=prefill,  # type: ignore[arg-type]
         system=_system(context, library, system),
         ocr=ocr,
     )
@@ -170,6 +180,7 @@ def _prepare(
 
 def _run(settings: Settings, preparation: Preparation) -> IngestReport:
     plan = preparation.plan
+    _calibrate(settings, preparation)
     if settings.quiet or not plan.prefill_tokens:
         return preparation.run()
     if not animated():
@@ -192,6 +203,15 @@ def _run(settings: Settings, preparation: Preparation) -> IngestReport:
             progress.update(task, completed=done, done=f"{done:,}", rate=rate)
 
         return preparation.run(on_progress)
+
+
+def _calibrate(settings: Settings, preparation: Preparation) -> None:
+    """Once per model and machine; with what is being done, where somebody watches."""
+    if settings.quiet or not animated():
+        preparation.calibrate()
+        return
+    with stderr().status("calibrating the model's voters") as status:
+        preparation.calibrate(lambda what, done, total: status.update(plain(f"calibrating: {what}, {done:,} of {total:,}")))
 
 
 def _plain_progress(settings: Settings) -> Callable[[int, int, float], None]:

@@ -17,7 +17,7 @@ from tscli.tokens import Context, Tokenizer
 AROUND = 48  # tokens on both sides of a peak
 LEAD = 48  # the first tokens of a document: they say what it is about, which its passages take for granted
 REACH = 24  # more of them, within which the end of a sentence is looked for
-LONGEST = LEAD + 2 * (AROUND + REACH)  # tokens of a passage with its lead
+LONGEST = 2 * (AROUND + REACH)  # tokens of a passage
 ENDINGS = (".", "!", "?", '."', '!"', '?"', ".)", "\u3002")
 
 

@@ -72,10 +72,11 @@ def passage_gains(decoder: Decoder, state: KVState, prompt: Prompt, before: Tens
     """Pass 2: by how many nats per token each passage makes the question likelier than no passage does.
 
     A passage stands behind its document's first tokens, which say what it is about; the answer does without them, which would
-    only distract it. A token counts for at most MOST_GAIN, or a name that stands in many passages would outweigh what is asked of it. before: see
-    `question_votes`; passages stand between the prefix and what else there is.
+    only distract it. A token counts for at most MOST_GAIN, or a name that stands in many passages would outweigh what is asked
+    of it. before: see `question_votes`; passages stand between the prefix and what else there is.
     """
-    rows = [with_passages(before, [], state)] + [with_passages(before, [passage], state, lead=True) for passage in passages]
+    behind = [with_passages(before, [passage], state, lead=True) for passage in passages]
+    rows = [with_passages(before, [], state), *behind]
     own, num_tokens = list(prompt.ids[: prompt.stop]), prompt.stop
     per_batch, found = max(1, BATCH_TOKENS // num_tokens), list[Tensor]()
     for start in range(0, len(rows), per_batch):

@@ -11,7 +11,7 @@ Knows the model, its state and passages of a context; knows no libraries and no 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +23,7 @@ from tscli.engine.passages import LONGEST, Passage, PassageFinder
 from tscli.engine.question_reading import VoterQueries, count_votes, passage_gains, question_votes, with_passages
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
-from tscli.model.gathered import GatheredRun, Rows, Seen
+from tscli.model.gathered import GatheredRun, Seen
 from tscli.model.kv import KVState
 from tscli.model.step import Observer
 from tscli.selection.guard import Guard
@@ -91,7 +91,12 @@ class VotingAsker:
     @property
     def most_attended(self) -> int:
         """How many tokens of the documents an answer attends to at most."""
-        return self.finder.first + self.voters.passages * LONGEST
+        return self.finder.first + self._passages * LONGEST
+
+    @property
+    def _passages(self) -> int:
+        """How many passages an answer gets: as calibrated, but half of the model's window is the conversation's."""
+        return max(1, min(self.voters.passages, self.decoder.window // 2 // LONGEST))
 
     def own_tokens(self, prompt: int, generated: int) -> int:
         """How many tokens of the last question and answer have passed through the model, counted where they were run."""
@@ -156,7 +161,7 @@ class VotingAsker:
         candidates = self.finder.best(votes, self._candidates, without)
         gains = passage_gains(decoder, state, prompt, before, candidates)
         self._passed += state.tokens_run - started
-        ranked = sorted(zip(gains, candidates, strict=True), key=lambda pair: -pair[0])[: self.voters.passages]
+        ranked = sorted(zip(gains, candidates, strict=True), key=lambda pair: -pair[0])[: self._passages]
         kept = tuple(passage for _, passage in ranked)
         best = tuple(gain for gain, _ in ranked)
         return Reading(kept, best, not self._refuses or (bool(best) and best[0] >= self.voters.absent_below))
@@ -197,7 +202,7 @@ class _Answer:
         found = asker.finder.best(votes, 1, without)
         if not found or any(found[0].start < passage.end and passage.start < found[0].end for passage in self._passages):
             return
-        self._passages = [found[0], *self._passages[: max(1, asker.voters.passages - 1)]]
+        self._passages = [found[0], *self._passages[: len(self._passages) - 1]]
         self._begin(torch.cat([self._before[self._before < stop], asker._arange(stop, asker.state.length)]))
 
     def _begin(self, before: Tensor) -> None:
@@ -215,11 +220,3 @@ class _Answer:
 
         self._watch = VoterQueries(asker.decoder, asker.voters, 1)
         self._run = GatheredRun(asker.state, asker.decoder.rotator, [rows], keeps=True, watch=watch)
-
-
-def passages_of(reading: Reading | None) -> Sequence[Passage]:
-    """The passages of a reading, best first."""
-    return reading.passages if reading else ()
-
-
-__all__ = ["CANDIDATES", "Reading", "Rows", "VotingAsker", "passages_of"]

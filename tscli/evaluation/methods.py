@@ -1,7 +1,8 @@
 """Ways of attending that are compared with each other, by name.
 
 dense: all, at true positions. streaming: first and local tokens only, as many as TokenSelect attends to (StreamingLLM,
-arXiv 2309.17453). tokenselect: the settings as they are. tokenselect-NAME=VALUE: one of them changed.
+arXiv 2309.17453). tokenselect: the settings as they are. tokenselect-NAME=VALUE: one of them changed. voters: passages that the
+model's calibrated heads find, of a context read in dense sections.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ class Method:
     config: SelectionConfig
     question: QuestionMode
     dense: bool = False
+    voters: bool = False
 
     @property
     def prefill_key(self) -> tuple[Any, ...]:
         """Methods of one key share a prefill."""
+        if self.voters:
+            return ("sections",)
         return ("dense",) if self.dense else tuple(sorted(self.config.prefill_settings().items()))
 
 
@@ -38,6 +42,8 @@ def parse_methods(names: Sequence[str], base: SelectionConfig, question: Questio
 def _method(name: str, base: SelectionConfig, question: QuestionMode, window: int) -> Method:
     if name == "dense":
         return Method(name, base, question, dense=True)
+    if name == "voters":
+        return Method(name, base, question, voters=True)
     if name == "streaming":
         return Method(name, replace(base, k=0, share=None, n_local=base.n_local + base.k), "token")
     if name == "tokenselect":
@@ -45,7 +51,7 @@ def _method(name: str, base: SelectionConfig, question: QuestionMode, window: in
     kind, _, change = name.partition("-")
     setting, _, value = change.partition("=")
     if kind != "tokenselect" or not value:
-        raise UsageError(f"method {name!r}: choose dense, streaming, tokenselect or tokenselect-SETTING=VALUE")
+        raise UsageError(f"method {name!r}: choose dense, streaming, voters, tokenselect or tokenselect-SETTING=VALUE")
     if setting == "question":
         if value not in get_args(QuestionMode):
             raise UsageError(f"method {name!r}: question is one of {', '.join(get_args(QuestionMode))}")

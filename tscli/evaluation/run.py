@@ -11,14 +11,19 @@ from itertools import groupby
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import torch
 
 from tscli.engine.asker import Asker, checked_mode
+from tscli.engine.calibration.store import choose_voters
 from tscli.engine.decode import Sampling
 from tscli.engine.kinds import choose_kv_dtype
 from tscli.engine.options import KVDtype
-from tscli.engine.prefill import prefill_in_memory
+from tscli.engine.passages import PassageFinder
+from tscli.engine.prefill import prefill_documents, prefill_in_memory
+from tscli.engine.sections import section_starts
 from tscli.engine.sketching import passages_as_questions
+from tscli.engine.voting_asker import VotingAsker
 from tscli.errors import UsageError
 from tscli.evaluation import haystack, tasks
 from tscli.evaluation.context import build, check_fits
@@ -32,7 +37,7 @@ from tscli.model.kv import KVState
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionOptions, resolve
-from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
+from tscli.tokens import Context, DocumentTokens, Prompt, Template, Tokenizer, load_template, load_tokenizer
 
 QUESTION_UNITS = 1_000  # a question counts in the progress as so many tokens of a context that is read
 OnProgress = Callable[[str, int, int], None]  # what is done now; units done, units in all
@@ -138,8 +143,11 @@ def evaluate_tasks(
             say(f"{_title(reading)}: reading", done, total)
             prompts = passages_as_questions(ids, tokenizer, setting.template)
             method = reading.methods[0]
-            state = prefill_in_memory(decoder, ids, method.config, dense=method.dense, prompts=prompts, kv_dtype=kept)
-            for number, trial in enumerate(_trials(setting, reading, state, known)):
+            if method.voters:
+                state = prefill_documents(decoder, ids.numpy(), section_starts(_context(setting, ids), decoder.window))
+            else:
+                state = prefill_in_memory(decoder, ids, method.config, dense=method.dense, prompts=prompts, kv_dtype=kept)
+            for number, trial in enumerate(_trials(setting, reading, state, known, ids)):
                 if journal is not None and trial.key not in known:
                     journal.add(trial)
                 yield trial
@@ -161,32 +169,57 @@ def _known(reading: _Reading, journal: Journal | None) -> dict[tuple[int, str, s
 
 
 def _trials(
-    setting: _Setting, reading: _Reading, state: KVState, known: Mapping[tuple[int, str, str, str], Trial]
+    setting: _Setting,
+    reading: _Reading,
+    state: KVState,
+    known: Mapping[tuple[int, str, str, str], Trial],
+    token_ids: torch.Tensor,
 ) -> Iterator[Trial]:
     """All questions of a context by the methods that share its prefill."""
     end_ids, step = setting.template.end_ids, max(1, len(reading.exam.items) // max(1, setting.fidelity))
     dense: Asker | None = None
     for method in reading.methods:
-        asker = Asker(setting.decoder, state, method.config, method.question, end_ids, method.dense)
+        asker = _asker(setting, method, state, token_ids)
         for number, item in enumerate(reading.exam.items):
             if trial := known.get((reading.length, method.name, item.task, item.question)):
                 yield trial
                 continue
-            prompt = setting.template.question_ids(setting.tokenizer, item.question)
+            prompt = setting.template.prompt(setting.tokenizer, item.question)
             ids = _answer(asker, prompt, item.max_new_tokens + setting.more_new_tokens)
             answer = setting.tokenizer.decode(_without_thoughts(setting, ids)).strip()
             measured = None
-            if setting.fidelity and number % step == 0 and not method.dense:
+            if setting.fidelity and number % step == 0 and isinstance(asker, Asker) and not method.dense:
                 if dense is None and reading.length <= setting.max_dense:
                     dense = Asker(setting.decoder, state, method.config, "token", end_ids, dense=True)
-                measured = measure(asker, dense, prompt, ids)
+                measured = measure(asker, dense, list(prompt.ids), ids)
             score = item.score(answer, item.wanted)
             yield Trial(item.task, reading.length, item.depth, method.name, score, item.question, answer, item.wanted, measured)
 
 
-def _answer(asker: Asker, prompt: list[int], max_new_tokens: int) -> list[int]:
+def _asker(setting: _Setting, method: Method, state: KVState, token_ids: torch.Tensor) -> Asker | VotingAsker:
+    end_ids = setting.template.end_ids
+    if not method.voters:
+        return Asker(setting.decoder, state, method.config, method.question, end_ids, method.dense)
+    voters = choose_voters("calibrated", setting.decoder, setting.tokenizer, setting.template)
+    assert voters is not None
+    finder = PassageFinder(_context(setting, token_ids), setting.tokenizer)
+    return VotingAsker(setting.decoder, state, voters, finder, end_ids, refuses=False)
+
+
+def _context(setting: _Setting, token_ids: torch.Tensor) -> Context:
+    """The context as one document of one page."""
+    start, ids = len(setting.template.prefix_ids), token_ids.numpy().astype(np.int32)
+    document, blank = np.zeros_like(ids), np.zeros_like(ids)
+    document[:start] = -1
+    whole = DocumentTokens("context", "context", "", 1, False, start, ids.shape[0])
+    return Context(ids, document, document + 1, blank, blank, (whole,))
+
+
+def _answer(asker: Asker | VotingAsker, prompt: Prompt, max_new_tokens: int) -> list[int]:
     """The greedy answer to a prompt over the context, as token ids without the end token: the one place where it is made."""
-    return list(asker.answer(prompt, Sampling(), max_new_tokens))
+    if isinstance(asker, VotingAsker):
+        return list(asker.steps(prompt, Sampling(), max_new_tokens))
+    return list(asker.answer(list(prompt.ids), Sampling(), max_new_tokens))
 
 
 def _without_thoughts(setting: _Setting, ids: list[int]) -> list[int]:

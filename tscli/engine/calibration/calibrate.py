@@ -121,21 +121,19 @@ def all_windows(decoder: Decoder, shelf: Shelf, prompt: Prompt) -> Tensor:
 def _with_limits(
     decoder: Decoder, tokenizer: Tokenizer, template: Template, shelf: Shelf, voters: Voters, tell: OnProgress
 ) -> Voters:
-    """The same with how many passages, and the gain below which nothing answers."""
-    finder = PassageFinder(shelf.context, tokenizer)
-    stop = shelf.state.committed
-    gains, likely = list[float](), torch.zeros(len(PASSAGES))
-    half = shelf.look_ups[::2]
+    """The same with how many passages make answers likeliest, and the gain that next to every answerable question exceeds."""
+    finder, stop = PassageFinder(shelf.context, tokenizer), shelf.state.committed
+    gains, likely, half = list[float](), torch.zeros(len(PASSAGES)), shelf.look_ups[::2]
     for done, one in enumerate(half):
-        prompt = template.prompt(tokenizer, one.literal)
-        votes = question_votes(decoder, shelf.state, voters, prompt, shelf.before, finder.first, stop)
-        found = finder.best(votes, CANDIDATES)
-        gain = passage_gains(decoder, shelf.state, prompt, shelf.before, found)
-        ranked = [passage for _, passage in sorted(zip(gain, found, strict=True), key=lambda pair: -pair[0])]
-        gains.append(max(gain))
-        likely += torch.tensor(
-            [_likelihood(decoder, tokenizer, shelf, prompt, ranked[:count], one.answer) for count in PASSAGES]
-        )
+        for text in (one.literal, one.reworded):
+            prompt = template.prompt(tokenizer, text)
+            votes = question_votes(decoder, shelf.state, voters, prompt, shelf.before, finder.first, stop)
+            found = finder.best(votes, CANDIDATES)
+            gain = passage_gains(decoder, shelf.state, prompt, shelf.before, found)
+            best = [passage for _, passage in sorted(zip(gain, found, strict=True), key=lambda pair: -pair[0])]
+            gains.append(max(gain))
+            chances = [_likelihood(decoder, tokenizer, shelf, prompt, best[:count], one.answer) for count in PASSAGES]
+            likely += torch.tensor(chances)
         tell("asking with passages", done + 1, len(half))
     return Voters(voters.heads, voters.skill, PASSAGES[int(likely.argmax())], float(np.quantile(gains, REFUSED)))
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
+from tscli.model.load import load_decoder
+from tscli.model.options import LoadOptions
 from tscli.places import cache
 from tscli.selection.voters import Voters
-from tscli.tokens import Template, Tokenizer
+from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
 
 if TYPE_CHECKING:
     from tscli.engine.calibration.calibrate import OnProgress
@@ -63,4 +65,15 @@ def choose_voters(
 
         found = calibrate(decoder, tokenizer, template, on_progress)
         keep_voters(decoder.hash, found)
+    return found
+
+
+def calibrate_model(load: LoadOptions, *, again: bool = False, on_progress: OnProgress | None = None) -> Voters:
+    """The voters of a model, calibrated where that was not done on this machine yet, or `again`; they are kept."""
+    decoder = load_decoder(load)
+    tokenizer = load_tokenizer(str(decoder.folder))
+    if again:
+        voters_file(decoder.hash).unlink(missing_ok=True)
+    found = choose_voters("calibrated", decoder, tokenizer, load_template(tokenizer), on_progress)
+    assert found is not None
     return found

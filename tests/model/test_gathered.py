@@ -1,0 +1,101 @@
+"""Attention over gathered rows equals stock transformers' where the rows are everything, for every architecture."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.model.architectures import ARCHITECTURES, make_decoder
+from tscli.model.decoder import Decoder
+from tscli.model.gathered import GatheredRun, Rows, Seen
+from tscli.model.kv import KVState
+from tscli.model.load import load_decoder
+from tscli.model.options import LoadOptions
+
+TOKENS, CHUNK = 100, 13
+MODELS = os.environ.get("TSCLI_TEST_MODELS", "")
+REAL = sorted(Path(MODELS).glob("*.gguf")) if MODELS else []
+
+
+def prefilled(decoder: Decoder, token_ids: torch.Tensor) -> KVState:
+    """The tokens' keys and values, in the state's tail."""
+    state = decoder.new_state()
+    run = GatheredRun(state, decoder.rotator, [Rows.behind_each_other(torch.arange(0))], keeps=True)
+    decoder.forward(token_ids, run, logits=False)
+    return state
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_chunks_behind_each_other_give_the_logits_of_stock_transformers(name: str) -> None:
+    decoder = make_decoder(name)
+    token_ids = torch.randint(1, 128, (TOKENS,))
+    stock = decoder.stock_logits(token_ids)
+    run = GatheredRun(decoder.new_state(), decoder.rotator, [Rows.behind_each_other(torch.arange(0))], keeps=True)
+    for start in range(0, TOKENS, CHUNK):
+        logits = decoder.forward(token_ids[start : start + CHUNK], run)
+        assert logits is not None
+        assert float((logits - stock[min(TOKENS, start + CHUNK) - 1]).abs().max()) <= 1e-5
+    assert run.state.length == TOKENS
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "gemma2", "gemma3_text"])
+def test_cached_rows_stand_for_the_tokens_that_they_were_made_of(name: str) -> None:
+    decoder = make_decoder(name)
+    token_ids = torch.randint(1, 128, (TOKENS,))
+    state = prefilled(decoder, token_ids[:80])
+    run = GatheredRun(state, decoder.rotator, [Rows.behind_each_other(torch.arange(80))])
+    logits = decoder.forward(token_ids[80:], run)
+    assert logits is not None
+    assert float((logits - decoder.stock_logits(token_ids)[-1]).abs().max()) <= 1e-5
+    assert state.length == 80  # nothing is left of the pass
+
+
+@pytest.mark.parametrize("heads", [(4, 4), (6, 2), (8, 2), (7, 1)])
+def test_sequences_in_one_batch_get_what_each_gets_by_itself(heads: tuple[int, int]) -> None:
+    decoder = make_decoder("llama")
+    state = prefilled(decoder, torch.randint(1, 128, (63,)))
+    question = torch.randint(1, 128, (heads[0] + 3,))
+    parts = [torch.randperm(63)[: 5 + 7 * number] for number in range(heads[1] + 1)]
+    rows = [Rows.behind_each_other(positions) for positions in parts]
+    together = GatheredRun(state, decoder.rotator, rows, sizes=[question.shape[0]] * len(rows))
+    ends = [(number + 1) * question.shape[0] - 1 for number in range(len(rows))]
+    logits = decoder.forward_rows(question.repeat(len(rows)), together, ends)
+    assert logits is not None
+    for own, got in zip(rows, logits, strict=True):
+        alone = decoder.forward(question, GatheredRun(state, decoder.rotator, [own]))
+        assert alone is not None
+        assert float((alone - got).abs().max()) <= 1e-5
+
+
+def test_a_pass_ends_at_the_last_layer_that_is_asked_for() -> None:
+    decoder, seen = make_decoder("llama"), list[Seen]()
+    state = prefilled(decoder, torch.randint(1, 128, (20,)))
+    rows = [Rows.behind_each_other(torch.arange(20))]
+    run = GatheredRun(state, decoder.rotator, rows, watch=seen.append, last_layer=1)
+    assert decoder.forward(torch.randint(1, 128, (4,)), run) is None
+    assert [one.layer for one in seen] == [0, 1]
+    assert seen[0].key.shape[1] == 24
+    assert seen[0].rows == 20
+
+
+def test_only_one_sequence_can_be_kept() -> None:
+    decoder = make_decoder("llama")
+    rows = [Rows.behind_each_other(torch.arange(0))] * 2
+    with pytest.raises(ValueError, match="one sequence"):
+        GatheredRun(decoder.new_state(), decoder.rotator, rows, keeps=True)
+
+
+@pytest.mark.skipif(not REAL, reason="TSCLI_TEST_MODELS names no folder with .gguf files")
+@pytest.mark.parametrize("file", REAL, ids=lambda file: file.name)
+def test_a_real_checkpoint_reads_documents_as_stock_transformers_does(file: Path) -> None:
+    decoder = load_decoder(LoadOptions(str(file), dtype="float32", device="cpu"))
+    token_ids = torch.randint(1000, 20000, (700,), generator=torch.Generator().manual_seed(3))
+    stock = decoder.stock_logits(token_ids)[-1]
+    run = GatheredRun(decoder.new_state(), decoder.rotator, [Rows.behind_each_other(torch.arange(0))], keeps=True)
+    decoder.forward(token_ids[:512], run, logits=False)
+    logits = decoder.forward(token_ids[512:], run)
+    assert logits is not None
+    assert float(torch.linalg.vector_norm(logits - stock) / torch.linalg.vector_norm(stock)) <= 1e-5

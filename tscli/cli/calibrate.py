@@ -1,0 +1,51 @@
+"""`tscli calibrate`: find the heads of a model that find what a question asks for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+import tscli
+from tscli.cli import flags
+from tscli.cli.output import Settings, animated, fetch_model, plain, print_json, safe_line, say, stderr
+
+
+def calibrate(
+    context: typer.Context,
+    model: flags.Model = None,
+    again: Annotated[bool, typer.Option("--again", help="Calibrate even where that was done before.")] = False,
+    revision: flags.Revision = None,
+    dtype: flags.Dtype = "auto",
+    device: flags.Device = "auto",
+    as_json: flags.Json = False,
+) -> int:
+    """Find a model's voters: the heads that find what a question asks for. The first ingest by a model does it by itself."""
+    settings: Settings = context.obj
+    load = tscli.LoadOptions(model, revision, dtype, device)
+    fetch_model(settings, load)
+    if settings.quiet or not animated():
+        voters = tscli.calibrate_model(load, again=again)
+    else:
+        with stderr().status("loading the model") as status:
+            voters = tscli.calibrate_model(
+                load, again=again, on_progress=lambda what, done, total: status.update(plain(f"{what}: {done:,} of {total:,}"))
+            )
+    if as_json:
+        print_json(asdict(voters))
+        return 0
+    for line in voters_lines(voters):
+        print(line)
+    say(settings, safe_line(f"kept for {load.model or tscli.default_model()}; tscli ask uses it"))
+    return 0
+
+
+def voters_lines(voters: tscli.Voters) -> list[str]:
+    """What people are told of a model's voters."""
+    heads = ", ".join(f"{layer}.{head} ({skill:.2f})" for (layer, head), skill in zip(voters.heads, voters.skill, strict=True))
+    return [
+        f"voters     layer.head (skill): {heads}",
+        f"answers    from {voters.passages} passage{'s' if voters.passages > 1 else ''}; none below a gain of "
+        f"{voters.absent_below:.2f} nats a token",
+    ]

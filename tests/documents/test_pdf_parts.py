@@ -70,7 +70,7 @@ def test_files_within_a_pdf_are_documents_of_their_own_or_named(tmp_path: Path) 
     ]
     assert found.documents[2].source == str(tmp_path.resolve() / "a.pdf" / "notes.txt")
     told = " ".join(found.documents[0].warnings)
-    assert "photo.png not read: a binary file" in told
+    assert "photo.png not read: is a picture" in told
     assert "broken.pdf not read" in told
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import tscli
 from tscli.errors import UsageError, WindowFull
+from tscli.tokens import Prompt
 
 TURNS = (
     "{{ '<bos>' }}{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% elif m.role == 'user' %}"
@@ -59,7 +60,8 @@ def test_a_follow_up_is_answered_as_if_all_turns_had_been_one_prompt(open_sessio
         *first.token_ids,
         *template.question_ids(tokenizer, SECOND, follow_up=True),
     ]
-    whole = session.stream(session.asker, SECOND, prompt, 8, tscli.engine.decode.Sampling())
+    asked = Prompt(tuple(prompt), 0, len(prompt))
+    whole = session.stream(session.asker, SECOND, asked, 8, tscli.engine.decode.Sampling())
     list(whole)
     assert second.token_ids == whole.answer.token_ids
     assert chat.tokens == len(prompt) + len(second.token_ids)

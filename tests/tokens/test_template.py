@@ -9,8 +9,9 @@ from tests.tokens.kinds import CHATML, DATED, GEMMA, IGNORES_SYSTEM, LLAMA3, PAR
 from tscli import reader
 from tscli.errors import TscliError, UsageError
 from tscli.tokens import Placement, Template, Tokenizer, load_template, load_tokenizer, template_of
-from tscli.tokens.template import BESIDE, SYSTEM
+from tscli.tokens.template import LEAD, SYSTEM
 
+BESIDE = "Answer in a few words, from the text above."  # conftest puts it beside every question
 LLAMA3_SPECIAL = ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|end_of_text|>"]
 CASES = {
     "chatml": ("qwen", CHATML, ["<|im_start|>", "<|im_end|>", "<|endoftext|>"], "<|endoftext|>"),
@@ -272,3 +273,22 @@ def test_the_end_tokens_of_all_of_a_models_files_end_an_answer(tmp_path: Path) -
     tokenizer = load_tokenizer(str(folder))
     own = {tokenizer.added["<|im_end|>"], tokenizer.added["<|endoftext|>"]}
     assert load_template(tokenizer).end_ids == {101, 102, 103, 104} | own
+
+
+@pytest.mark.defaults
+def test_an_answer_is_made_to_begin_with_its_lead_which_is_no_part_of_the_question(tmp_path: Path) -> None:
+    tokenizer, template = load(tmp_path, "chatml")
+    assert template.lead == LEAD
+    prompt, plain = template.prompt(tokenizer, "Why?"), load_template(tokenizer, lead="").prompt(tokenizer, "Why?")
+    assert tokenizer.decode(list(prompt.ids[len(plain.ids) :])) == LEAD
+    assert (prompt.ids[: len(plain.ids)], prompt.start, prompt.stop) == (plain.ids, plain.start, plain.stop)
+    assert tokenizer.decode(list(prompt.ids[prompt.start : prompt.stop])) == "Why?"
+    behind = prompt.behind([7, 8])
+    assert behind.ids[behind.start : behind.stop] == prompt.ids[prompt.start : prompt.stop]
+
+
+@pytest.mark.defaults
+def test_documents_stand_in_the_system_message_behind_the_instruction(tmp_path: Path) -> None:
+    _, template = load(tmp_path, "chatml")
+    assert template.prefix == f"<|im_start|>system\n{SYSTEM}\n\n"
+    assert template.middle == "<|im_end|>\n<|im_start|>user\n"

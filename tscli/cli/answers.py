@@ -115,6 +115,13 @@ def summary(statistics: Statistics, start: Start | None = None) -> Table:
         table.add_row("from start", f"{duration(whole)}: {parts}" if whole is not None else parts)
     if s.dense:
         table.add_row("attention", f"dense, all of {s.total_tokens:,}")
+    elif s.reading is not None:
+        table.add_row("voters", f"{counted(len(s.reading.heads), 'head')}, which read {s.reading.keys_scanned:.1%} of the keys")
+        spans = sum(end - start for start, end in s.reading.passages)
+        gain = f"; the question is {s.reading.gains[0]:.2f} nats a token likelier behind the best" if s.reading.gains else ""
+        table.add_row(
+            "attended", f"{counted(len(s.reading.passages), 'passage')} of {spans:,} tokens of {s.total_tokens:,}{gain}"
+        )
     else:
         table.add_row(
             "selected",
@@ -200,6 +207,7 @@ def answer_json(session: Session, answer: Answer, evidence: Evidence, start: Sta
             "cache_hit_rate": s.cache_hit_rate,
             "scan": s.scan,
             "fidelity": vars(s.fidelity) if s.fidelity else None,
+            "reading": vars(s.reading) if s.reading else None,
         },
         "sources": [
             {

@@ -18,6 +18,7 @@ def config(
     dtype: flags.Dtype = "auto",
     device: flags.Device = "auto",
     question_mode: flags.QuestionMode = None,
+    voters: flags.Voters = None,
     k: flags.K = None,
     n_init: flags.NInit = None,
     n_local: flags.NLocal = None,

@@ -26,6 +26,7 @@ NOT_RUN = {
 # What would take an hour, or names what a reader must choose, is run like this instead.
 INSTEAD = {
     "model get smollm2": "model show smollm2",  # needs a network
+    "calibrate --model smollm2": "model show smollm2",  # needs the model
     "bench --length 8k,32k": "bench --length 1k --n-gen 2 -r 1",
     "bench --attention --length 1m": "bench --attention --length 8k -r 1",
     "eval --length 4k,64k,1m": "eval --length 1k --per-task 1",

@@ -42,6 +42,9 @@ class FakePreparation:
             notes=("layer 0 attends to its window only",),
         )
 
+    def calibrate(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
+        """The model's voters are known already."""
+
     def run(self, on_progress: Progress | None = None) -> IngestReport:
         """Half of the tokens, then the error, if any; then the other half."""
         plan, half = self.plan, self.plan.prefill_tokens // 2

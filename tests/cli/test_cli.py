@@ -154,7 +154,8 @@ def test_the_json_of_ask_has_its_keys(run: Run, library: str) -> None:
     if sys.platform == "linux":
         assert timing["from_start_s"] == pytest.approx(sum(timing[part] for part in parts))
         assert min(timing[part] for part in parts) > 0
-    assert set(result["selection"]) == {"k", "selected_mean", "attended_mean", "total", "cache_hit_rate", "scan", "fidelity"}
+    selection = {"k", "selected_mean", "attended_mean", "total", "cache_hit_rate", "scan", "fidelity", "reading"}
+    assert set(result["selection"]) == selection
     assert set(result["sources"][0]) == {"library", "file", "page", "share"}
     assert set(result["citations"][0]) == {"library", "file", "page", "start", "end", "quote", "share"}
     assert {part["library"] for part in result["sources"] + result["citations"]} == {library}

@@ -81,11 +81,32 @@ def test_a_pass_ends_at_the_last_layer_that_is_asked_for() -> None:
     assert seen[0].rows == 20
 
 
-def test_only_one_sequence_can_be_kept() -> None:
+@pytest.mark.parametrize("heads", [(4, 4), (6, 2), (7, 1)])
+def test_sequences_that_are_kept_go_on_in_step_each_by_itself(heads: tuple[int, int]) -> None:
+    decoder = make_decoder("llama")
+    state = prefilled(decoder, torch.randint(1, 128, (63,)))
+    parts = [torch.randperm(63)[:41], torch.randperm(63)[:7], torch.arange(0)]
+    rows = [Rows.behind_each_other(positions) for positions in parts]
+    token_ids, sizes, length = torch.randint(1, 128, (heads[0] + 90,)), (heads[0], 1, heads[1], 80), state.length
+    together, at = GatheredRun(state, decoder.rotator, rows, keeps=True), 0
+    for size in sizes:
+        wanted = [(number + 1) * size - 1 for number in range(len(rows))]
+        own = token_ids[at : at + size]
+        logits = decoder.forward_rows(own.repeat(len(rows)), together, wanted)
+        at += size
+        assert logits is not None
+        for row, got in zip(rows, logits, strict=True):
+            alone = decoder.forward(token_ids[:at], GatheredRun(state, decoder.rotator, [row]))
+            assert alone is not None
+            assert float((alone - got).abs().max()) <= 1e-5
+    assert state.length == length + sum(sizes)  # only the first one's are in the state
+
+
+def test_sequences_of_unlike_sizes_cannot_be_kept() -> None:
     decoder = make_decoder("llama")
     rows = [Rows.behind_each_other(torch.arange(0))] * 2
-    with pytest.raises(ValueError, match="one sequence"):
-        GatheredRun(decoder.new_state(), decoder.rotator, rows, keeps=True)
+    with pytest.raises(ValueError, match="in step"):
+        GatheredRun(decoder.new_state(), decoder.rotator, rows, sizes=[1, 2], keeps=True)
 
 
 @pytest.mark.skipif(not REAL, reason="TSCLI_TEST_MODELS names no folder with .gguf files")

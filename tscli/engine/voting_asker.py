@@ -2,7 +2,8 @@
 
     vote     the question, read alone, votes on all cached tokens by a few heads          question_votes
     rank     the question behind each candidate passage: which of them makes it likely?   passage_gains
-    answer   prefix + passages (the best last) + question, in one pass; then token by token, dense over these few rows
+    answer   prefix + passages (the best last) + question, in one pass; then token by token, dense over these few rows,
+             beside the same without passages, so that what they change counts for more                     contrasted
     move     every so many answer tokens, the heads' votes may bring another passage in
 
 Knows the model, its state and passages of a context; knows no libraries and no text.
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from tscli.engine.attribution import Attribution
+from tscli.engine.contrast import contrasted
 from tscli.engine.decode import Sampler, Sampling
 from tscli.engine.passages import LONGEST, Passage, PassageFinder
 from tscli.engine.question_reading import VoterQueries, count_votes, passage_gains, question_votes, with_passages
@@ -183,14 +185,16 @@ class _Answer:
 
     @torch.inference_mode()
     def run(self, token_ids: list[int]) -> Tensor:
-        """Run these tokens behind what there is; the last one's logits [vocab] float32."""
-        asker = self._asker
+        """Run these tokens behind what there is; scores [vocab] float32 of the next one."""
+        asker, sequences = self._asker, len(self._run.rows)
         self._watch = VoterQueries(asker.decoder, asker.voters, 1)
-        logits = asker.decoder.forward(torch.tensor(token_ids, device=asker.decoder.device), self._run)
-        asker._passed += len(token_ids)
+        ends = [(number + 1) * len(token_ids) - 1 for number in range(sequences)]
+        ids = torch.tensor(token_ids * sequences, device=asker.decoder.device)
+        logits = asker.decoder.forward_rows(ids, self._run, ends)
+        asker._passed += ids.shape[0]
         self._queries.append(self._watch.queries)
         assert logits is not None
-        return logits
+        return contrasted(*logits) if sequences > 1 else logits[0]
 
     def move(self, without: Tensor | None) -> None:
         """Take in the passage that the latest tokens vote for, in the place of the least likely one, where it is a new one."""
@@ -206,7 +210,7 @@ class _Answer:
         self._begin(torch.cat([self._before[self._before < stop], asker._arange(stop, asker.state.length)]))
 
     def _begin(self, before: Tensor) -> None:
-        """A run over the rows as they are now; the best passage stands last."""
+        """Runs over the rows as they are now, the best passage last, and over the same without passages."""
         asker = self._asker
         rows = with_passages(before, self._passages[::-1], asker.state)
         spans = [asker._arange(passage.start, passage.end) for passage in self._passages]
@@ -214,9 +218,11 @@ class _Answer:
         attribution = Attribution(asker.voters, rows, chosen, self._observe) if self._observe else None
 
         def watch(seen: Seen) -> None:
-            self._watch(seen)
-            if attribution is not None:
-                attribution(seen)
+            if seen.sequence == 0:
+                self._watch(seen)
+                if attribution is not None:
+                    attribution(seen)
 
         self._watch = VoterQueries(asker.decoder, asker.voters, 1)
-        self._run = GatheredRun(asker.state, asker.decoder.rotator, [rows], keeps=True, watch=watch)
+        sequences = [rows, with_passages(before, [], asker.state)] if self._passages else [rows]
+        self._run = GatheredRun(asker.state, asker.decoder.rotator, sequences, keeps=True, watch=watch)

@@ -58,11 +58,34 @@ class Seen:
     scaling: float
 
 
+class _Held:
+    """Rotated keys and values that one sequence attends to in one layer; the buffers grow by doubling."""
+
+    def __init__(self, key: Tensor, value: Tensor) -> None:
+        """key, value: the gathered rows, [kv_heads, s, head_dim] each."""
+        self._key = key
+        self._value = value
+        self._filled = key.shape[1]
+
+    def with_these(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """All of them, behind new ones: [kv_heads, s + t, head_dim] each."""
+        start, stop = self._filled, self._filled + key.shape[1]
+        if stop > self._key.shape[1]:
+            room = stop + max(64, stop - start, self._key.shape[1] // 2)
+            grown = [part.new_empty(part.shape[0], room, part.shape[2]) for part in (self._key, self._value)]
+            for new, old in zip(grown, (self._key, self._value), strict=True):
+                new[:, :start] = old[:, :start]
+            self._key, self._value = grown
+        self._key[:, start:stop], self._value[:, start:stop] = key, value
+        self._filled = stop
+        return self._key[:, :stop], self._value[:, :stop]
+
+
 class GatheredRun:
     """One or more sequences over gathered rows of a state; a decoder's layers call it instead of their own attention.
 
-    keeps: the one sequence's new keys and values are appended to the state's tail and attended to by later tokens. Without it
-    nothing is left of the pass. sizes: tokens of each sequence in this pass; None: all of them are the one sequence's.
+    keeps: later passes attend to the new keys and values of earlier ones, and those of the first sequence are appended to the
+    state's tail. Without it nothing is left of the pass. sizes: tokens of each sequence in this pass; None: as many of each.
     watch: told of each layer and sequence before it attends. last_layer: the pass ends there with `Enough`.
     """
 
@@ -77,8 +100,8 @@ class GatheredRun:
         watch: Watch | None = None,
         last_layer: int | None = None,
     ) -> None:
-        if keeps and len(rows) != 1:
-            raise ValueError("only one sequence can be kept in a state")
+        if keeps and sizes is not None:
+            raise ValueError("sequences that are kept go on in step")
         self.state = state
         self.rotator = rotator
         self.rows = list(rows)
@@ -86,18 +109,19 @@ class GatheredRun:
         self.keeps = keeps
         self.watch = watch
         self.last_layer = last_layer
-        self._made = 0  # tokens of the kept sequence so far
-        self._held: dict[int, tuple[Tensor, Tensor, int]] = {}  # per layer: rotated keys, values and how many are filled
+        self._made = 0  # kept tokens of each sequence so far
+        self._held: dict[int, list[_Held]] = {}  # per layer, of each sequence that is kept
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
         """query [q_heads, t, head_dim], key and value [kv_heads, t, head_dim], unrotated, the sequences one behind the other;
         [q_heads, t, head_dim]."""
-        sizes = list(self.sizes or [query.shape[1]])
-        gathered = None if self.keeps else self._gather(call.layer)
+        sizes = list(self.sizes or [query.shape[1] // len(self.rows)] * len(self.rows))
+        held = self._held.get(call.layer) or [_Held(*pair) for pair in self._gather(call.layer)]
         parts = zip(*(part.split(sizes, dim=1) for part in (query, key, value)), strict=True)
-        out = [self._attend(number, q, k, v, call, gathered) for number, (q, k, v) in enumerate(parts)]
+        out = [self._attend(number, q, k, v, call, held[number]) for number, (q, k, v) in enumerate(parts)]
         if self.keeps:
-            self.state.append(call.layer, key, value)
+            self._held[call.layer] = held
+            self.state.append(call.layer, key[:, : sizes[0]], value[:, : sizes[0]])
         if call.layer == self.last_layer:
             raise Enough
         return out[0] if len(out) == 1 else torch.cat(out, dim=1)
@@ -107,12 +131,13 @@ class GatheredRun:
         self(query, key, value, call)
 
     def advance(self, num_tokens: int) -> None:
-        """All layers have seen so many tokens."""
+        """All layers have seen so many tokens, of all sequences together."""
         if self.keeps:
-            self.state.advance(num_tokens)
-            self._made += num_tokens
-        else:
-            self.state.tokens_run += num_tokens
+            own = num_tokens // len(self.rows)
+            self.state.advance(own)
+            self._made += own
+            num_tokens -= own
+        self.state.tokens_run += num_tokens
 
     def _attend(
         self,
@@ -121,20 +146,16 @@ class GatheredRun:
         key: Tensor,
         value: Tensor,
         call: LayerCall,
-        gathered: list[tuple[Tensor, Tensor]] | None,
+        held: _Held,
     ) -> Tensor:
         rows, t = self.rows[number], query.shape[1]
         first = rows.next_place + self._made
         places = torch.arange(first, first + t, device=query.device)
         turned = self.rotator(query, places, call.layer, length=first + t)
         new = self.rotator(key, places, call.layer, length=first + t)
-        if gathered is None:
-            all_key, all_value = self._grown(call.layer, new, value)
-        else:
-            all_key, all_value = (torch.cat(pair, dim=1) for pair in zip(gathered[number], (new, value), strict=True))
+        all_key, all_value = held.with_these(new, value)
         if self.watch is not None:
-            held = int(rows.positions.shape[0])
-            self.watch(Seen(call.layer, number, turned, all_key, query, held, call.scaling))
+            self.watch(Seen(call.layer, number, turned, all_key, query, int(rows.positions.shape[0]), call.scaling))
         if call.layer == self.last_layer:
             return turned  # nobody reads it
         mask = self._mask(rows, t, places, call.window)
@@ -148,25 +169,6 @@ class GatheredRun:
         there = torch.cat([rows.places, own])
         mask = there[None] <= places[:, None]
         return mask if window is None else mask & (there[None] > places[:, None] - window)
-
-    def _grown(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """The kept sequence's rows and all its tokens so far; the buffer grows by doubling."""
-        held = self._held.get(layer)
-        if held is None:
-            old_key, old_value = self._gather(layer)[0]
-            room = old_key.shape[1] + max(64, 2 * key.shape[1])
-            buffers = tuple(part.new_empty(part.shape[0], room, part.shape[2]) for part in (old_key, old_value))
-            buffers[0][:, : old_key.shape[1]], buffers[1][:, : old_key.shape[1]] = old_key, old_value
-            held = (*buffers, old_key.shape[1])  # type: ignore[assignment]
-        keys, values, filled = held  # type: ignore[misc]
-        stop = filled + key.shape[1]
-        if stop > keys.shape[1]:
-            grown = tuple(part.new_empty(part.shape[0], 2 * stop, part.shape[2]) for part in (keys, values))
-            grown[0][:, :filled], grown[1][:, :filled] = keys[:, :filled], values[:, :filled]
-            keys, values = grown
-        keys[:, filled:stop], values[:, filled:stop] = key, value
-        self._held[layer] = (keys, values, stop)
-        return keys[:, :stop], values[:, :stop]
 
     def _gather(self, layer: int) -> list[tuple[Tensor, Tensor]]:
         """Each sequence's rows, keys rotated to their places, and values: [kv_heads, s, head_dim]."""

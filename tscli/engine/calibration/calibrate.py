@@ -2,7 +2,7 @@
 
 A question is read alone, as it will be (`engine.question_reading`); every head of every layer votes, and those are chosen that
 rank the right window best, for questions in the statement's own words and in others alike. Then, with these voters: how many
-passages make the answers likeliest, and how much likelier a passage must make a question to answer it.
+passages give most answers, and how much likelier a passage must make a question to answer it.
 """
 
 from __future__ import annotations
@@ -121,9 +121,9 @@ def all_windows(decoder: Decoder, shelf: Shelf, prompt: Prompt) -> Tensor:
 def _with_limits(
     decoder: Decoder, tokenizer: Tokenizer, template: Template, shelf: Shelf, voters: Voters, tell: OnProgress
 ) -> Voters:
-    """The same with how many passages make answers likeliest, and the gain that next to every answerable question exceeds."""
+    """The same with how many passages give most answers, the fewest of equals, and the gain that next to every answerable question exceeds."""
     finder, stop = PassageFinder(shelf.context, tokenizer), shelf.state.committed
-    gains, likely, half = list[float](), torch.zeros(len(PASSAGES)), shelf.look_ups[::2]
+    gains, right, half = list[float](), torch.zeros(len(PASSAGES)), shelf.look_ups[::2]
     for done, one in enumerate(half):
         for text in (one.literal, one.reworded):
             prompt = template.prompt(tokenizer, text)
@@ -132,24 +132,23 @@ def _with_limits(
             gain = passage_gains(decoder, shelf.state, prompt, shelf.before, found)
             best = [passage for _, passage in sorted(zip(gain, found, strict=True), key=lambda pair: -pair[0])]
             gains.append(max(gain))
-            chances = [_likelihood(decoder, tokenizer, shelf, prompt, best[:count], one.answer) for count in PASSAGES]
-            likely += torch.tensor(chances)
+            right += torch.tensor([_says(decoder, tokenizer, shelf, prompt, best[:count], one) for count in PASSAGES])
         tell("asking with passages", done + 1, len(half))
-    return Voters(voters.heads, voters.skill, PASSAGES[int(likely.argmax())], float(np.quantile(gains, REFUSED)))
+    return Voters(voters.heads, voters.skill, PASSAGES[int(right.argmax())], float(np.quantile(gains, REFUSED)))
 
 
 @torch.inference_mode()
-def _likelihood(
-    decoder: Decoder, tokenizer: Tokenizer, shelf: Shelf, prompt: Prompt, passages: Sequence[Passage], answer: str
-) -> float:
-    """Of an answer's tokens behind the question and these passages, the best last: nats per token."""
-    said = tokenizer.encode_text([" " + answer])[0].ids.tolist()
+def _says(
+    decoder: Decoder, tokenizer: Tokenizer, shelf: Shelf, prompt: Prompt, passages: Sequence[Passage], one: LookUp
+) -> bool:
+    """Whether the model says a look-up's answer behind the question, these passages (the best last) and the statement so far."""
+    stated = one.statement[: one.statement.index(one.answer)].strip()
+    led, said = (encoded.ids.tolist() for encoded in tokenizer.encode_text([f" {stated}" if stated else "", f" {one.answer}"]))
     run = GatheredRun(shelf.state, decoder.rotator, [with_passages(shelf.before, passages[::-1], shelf.state)])
-    ids, first = [*prompt.ids, *said], len(prompt.ids)
+    ids, first = [*prompt.ids, *led, *said], len(prompt.ids) + len(led)
     logits = decoder.forward_rows(torch.tensor(ids, device=decoder.device), run, range(first - 1, len(ids) - 1))
     assert logits is not None
-    wanted = torch.tensor(said, device=logits.device)
-    return float((logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(dim=-1)).mean())
+    return logits.argmax(dim=-1).tolist() == said
 
 
 def _with_statements(sentences: Sequence[str], own: Sequence[LookUp]) -> tuple[str, list[tuple[int, int]]]:

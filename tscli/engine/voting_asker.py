@@ -180,6 +180,7 @@ class _Answer:
         self._before = before
         self._passages = passages
         self._observe = observe
+        self._run: GatheredRun
         self._queries: list[dict[int, Tensor]] = []  # of the voters, for each token since the passages last moved
         self._begin(before)
 

@@ -121,7 +121,7 @@ def all_windows(decoder: Decoder, shelf: Shelf, prompt: Prompt) -> Tensor:
 def _with_limits(
     decoder: Decoder, tokenizer: Tokenizer, template: Template, shelf: Shelf, voters: Voters, tell: OnProgress
 ) -> Voters:
-    """The same with how many passages give most answers, the fewest of equals, and the gain that next to every answerable question exceeds."""
+    """With how many passages give most answers, fewest first, and the gain that nearly all of these questions exceed."""
     finder, stop = PassageFinder(shelf.context, tokenizer), shelf.state.committed
     gains, right, half = list[float](), torch.zeros(len(PASSAGES)), shelf.look_ups[::2]
     for done, one in enumerate(half):
@@ -141,7 +141,7 @@ def _with_limits(
 def _says(
     decoder: Decoder, tokenizer: Tokenizer, shelf: Shelf, prompt: Prompt, passages: Sequence[Passage], one: LookUp
 ) -> bool:
-    """Whether the model says a look-up's answer behind the question, these passages (the best last) and the statement so far."""
+    """Whether the model says the answer behind the question, these passages (the best last) and the statement so far."""
     stated = one.statement[: one.statement.index(one.answer)].strip()
     led, said = (encoded.ids.tolist() for encoded in tokenizer.encode_text([f" {stated}" if stated else "", f" {one.answer}"]))
     run = GatheredRun(shelf.state, decoder.rotator, [with_passages(shelf.before, passages[::-1], shelf.state)])

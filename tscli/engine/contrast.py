@@ -1,8 +1,8 @@
-"""What passages change about the next token, made to count for more: context-aware decoding (arXiv 2305.14739, Eq. 3).
+"""What passages change about the next token, made to count for more: context-aware decoding (arXiv 2305.14739).
 
 A small model knows the question's topic from elsewhere and likes to say what it expects, not what it reads. So each token is
 scored by its log-probability behind the passages, plus CONTRAST times what that gains over the log-probability without them.
-Tokens far less likely than the likeliest one behind the passages are left out (arXiv 2210.15097, Eq. 2).
+Tokens far less likely than the likeliest one behind the passages are left out, as in contrastive decoding (arXiv 2210.15097).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 
 from torch import Tensor
 
-CONTRAST = 0.5  # what the source takes for summaries and questions
+CONTRAST = 0.5  # chosen on a set made for tuning: docs/LOG.md
 PLAUSIBLE = 0.1  # of the likeliest token's probability
 
 

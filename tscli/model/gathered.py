@@ -59,7 +59,7 @@ class Seen:
 
 
 class _Held:
-    """Rotated keys and values that one sequence attends to in one layer; the buffers grow by doubling."""
+    """Rotated keys and values that one sequence attends to in one layer; the buffers grow by half."""
 
     def __init__(self, key: Tensor, value: Tensor) -> None:
         """key, value: the gathered rows, [kv_heads, s, head_dim] each."""

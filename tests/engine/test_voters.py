@@ -18,6 +18,7 @@ from tscli.engine.calibration.store import choose_voters, keep_voters, voters_of
 from tscli.engine.session import NOT_FOUND
 from tscli.engine.voting_asker import VotingAsker
 from tscli.errors import UsageError
+from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.load import load_decoder
 from tscli.selection.voters import Voters
 from tscli.tokens import load_template, load_tokenizer
@@ -27,7 +28,7 @@ TURNS = (
     "{{ '<bos>' }}{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% elif m.role == 'user' %}"
     "{{ '<q>' + m.content + '<a>' }}{% else %}{{ m.content + '<eos>' }}{% endif %}{% endfor %}"
 )
-VOTERS = Voters(((1, 0), (0, 3), (1, 2)), (0.9, 0.8, 0.7), 2, -9.0)
+VOTERS = Voters(((1, 0), (0, 3), (1, 2)), (0.9, 0.8, 0.7), 2, True, -9.0)
 
 
 @pytest.fixture
@@ -149,6 +150,45 @@ def test_a_long_answer_goes_on_voting(library: str, monkeypatch: pytest.MonkeyPa
         assert session.asker.state.length == before
     assert found.statistics.generated_tokens == 6
     assert found.statistics.recomputed_tokens == 0
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_an_answer_is_what_separate_passes_over_its_passages_give(
+    library: str, monkeypatch: pytest.MonkeyPatch, apart: bool
+) -> None:
+    monkeypatch.setattr(VotingAsker, "_passages", 2)
+    with tscli.open_library(library) as session:
+        asker = session.asker
+        assert isinstance(asker, VotingAsker)
+        asker.voters = replace(VOTERS, apart=apart)
+        found = answer(session)
+        reading = found.statistics.reading
+        assert reading is not None
+        assert len(reading.passages) == 2
+        prefix, ids = torch.arange(asker.finder.first), list(session.template.prompt(session.tokenizer, found.question).ids)
+        spans = [torch.arange(*span) for span in reading.passages]
+        rows = [torch.cat([prefix, span]) for span in spans] if apart else [torch.cat([prefix, *spans[::-1]])]
+        weights = torch.softmax(5 * torch.tensor(reading.gains).double(), dim=0) if apart else torch.ones(1)
+        made = list[int]()
+        for _ in found.token_ids:
+            read = [_next(session, own, ids + made) for own in rows]
+            behind = sum(weight * torch.softmax(one, dim=-1) for weight, one in zip(weights, read, strict=True))
+            assert isinstance(behind, torch.Tensor)
+            known = torch.softmax(_next(session, prefix, ids + made), dim=-1)
+            scores = (1.5 * behind.log() - 0.5 * known.log()).masked_fill(behind < 0.1 * behind.max(), -torch.inf)
+            made.append(int(scores.argmax()))
+    assert made == found.token_ids
+    assert made
+    assert sum(source.share for source in found.sources) == pytest.approx(1)
+
+
+def _next(session: tscli.Session, rows: torch.Tensor, ids: list[int]) -> torch.Tensor:
+    """Logits [vocab] float64 behind these cached rows and tokens, all of them run in one pass."""
+    run = GatheredRun(session.asker.state, session.decoder.rotator, [Rows.behind_each_other(rows)])
+    with torch.inference_mode():
+        logits = session.decoder.forward(torch.tensor(ids), run)
+    assert logits is not None
+    return logits.double()
 
 
 def test_the_best_heads_are_chosen_by_where_they_rank_the_right_window() -> None:

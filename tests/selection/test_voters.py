@@ -53,7 +53,7 @@ def test_windows_with_equal_votes_keep_their_order() -> None:
 
 
 def test_voters_are_what_their_record_says() -> None:
-    voters = Voters(((3, 1), (0, 2), (3, 0)), (0.9, 0.8, 0.7), 2, 0.5)
+    voters = Voters(((3, 1), (0, 2), (3, 0)), (0.9, 0.8, 0.7), 2, True, 0.5)
     assert Voters.of_record(voters.record()) == voters
     assert voters.last_layer == 3
     assert voters.of_layer(3) == [(0, 1), (2, 0)]

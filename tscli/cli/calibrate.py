@@ -44,8 +44,9 @@ def calibrate(
 def voters_lines(voters: tscli.Voters) -> list[str]:
     """What people are told of a model's voters."""
     heads = ", ".join(f"{layer}.{head} ({skill:.2f})" for (layer, head), skill in zip(voters.heads, voters.skill, strict=True))
+    apart = ", each by itself" if voters.apart else ""
     return [
         f"voters     layer.head (skill): {heads}",
-        f"answers    from {voters.passages} passage{'s' if voters.passages > 1 else ''}; none below a gain of "
+        f"answers    from {voters.passages} passage{'s' if voters.passages > 1 else ''}{apart}; none below a gain of "
         f"{voters.absent_below:.2f} nats a token",
     ]

@@ -2,7 +2,8 @@
 
     vote     the question, read alone, votes on all cached tokens by a few heads          question_votes
     rank     the question behind each candidate passage: which of them makes it likely?   passage_gains
-    answer   prefix + passages (the best last) + question, in one pass; then token by token, dense over these few rows,
+    answer   prefix + passage + question, in one pass; then token by token, dense over these few rows: for each passage by
+             itself (mixed) or all of them together, the best last, as the model was calibrated;
              beside the same without passages, so that what they change counts for more                     contrasted
     move     every so many answer tokens, the heads' votes may bring another passage in
 
@@ -21,11 +22,12 @@ from torch import Tensor
 from tscli.engine.attribution import Attribution
 from tscli.engine.contrast import contrasted
 from tscli.engine.decode import Sampler, Sampling
+from tscli.engine.mixture import mixed, said_by, weights_of
 from tscli.engine.passages import LONGEST, Passage, PassageFinder
 from tscli.engine.question_reading import VoterQueries, count_votes, passage_gains, question_votes, with_passages
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
-from tscli.model.gathered import GatheredRun, Seen
+from tscli.model.gathered import GatheredRun, Rows, Seen
 from tscli.model.kv import KVState
 from tscli.model.step import Observer
 from tscli.selection.guard import Guard
@@ -128,12 +130,13 @@ class VotingAsker:
             self.question_read = time.perf_counter()
             if not reading.answered:
                 return
-            answer = _Answer(self, before, list(reading.passages), observe)
+            answer = _Answer(self, before, reading, observe)
             logits = answer.run(list(prompt.ids))
             stays = self._conversation
             sampler = Sampler(sampling)
             for made in range(max_new_tokens):
                 token = sampler.next_token(logits)
+                answer.attribute(token)
                 if token in self.end_ids:
                     return
                 yield token
@@ -175,12 +178,15 @@ class VotingAsker:
 class _Answer:
     """One answer in the making: its passages, and the run over their rows."""
 
-    def __init__(self, asker: VotingAsker, before: Tensor, passages: list[Passage], observe: Observer | None) -> None:
+    def __init__(self, asker: VotingAsker, before: Tensor, reading: Reading, observe: Observer | None) -> None:
         self._asker = asker
         self._before = before
-        self._passages = passages
+        self._passages = list(reading.passages)
+        self._gains = list(reading.gains)
         self._observe = observe
         self._run: GatheredRun
+        self._attribution: Attribution | None = None
+        self._behind: Tensor  # logits [sequences with passages, vocab] of the latest pass
         self._queries: list[dict[int, Tensor]] = []  # of the voters, for each token since the passages last moved
         self._begin(before)
 
@@ -195,7 +201,14 @@ class _Answer:
         asker._passed += ids.shape[0]
         self._queries.append(self._watch.queries)
         assert logits is not None
-        return contrasted(*logits) if sequences > 1 else logits[0]
+        self._behind = logits[: self._weights.shape[0]]
+        behind = mixed(self._behind, self._weights)
+        return contrasted(behind, logits[-1]) if self._passages else behind
+
+    def attribute(self, token: int) -> None:
+        """Say where the token that the latest pass made comes from."""
+        if self._attribution is not None:
+            self._attribution.report(said_by(self._behind, self._weights, token))
 
     def move(self, without: Tensor | None) -> None:
         """Take in the passage that the latest tokens vote for, in the place of the least likely one, where it is a new one."""
@@ -208,12 +221,14 @@ class _Answer:
         if not found or any(found[0].start < passage.end and passage.start < found[0].end for passage in self._passages):
             return
         self._passages = [found[0], *self._passages[: len(self._passages) - 1]]
+        self._gains = [*self._gains[:1], *self._gains[: len(self._gains) - 1]]  # as much as the best one has
         self._begin(torch.cat([self._before[self._before < stop], asker._arange(stop, asker.state.length)]))
 
     def _begin(self, before: Tensor) -> None:
-        """Runs over the rows as they are now, the best passage last, and over the same without passages."""
+        """Runs over the rows as they are now, and over the same without passages."""
         asker = self._asker
-        rows = with_passages(before, self._passages[::-1], asker.state)
+        rows, weights = self._rows(before)
+        self._weights = weights.to(asker.decoder.device)
         spans = [asker._arange(passage.start, passage.end) for passage in self._passages]
         chosen = torch.cat(spans).sort().values if spans else asker._arange(0, 0)
         attribution = Attribution(asker.voters, rows, chosen, self._observe) if self._observe else None
@@ -221,9 +236,17 @@ class _Answer:
         def watch(seen: Seen) -> None:
             if seen.sequence == 0:
                 self._watch(seen)
-                if attribution is not None:
-                    attribution(seen)
+            if attribution is not None and seen.sequence < len(rows):
+                attribution(seen)
 
+        self._attribution = attribution
         self._watch = VoterQueries(asker.decoder, asker.voters, 1)
-        sequences = [rows, with_passages(before, [], asker.state)] if self._passages else [rows]
+        sequences = [*rows, with_passages(before, [], asker.state)] if self._passages else rows
         self._run = GatheredRun(asker.state, asker.decoder.rotator, sequences, keeps=True, watch=watch)
+
+    def _rows(self, before: Tensor) -> tuple[list[Rows], Tensor]:
+        """Of each sequence with passages, and their log-weights: the best passage is the last of one, or in the first."""
+        state = self._asker.state
+        if self._asker.voters.apart and self._passages:
+            return [with_passages(before, [passage], state) for passage in self._passages], weights_of(self._gains)
+        return [with_passages(before, self._passages[::-1], state)], torch.zeros(1)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-VERSION = 2  # of the calibration: raised whenever the same model would get other voters
+VERSION = 3  # of the calibration: raised whenever the same model would get other voters
 WINDOW = 64  # tokens that are ranked together
 FUSION = 5.0  # added to a rank before its reciprocal is taken: how little a first place counts over a second one
 
@@ -26,13 +26,14 @@ class Voters:
     """A model's calibrated voters.
 
     heads: (layer, query head), the most skilled first. skill: of each, the mean reciprocal rank of the right window over the
-    calibration's look-ups. passages: how many an answer is best given. absent_below: gain in nats per token of the question
-    below which no passage answers it.
+    calibration's look-ups. passages: how many an answer is best given; apart: each by itself. absent_below: gain in nats per
+    token of the question below which no passage answers it.
     """
 
     heads: tuple[tuple[int, int], ...]
     skill: tuple[float, ...]
     passages: int
+    apart: bool
     absent_below: float
 
     @property
@@ -54,7 +55,8 @@ class Voters:
         if record.get("version") != VERSION:
             return None
         heads = tuple((int(layer), int(head)) for layer, head in record["heads"])
-        return cls(heads, tuple(map(float, record["skill"])), int(record["passages"]), float(record["absent_below"]))
+        skill, limit = tuple(map(float, record["skill"])), float(record["absent_below"])
+        return cls(heads, skill, int(record["passages"]), bool(record["apart"]), limit)
 
 
 def head_votes(scores: Tensor) -> Tensor:

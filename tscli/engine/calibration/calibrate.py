@@ -2,7 +2,7 @@
 
 A question is read alone, as it will be (`engine.question_reading`); every head of every layer votes, and those are chosen that
 rank the right window best, for questions in the statement's own words and in others alike. Then, with these voters: how many
-passages give most answers, and how much likelier a passage must make a question to answer it.
+passages give most answers, together or each by itself, and how much likelier a passage must make a question to answer it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from tscli.engine.calibration.lookups import LookUp, look_ups
+from tscli.engine.contrast import contrasted
+from tscli.engine.mixture import mixed, weights_of
 from tscli.engine.passages import Passage, PassageFinder
 from tscli.engine.prefill import prefill_documents
 from tscli.engine.question_reading import DISTANCE, passage_gains, question_votes, with_passages
@@ -32,7 +34,7 @@ DOCUMENTS = 3  # that the look-ups are hidden in
 MOST_VOTERS = 8
 ENOUGH = 0.7  # of the best head's skill, for another one to vote beside it
 CANDIDATES = 8
-PASSAGES = (1, 2, 3, 4)
+WAYS = ((1, False), (2, False), (3, False), (4, False), (2, True), (3, True), (4, True))  # passages; each by itself
 REFUSED = 0.02  # of questions that have an answer, at most so many may be refused
 
 
@@ -65,7 +67,7 @@ def calibrate(decoder: Decoder, tokenizer: Tokenizer, template: Template, on_pro
         tell("asking every head", done + 1, len(prompts))
     right = [_right_windows(shelf, span) for span in targets]
     heads, skill = choose(windows, right)
-    voters = Voters(tuple((head // decoder.q_heads, head % decoder.q_heads) for head in heads), tuple(skill), 1, 0.0)
+    voters = Voters(tuple((head // decoder.q_heads, head % decoder.q_heads) for head in heads), tuple(skill), 1, False, 0.0)
     return _with_limits(decoder, tokenizer, template, shelf, voters, tell)
 
 
@@ -121,34 +123,55 @@ def all_windows(decoder: Decoder, shelf: Shelf, prompt: Prompt) -> Tensor:
 def _with_limits(
     decoder: Decoder, tokenizer: Tokenizer, template: Template, shelf: Shelf, voters: Voters, tell: OnProgress
 ) -> Voters:
-    """With how many passages give most answers, fewest first, and the gain that nearly all of these questions exceed."""
+    """With the way in which most answers come out right, the first of equals, and the gain that nearly all of these questions
+    exceed."""
     finder, stop = PassageFinder(shelf.context, tokenizer), shelf.state.committed
-    gains, right, half = list[float](), torch.zeros(len(PASSAGES)), shelf.look_ups[::2]
+    gains, right, half = list[float](), torch.zeros(len(WAYS)), shelf.look_ups[::2]
     for done, one in enumerate(half):
         for text in (one.literal, one.reworded):
             prompt = template.prompt(tokenizer, text)
             votes = question_votes(decoder, shelf.state, voters, prompt, shelf.before, finder.first, stop)
             found = finder.best(votes, CANDIDATES)
             gain = passage_gains(decoder, shelf.state, prompt, shelf.before, found)
-            best = [passage for _, passage in sorted(zip(gain, found, strict=True), key=lambda pair: -pair[0])]
+            best = sorted(zip(gain, found, strict=True), key=lambda pair: -pair[0])
             gains.append(max(gain))
-            right += torch.tensor([_says(decoder, tokenizer, shelf, prompt, best[:count], one) for count in PASSAGES])
+            right += torch.tensor(_says(decoder, tokenizer, shelf, prompt, best, one))
         tell("asking with passages", done + 1, len(half))
-    return Voters(voters.heads, voters.skill, PASSAGES[int(right.argmax())], float(np.quantile(gains, REFUSED)))
+    count, apart = WAYS[int(right.argmax())]
+    return Voters(voters.heads, voters.skill, count, apart, float(np.quantile(gains, REFUSED)))
 
 
 @torch.inference_mode()
 def _says(
-    decoder: Decoder, tokenizer: Tokenizer, shelf: Shelf, prompt: Prompt, passages: Sequence[Passage], one: LookUp
-) -> bool:
-    """Whether the model says the answer behind the question, these passages (the best last) and the statement so far."""
+    decoder: Decoder, tokenizer: Tokenizer, shelf: Shelf, prompt: Prompt, best: Sequence[tuple[float, Passage]], one: LookUp
+) -> list[bool]:
+    """Whether the model says the answer, each way, behind the question, passages and the statement so far.
+
+    best: passages with their gains, the best first.
+    """
     stated = one.statement[: one.statement.index(one.answer)].strip()
     led, said = (encoded.ids.tolist() for encoded in tokenizer.encode_text([f" {stated}" if stated else "", f" {one.answer}"]))
-    run = GatheredRun(shelf.state, decoder.rotator, [with_passages(shelf.before, passages[::-1], shelf.state)])
+    most = max(count for count, _ in WAYS)
+    passages, gains = [passage for _, passage in best[:most]], [gain for gain, _ in best[:most]]
+    alone = [[passage] for passage in passages]
+    together = [passages[:count][::-1] for count in range(2, len(passages) + 1)]
+    rows = [with_passages(shelf.before, behind, shelf.state) for behind in ([], *alone, *together)]
     ids, first = [*prompt.ids, *led, *said], len(prompt.ids) + len(led)
-    logits = decoder.forward_rows(torch.tensor(ids, device=decoder.device), run, range(first - 1, len(ids) - 1))
+    wanted = [number * len(ids) + place for number in range(len(rows)) for place in range(first - 1, len(ids) - 1)]
+    run = GatheredRun(shelf.state, decoder.rotator, rows)
+    logits = decoder.forward_rows(torch.tensor(ids * len(rows), device=decoder.device), run, wanted)
     assert logits is not None
-    return logits.argmax(dim=-1).tolist() == said
+    without, *behind = logits.unflatten(0, (len(rows), len(said)))  # [said, vocab] each
+    found = []
+    for count, apart in WAYS:
+        used = min(count, len(passages))
+        each = behind[:used] if apart or used == 1 else [behind[len(passages) + used - 2]]
+        weights = weights_of(gains[: len(each)])
+        chosen = [
+            int(contrasted(mixed(torch.stack(each)[:, place], weights), without[place]).argmax()) for place in range(len(said))
+        ]
+        found.append(chosen == said)
+    return found
 
 
 def _with_statements(sentences: Sequence[str], own: Sequence[LookUp]) -> tuple[str, list[tuple[int, int]]]:

@@ -1,0 +1,33 @@
+"""Passages read each by itself: the next token by all of them, each one's say by how well it fits the question.
+
+Beside each other in one context, a small model mixes up what passages say. So each stands behind the prefix alone, and the
+next token's probability is the mean over the passages, weighted by how much each of them makes the question likelier (arXiv
+2005.11401, RAG-Token; for models that are not trained for it arXiv 2301.12652).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+SHARPNESS = 5.0  # of the weights, per nat of gain a token of the question; chosen on a set made for tuning: docs/LOG.md
+
+
+def weights_of(gains: Sequence[float]) -> Tensor:
+    """Log-weights of passages [m] float32 by their gains, in nats per token of the question."""
+    return torch.log_softmax(SHARPNESS * torch.tensor(gains, dtype=torch.float32), dim=0)
+
+
+def mixed(behind: Tensor, weights: Tensor) -> Tensor:
+    """Log-probabilities [vocab] float32 of the next token.
+
+    behind: logits [m, vocab] float32 of it behind each passage; weights: of each passage, logarithms [m].
+    """
+    return torch.logsumexp(behind.log_softmax(dim=-1) + weights[:, None], dim=0)
+
+
+def said_by(behind: Tensor, weights: Tensor, token: int) -> Tensor:
+    """Each passage's share of a token that was chosen: [m] float32, together 1; arguments as `mixed` takes them."""
+    return torch.softmax(behind.log_softmax(dim=-1)[:, token] + weights, dim=0)

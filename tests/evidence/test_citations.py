@@ -80,6 +80,16 @@ def test_citations_are_ordered_by_share_and_cut_at_top_and_floor(
     assert len(cite(steps, context, tokenizer, top=1, floor=0.0)) == 1
 
 
+def test_what_the_first_sentence_drew_on_comes_first(
+    context: Context, tokenizer: Tokenizer, at: Callable[..., np.ndarray]
+) -> None:
+    steps = [drawn(at(1, 1, "Odile"), 0.3), drawn(at(0, 2, "nine metres"), 0.5), drawn(at(0, 2, "nine metres"), 0.5)]
+    by_share, in_order = (cite(steps, context, tokenizer, top=5, floor=0.05, opening=count) for count in (0, 1))
+    assert [citation.file for citation in by_share] == ["a.pdf", "b.txt"]
+    assert in_order == by_share[::-1]
+    assert cite(steps, context, tokenizer, top=1, floor=0.0, opening=1) == in_order[:1]
+
+
 def test_the_template_headers_and_breaks_are_no_evidence(context: Context, tokenizer: Tokenizer) -> None:
     outside = np.flatnonzero((context.page == 0) | (context.document < 0))
     assert weights_of([drawn(outside)], context)[0].size == 0

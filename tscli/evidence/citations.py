@@ -65,8 +65,11 @@ def weights_of(drawn: Iterable[Drawn], context: Context) -> tuple[np.ndarray, np
     return places, weights / (weights.sum() or 1.0)
 
 
-def cite(drawn: Sequence[Drawn], context: Context, tokenizer: Tokenizer, *, top: int, floor: float) -> list[Citation]:
-    """At most `top` sentences by their share of the attention, highest first; none below the share `floor` but the first."""
+def cite(
+    drawn: Sequence[Drawn], context: Context, tokenizer: Tokenizer, *, top: int, floor: float, opening: int = 0
+) -> list[Citation]:
+    """At most `top` sentences: first the one that the `opening` steps drew on most, all of them where there are none, then by
+    their share of the attention, highest first; none below the share `floor` but the first."""
     places, weights = weights_of(drawn, context)
     if not places.size:
         return []
@@ -76,6 +79,9 @@ def cite(drawn: Sequence[Drawn], context: Context, tokenizer: Tokenizer, *, top:
         inside = (places >= stretch[0]) & (places <= stretch[-1])
         found += _sentences(spelled, places[inside], weights[inside], context)
     found.sort(key=lambda citation: (-citation.share, citation.start))
+    at, shares = weights_of(drawn[:opening], context)
+    drew = [float(shares[(at >= citation.start) & (at < citation.end)].sum()) for citation in found]
+    found.insert(0, found.pop(int(np.argmax(drew))))
     return [citation for number, citation in enumerate(found[:top]) if number == 0 or citation.share >= floor]
 
 

@@ -13,6 +13,7 @@ from tscli.evidence.citations import Citation, cite
 from tscli.evidence.instructions import instruction_near
 from tscli.evidence.support import WEAK, support
 from tscli.tokens import Context, StreamDecoder, Tokenizer
+from tscli.tokens.sentences import sentence_spans
 
 CAVEAT = "selection is not proof of causation"
 
@@ -33,7 +34,8 @@ class Piece:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an answer drew on, highest share first, and the pieces of its text with their support.
+    """What an answer drew on, and the pieces of its text with their support. First of the citations is what the answer's first
+    sentence drew on most: what it goes on to say is not what was asked. The others come by their share, highest first.
 
     instructions: indices of the citations that read like instructions to a model, or stand beside such, and the words.
     """
@@ -55,10 +57,20 @@ class Evidence:
 
 def find_evidence(session: Session, answer: Answer, *, top: int = 5, floor: float = 0.05) -> Evidence:
     """The evidence of an answer that this session gave: at most `top` citations, each with at least the share `floor`."""
-    citations = cite(answer.drawn, session.context, session.tokenizer, top=top, floor=floor)
+    opening = _opening(answer, session.tokenizer)
+    citations = cite(answer.drawn, session.context, session.tokenizer, top=top, floor=floor, opening=opening)
     said = ((index, instruction_near(citation, session.context, session.tokenizer)) for index, citation in enumerate(citations))
     pieces = _pieces(answer, citations, session.context, session.tokenizer)
     return Evidence(tuple(citations), tuple(pieces), tuple((index, words) for index, words in said if words))
+
+
+def _opening(answer: Answer, tokenizer: Tokenizer) -> int:
+    """How many tokens the answer's first sentence has."""
+    end = next((end for _, end in sentence_spans(answer.text)), 0)
+    for count in range(1, len(answer.token_ids) + 1):
+        if len(tokenizer.decode(answer.token_ids[:count]).lstrip()) >= end:
+            return count
+    return len(answer.token_ids)
 
 
 def _pieces(answer: Answer, citations: list[Citation], context: Context, tokenizer: Tokenizer) -> list[Piece]:

@@ -34,7 +34,9 @@ DOCUMENTS = 3  # that the look-ups are hidden in
 MOST_VOTERS = 8
 ENOUGH = 0.7  # of the best head's skill, for another one to vote beside it
 CANDIDATES = 8
-WAYS = ((1, False), (2, False), (3, False), (4, False), (2, True), (3, True), (4, True))  # passages; each by itself
+APART = 3  # passages each by itself, where no number of them together is clearly better
+TOGETHER = (2, 3, 4)
+CLEARLY = 1 / 12  # of the questions: with no like statements beside the right one, these are kind to passages together
 REFUSED = 0.02  # of questions that have an answer, at most so many may be refused
 
 
@@ -123,10 +125,10 @@ def all_windows(decoder: Decoder, shelf: Shelf, prompt: Prompt) -> Tensor:
 def _with_limits(
     decoder: Decoder, tokenizer: Tokenizer, template: Template, shelf: Shelf, voters: Voters, tell: OnProgress
 ) -> Voters:
-    """With the way in which most answers come out right, the first of equals, and the gain that nearly all of these questions
-    exceed."""
+    """With passages each by itself, or so many together that clearly more answers come out right, and the gain that nearly all
+    of these questions exceed."""
     finder, stop = PassageFinder(shelf.context, tokenizer), shelf.state.committed
-    gains, right, half = list[float](), torch.zeros(len(WAYS)), shelf.look_ups[::2]
+    gains, right, half = list[float](), torch.zeros(1 + len(TOGETHER)), shelf.look_ups[::2]
     for done, one in enumerate(half):
         for text in (one.literal, one.reworded):
             prompt = template.prompt(tokenizer, text)
@@ -137,7 +139,9 @@ def _with_limits(
             gains.append(max(gain))
             right += torch.tensor(_says(decoder, tokenizer, shelf, prompt, best, one))
         tell("asking with passages", done + 1, len(half))
-    count, apart = WAYS[int(right.argmax())]
+    count, apart = APART, True
+    if float(right[1:].max() - right[0]) >= CLEARLY * len(gains):
+        count, apart = TOGETHER[int(right[1:].argmax())], False
     return Voters(voters.heads, voters.skill, count, apart, float(np.quantile(gains, REFUSED)))
 
 
@@ -145,33 +149,26 @@ def _with_limits(
 def _says(
     decoder: Decoder, tokenizer: Tokenizer, shelf: Shelf, prompt: Prompt, best: Sequence[tuple[float, Passage]], one: LookUp
 ) -> list[bool]:
-    """Whether the model says the answer, each way, behind the question, passages and the statement so far.
+    """Whether the model says the answer behind the question and the statement so far: with passages apart, then with so many
+    together as TOGETHER has.
 
     best: passages with their gains, the best first.
     """
     stated = one.statement[: one.statement.index(one.answer)].strip()
     led, said = (encoded.ids.tolist() for encoded in tokenizer.encode_text([f" {stated}" if stated else "", f" {one.answer}"]))
-    most = max(count for count, _ in WAYS)
-    passages, gains = [passage for _, passage in best[:most]], [gain for gain, _ in best[:most]]
-    alone = [[passage] for passage in passages]
-    together = [passages[:count][::-1] for count in range(2, len(passages) + 1)]
-    rows = [with_passages(shelf.before, behind, shelf.state) for behind in ([], *alone, *together)]
+    passages, weights = [passage for _, passage in best], weights_of([gain for gain, _ in best[:APART]])
+    behind = [[passage] for passage in passages[:APART]] + [passages[:count][::-1] for count in TOGETHER]
+    rows = [with_passages(shelf.before, one, shelf.state) for one in ([], *behind)]
     ids, first = [*prompt.ids, *led, *said], len(prompt.ids) + len(led)
     wanted = [number * len(ids) + place for number in range(len(rows)) for place in range(first - 1, len(ids) - 1)]
     run = GatheredRun(shelf.state, decoder.rotator, rows)
     logits = decoder.forward_rows(torch.tensor(ids * len(rows), device=decoder.device), run, wanted)
     assert logits is not None
-    without, *behind = logits.unflatten(0, (len(rows), len(said)))  # [said, vocab] each
-    found = []
-    for count, apart in WAYS:
-        used = min(count, len(passages))
-        each = behind[:used] if apart or used == 1 else [behind[len(passages) + used - 2]]
-        weights = weights_of(gains[: len(each)])
-        chosen = [
-            int(contrasted(mixed(torch.stack(each)[:, place], weights), without[place]).argmax()) for place in range(len(said))
-        ]
-        found.append(chosen == said)
-    return found
+    without, *read = logits.unflatten(0, (len(rows), len(said)))  # [said, vocab] each
+    apart, together = torch.stack(read[: -len(TOGETHER)], dim=1), read[-len(TOGETHER) :]
+    ways = [torch.stack([mixed(each, weights.to(each.device)) for each in apart]), *together]
+    scores = [[contrasted(*pair) for pair in zip(way, without, strict=True)] for way in ways]
+    return [[int(one.argmax()) for one in way] == said for way in scores]
 
 
 def _with_statements(sentences: Sequence[str], own: Sequence[LookUp]) -> tuple[str, list[tuple[int, int]]]:

@@ -14,7 +14,7 @@ import torch
 import tscli
 from tscli.engine.calibration.calibrate import calibrate, choose
 from tscli.engine.calibration.lookups import FACTS, look_ups
-from tscli.engine.calibration.store import choose_voters, keep_voters, voters_of
+from tscli.engine.calibration.store import SHIPPED, choose_voters, keep_voters, voters_of
 from tscli.engine.session import NOT_FOUND
 from tscli.engine.voting_asker import VotingAsker
 from tscli.errors import UsageError
@@ -211,6 +211,15 @@ def test_look_ups_follow_from_their_seed_and_no_answer_stands_twice() -> None:
     assert len(one) == len(FACTS) == len({look_up.answer for look_up in one})
     assert all(look_up.answer in look_up.statement for look_up in one)
     assert not any(look_up.answer in look_up.literal + look_up.reworded for look_up in one)
+
+
+def test_voters_of_known_models_are_shipped_and_a_calibration_of_ones_own_is_preferred() -> None:
+    shipped = sorted(SHIPPED.glob("*.json"))
+    assert shipped
+    for file in shipped:
+        assert voters_of(file.stem) is not None, f"{file.name} was made by another version: calibrate that model again"
+        keep_voters(file.stem, VOTERS)
+        assert voters_of(file.stem) == VOTERS
 
 
 def test_calibration_is_made_once_kept_and_repeatable(small_model: Path, load: tscli.LoadOptions) -> None:

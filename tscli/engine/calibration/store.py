@@ -1,4 +1,7 @@
-"""Where a model's calibrated voters are kept: one small file in the cache folder per hash of the weights."""
+"""Where a model's calibrated voters are kept: one small file in the cache folder per hash of the weights.
+
+Those of known models are shipped, in `shipped/`, as `tscli calibrate` wrote them; they are read where the cache has none.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
 if TYPE_CHECKING:
     from tscli.engine.calibration.calibrate import OnProgress
 
+SHIPPED = Path(__file__).with_name("shipped")
 WHO = ("calibrated", "all")
 
 
@@ -28,9 +32,14 @@ def voters_file(model_hash: str) -> Path:
 
 
 def voters_of(model_hash: str) -> Voters | None:
-    """A model's voters; None where it was not calibrated on this machine, or by another version."""
+    """A model's voters; None where it was neither calibrated on this machine by this version nor is shipped with its voters."""
+    file = voters_file(model_hash)
+    return _read(file) or _read(SHIPPED / file.name)
+
+
+def _read(file: Path) -> Voters | None:
     try:
-        record: dict[str, Any] = json.loads(voters_file(model_hash).read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return Voters.of_record(record)
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -59,21 +68,20 @@ def choose_voters(
         raise UsageError(f"--voters {who}: choose {' or '.join(WHO)}")
     if who == "all":
         return None
-    found = voters_of(decoder.hash)
-    if found is None:
-        from tscli.engine.calibration.calibrate import calibrate  # not needed where it was done before
-
-        found = calibrate(decoder, tokenizer, template, on_progress)
-        keep_voters(decoder.hash, found)
-    return found
+    return voters_of(decoder.hash) or _calibrated(decoder, tokenizer, template, on_progress)
 
 
 def calibrate_model(load: LoadOptions, *, again: bool = False, on_progress: OnProgress | None = None) -> Voters:
     """The voters of a model, calibrated where that was not done on this machine yet, or `again`; they are kept."""
     decoder = load_decoder(load)
     tokenizer = load_tokenizer(str(decoder.folder))
-    if again:
-        voters_file(decoder.hash).unlink(missing_ok=True)
-    found = choose_voters("calibrated", decoder, tokenizer, load_template(tokenizer), on_progress)
-    assert found is not None
+    known = None if again else voters_of(decoder.hash)
+    return known or _calibrated(decoder, tokenizer, load_template(tokenizer), on_progress)
+
+
+def _calibrated(decoder: Decoder, tokenizer: Tokenizer, template: Template, on_progress: OnProgress | None) -> Voters:
+    from tscli.engine.calibration.calibrate import calibrate  # not needed where it was done before
+
+    found = calibrate(decoder, tokenizer, template, on_progress)
+    keep_voters(decoder.hash, found)
     return found

@@ -105,6 +105,19 @@ def test_a_question_that_no_passage_makes_likelier_is_refused_with_the_nearest(l
     assert cited
 
 
+def test_a_question_about_a_name_that_stands_nowhere_is_refused_and_says_so(library: str) -> None:
+    with tscli.open_library(library) as session:
+        found = answer(session, "Where is the stone of Ockwick and Thornbury's bell?")
+        chat = session.chat()
+        for question in ("Where is the stone?", "Where is the stone of Ockwick?"):
+            later = chat.ask(question, max_new_tokens=4)
+            list(later)
+    assert found.text == f"{NOT_FOUND} Nothing there is named Ockwick or Thornbury."
+    assert found.token_ids == []
+    assert found.sources
+    assert later.answer.token_ids
+
+
 def test_all_heads_vote_where_that_is_asked_for(library: str) -> None:
     with tscli.open_library(library, voters="all") as session:
         assert not isinstance(session.asker, VotingAsker)

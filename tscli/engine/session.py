@@ -25,6 +25,7 @@ from tscli.engine.decode import Sampling
 from tscli.engine.drawn import Drawn
 from tscli.engine.kinds import own_model
 from tscli.engine.library import fingerprint_of
+from tscli.engine.names import missing_names
 from tscli.engine.passages import PassageFinder
 from tscli.engine.shelf import Shelf, open_shelf, state_of
 from tscli.engine.statistics import Answer, Fidelity, QuestionReading, Recorder, Source, Statistics, mean
@@ -230,6 +231,7 @@ class Stream:
         self.prompt_ids = list(prompt.ids)
         self.token_ids: list[int] = []  # all that was made so far
         self.answer_ids: list[int] = []  # those of the answer, without thoughts
+        self._missing: list[str] = []
         self.thoughts = ""
         self.on_thought: Callable[[str], None] | None = None  # hears thoughts as they come
         self._behind = None if asker is session.asker else asker.state.length  # where a conversation stood
@@ -259,8 +261,9 @@ class Stream:
         ids, self.answer_ids, self.thoughts, text = list[int](), [], "", ""
         self.token_ids = ids
         how = (self._sampling, self._max_new_tokens, self.recorder, self._left_out())
+        missing = self._missing = self._missing_names()
         made: Steps[int, None] = (
-            _as_steps(self._asker.steps(self.prompt, *how))
+            _as_steps(self._asker.steps(self.prompt, *how, answers=not missing))
             if isinstance(self._asker, VotingAsker)
             else self._asker.steps(self.prompt_ids, *how)
         )
@@ -303,7 +306,14 @@ class Stream:
         if reading is None or reading.answered:
             return ""
         self.recorder.add(nearest(reading))
-        return NOT_FOUND
+        return f"{NOT_FOUND} Nothing there is named {' or '.join(self._missing)}." if self._missing else NOT_FOUND
+
+    def _missing_names(self) -> list[str]:
+        """Names that only the question has; later in a conversation they may be of what was said before."""
+        asker = self._asker
+        if not isinstance(asker, VotingAsker) or asker.state.length > asker.state.committed:
+            return []
+        return missing_names(self._question, self.context, self._session.tokenizer)
 
     def _left_out(self) -> torch.Tensor | None:
         spans = [torch.arange(start, end, device=self._session.decoder.device) for start, end in self._without]

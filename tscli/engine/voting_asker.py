@@ -119,14 +119,19 @@ class VotingAsker:
         max_new_tokens: int,
         observe: Observer | None = None,
         without: Tensor | None = None,
+        *,
+        answers: bool = True,
     ) -> Generator[int, None, None]:
-        """Token ids of the answer without the end token; none where `reading` then says that nothing answers the question."""
+        """Token ids of the answer without the end token; none where `reading` then says that nothing answers the question.
+
+        answers: whether any passage can; where it is known that none does, the nearest ones are found all the same.
+        """
         if self._busy:
             raise UsageError("another answer of this session is still streaming; finish it first")
         self._busy, self._passed, length, stays = True, 0, self.state.length, False
         try:
             before = torch.cat([self._arange(0, self.finder.first), self._arange(self.state.committed, length)])
-            reading = self.reading = self._read(prompt, before, without)
+            reading = self.reading = self._read(prompt, before, without, answers)
             self.question_read = time.perf_counter()
             if not reading.answered:
                 return
@@ -156,12 +161,12 @@ class VotingAsker:
         """Hold no pages any more."""
         self.state = self.decoder.new_state()
 
-    def _read(self, prompt: Prompt, before: Tensor, without: Tensor | None) -> Reading:
+    def _read(self, prompt: Prompt, before: Tensor, without: Tensor | None, answers: bool) -> Reading:
         """Vote for candidates, then keep those that make the question likely, as many as the calibration says."""
         decoder, state = self.decoder, self.state
         started = state.tokens_run
         if self.finder.first >= state.committed:
-            return Reading((), (), not self._refuses)
+            return Reading((), (), answers or not self._refuses)
         votes = question_votes(decoder, state, self.voters, prompt, before, self.finder.first, state.committed)
         candidates = self.finder.best(votes, self._candidates, without)
         gains = passage_gains(decoder, state, prompt, before, candidates)
@@ -169,7 +174,8 @@ class VotingAsker:
         ranked = sorted(zip(gains, candidates, strict=True), key=lambda pair: -pair[0])[: self._passages]
         kept = tuple(passage for _, passage in ranked)
         best = tuple(gain for gain, _ in ranked)
-        return Reading(kept, best, not self._refuses or (bool(best) and best[0] >= self.voters.absent_below))
+        enough = answers and bool(best) and best[0] >= self.voters.absent_below
+        return Reading(kept, best, enough or not self._refuses)
 
     def _arange(self, start: int, stop: int) -> Tensor:
         return torch.arange(start, stop, device=self.decoder.device)

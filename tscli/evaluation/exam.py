@@ -24,6 +24,7 @@ from tscli.evaluation.exam_facts import Fact, ask, state
 from tscli.evaluation.exam_names import Names
 from tscli.evaluation.exam_prose import GENRES, Genre, filler
 from tscli.evaluation.exam_relations import RELATIONS
+from tscli.tokens.counts import parse_count
 
 TOKENS_A_WORD = 1.26  # of SmolLM2
 DOCUMENT_TOKENS = 4_000  # about so many a document, but never fewer than one of each genre
@@ -64,7 +65,7 @@ class Document:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--tokens", type=int, required=True, help="about so many, of an ordinary tokenizer")
+    parser.add_argument("--tokens", type=parse_count, required=True, help="about so many, of an ordinary tokenizer")
     parser.add_argument("--out", type=Path, required=True, help="documents/ and questions.jsonl are written there")
     for name, count in vars(Size()).items():
         parser.add_argument(f"--{name}", type=int, default=count)

@@ -1,0 +1,45 @@
+"""Names in a question that stand nowhere in the documents: then nothing there can be the answer.
+
+Pretrained models take a stranger's name for a slip and answer about somebody else. Knows a context and its tokenizer; runs no
+model.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from tscli.tokens import Context, Tokenizer
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_OWN = re.compile(r"['’]s?$")  # of a genitive
+SHORTEST = 3  # letters
+
+
+def missing_names(question: str, context: Context, tokenizer: Tokenizer) -> list[str]:
+    """Words of the question that are written as names and stand nowhere in the context, in whichever case."""
+    missing = [name for name in names_of(question) if not _has(name, context, tokenizer)]
+    if not missing:
+        return []
+    text = tokenizer.decode(context.token_ids.tolist()).casefold()  # seldom: tokens may part a word elsewhere than the question
+    return [name for name in missing if name.casefold() not in text]
+
+
+def names_of(question: str) -> list[str]:
+    """Capitalised words behind a question's first one, each once, without the genitive's ending; abbreviations are none."""
+    words = [_OWN.sub("", word) for word in _WORD.findall(question)[1:]]
+    return list(dict.fromkeys(word for word in words if len(word) >= SHORTEST and word[0].isupper() and not word.isupper()))
+
+
+def _has(name: str, context: Context, tokenizer: Tokenizer) -> bool:
+    """Whether the tokens of a name stand somewhere, with a space before it or without."""
+    ids = np.asarray(context.token_ids)
+    for encoded in tokenizer.encode_text([f" {name}", name]):
+        wanted = np.asarray(encoded.ids)
+        places = np.flatnonzero(ids[: len(ids) - len(wanted) + 1] == wanted[0]) if len(wanted) else ids[:0]
+        for offset, token in enumerate(wanted[1:], start=1):
+            places = places[ids[places + offset] == token]
+        if len(places):
+            return True
+    return False

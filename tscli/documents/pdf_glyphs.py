@@ -15,7 +15,9 @@ import pypdfium2
 from pypdfium2 import raw
 
 from tscli.documents.columns import Line, in_columns
+from tscli.documents.pdf_annotations import Shown
 from tscli.documents.pdf_choice import REPLACEMENT, Candidate
+from tscli.documents.pdf_placed import with_values
 
 LINE_BREAK_HYPHEN = "\x02"  # PDFium's mark for a hyphen at the end of a line; the line's end itself is left out
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
@@ -49,15 +51,17 @@ class Char(NamedTuple):
         return height if height > 0.01 else 0.01
 
 
-def mended(textpage: pypdfium2.PdfTextPage, count: int, page: tuple[float, ...]) -> Candidate:
-    """A page's `count` characters as a reader sees them; page: left, bottom, right, top of what is shown, in points."""
+def mended(textpage: pypdfium2.PdfTextPage, count: int, page: tuple[float, ...], values: Sequence[Shown] = ()) -> Candidate:
+    """A page's `count` characters as a reader sees them; page: left, bottom, right, top of what is shown, in points.
+
+    values: of the fields of an upright page.
+    """
     kept = _raised(_level(_once(_on_page(_glyphs(_chars(textpage, count)), page))))
-    lines = list(_split(kept))
-    text = "\n".join(in_columns([_line(line) for line in lines]))
+    text = "\n".join(in_columns(with_values([_line(line) for line in _split(kept)], values)))
     unmapped = tuple(_runs(kept))
     solid = [char for char in kept if not char.generated and not char.text.isspace()]
     num_unmapped = sum(char.unmapped or char.text == "\0" for char in solid)
-    return Candidate(text, unmapped, num_unmapped, len(solid))
+    return Candidate(text, unmapped, num_unmapped, len(solid), bool(values))
 
 
 def goes_on(before: Char, after: Char) -> bool:

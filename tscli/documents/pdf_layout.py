@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import pypdfium2
 from pypdfium2 import raw
 
+from tscli.documents.pdf_annotations import Shown
 from tscli.documents.pdf_choice import Candidate
 from tscli.documents.pdf_glyphs import LINE_BREAK_HYPHEN, RIGHT_TO_LEFT, WIDE_GAP, Char, goes_on, mended
 
@@ -25,8 +26,11 @@ GAP = re.compile(r"(?<=[^\s\x02])(?: |\r\n)(?=[^\s\x02])")
 MOST_RECTS = 2000  # more than that are not compared with each other
 
 
-def read_painted(page: pypdfium2.PdfPage) -> Candidate:
-    """The text of a page by PDFium, mended where that is needed. Turns a page that stands on its head."""
+def read_painted(page: pypdfium2.PdfPage, values: Sequence[Shown] = ()) -> Candidate:
+    """The text of a page by PDFium, mended where that is needed. Turns a page that stands on its head.
+
+    values: of its form, for their places in the text; pages that are turned have none.
+    """
     textpage = page.get_textpage()
     try:
         if _is_upside_down(textpage, page):  # PDFium would read its lines from the right
@@ -36,11 +40,12 @@ def read_painted(page: pypdfium2.PdfPage) -> Candidate:
         text, count = str(textpage.get_text_range()), textpage.count_chars()
         if count <= 0:
             return Candidate("")
-        if len(text) == count:
+        values = () if page.get_rotation() else values
+        if len(text) == count and not values:
             text = _with_marks(text, textpage)
             if "\0" not in text and not _needs_mending(textpage, page, text):
                 return Candidate(_lines(text), num_characters=count - sum(map(str.isspace, text)))
-        return mended(textpage, count, page.get_bbox())
+        return mended(textpage, count, page.get_bbox(), values)
     finally:
         textpage.close()
 

@@ -97,7 +97,8 @@ def _overlong_zip() -> bytes:
 
 
 REPEATED = (
-    '<table:table><table:table-row table:number-rows-repeated="1048576"><table:table-cell table:number-columns-repeated="16384">'
+    '<table:table><table:table-row table:number-rows-repeated="1048576">'
+    '<table:table-cell table:number-columns-repeated="16384">'
     "<text:p>x</text:p></table:table-cell></table:table-row></table:table>"
 )
 

@@ -136,9 +136,7 @@ class _Text:
         if name == "head":
             stack.extend(child for child in _children(node) if child.tag == "title")
             return
-        if name in DROPPED and name not in REPLACED:
-            return
-        if self._is_hidden(node, name, attributes):
+        if (name in DROPPED and name not in REPLACED) or self._is_hidden(node, name, attributes):
             return
         self._replaced(name, attributes)
         if name in DROPPED:

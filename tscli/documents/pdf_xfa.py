@@ -33,7 +33,7 @@ def form_data(reader: PdfReader) -> str:
 
 def _parts(reader: PdfReader) -> list[bytes]:
     """The XML of each part, the form's own before its data, as files have them."""
-    form = reader.root_object["/AcroForm"].get_object()
+    form: Any = reader.root_object["/AcroForm"].get_object()
     parts = form.get("/XFA")
     parts = parts.get_object() if parts is not None else []
     streams = [part.get_object() for part in parts[1::2]] if isinstance(parts, list) else [parts]
@@ -73,5 +73,5 @@ def _captions(events: list[Event]) -> Iterator[tuple[str, str]]:
             caption += event.text
 
 
-def _tidy(text: Any) -> str:
-    return re.sub(r"\s+", " ", str(text)).strip()
+def _tidy(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()

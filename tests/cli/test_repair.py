@@ -25,7 +25,7 @@ def test_verify_and_ask_name_the_file_and_the_repair(damaged: Path, capsys: pyte
         assert run(arguments) == 4
         printed = capsys.readouterr()
         assert str(damaged / "manifest.json") in printed.err
-        assert "tscli repair" in printed.err
+        assert "tscli repair shelf" in printed.err
         assert printed.out == ""
 
 

@@ -77,6 +77,52 @@ def test_what_is_only_said_to_be_hidden_is_shown(shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sheet", "element"),
+    [
+        (".a{display:none}", "<p class=a>no</p>"),
+        ("#b, .x { color: red; Display : None !important }", "<p id=b>no</p>"),
+        ("div.c > p{visibility:hidden}", "<div class=c><p>no</p></div>"),
+        ("section{display:none}", "<section><p>no</p></section>"),
+        (".tab{display:none} .tab.on{display:block}", "<p class=tab>no</p>"),
+        ("/* .x{} */ @media screen{.a{display:none}}", "<p class=a>no</p>"),
+        ("@layer base{.a{display:none}}", "<p class=a>no</p>"),
+        (".a{display:none!important} .a{display:block}", "<p class=a style='display:block'>no</p>"),
+        ("#t:checked ~ .a{display:block} .a{display:none}", "<input id=t type=radio><p class=a>no</p>"),
+        (".a{display:none}", "<img class=a alt=no><input class=a value=no><iframe class=a srcdoc=no></iframe>"),
+        (".a{display:none}", "<p class=a>no</p><style media=print>.a{display:block}</style>"),
+    ],
+)
+def test_what_a_style_sheet_hides_is_left_out(sheet: str, element: str) -> None:
+    assert text(f"<style>{sheet}</style><p>a</p>{element}<p>b</p>").split() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("sheet", "element"),
+    [
+        (".tab{display:none} .tab.on{display:block}", "<p class='tab on'>yes</p>"),
+        (".tab.on{display:block} .tab{display:none}", "<p class='tab on'>yes</p>"),
+        ("@media print{.a{display:none}}", "<p class=a>yes</p>"),
+        ("@media (max-width: 600px){.a{display:none}}", "<p class=a>yes</p>"),
+        (".a:hover{display:none} .a::before{display:none}", "<p class=a>yes</p>"),
+        (".a{display:none}", "<p class=a style='display:block'>yes</p>"),
+        ("[hidden]{display:block}", "<p hidden>yes</p>"),
+        ("body{display:none !important} html{visibility:hidden}", "<p>yes</p>"),
+        ("#t:checked ~ .a{display:block} .a{display:none}", "<input id=t type=radio checked><p class=a>yes</p>"),
+        ("#app{display:none}", "<div id=app>yes</div>"),
+        ("p{display:none", "<div>yes</div>"),
+        (".a{display:none}}} @x {{{ .y", "<p>yes</p>"),
+    ],
+)
+def test_what_a_style_sheet_shows_is_read(sheet: str, element: str) -> None:
+    assert text(f"<style>{sheet}</style>{element}") == "yes"
+
+
+def test_what_a_style_sheet_hides_is_told() -> None:
+    page = html_text(b"<style>.a{display:none}</style><p>Shown<p class=a>Not shown.")
+    assert (page.text, page.warnings) == ("Shown", ("10 characters that its style sheet hides left out",))
+
+
+@pytest.mark.parametrize(
     ("data", "words", "encoding"),
     [
         (b"<meta charset=iso-8859-1><p>\x93Odile\x94 5 \x80", "\u201cOdile\u201d 5 \u20ac", "cp1252"),

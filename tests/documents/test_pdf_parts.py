@@ -8,10 +8,17 @@ from pathlib import Path
 import pypdf
 import pytest
 from pypdf.annotations import FreeText, Text
-from pypdf.generic import ArrayObject, BooleanObject, DictionaryObject, NameObject
+from pypdf.generic import (
+    ArrayObject,
+    BooleanObject,
+    DecodedStreamObject,
+    DictionaryObject,
+    NameObject,
+    TextStringObject,
+)
 
 from tests.documents.hostile import pages_of
-from tests.documents.pdfs import lines, painted, with_attachments, with_fields, written
+from tests.documents.pdfs import at, lines, painted, with_attachments, with_fields, written
 from tscli.documents import Document, Loaded, load
 
 
@@ -38,7 +45,45 @@ def test_values_of_fields_are_read_whether_they_are_painted_or_not(tmp_path: Pat
         {"/FT": "/Tx", "/T": "empty", "/V": ""},
     ]
     page = read(tmp_path, with_fields(painted(lines("Application")), fields)).pages[0]
-    assert page == "Application\n\nname: Odile Farrant\nYearly salary: Kr 48,210\nmember: yes\nport: Lund"
+    assert page == "Application\nname: Odile Farrant\nYearly salary: Kr 48,210\nmember: yes\nport: Lund"
+
+
+def field(left: int, bottom: int, right: int, **entries: object) -> dict[str, object]:
+    return {"/FT": "/Tx", "/Rect": [left, bottom, right, bottom + 16], **{f"/{key}": value for key, value in entries.items()}}
+
+
+def test_a_value_stands_behind_its_label(tmp_path: Path) -> None:
+    page = (
+        at(72, 700, "Name:") + at(300, 700, "Born in:") + at(72, 660, "Fee in crowns: __________") + at(72, 620, "Thank you.")
+    )
+    fields = [
+        field(360, 696, 460, T="b", V="Lund"),
+        field(110, 696, 280, T="a", V="Odile Farrant"),
+        field(160, 656, 220, T="c", V="4310"),
+    ]
+    text = read(tmp_path, with_fields(painted(page), fields)).pages[0]
+    assert text == "Name: Odile Farrant Born in: Lund\nFee in crowns: __________ 4310\nThank you."
+
+
+def test_a_value_without_a_label_on_its_line_stands_by_itself_with_its_name(tmp_path: Path) -> None:
+    page = at(72, 700, "Name") + at(72, 600, "Signed in Holm") + at(72, 500, "From ______ to ______ by ship")
+    fields = [
+        field(72, 670, 300, T="full name", V="Odile Farrant"),
+        field(100, 496, 140, T="start", V="Lund"),
+        {**field(72, 540, 300, T="why", V="one\rtwo"), "/Rect": [72, 530, 300, 590]},
+        field(40, 596, 60, T="agreed", FT="/Btn", V="/Yes", AS="/Yes"),
+    ]
+    text = read(tmp_path, with_fields(painted(page), fields)).pages[0]
+    assert text.split("\n") == [
+        *("Name", "full name: Odile Farrant", "Signed in Holm", "agreed: yes", "why: one", "two"),
+        *("From ______ to ______ by ship", "start: Lund"),
+    ]
+
+
+@pytest.mark.parametrize("turn", [90, 270])
+def test_values_of_a_turned_page_stand_behind_its_text(tmp_path: Path, turn: int) -> None:
+    data = with_fields(painted(lines("Name:"), page=b"/Rotate %d" % turn), [{"/FT": "/Tx", "/T": "name", "/V": "Odile"}])
+    assert read(tmp_path, data).pages == ("Name:\n\nname: Odile",)
 
 
 def test_a_page_of_fields_is_no_scan(tmp_path: Path) -> None:
@@ -52,7 +97,7 @@ def test_typed_text_and_comments_are_read(tmp_path: Path) -> None:
     writer = pypdf.PdfWriter(io.BytesIO(painted(lines("Contract"))))
     writer.add_annotation(0, FreeText(text="Approved by Odile", rect=(72, 500, 300, 520)))
     writer.add_annotation(0, Text(text="Check the date", rect=(72, 400, 90, 420), title_bar="Marit"))
-    assert read(tmp_path, written(writer)).pages == ("Contract\n\nApproved by Odile\nComment by Marit: Check the date",)
+    assert read(tmp_path, written(writer)).pages == ("Contract\nApproved by Odile\n\nComment by Marit: Check the date",)
 
 
 def test_files_within_a_pdf_are_documents_of_their_own_or_named(tmp_path: Path) -> None:
@@ -96,15 +141,50 @@ def test_hostile_labels_do_no_harm(tmp_path: Path, tree: bytes) -> None:
     assert read(tmp_path, painted(lines("Sheet"), catalog=b"/PageLabels " + tree)).pages == ("Sheet",)
 
 
-def test_the_page_that_asks_to_wait_for_another_reader_is_no_text(tmp_path: Path) -> None:
+def waiting(*parts: str) -> bytes:
+    """A form that Adobe's reader alone shows, of these parts."""
     writer = pypdf.PdfWriter(io.BytesIO(painted(lines("Please wait... If this message is not eventually replaced"))))
     writer._root_object[NameObject("/NeedsRendering")] = BooleanObject(True)
-    form = DictionaryObject({NameObject("/Fields"): ArrayObject(), NameObject("/XFA"): ArrayObject()})
+    named = ArrayObject()
+    for number, part in enumerate(parts):
+        stream = DecodedStreamObject()
+        stream.set_data(part.encode())
+        named += [TextStringObject(str(number)), writer._add_object(stream)]
+    form = DictionaryObject({NameObject("/Fields"): ArrayObject(), NameObject("/XFA"): named})
     writer._root_object[NameObject("/AcroForm")] = form
-    document = read(tmp_path, written(writer))
-    assert document.pages == ("",)
-    assert document.pages_without_text == (1,)
-    assert "XFA" in document.warnings[0]
+    return written(writer)
+
+
+def test_the_page_that_asks_to_wait_for_another_reader_is_no_text(tmp_path: Path) -> None:
+    found = loaded(tmp_path, waiting())
+    assert [document.pages for document in found.documents] == [("",)]
+    assert found.documents[0].pages_without_text == (1,)
+    assert "XFA" in found.documents[0].warnings[0]
+    assert "print it to a plain PDF" in found.documents[0].warnings[0]
+
+
+def test_what_was_filled_into_such_a_form_is_a_document_beside_it(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        waiting(
+            '<xdp:xdp xmlns:xdp="x">',
+            '<template><subform><field name="a1"><caption><value><text>Harbour master:</text></value></caption></field>'
+            '<field name="b2"/></subform></template>',
+            '<xfa:datasets xmlns:xfa="y"><xfa:data><form><a1>Odile Farrant</a1><page><b2>4310</b2><c3/>'
+            "<d4><body><p>two</p> <p>words</p></body></d4></page></form></xfa:data><dd>no value</dd></xfa:datasets>",
+            "</xdp:xdp>",
+        ),
+    )
+    assert found.documents[0].pages_without_text == (1,)
+    assert found.documents[1].path == "a.pdf/form data.txt"
+    assert found.documents[1].pages == ("Harbour master: Odile Farrant\nb2: 4310\nd4: two words",)
+
+
+@pytest.mark.parametrize(
+    "part", ["<a", '<!DOCTYPE a [<!ENTITY b "c">]><datasets><data><d>&b;</d></data></datasets>', "<a>" * 9999]
+)
+def test_a_broken_form_of_this_kind_does_no_harm(tmp_path: Path, part: str) -> None:
+    assert [document.path for document in loaded(tmp_path, waiting(part)).documents] == ["a.pdf"]
 
 
 WHOLE = painted(lines("Old page."))

@@ -1,19 +1,22 @@
 """Mutated documents through the reading of documents: `python tests/harness/hostile.py --runs N [--seed S]`.
 
-Each run mutates eight files of samples/ and of the collections beside the checkout, where there are any, and reads them. What
-must hold: every file ends as a document, a failure or passed over; text is clean; nothing takes longer or more memory than its
+Each run mutates eight files of samples/ and of the collections beside the checkout, where there are any, and reads them; then
+as many office files, of each kind, every other one within one of its parts. The office bombs are read once. What must hold:
+every file ends as a document, a failure or passed over; text is clean; nothing takes longer or more memory than its
 limits; the process that reads stays up. Prints one JSON object; the exit code is 1 where something did not hold.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import random
 import resource
 import sys
 import tempfile
 import time
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -21,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "kernels")]
 
 from tests.documents.hostile import mutated  # noqa: E402 - found only now
+from tests.documents.hostile_office import GOOD, MAIN, ODD, REFUSED, with_part  # noqa: E402
 from tscli.documents import load  # noqa: E402
 
 FILES_PER_RUN, LARGEST_SEED = 8, 1 << 20
@@ -36,6 +40,7 @@ def main() -> None:
     parser.add_argument("--collection", type=Path, action="append", default=[], help="A folder with more files to mutate.")
     arguments = parser.parse_args()
     found = fuzz(arguments.runs, arguments.seed, [*COLLECTIONS, *arguments.collection])
+    found["broken"] = [*found["broken"], *office_bombs()]  # type: ignore[misc]
     print(json.dumps(found, indent=1))
     sys.exit(1 if found["broken"] else 0)
 
@@ -56,25 +61,52 @@ def fuzz(runs: int, seed: int, collections: list[Path]) -> dict[str, object]:
         choose = random.Random(run)
         chosen = [choose.choice(pdfs if choose.random() < 0.75 or not others else others) for _ in range(FILES_PER_RUN)]
         data = [path.read_bytes() for path in chosen]
-        with tempfile.TemporaryDirectory() as folder:
-            for number, (path, content) in enumerate(zip(chosen, data, strict=True)):
-                (Path(folder) / f"{number}{path.suffix}").write_bytes(mutated(content, data, choose))
-            started = time.monotonic()
-            problems = _read(Path(folder), ends)
-            took = time.monotonic() - started
-        slowest = max(slowest, took)
-        if took > FILES_PER_RUN * (FILE_SECONDS + PAGE_SECONDS):
-            problems.append(f"took {took:.0f} s")
-        broken += [f"run {run}: {problem}" for problem in problems]
+        files = {
+            f"{n}{path.suffix}": mutated(content, data, choose)
+            for n, (path, content) in enumerate(zip(chosen, data, strict=True))
+        }
+        office = {
+            f"{kind}-{n}.{kind}": _office(kind, choose) for n, kind in enumerate(choose.sample(sorted(GOOD), FILES_PER_RUN))
+        }
+        for some in (files, office):
+            problems, took = _written_and_read(some, ends)
+            slowest = max(slowest, took)
+            broken += [f"run {run}: {problem}" for problem in problems]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
-        "files": runs * FILES_PER_RUN,
+        "files": 2 * runs * FILES_PER_RUN,
         "seeds": len(seeds),
         **dict(ends),
         "slowest_run_s": round(slowest, 1),
         "peak_rss_bytes": peak,
         "broken": broken,
     }
+
+
+def office_bombs() -> list[str]:
+    """What must not be, of office files made to do harm."""
+    return _written_and_read(REFUSED | ODD | {f"empty.{kind}": b"" for kind in GOOD}, Counter())[0]
+
+
+def _office(kind: str, choose: random.Random) -> bytes:
+    """A good file of this kind, changed as a whole or within the part that holds its text."""
+    if kind not in MAIN or choose.random() < 0.5:
+        return mutated(GOOD[kind], list(GOOD.values()), choose)
+    with zipfile.ZipFile(io.BytesIO(GOOD[kind])) as package:
+        part = package.read(MAIN[kind])
+    return with_part(kind, MAIN[kind], mutated(part, [part, *GOOD.values()], choose))
+
+
+def _written_and_read(files: dict[str, bytes], ends: Counter[str]) -> tuple[list[str], float]:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            (Path(folder) / name).write_bytes(content)
+        started = time.monotonic()
+        problems = _read(Path(folder), ends)
+        took = time.monotonic() - started
+    if took > len(files) * (FILE_SECONDS + PAGE_SECONDS):
+        problems.append(f"took {took:.0f} s")
+    return problems, took
 
 
 def _read(folder: Path, ends: Counter[str]) -> list[str]:
@@ -98,6 +130,7 @@ def _read(folder: Path, ends: Counter[str]) -> list[str]:
     named = [*(document.path for document in loaded.documents), *(failure.path for failure in loaded.failures)]
     if sorted(named) != files or sorted(done) != files:
         problems.append(f"files are not accounted for: {sorted(set(files) ^ set(named))}")
+    problems += [f"{f.path}: its reason is no line: {f.reason!r}" for f in loaded.failures if not f.reason or "\n" in f.reason]
     for document in loaded.documents:
         if any("\0" in page or "\r" in page or page != page.encode(errors="replace").decode() for page in document.pages):
             problems.append(f"{document.path}: text is not clean")

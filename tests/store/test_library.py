@@ -28,6 +28,7 @@ from tscli.store import (
     read_context,
     read_manifest,
     remove,
+    require_manifest,
     verify,
 )
 
@@ -208,6 +209,14 @@ def test_a_manifest_in_which_anything_was_changed_is_refused(make_library: Make,
     path.write_bytes(path.read_bytes().replace(before.encode(), after.encode(), 1))
     with pytest.raises(LibraryError, match=f"{path}.*tscli repair"):
         open_library(path.parent)
+
+
+@pytest.mark.parametrize("damage", ["{half", None, "[]"])
+def test_whoever_meets_a_damaged_manifest_is_told_how_to_mend_this_library(make_library: Make, damage: str | None) -> None:
+    path = make_library() / "manifest.json"
+    path.unlink() if damage is None else path.write_text(damage)
+    with pytest.raises(LibraryError, match=r"to make it whole: tscli repair lib$"):
+        require_manifest(path.parent)
 
 
 def test_a_manifest_that_is_not_json_is_refused(make_library: Make) -> None:

@@ -6,7 +6,7 @@ import posixpath
 import re
 
 from tscli.documents.markup import html_text
-from tscli.documents.package import Package, Unreadable, resolved
+from tscli.documents.package import AGAIN, Package, Unreadable, resolved
 
 CONTAINER, RIGHTS = "META-INF/container.xml", "META-INF/encryption.xml"
 MARKUP = re.compile(r"\.x?html?$", re.IGNORECASE)
@@ -24,7 +24,7 @@ class Book:
             _refuse_locked(package)
         self._parts, titles = _in_order(package)
         if not self._parts:
-            raise Unreadable("holds no chapters: it is no EPUB book, or not whole")
+            raise Unreadable(f"holds no chapters: it is no EPUB book, or not whole; {AGAIN}")
         self.count = len(self._parts)
         self.labels = tuple(titles.get(part, posixpath.basename(part))[:LONGEST_LABEL] for part in self._parts)
 
@@ -93,4 +93,4 @@ def _refuse_locked(package: Package) -> None:
     for event in package.events(RIGHTS):
         part = event.attributes.get("URI", "")
         if event.kind == "start" and event.name == "CipherReference" and not FONTS.search(part):
-            raise Unreadable("is locked by a bookseller's copy protection (DRM)")
+            raise Unreadable("is locked by a bookseller's copy protection (DRM); get it without")

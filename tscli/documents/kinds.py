@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tscli.documents.charset import is_binary
+from tscli.documents.package import AGAIN
 
 HTML = (".html", ".htm", ".xhtml", ".xht", ".shtml")
 ZIPPED = {
@@ -13,6 +14,7 @@ ZIPPED = {
     ".epub": "epub",
 }
 NOTEBOOKS, MAILS, RICH = (".ipynb",), (".eml", ".mht", ".mhtml"), (".rtf",)
+EXPECTED = (*ZIPPED, *NOTEBOOKS, *MAILS, *RICH)  # to hold text, whatever is in them
 # Documents in forms that are not read, and what to do; all of them hold text for people.
 FOREIGN = {
     **dict.fromkeys((".doc", ".dot"), "save it as .docx or PDF"),
@@ -79,7 +81,7 @@ def kind_of(name: str, head: bytes, encoding: str | None = None) -> tuple[str, s
     if suffix == ".pdf" or head.lstrip()[:5] == b"%PDF-":
         return "pdf", ""
     if not head:
-        return "skip", "is empty"
+        return ("error", f"is empty (0 bytes); {AGAIN}") if suffix in EXPECTED else ("skip", "is empty")
     return _by_first_bytes(suffix, head) or _by_name(name, suffix, head) or _text(suffix, head, encoding)
 
 
@@ -94,8 +96,8 @@ def _by_first_bytes(suffix: str, head: bytes) -> tuple[str, str] | None:
 def _by_name(name: str, suffix: str, head: bytes) -> tuple[str, str] | None:
     if is_binary(head) and suffix in FOREIGN:
         return "error", f"{suffix} files are not read; {FOREIGN[suffix]}"
-    if is_binary(head) and suffix in ZIPPED:
-        return "error", f"is no {suffix} file inside, or damaged from its beginning on"
+    if is_binary(head) and suffix in EXPECTED:
+        return "error", f"is no {suffix} file inside, or damaged from its beginning on; {AGAIN}"
     if archive := archive_of(name, head):
         return "error", archive
     if suffix in NOTEBOOKS:

@@ -190,7 +190,7 @@ def _read(process: WorkerProcess, file: FoundFile, passwords: Sequence[str], rea
             reading.told.append(f"attachments lost: {end.reason}")
             return _finish(file, reading, ("done",))
         if opened is None or not opened.paged:
-            return Failure(file.path, end.reason)
+            return Failure(file.path, f"{end.reason}; split it, or save it anew")
         reading.lost[reading.next_page] = end.reason
         num_ended += 1
         if num_ended >= MOST_LOST_PAGES:
@@ -265,6 +265,8 @@ def _finish(file: FoundFile, reading: _Reading, end: Message) -> Result:
     without = tuple(number for number, text in enumerate(pages, start=1) if not text.strip())
     if not opened.paged and without:  # nothing but spaces
         return Failure(file.path, "is empty") if file.named else PassedOver(file.path, "is empty")
+    if opened.noun != "page" and len(reading.lost) == opened.num_pages:
+        return Failure(file.path, f"gave no {opened.noun}: {next(iter(reading.lost.values()))}")
     if opened.noun != "page":  # a slide or a sheet without text is no scan
         if len(without) == len(pages) and not reading.lost:
             return Failure(file.path, "holds no text")

@@ -1,7 +1,7 @@
 """HTML to text, as a browser shows it: blocks on lines of their own, cells divided by bars. Knows nothing of files.
 
-lexbor (by selectolax) parses as the standard has it, so that every page becomes the tree that a browser makes of it. Styles are
-honoured where an element names its own; style sheets and scripts are not. Runs in the worker process.
+lexbor (by selectolax) parses as the standard has it, so that every page becomes the tree that a browser makes of it. What an
+element's own style or the page's style sheets hide is left out; scripts are not run. Runs in the worker process.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from tscli.documents.markup_charset import PRESCAN_BYTES, decoded_page
+from tscli.documents.markup_style import Sheets, sheets_of
 
 # What a browser draws nothing of, or something else instead of.
 # fmt: off
@@ -19,6 +20,7 @@ DROPPED = frozenset({
     "script", "style", "template", "head", "iframe", "video", "audio", "canvas", "datalist", "rp", "noembed",
     "defs", "symbol", "metadata", "annotation", "annotation-xml",
 })
+REPLACED = frozenset({"iframe"})  # and shows something else instead
 BLOCKS = frozenset({
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl", "dt",
     "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr",
@@ -40,6 +42,7 @@ AROUND = {"q": ("\u201c", "\u201d"), "rt": ("(", ")")}
 HIDDEN_STYLE = re.compile(
     r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0[a-z%]*)\s*(?:!|;|$)"
 )
+OWN_DISPLAY = re.compile(r"(?:^|;)\s*display\s*:\s*(?!none)[a-z]")
 BLOCK_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*(?:block|flex|grid|list-item|table|table-row)\b")
 SPACES = re.compile(r"\s+")
 SUPERSCRIPTS = str.maketrans(
@@ -77,12 +80,16 @@ def html_text(data: bytes, encoding: str | None = None, *, titled: bool = True, 
     page = _Text()
     root = LexborHTMLParser(_closed(text)).root
     if root is not None:
-        page.take(root)
+        page.take(root, sheets_of(root))
+        if not page.finished():  # hidden until a script has run
+            page = _Text()
+            page.take(root)
     title = " ".join(page.title.split())
     body = page.finished()
     shown = f"{title}\n\n{body}".strip() if titled and title and body.split("\n", 1)[0] != title else body
     frames = [f"shows other files in frames ({', '.join(page.frames[:3])}); ingest them too"] if page.frames else []
-    return Page(shown, name, (*([warning] if warning else []), *frames), title)
+    left_out = [f"{page.num_hidden:,} characters that its style sheet hides left out"] if page.num_hidden else []
+    return Page(shown, name, (*([warning] if warning else []), *frames, *left_out), title)
 
 
 @dataclass
@@ -98,9 +105,12 @@ class _Text:
     cell: int = -1  # how many pieces there were where the last cell began, so that no line ends there
     nested: int = 0
     lists: list[int | None] = field(default_factory=list)  # the next number of each that is open
+    sheets: Sheets = field(default_factory=Sheets)
+    num_hidden: int = 0  # characters that style sheets hide
 
-    def take(self, root: LexborNode) -> None:
-        """All that the nodes below this one show."""
+    def take(self, root: LexborNode, sheets: Sheets | None = None) -> None:
+        """All that the nodes below this one show under these style sheets."""
+        self.sheets = sheets or Sheets()
         stack: list[LexborNode | _End | str] = [root]
         while stack:
             node = stack.pop()
@@ -126,8 +136,10 @@ class _Text:
         if name == "head":
             stack.extend(child for child in _children(node) if child.tag == "title")
             return
+        if (name in DROPPED and name not in REPLACED) or self._is_hidden(node, name, attributes):
+            return
         self._replaced(name, attributes)
-        if name in DROPPED or _is_hidden(name, attributes):
+        if name in DROPPED:
             return
         if name == "math" and (tex := node.css_first("annotation[encoding='application/x-tex']")) is not None:
             self._words(f" {tex.text(deep=True)} ")
@@ -142,6 +154,21 @@ class _Text:
         if name in FORMULAS and len(children) > 1:
             children[1:1] = [FORMULAS[name]]
         stack.extend(reversed(children))
+
+    def _is_hidden(self, node: LexborNode, name: str, attributes: dict[str, str | None]) -> bool:
+        """By its own style, by a style sheet, or by its attributes, which either of them overrules."""
+        display, visibility = self.sheets.value(node, "display"), self.sheets.value(node, "visibility")
+        style = (attributes.get("style") or "").lower()
+        own = OWN_DISPLAY.search(style)
+        by_sheet = (display[0] == "none" and (display[1] or not own)) or (
+            visibility[0] in ("hidden", "collapse") and (visibility[1] or "visibility" not in style)
+        )
+        if by_sheet:
+            self.num_hidden += len(" ".join(node.text(deep=True).split()))
+            return True
+        if HIDDEN_STYLE.search(style) and not (display[1] and display[0]):
+            return True
+        return not (own or display[0]) and _is_hidden(name, attributes)
 
     def _open(self, name: str, attributes: dict[str, str | None], is_block: bool) -> None:
         if name == "br":
@@ -187,9 +214,9 @@ class _Text:
     def _replaced(self, name: str, attributes: dict[str, str | None]) -> None:
         """What is drawn instead of an element: a picture's words, the value of a field, the page in a frame."""
         if name in ("img", "area"):
-            if not _is_hidden(name, attributes) and (words := attributes.get("alt")):
+            if words := attributes.get("alt"):
                 self._words(f" {words} ")
-        elif name == "input" and not _is_hidden(name, attributes):
+        elif name == "input":
             self._words(f" {_field(attributes)} ")
         elif name == "iframe" and attributes.get("srcdoc"):
             self._page(attributes["srcdoc"] or "")
@@ -203,7 +230,7 @@ class _Text:
         inner = _Text(nested=self.nested + 1)
         root = LexborHTMLParser(markup).root
         if root is not None:
-            inner.take(root)
+            inner.take(root, sheets_of(root))
         self._add(f"\n{inner.finished()}\n")
 
     def _words(self, text: str) -> None:
@@ -245,15 +272,13 @@ def _children(node: LexborNode) -> list[LexborNode]:
 
 
 def _is_hidden(name: str, attributes: dict[str, str | None]) -> bool:
-    """By its own attributes; what only a style sheet hides is shown, as tabs and menus hide what can be opened."""
+    """By its attributes."""
     if "hidden" in attributes and (attributes["hidden"] or "").lower() != "until-found":
         return True
     if name == "dialog" and "open" not in attributes:
         return True
-    if name in ("span", "div") and "katex-html" in (attributes.get("class") or ""):
-        return True  # a formula's second copy, drawn letter by letter
-    style = attributes.get("style")
-    return bool(style and HIDDEN_STYLE.search(style.lower()))
+    # a formula's second copy, drawn letter by letter
+    return name in ("span", "div") and "katex-html" in (attributes.get("class") or "")
 
 
 def _field(attributes: dict[str, str | None]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tscli.documents.charset import decode
-from tscli.documents.package import Unreadable
+from tscli.documents.package import AGAIN, Unreadable
 from tscli.documents.plain import without_data
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -20,10 +20,11 @@ def notebook_text(data: bytes) -> str:
     try:
         content = json.loads(decode(data).text)
     except (ValueError, RecursionError) as error:
-        raise Unreadable(f"is no notebook: no JSON ({error})") from error
+        why = "nested too deep" if isinstance(error, RecursionError) else error
+        raise Unreadable(f"is no notebook, or cut: it is no JSON ({why}); {AGAIN}") from error
     cells = _cells(content)
     if cells is None:
-        raise Unreadable("is no notebook: it has no cells")
+        raise Unreadable(f"is no notebook: it has no cells; {AGAIN}")
     texts = ("\n".join(_cell(cell)).strip() for cell in cells if isinstance(cell, dict))
     return without_data("\n\n".join(text for text in texts if text))[0]
 

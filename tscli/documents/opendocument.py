@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tscli.documents.package import Event, Package, Unreadable, without
+from tscli.documents.package import AGAIN, Event, Package, Unreadable, without
 
 MAIN = "content.xml"
 # What was deleted, what is hidden, descriptions of forms and styles.
@@ -24,7 +24,7 @@ class OpenDocument:
     def __init__(self, package: Package) -> None:
         """Read it. Raises Unreadable where it has no content, or is encrypted."""
         if MAIN not in package:
-            raise Unreadable(f"holds no {MAIN}: it is no OpenDocument file, or not whole")
+            raise Unreadable(f"holds no {MAIN}: it is no OpenDocument file, or not whole; {AGAIN}")
         if "META-INF/manifest.xml" in package and _is_encrypted(package):
             raise Unreadable("is encrypted; save it without a password")
         body = _Body()
@@ -40,7 +40,7 @@ class OpenDocument:
             self.labels = ()
         self.count = len(self.pages)
         if not self.count:
-            raise Unreadable("holds no sheets or slides")
+            raise Unreadable("holds no sheets or slides, and so no text")
 
     def text(self, index: int) -> str:
         """A page (0-based)."""

@@ -18,6 +18,7 @@ from xml.parsers import expat
 
 BLOCK_BYTES = 1 << 16
 LARGEST_PART = 1 << 29  # bytes, unpacked; time ends what is slower to read
+AGAIN, ANEW = "copy or download it again", "save it anew from the program that made it"
 DEEPEST = 500  # elements in each other
 
 
@@ -42,7 +43,7 @@ class Package:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise Unreadable("is damaged or cut: it is a zip file inside, and that cannot be opened") from error
+            raise Unreadable(f"is damaged or cut: it is a zip file inside, and that cannot be opened; {AGAIN}") from error
         self.names = tuple(info.filename for info in self._zip.infolist())
         self._known = frozenset(self.names)
         if any(info.flag_bits & 1 for info in self._zip.infolist()):
@@ -59,12 +60,14 @@ class Package:
                 while block := part.read(BLOCK_BYTES):
                     size += len(block)
                     if size > LARGEST_PART:
-                        raise Unreadable(f"unpacks to more than {LARGEST_PART >> 20} MiB in {name}; is it a zip bomb?")
+                        raise Unreadable(
+                            f"unpacks to more than {LARGEST_PART >> 20} MiB in {name}; is it a zip bomb? If not, split it"
+                        )
                     yield block
         except KeyError:
-            raise Unreadable(f"holds no {name}: it is not whole") from None
+            raise Unreadable(f"holds no {name}: it is not whole; {AGAIN}") from None
         except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
-            raise Unreadable(f"is damaged in {name} ({error})") from error
+            raise Unreadable(f"is damaged in {name} ({error}); {AGAIN}") from error
 
     def read(self, name: str) -> bytes:
         """A part as a whole."""
@@ -104,7 +107,7 @@ def xml_events(blocks: Iterator[bytes], name: str) -> Iterator[Event]:
         nonlocal depth
         depth += 1
         if depth > DEEPEST:
-            raise Unreadable(f"nests more than {DEEPEST} elements in {name}")
+            raise Unreadable(f"nests more than {DEEPEST} elements in {name}; {ANEW}")
         found.append(Event("start", _local(tag), _own(attributes), ""))
 
     def end(tag: str) -> None:
@@ -113,7 +116,7 @@ def xml_events(blocks: Iterator[bytes], name: str) -> Iterator[Event]:
         found.append(Event("end", _local(tag), {}, ""))
 
     def entity(*_: object) -> None:
-        raise Unreadable(f"declares XML entities in {name}, which are not expanded")
+        raise Unreadable(f"declares XML entities in {name}, which are not expanded; {ANEW}")
 
     parser.buffer_text = True
     parser.StartElementHandler = start
@@ -128,7 +131,7 @@ def xml_events(blocks: Iterator[bytes], name: str) -> Iterator[Event]:
         parser.Parse(b"", True)
         yield from found
     except expat.ExpatError as error:
-        raise Unreadable(f"is damaged: {name} is no XML ({error})") from error
+        raise Unreadable(f"is damaged: {name} is no XML ({error}); {ANEW}") from error
 
 
 def _own(attributes: dict[str, str]) -> dict[str, str]:

@@ -20,14 +20,16 @@ from pypdf.errors import LimitReachedError
 
 from tscli.documents import ocr, pdf_choice, pdf_refusal
 from tscli.documents.document import PageNote
-from tscli.documents.pdf_annotations import annotation_lines
+from tscli.documents.pdf_annotations import Shown, shown_annotations
 from tscli.documents.pdf_attachments import Attachment, attachments
 from tscli.documents.pdf_choice import Candidate
 from tscli.documents.pdf_labels import page_labels
 from tscli.documents.pdf_layout import read_painted
+from tscli.documents.pdf_xfa import form_data
 
 GLYPH_NUMBERS = "the font gives glyph numbers, not letters; OCR (OCRmyPDF --force-ocr) reads such pages"
-XFA = "the form is shown by Adobe's reader only (XFA), the page says no more than to wait; print it to a plain PDF"
+XFA = "the form is shown by Adobe's reader only (XFA), the page says no more than to wait; print it to a plain PDF there"
+FORM_DATA = "form data.txt"  # what was filled into such a form, as a document beside it
 # What the page of such a form says in place of the form, in the languages that its makers write.
 PLEASE_WAIT = re.compile(r"please wait|bitte warten|veuillez patienter|espere|attendere|adobe reader|acrobat", re.IGNORECASE)
 INNER_HYPHEN = re.compile(r"[^\W\d_]-[^\W\d_]")
@@ -62,6 +64,7 @@ class PdfPages:
         self._source = source
         self._passwords = ("", *passwords)
         self._engine = engine
+        self._waits = False  # whether a page says no more than to wait
         self._reader = self._open_pypdf()
         self._pdfium: pypdfium2.PdfDocument | None = None
         error: Exception | None = None
@@ -90,8 +93,9 @@ class PdfPages:
 
     def text(self, index: int) -> PageText:
         """The text of a page (0-based), empty where there is none; raises where no parser could read the page."""
-        found = self._painted(index)
-        notes: list[PageNote] = []
+        shown, notes = self._annotations(index)
+        found = self._painted(index, [each for each in shown if each.kind != "comment"])
+        placed = found.has_values and pdf_choice.is_readable(found)
         if not pdf_choice.is_readable(found):
             text = ""
             notes.append(PageNote("unreadable", GLYPH_NUMBERS))
@@ -101,10 +105,10 @@ class PdfPages:
             if num_lost:
                 notes.append(PageNote("mended", f"some letters have no name in their font, shown as {pdf_choice.REPLACEMENT}"))
         if text.strip() and self._waits_for_adobe(text):
+            self._waits = True
             return PageText("", (PageNote("unreadable", XFA),))
-        lines, problem = self._annotations(index)
-        notes += problem
-        text = "\n\n".join(part for part in (text.rstrip(), "\n".join(lines)) if part.strip())
+        rest = "\n".join(dict.fromkeys(each.line for each in shown if each.kind == "comment" or not placed))
+        text = "\n\n".join(part for part in (text.rstrip(), rest) if part.strip())
         return PageText(text, tuple(notes))
 
     def wants_ocr(self, page: PageText) -> bool:
@@ -128,18 +132,21 @@ class PdfPages:
         return PageText(text, (PageNote("ocr", str(self._engine)),)) if text.strip() else page
 
     def attachments(self) -> Iterator[Attachment]:
-        """The files within this one. Raises what pypdf raises on a broken file."""
-        if self._reader is not None:
-            yield from attachments(self._reader)
+        """The files within this one, and what was filled into a form whose pages ask to wait. Raises what pypdf raises."""
+        if self._reader is None:
+            return
+        if self._waits and (data := form_data(self._reader)):
+            yield Attachment(FORM_DATA, data.encode())
+        yield from attachments(self._reader)
 
-    def _painted(self, index: int) -> Candidate:
-        """The text that is painted on a page, of the parser that reads it better."""
+    def _painted(self, index: int, values: Sequence[Shown]) -> Candidate:
+        """The text that is painted on a page, of the parser that reads it better. values: of its form, to be put in places."""
         error: Exception | None = None
         found = Candidate("")
         if self._pdfium is not None and self._same_pages:
             try:
                 with contextlib.closing(self._pdfium[index]) as page:
-                    found = read_painted(page)
+                    found = read_painted(page, values)
             except Exception as raised:  # whatever it is on a broken page, the other parser gets its turn
                 error = raised
         if found.text.strip() and not pdf_choice.num_faults(found):
@@ -182,12 +189,12 @@ class PdfPages:
             text = re.sub(rf"(?<!\w){re.escape(word.replace(chr(0xAD), '-'))}(?!\w)", word.replace("\xad", ""), text)
         return text
 
-    def _annotations(self, index: int) -> tuple[list[str], list[PageNote]]:
+    def _annotations(self, index: int) -> tuple[list[Shown], list[PageNote]]:
         if self._reader is None:
             return [], []
         try:
             page: PageObject = self._reader.pages[index]
-            return annotation_lines(page), []
+            return shown_annotations(page), []
         except MemoryError:
             raise
         except Exception as error:  # pypdf raises many kinds on broken fields; the page's own text is there all the same

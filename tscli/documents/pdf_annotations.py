@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from pypdf import PageObject
 
@@ -18,19 +19,32 @@ TICKED = frozenset({"yes", "on", "true", "1", "x"})
 COMMENTS = frozenset({"/Text", "/Highlight", "/Underline", "/StrikeOut", "/Squiggly", "/Caret", "/Stamp"})
 
 
-def annotation_lines(page: PageObject) -> list[str]:
-    """A line per filled field ("name: value"), typed text and comment, from the top of the page down.
+@dataclass(frozen=True)
+class Shown:
+    """What an annotation shows, and where: left, bottom, right, top, in points, None where it has no place.
+
+    kind: "value" of a field that is called `name`, "tick" of a box or a radio button, "typed" onto the page, or "comment".
+    """
+
+    kind: Literal["value", "tick", "typed", "comment"]
+    text: str
+    name: str = ""
+    box: tuple[float, float, float, float] | None = None
+
+    @property
+    def line(self) -> str:
+        """By itself: with its name."""
+        return f"{self.name}: {self.text}" if self.name else self.text
+
+
+def shown_annotations(page: PageObject) -> list[Shown]:
+    """Filled fields, typed text and comments, from the top of the page down.
 
     A field is read by its value, whether its appearance is painted or not; values of password fields and what is hidden are
     left out. Raises what pypdf raises on a broken page.
     """
-    found = []
-    for annotation in _annotations(page):
-        line = _line(annotation)
-        if line:
-            left, top = _place(annotation)
-            found.append((-top, left, line))
-    return list(dict.fromkeys(line for _, _, line in sorted(found)))
+    found = [shown for annotation in _annotations(page) if (shown := _shown(annotation)) is not None]
+    return sorted(found, key=lambda shown: (-shown.box[3], shown.box[0]) if shown.box else (0.0, 0.0))
 
 
 def _annotations(page: PageObject) -> Iterator[Any]:
@@ -41,19 +55,20 @@ def _annotations(page: PageObject) -> Iterator[Any]:
             yield annotation
 
 
-def _line(annotation: Any) -> str:
-    kind = annotation.get("/Subtype")
+def _shown(annotation: Any) -> Shown | None:
+    kind, box = annotation.get("/Subtype"), _box(annotation)
     if kind == "/Widget":
-        value = _value(annotation)
         name = _text(_inherited(annotation, "/TU")) or _text(_inherited(annotation, "/T"))
-        return f"{name}: {value}" if name and value else value
+        value = _value(annotation)
+        is_text = _inherited(annotation, "/FT") in ("/Tx", "/Ch")
+        return Shown("value" if is_text else "tick", value, name, box) if value else None
     text = _text(annotation.get("/Contents"))
-    if kind == "/FreeText" or not text:
-        return text if kind == "/FreeText" else ""
+    if not text:
+        return None
     if kind in COMMENTS:
         author = _text(annotation.get("/T"))
-        return f"Comment by {author}: {text}" if author else f"Comment: {text}"
-    return ""
+        return Shown("comment", text, f"Comment by {author}" if author else "Comment", box)
+    return Shown("typed", text, box=box) if kind == "/FreeText" else None
 
 
 def _value(field: Any) -> str:
@@ -113,11 +128,10 @@ def _integer(value: Any) -> int:
     return int(value) if isinstance(value, int | float) else 0
 
 
-def _place(annotation: Any) -> tuple[float, float]:
-    """Left and top, in points."""
-    box = annotation.get("/Rect")
+def _box(annotation: Any) -> tuple[float, float, float, float] | None:
+    rectangle = annotation.get("/Rect")
     try:
-        left, bottom, right, top = map(float, box.get_object())
-    except (AttributeError, TypeError, ValueError):  # no place: behind all others
-        return 0.0, 0.0
-    return min(left, right), max(bottom, top)
+        left, bottom, right, top = map(float, rectangle.get_object())
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return min(left, right), min(bottom, top), max(left, right), max(bottom, top)

@@ -39,13 +39,17 @@ SOFT_BREAK = re.compile(r"(?<=[^\W\d_])\xad\n([^\W\d_]\S*)(\n|[ \t]+|\Z)")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A parser's text of a page, lines divided by \\n. unmapped: characters without a letter, by U+FFFD in the text where the
-    parser says which; num_unmapped and num_characters count characters other than spaces."""
+    """A parser's text of a page, lines divided by \\n.
+
+    unmapped: characters without a letter, by U+FFFD in the text where the parser says which. num_unmapped, num_characters:
+    without spaces. has_values: of the page's form, in their places.
+    """
 
     text: str
     unmapped: tuple[str, ...] = ()
     num_unmapped: int = 0
     num_characters: int = 0
+    has_values: bool = False
 
 
 def candidate(text: str, beside: Candidate) -> Candidate:

@@ -9,13 +9,15 @@ import ctypes
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import pypdfium2
 from pypdfium2 import raw
 
 from tscli.documents.columns import Line, in_columns
+from tscli.documents.pdf_annotations import Shown
 from tscli.documents.pdf_choice import REPLACEMENT, Candidate
+from tscli.documents.pdf_placed import with_values
 
 LINE_BREAK_HYPHEN = "\x02"  # PDFium's mark for a hyphen at the end of a line; the line's end itself is left out
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
@@ -28,8 +30,7 @@ SMALLER = 0.85  # than the digit in front: a digit that is raised or lowered
 RAISED = 0.3  # of the smaller height: what overlaps by more stands on one line
 
 
-@dataclass(frozen=True)
-class Char:
+class Char(NamedTuple):
     """A glyph's text, mostly one character, and its box, in points, the origin at the bottom left.
 
     generated: by PDFium, a space or a line's end. unmapped: no table of the font says which letter it is.
@@ -50,15 +51,17 @@ class Char:
         return height if height > 0.01 else 0.01
 
 
-def mended(textpage: pypdfium2.PdfTextPage, count: int, page: tuple[float, ...]) -> Candidate:
-    """A page's `count` characters as a reader sees them; page: left, bottom, right, top of what is shown, in points."""
+def mended(textpage: pypdfium2.PdfTextPage, count: int, page: tuple[float, ...], values: Sequence[Shown] = ()) -> Candidate:
+    """A page's `count` characters as a reader sees them; page: left, bottom, right, top of what is shown, in points.
+
+    values: of the fields of an upright page.
+    """
     kept = _raised(_level(_once(_on_page(_glyphs(_chars(textpage, count)), page))))
-    lines = list(_split(kept))
-    text = "\n".join(in_columns([_line(line) for line in lines]))
+    text = "\n".join(in_columns(with_values([_line(line) for line in _split(kept)], values)))
     unmapped = tuple(_runs(kept))
     solid = [char for char in kept if not char.generated and not char.text.isspace()]
     num_unmapped = sum(char.unmapped or char.text == "\0" for char in solid)
-    return Candidate(text, unmapped, num_unmapped, len(solid))
+    return Candidate(text, unmapped, num_unmapped, len(solid), bool(values))
 
 
 def goes_on(before: Char, after: Char) -> bool:
@@ -71,16 +74,17 @@ def goes_on(before: Char, after: Char) -> bool:
 def _chars(textpage: pypdfium2.PdfTextPage, count: int) -> list[Char]:
     box, handle = raw.FS_RECTF(), textpage.raw
     pointer = ctypes.byref(box)
+    look, has_error = raw.FPDFText_GetLooseCharBox, raw.FPDFText_HasUnicodeMapError  # three calls a character are what costs
     chars = []
     for index in range(count):
         code = raw.FPDFText_GetUnicode(handle, index)
         if code in (10, 13):  # line ends have no place
             chars.append(Char(chr(code), 0, 0, 0, 0, True, False))
             continue
-        raw.FPDFText_GetLooseCharBox(handle, index, pointer)
-        generated = raw.FPDFText_IsGenerated(handle, index) == 1
-        unmapped = raw.FPDFText_HasUnicodeMapError(handle, index) == 1 and not generated
+        look(handle, index, pointer)
         text = chr(code) if code <= 0x10FFFF else REPLACEMENT
+        generated = text.isspace() and raw.FPDFText_IsGenerated(handle, index) == 1
+        unmapped = not generated and has_error(handle, index) == 1
         chars.append(Char(text, box.left, box.bottom, box.right, box.top, generated, unmapped))
     return chars
 
@@ -101,10 +105,10 @@ def _glyphs(chars: list[Char]) -> list[Char]:
             continue
         text = "".join(member.text for member in members)
         text = text[::-1] if RIGHT_TO_LEFT.search(text) else text
-        glyphs.append(replace(members[0], text=text, unmapped=any(member.unmapped for member in members)))
+        glyphs.append(members[0]._replace(text=text, unmapped=any(member.unmapped for member in members)))
     letters = [glyph for glyph in glyphs if not glyph.text.isspace()]
     if sum(map(_is_twice, letters)) * 2 > len(letters):
-        return [replace(glyph, text=glyph.text[0]) if _is_twice(glyph) else glyph for glyph in glyphs]
+        return [glyph._replace(text=glyph.text[0]) if _is_twice(glyph) else glyph for glyph in glyphs]
     return glyphs
 
 
@@ -125,7 +129,7 @@ def _on_page(chars: list[Char], page: tuple[float, ...]) -> list[Char]:
 
 def _once(chars: list[Char]) -> list[Char]:
     """Without what is painted a second time at the same place; spaces and line ends where some was are made anew."""
-    places: dict[tuple[str, int, int], list[Char]] = {}
+    places: dict[tuple[str, float, float], list[Char]] = {}
     kept: list[Char] = []
     was_dropped = False
     for char in chars:
@@ -135,20 +139,21 @@ def _once(chars: list[Char]) -> list[Char]:
             continue
         reach = max(SAME_PLACE * char.height, 0.01)
         cell = 4 * reach
-        column, row = int(char.left // cell), int(char.bottom // cell)
-        near = [
-            other
-            for key in itertools.product((char.text,), (column - 1, column, column + 1), (row - 1, row, row + 1))
-            for other in places.get(key, ())
-            if abs(other.left - char.left) < reach and abs(other.bottom - char.bottom) < reach
-        ]
-        if near and char.right != char.left:
+        columns = {(char.left - reach) // cell, (char.left + reach) // cell}
+        rows = {(char.bottom - reach) // cell, (char.bottom + reach) // cell}
+        is_there = any(
+            abs(other.left - char.left) < reach and abs(other.bottom - char.bottom) < reach
+            for column in columns
+            for row in rows
+            for other in places.get((char.text, column, row), ())
+        )
+        if is_there and char.right != char.left:
             was_dropped = True
             continue
         if was_dropped:
             kept = _spaced(kept, char)
             was_dropped = False
-        places.setdefault((char.text, column, row), []).append(char)
+        places.setdefault((char.text, char.left // cell, char.bottom // cell), []).append(char)
         kept.append(char)
     return kept
 
@@ -178,7 +183,7 @@ def _raised(chars: list[Char]) -> list[Char]:
     for char in chars:
         if base is not None and char.text in ASCII_DIGITS and char.height < SMALLER * base.height:
             shapes = SUPERSCRIPTS if char.bottom + char.top > base.bottom + base.top else SUBSCRIPTS
-            kept.append(replace(char, text=shapes[int(char.text)]))
+            kept.append(char._replace(text=shapes[int(char.text)]))
             continue
         base = char if char.text in ASCII_DIGITS else None
         kept.append(char)

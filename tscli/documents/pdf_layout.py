@@ -14,18 +14,23 @@ from collections.abc import Sequence
 import pypdfium2
 from pypdfium2 import raw
 
+from tscli.documents.pdf_annotations import Shown
 from tscli.documents.pdf_choice import Candidate
 from tscli.documents.pdf_glyphs import LINE_BREAK_HYPHEN, RIGHT_TO_LEFT, WIDE_GAP, Char, goes_on, mended
 
 UNKNOWN = "\ufffe"  # as PDFium's whole text shows both that mark and a NUL
 OVERLAP = 0.5  # of the smaller of two rectangles of text
 REPEATED_SHARE = 0.12  # of neighbouring letters that are equal; in no language are there so many
+REPEATED = re.compile(r"([^\W_])(?=\1)")
 GAP = re.compile(r"(?<=[^\s\x02])(?: |\r\n)(?=[^\s\x02])")
 MOST_RECTS = 2000  # more than that are not compared with each other
 
 
-def read_painted(page: pypdfium2.PdfPage) -> Candidate:
-    """The text of a page by PDFium, mended where that is needed. Turns a page that stands on its head."""
+def read_painted(page: pypdfium2.PdfPage, values: Sequence[Shown] = ()) -> Candidate:
+    """The text of a page by PDFium, mended where that is needed. Turns a page that stands on its head.
+
+    values: of its form, for their places in the text; pages that are turned have none.
+    """
     textpage = page.get_textpage()
     try:
         if _is_upside_down(textpage, page):  # PDFium would read its lines from the right
@@ -35,11 +40,12 @@ def read_painted(page: pypdfium2.PdfPage) -> Candidate:
         text, count = str(textpage.get_text_range()), textpage.count_chars()
         if count <= 0:
             return Candidate("")
-        if len(text) == count:
+        values = () if page.get_rotation() else values
+        if len(text) == count and not values:
             text = _with_marks(text, textpage)
             if "\0" not in text and not _needs_mending(textpage, page, text):
                 return Candidate(_lines(text), num_characters=count - sum(map(str.isspace, text)))
-        return mended(textpage, count, page.get_bbox())
+        return mended(textpage, count, page.get_bbox(), values)
     finally:
         textpage.close()
 
@@ -74,27 +80,32 @@ def _needs_mending(textpage: pypdfium2.PdfTextPage, page: pypdfium2.PdfPage, tex
 
 def _repeats(text: str) -> bool:
     for line in text.splitlines():
-        pairs = [first == second for first, second in itertools.pairwise(line) if first.isalnum() or second.isalnum()]
-        if len(pairs) >= 6 and sum(pairs) > REPEATED_SHARE * len(pairs):
-            return True
+        num_repeated = len(REPEATED.findall(line))
+        if num_repeated and num_repeated > REPEATED_SHARE * (sum(map(str.isalnum, line)) - 1):  # few lines come so far
+            num_pairs = sum(first.isalnum() or second.isalnum() for first, second in itertools.pairwise(line))
+            if num_pairs >= 6 and num_repeated > REPEATED_SHARE * num_pairs:
+                return True
     return False
 
 
 def _is_uneven(textpage: pypdfium2.PdfTextPage, text: str) -> bool:
     """Whether words of a line stand apart by more than words do, or a line goes on behind its end, raised or lowered."""
+    first, second, handle, look = raw.FS_RECTF(), raw.FS_RECTF(), textpage.raw, raw.FPDFText_GetLooseCharBox
+    before, after = ctypes.byref(first), ctypes.byref(second)
     for found in GAP.finditer(text):
-        before, after = _box(textpage, found.start() - 1), _box(textpage, found.end())
-        if found[0] == " ":
-            if after.left - before.right > WIDE_GAP * before.height and abs(after.bottom - before.bottom) < before.height:
+        start, end = found.span()
+        look(handle, start - 1, before)
+        look(handle, end, after)
+        if end - start == 1:  # a space
+            height = first.top - first.bottom
+            if second.left - first.right > WIDE_GAP * height and abs(second.bottom - first.bottom) < height:
                 return True
-        elif goes_on(before, after):
+        elif goes_on(_char(first), _char(second)):
             return True
     return False
 
 
-def _box(textpage: pypdfium2.PdfTextPage, index: int) -> Char:
-    box = raw.FS_RECTF()
-    raw.FPDFText_GetLooseCharBox(textpage.raw, index, ctypes.byref(box))
+def _char(box: raw.FS_RECTF) -> Char:
     return Char("", box.left, box.bottom, box.right, box.top, False, False)
 
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from tscli.documents.formats import BUILT_IN, general, shown
-from tscli.documents.package import Package, Unreadable, without
+from tscli.documents.package import AGAIN, Package, Unreadable, without
 
 MAIN = "xl/workbook.xml"
 BAR = " | "
@@ -33,7 +33,7 @@ class Sheets:
         if main.endswith(".bin") or "xl/workbook.bin" in package:
             raise Unreadable("is a workbook in the binary form of Excel (.xlsb); save it as .xlsx")
         if main not in package:
-            raise Unreadable(f"holds no {MAIN}: it is no workbook, or not whole")
+            raise Unreadable(f"holds no {MAIN}: it is no workbook, or not whole; {AGAIN}")
         relations = package.relations(main)
         self._sheets, hidden, self._from_1904 = list[_Sheet](), list[str](), False
         for event in package.events(main):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from tscli.documents.package import Event, Package, Unreadable, without
+from tscli.documents.package import AGAIN, Event, Package, Unreadable, without
 
 MAIN = "ppt/presentation.xml"
 UNSEEN = frozenset({"Fallback", "extLst"})
@@ -25,7 +25,7 @@ class Slides:
         self.count = len(self._parts)
         self.labels = tuple(f"slide {number}" for number in range(1, self.count + 1))
         if not self._parts:
-            raise Unreadable("holds no slides: it is no presentation, or not whole")
+            raise Unreadable(f"holds no slides: it is no presentation, or not whole; {AGAIN}")
 
     def text(self, index: int) -> str:
         """The words of a slide (0-based) in the order of its boxes, then its charts, then the notes."""

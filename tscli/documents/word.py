@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tscli.documents.numbering import Numbering, read_numbering
-from tscli.documents.package import Event, Package, Unreadable, without
+from tscli.documents.package import AGAIN, Event, Package, Unreadable, without
 
 MAIN = "word/document.xml"
 # moveFrom: text that was moved away; Fallback: the second form of what is there already; the rest: settings with words in them.
@@ -29,7 +29,7 @@ def word_text(package: Package) -> str:
     main = next((name for kind, name in package.relations("").values() if kind == "officeDocument"), MAIN)
     main = main if main in package else MAIN
     if main not in package:
-        raise Unreadable(f"holds no {MAIN}: it is no Word document, or not whole")
+        raise Unreadable(f"holds no {MAIN}: it is no Word document, or not whole; {AGAIN}")
     parts: dict[str, list[str]] = {}
     for kind, name in package.relations(main).values():
         if name in package:

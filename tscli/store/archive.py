@@ -22,6 +22,7 @@ import xxhash
 from tscli.errors import DamagedLibrary, LibraryError, ResourceError, UsageError
 from tscli.places import MANIFEST, NAME, library_folder
 from tscli.store.chain import PlannedSegment
+from tscli.store.damaged import damaged
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.private import make_private, open_private
 from tscli.store.reader import present, problem_with, require_manifest
@@ -128,7 +129,7 @@ def _pack(tar: tarfile.TarFile, folder: Path, manifest: Manifest, progress: _Pro
         tar.addfile(_member(name, len(content)), io.BytesIO(content))
     for name, (size, xxh3) in parts.items():
         if reason := problem_with(folder / name, size, xxh3):
-            raise DamagedLibrary(f"{folder / name}: {reason}")
+            raise damaged(folder, f"{folder / name}: {reason}")
         with (folder / name).open("rb") as source:
             tar.addfile(_member(name, size), progress.reading(source))
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import xxhash
 
-from tscli.errors import DamagedLibrary, LibraryError
+from tscli.errors import LibraryError
+from tscli.store.damaged import damaged
 
 # 1: pages in the model's dtype, made by its full weights; still written for these. 2: kv_dtype or weights in the fingerprint.
 FORMAT_VERSIONS = (1, 2)
@@ -191,10 +192,10 @@ class Manifest:
             version, sealed = raw["format_version"], "checksum" in raw
             raw.pop("checksum", None)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise DamagedLibrary(f"{path}: not a manifest of a library ({error})") from error
+            raise damaged(path.parent, f"{path}: not a manifest of a library ({error})") from error
         seal = SEAL.match(text)
         if sealed and (seal is None or seal[1] != _checksum(text[seal.end() :])):
-            raise DamagedLibrary(f"{path}: its checksum is not the one that was written")
+            raise damaged(path.parent, f"{path}: its checksum is not the one that was written")
         if version not in FORMAT_VERSIONS:
             raise LibraryError(
                 f"{path}: format version {version}, this tscli reads {FORMAT_VERSIONS[0]} to {FORMAT_VERSIONS[-1]}; "
@@ -207,7 +208,7 @@ class Manifest:
             manifest = cls(**raw)
             manifest._check()
         except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise DamagedLibrary(f"{path}: the manifest is damaged ({error})") from error
+            raise damaged(path.parent, f"{path}: the manifest is damaged ({error})") from error
         return manifest
 
     def _check(self) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tscli.errors import DamagedLibrary, LibraryError, ResourceError
 from tscli.places import MANIFEST, MANIFEST_COPY, library_name
+from tscli.store.damaged import damaged
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.segment import Segment, hash_file, load_tensors, map_segment, segment_path, write_durably
 
@@ -41,9 +42,9 @@ def read_manifest(folder: Path) -> Manifest | None:
             return None
         if path.exists():  # it was replaced in this very moment
             return read_manifest(folder)
-        raise DamagedLibrary(f"{path}: is missing") from None
+        raise damaged(folder, f"{path}: is missing") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise DamagedLibrary(f"{path}: cannot be read ({error})") from error
+        raise damaged(folder, f"{path}: cannot be read ({error})") from error
     return Manifest.from_json(text, path)
 
 
@@ -97,7 +98,7 @@ def open_library(folder: Path, *, verify: bool = False) -> StoredLibrary:
                 if manifest == before:
                     raise
     except DamagedLibrary as error:
-        raise DamagedLibrary(error.what, f"to make it whole: tscli repair {library_name(folder)}") from error
+        raise damaged(folder, error.what) from error
     return opened
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from tscli.errors import DamagedLibrary, LibraryError
 from tscli.places import MANIFEST, MANIFEST_COPY, library_folders
 from tscli.store.chain import PlannedSegment
+from tscli.store.damaged import damaged
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.private import make_private, open_private
 from tscli.store.reader import present, read_manifest, remember_verified
@@ -95,7 +96,7 @@ def take_over(holder: Path, folder: Path, record: SegmentRecord) -> None:
             temporary.unlink(missing_ok=True)
     if hash_file(target) != record.xxh3:
         target.unlink()
-        raise DamagedLibrary(f"{source}: changed while it was linked")
+        raise DamagedLibrary(f"{source}: changed while it was linked", "ingest again")
     write_record(folder, record)
 
 
@@ -162,7 +163,7 @@ class Writer:
         """The record of a segment that is here."""
         record = read_record(self.folder, planned)
         if record is None:
-            raise DamagedLibrary(f"{record_path(self.folder, planned.id)}: missing")
+            raise damaged(self.folder, f"{record_path(self.folder, planned.id)}: missing")
         return record
 
     def trust(self, records: Sequence[SegmentRecord]) -> None:

@@ -173,8 +173,7 @@ def _of_another_script(sample: bytes) -> str | None:
     of_script = sum(unicodedata.name(char, "").startswith(SCRIPTS) for char in letters)
     mixed = re.search(r"[A-Za-z][\u0370-\u06ff]|[\u0370-\u06ff][A-Za-z]", text)
     turkish = name is not None and codecs.lookup(name).name in ("cp1254", "iso8859-9") and len(TURKISH.findall(text)) > 1
-    mixed = mixed or _is_torn(text)
-    known = turkish or (letters and of_script >= SCRIPT_SHARE * len(letters) and not mixed)
+    known = turkish or (letters and of_script >= SCRIPT_SHARE * len(letters) and not mixed and not _is_torn(text))
     return codecs.lookup(name).name if name and known else None
 
 

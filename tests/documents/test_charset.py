@@ -123,3 +123,15 @@ def test_drawings_in_markdown_give_their_words_and_code_stays_as_it_is() -> None
     found = text_of(f"a {svg} b\n\n```html\n{svg}\n```\n".encode(), ".md")[0]
     assert found == f"a words b\n\n```html\n{svg}\n```"
     assert text_of(svg.encode(), ".svg")[0] == svg
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Hamnkaptenen heter \u00c5sa Str\u00f6m och avgiften \u00e4r fem kronor.", "cp1252"),
+        ("Op\u0142ata wynosi pi\u0119\u0107 z\u0142otych.", "cp1250"),
+        ("\u6e2f\u53e3\u4f7f\u7528Python\u7a0b\u5e8f\uff0c\u8d39\u7528\u662f\u4e94\u5143\u3002", "gbk"),
+    ],
+)
+def test_no_encoding_is_guessed_that_tears_words_apart(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding)).text == text

@@ -33,6 +33,9 @@ SPACING_SHARE, LETTERS_SHARE = 0.02, 0.98
 # Scripts that the second opinion is heard on: its Latin guesses from few words are the weaker ones.
 SCRIPTS = ("CYRILLIC", "HEBREW", "GREEK", "ARABIC", "THAI", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "ARMENIAN", "GEORGIAN")
 SCRIPT_SHARE = 0.9
+# Signs within words: letters of another encoding.
+TORN = re.compile(r"[^\W\d_][\u00a1-\u00a9\u00ac-\u00b4\u00b6\u00b8\u00b9\u00bc-\u00bf\u00d7\u00f7][^\W\d_]")
+ASIAN = "\u2e80-\ud7ff\uf900-\ufaff\uff66-\uffdc"
 TURKISH = re.compile("[ışğİŞĞ]")
 
 
@@ -170,12 +173,19 @@ def _of_another_script(sample: bytes) -> str | None:
     of_script = sum(unicodedata.name(char, "").startswith(SCRIPTS) for char in letters)
     mixed = re.search(r"[A-Za-z][\u0370-\u06ff]|[\u0370-\u06ff][A-Za-z]", text)
     turkish = name is not None and codecs.lookup(name).name in ("cp1254", "iso8859-9") and len(TURKISH.findall(text)) > 1
-    known = turkish or (letters and of_script >= SCRIPT_SHARE * len(letters) and not mixed)
+    known = turkish or (letters and of_script >= SCRIPT_SHARE * len(letters) and not mixed and not _is_torn(text))
     return codecs.lookup(name).name if name and known else None
+
+
+def _is_torn(text: str) -> bool:
+    """Whether words have signs within them, or most East Asian characters stand right beside a Latin letter."""
+    asian, seams = re.findall(f"[{ASIAN}]", text), re.findall(f"(?<=[A-Za-z])[{ASIAN}]|[{ASIAN}](?=[A-Za-z])", text)
+    return TORN.search(text) is not None or 2 * len(seams) > len(asian)
 
 
 def _by_statistics(sample: bytes) -> str:
     matches = [match for match in from_bytes(sample) if not match.encoding.startswith("utf")]  # that was looked at before
+    matches = [match for match in matches if not _is_torn(str(match))]
     if not matches:
         return "cp1252"
     best = matches[0]

@@ -32,4 +32,6 @@ def hidden(text: str) -> str | None:
         return None
     count = sum(len(place[0]) for place in places)
     line = text.count("\n", 0, places[0].start()) + 1
-    return f"{count:,} invisible characters that can hide text or turn it around were taken out, the first in line {line:,}"
+    what = "1 invisible character that" if count == 1 else f"{count:,} invisible characters that"
+    taken = "was taken out," if count == 1 else "were taken out, the first"
+    return f"{what} can hide text or turn it around {taken} in line {line:,}"

@@ -28,7 +28,7 @@ demo: $(STAMP)  ## set up, get a small model, ingest samples/, ask three questio
 	$(TSCLI) ingest samples --library demo-$$(cat $(STAMP).model) --model $$(cat $(STAMP).model)
 	@echo "==> asking; no document token is computed again"
 	$(TSCLI) ask --library demo-$$(cat $(STAMP).model) "When was the lighthouse at Marrow Point built?"
-	$(TSCLI) ask --library demo-$$(cat $(STAMP).model) "Who is the senior pilot?"
+	$(TSCLI) ask --library demo-$$(cat $(STAMP).model) "Who is the head of the night watch?"
 	$(TSCLI) ask --library demo-$$(cat $(STAMP).model) "What is the depth at the North Quay?"
 
 test: check  ## set up, check style and types, run all tests (two processes of one thread each)

@@ -105,6 +105,13 @@ def test_a_question_that_no_passage_makes_likelier_is_refused_with_the_nearest(l
     assert cited
 
 
+def test_nothing_is_answered_where_there_is_nothing_to_vote_on(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tscli.open_library(library) as session:
+        assert isinstance(session.asker, VotingAsker)
+        monkeypatch.setattr(session.asker.finder, "first", session.asker.state.committed)
+        assert answer(session).text == NOT_FOUND
+
+
 def test_a_question_about_a_name_that_stands_nowhere_is_refused_and_says_so(library: str) -> None:
     with tscli.open_library(library) as session:
         found = answer(session, "Where is the stone of Ockwick and Thornbury's bell?")

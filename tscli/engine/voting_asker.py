@@ -166,7 +166,7 @@ class VotingAsker:
         decoder, state = self.decoder, self.state
         started = state.tokens_run
         if self.finder.first >= state.committed:
-            return Reading((), (), answers or not self._refuses)
+            return Reading((), (), not self._refuses)
         votes = question_votes(decoder, state, self.voters, prompt, before, self.finder.first, state.committed)
         candidates = self.finder.best(votes, self._candidates, without)
         gains = passage_gains(decoder, state, prompt, before, candidates)

@@ -56,7 +56,7 @@ class Shelf:
 
 
 def calibrate(decoder: Decoder, tokenizer: Tokenizer, template: Template, on_progress: OnProgress | None = None) -> Voters:
-    """Choose the voters of a model; 43 s on two cores for one of 135M parameters, 79 s for one of 0.5B."""
+    """Choose the voters of a model; 48 s on two cores for one of 135M parameters, 96 s for one of 0.5B, loading it included."""
     tell = on_progress or (lambda *_: None)
     tell("reading prose with look-ups in it", 0, 1)
     shelf = make_shelf(decoder, tokenizer, template, SEED)

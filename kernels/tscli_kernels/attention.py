@@ -49,6 +49,52 @@ def attend(
     return _products(weights, value).reshape(q_heads, t, head_dim).to(query.dtype)
 
 
+def attend_causal(query: Tensor, key: Tensor, value: Tensor, *, scaling: float, softcap: float | None = None) -> Tensor:
+    """Softmax attention of tokens over the rows before them and, causally, over themselves, without a materialised mask.
+
+    Args:
+        query: [q_heads, t, head_dim]; key, value: [kv_heads, s, head_dim], all of one dtype; the last t of the s rows are
+            those of the queries' own tokens, and query i sees all rows up to its own.
+        scaling, softcap: as `attend` has them.
+
+    Returns: [q_heads, t, head_dim] in the dtype of query.
+    """
+    t, s = query.shape[1], key.shape[1]
+    if t == 1:
+        return attend(query, key, value, scaling=scaling, softcap=softcap)
+    if softcap is not None:
+        return attend(query, key, value, scaling=scaling, mask=_causal(t, s, query.device), softcap=softcap)
+    if query.device.type != "cpu":
+        from torch.nn.attention.bias import causal_lower_right  # which takes a second
+
+        bias = causal_lower_right(t, s)
+        gqa = query.shape[0] != key.shape[0]
+        return functional.scaled_dot_product_attention(  # type: ignore[no-any-return]
+            query[None], key[None], value[None], attn_mask=bias, scale=scaling, enable_gqa=gqa
+        )[0]
+    group = query.shape[0] // key.shape[0]
+    key, value = (part.repeat_interleave(group, dim=0) if group > 1 else part for part in (key, value))
+    before = s - t
+    own, own_sum = _flash(query, key[:, before:], value[:, before:], scaling, causal=True)
+    if not before:
+        return own
+    old, old_sum = _flash(query, key[:, :before], value[:, :before], scaling, causal=False)
+    return torch.lerp(own, old, torch.sigmoid(old_sum - own_sum)[..., None].to(own.dtype))
+
+
+def _flash(query: Tensor, key: Tensor, value: Tensor, scaling: float, *, causal: bool) -> tuple[Tensor, Tensor]:
+    """Torch's own attention of as many key as query heads on the CPU, and each query's log-sum-exp, float32 [q_heads, t]."""
+    out, sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query[None], key[None], value[None], 0.0, causal, scale=scaling
+    )
+    return out[0], sums[0]
+
+
+def _causal(t: int, s: int, device: torch.device) -> Tensor:
+    """[t, s] bool: True where query i, whose own row is s - t + i, may look."""
+    return torch.ones(t, s, dtype=torch.bool, device=device).tril(s - t)
+
+
 def attend_turned(query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor, *, scaling: float) -> Tensor:
     """Softmax attention of one query, with the rotation in the same pass: rows are rotated to positions 0, 1, ..., the query to
     the last one's.

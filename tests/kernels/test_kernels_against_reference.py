@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tscli_kernels import attend, gather_rows, hard_vote, max_pool, raw_vote, reference, score_pages, soft_vote, top_k
+from tscli_kernels import attend, attend_causal, gather_rows, hard_vote, max_pool, raw_vote, reference, score_pages, soft_vote, top_k
 
 GROUPS = (1, 4, 7)
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1.5e-2, torch.float16: 2e-3}
@@ -137,3 +137,25 @@ def test_attention_equals_the_reference(group: int, dtype: torch.dtype, t: int, 
     expected = reference.attend(query.double(), key.double(), value.double(), scaling=0.3, mask=mask, softcap=softcap)
     assert out.dtype == dtype
     assert relative_error(out, expected) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("group", (1, 3, 4, 7))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("t", "s"), [(1, 63), (2, 2), (63, 63), (111, 112), (17, 203), (130, 1000)])
+@pytest.mark.parametrize("softcap", [None, 5.0])
+def test_causal_attention_equals_the_reference(group: int, dtype: torch.dtype, t: int, s: int, softcap: float | None) -> None:
+    query = torch.randn(3 * group, t, 40).to(dtype)
+    key, value = torch.randn(3, s, 40).to(dtype), torch.randn(3, s, 40).to(dtype)
+    mask = torch.ones(t, s, dtype=torch.bool).tril(s - t)
+    out = attend_causal(query, key, value, scaling=0.3, softcap=softcap)
+    expected = reference.attend(query.double(), key.double(), value.double(), scaling=0.3, mask=mask, softcap=softcap)
+    assert out.dtype == dtype
+    assert relative_error(out, expected) < TOLERANCE[dtype]
+
+
+def test_causal_attention_weighs_rows_before_and_own_rows_by_one_softmax() -> None:
+    query, key, value = torch.randn(2, 5, 8), torch.randn(2, 9, 8), torch.randn(2, 9, 8)
+    key[:, 1] *= 60  # what stands before takes nearly all, or nearly nothing
+    mask = torch.ones(5, 9, dtype=torch.bool).tril(4)
+    expected = reference.attend(query.double(), key.double(), value.double(), scaling=1.0, mask=mask)
+    assert relative_error(attend_causal(query, key, value, scaling=1.0), expected) < 1e-5

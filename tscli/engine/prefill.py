@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 Chain = tuple[PlannedSegment, ...]  # a document's, behind what they were computed behind
 Ask = Callable[[Tensor], Sequence[Tensor]]  # of a context's tokens, the prompts that its sketch is fitted to
-DENSE_CHUNK = 1024  # tokens that go through the model together where they attend densely
+DENSE_CHUNK = 4096  # tokens that go through the model together where they attend densely
 Progress = Callable[[int, int, float], None]  # tokens done, tokens to run, seconds
 
 

@@ -23,7 +23,7 @@ from tscli.selection.question_votes import QuestionVotes, nearby
 from tscli.selection.select import Selection, ballot, select
 from tscli.selection.selection_cache import SelectionCache
 from tscli.selection.sketch import Moments
-from tscli_kernels import attend, attend_turned
+from tscli_kernels import attend, attend_causal, attend_turned
 
 Audit = Callable[[Selection, int, Tensor], None]  # what is attended, the first candidate, the exact votes [n] of all
 
@@ -202,10 +202,9 @@ class AttentionRun:
         places = torch.arange(n, total, device=query.device)
         all_key, all_value = dense.append(layer, self.rotator(key, places, layer, length=total), value)
         turned = self.rotator(query, places, layer, length=total)
-        mask = causal_mask(t, total, None, query.device)
         self._weigh(turned, all_key, call)
         self._report(layer, "dense", total, 0, self._watch(query, layer), False, torch.arange(n, device=query.device))
-        return attend(turned, all_key, all_value, scaling=call.scaling, mask=mask, softcap=call.softcap)
+        return attend_causal(turned, all_key, all_value, scaling=call.scaling, softcap=call.softcap)
 
     def _attend(
         self,
@@ -226,8 +225,10 @@ class AttentionRun:
         places = torch.arange(first, first + s, device=query.device)
         key = self.rotator(key, places, call.layer, length=first + s)
         query = self.rotator(query, places[-t:], call.layer, length=first + s)
-        mask = causal_mask(t, s, window, query.device)
         self._weigh(query, key, call)
+        if window is None:
+            return attend_causal(query, key, value, scaling=call.scaling, softcap=call.softcap)
+        mask = window_mask(t, s, window, query.device)
         return attend(query, key, value, scaling=call.scaling, mask=mask, softcap=call.softcap)
 
     def _is_plain_step(self, t: int, call: LayerCall, window: int | None) -> bool:
@@ -292,11 +293,10 @@ def _as_the_reference_maps(query: Tensor, kv_heads: int) -> Tensor:
     return query[heads]
 
 
-def causal_mask(t: int, s: int, window: int | None, device: torch.device) -> Tensor | None:
+def window_mask(t: int, s: int, window: int, device: torch.device) -> Tensor | None:
     """[t, s] bool, True where query i (row s - t + i) may look: not ahead, and within the window; None if everywhere."""
-    if t == 1 and (window is None or s <= window):
+    if t == 1 and s <= window:
         return None
     row = torch.arange(s - t, s, device=device)[:, None]
     column = torch.arange(s, device=device)[None]
-    mask = column <= row
-    return mask if window is None else mask & (column > row - window)
+    return (column <= row) & (column > row - window)

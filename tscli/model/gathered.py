@@ -17,7 +17,7 @@ from torch import Tensor
 from tscli.model.kv import KVState
 from tscli.model.rotary import Rotator
 from tscli.model.step import LayerCall
-from tscli_kernels import attend
+from tscli_kernels import attend, attend_causal
 
 Watch = Callable[["Seen"], None]
 
@@ -158,17 +158,16 @@ class GatheredRun:
             self.watch(Seen(call.layer, number, turned, all_key, query, int(rows.positions.shape[0]), call.scaling))
         if call.layer == self.last_layer:
             return turned  # nobody reads it
+        if call.window is None:  # the rows are behind all new tokens
+            return attend_causal(turned, all_key, all_value, scaling=call.scaling, softcap=call.softcap)
         mask = self._mask(rows, t, places, call.window)
         return attend(turned, all_key, all_value, scaling=call.scaling, mask=mask, softcap=call.softcap)
 
-    def _mask(self, rows: Rows, t: int, places: Tensor, window: int | None) -> Tensor | None:
-        """Rows are behind all new tokens; these see each other causally, and of a sliding window only what stands in it."""
-        if t == 1 and window is None:
-            return None
+    def _mask(self, rows: Rows, t: int, places: Tensor, window: int) -> Tensor:
+        """The rows and the new tokens, causally, as far as they stand in a sliding window: [t, s + t] bool."""
         own = torch.arange(rows.next_place, rows.next_place + self._made + t, device=places.device)
         there = torch.cat([rows.places, own])
-        mask = there[None] <= places[:, None]
-        return mask if window is None else mask & (there[None] > places[:, None] - window)
+        return (there[None] <= places[:, None]) & (there[None] > places[:, None] - window)
 
     def _gather(self, layer: int) -> list[tuple[Tensor, Tensor]]:
         """Each sequence's rows, keys rotated to their places, and values: [kv_heads, s, head_dim]."""

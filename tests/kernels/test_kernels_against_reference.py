@@ -9,7 +9,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tscli_kernels import attend, attend_causal, gather_rows, hard_vote, max_pool, raw_vote, reference, score_pages, soft_vote, top_k
+from tscli_kernels import (
+    attend,
+    attend_causal,
+    gather_rows,
+    hard_vote,
+    max_pool,
+    raw_vote,
+    reference,
+    score_pages,
+    soft_vote,
+    top_k,
+)
 
 GROUPS = (1, 4, 7)
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 1.5e-2, torch.float16: 2e-3}
@@ -139,7 +150,7 @@ def test_attention_equals_the_reference(group: int, dtype: torch.dtype, t: int, 
     assert relative_error(out, expected) < TOLERANCE[dtype]
 
 
-@pytest.mark.parametrize("group", (1, 3, 4, 7))
+@pytest.mark.parametrize("group", [1, 3, 4, 7])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(("t", "s"), [(1, 63), (2, 2), (63, 63), (111, 112), (17, 203), (130, 1000)])
 @pytest.mark.parametrize("softcap", [None, 5.0])

@@ -69,7 +69,7 @@ def attend_causal(query: Tensor, key: Tensor, value: Tensor, *, scaling: float, 
 
         bias = causal_lower_right(t, s)
         gqa = query.shape[0] != key.shape[0]
-        return functional.scaled_dot_product_attention(  # type: ignore[no-any-return]
+        return functional.scaled_dot_product_attention(
             query[None], key[None], value[None], attn_mask=bias, scale=scaling, enable_gqa=gqa
         )[0]
     group = query.shape[0] // key.shape[0]

@@ -3,7 +3,7 @@
 Each function stands beside a plain float64-capable reference in `reference`, against which it is tested.
 """
 
-from tscli_kernels.attention import attend, attend_causal, attend_selected, attend_turned
+from tscli_kernels.attention import attend, attend_causal, attend_each, attend_selected, attend_turned
 from tscli_kernels.page_table import PageTable, copy_rows, score_rows, score_table
 from tscli_kernels.pages import gather_rows, row_index, score_pages, take_rows
 from tscli_kernels.planes import code_planes, decode_planes, reaching, reaching_planes, scan_planes
@@ -17,6 +17,7 @@ __all__ = [
     "PageTable",
     "attend",
     "attend_causal",
+    "attend_each",
     "attend_selected",
     "attend_turned",
     "code_planes",

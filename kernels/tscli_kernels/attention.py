@@ -82,6 +82,25 @@ def attend_causal(query: Tensor, key: Tensor, value: Tensor, *, scaling: float, 
     return torch.lerp(own, old, torch.sigmoid(old_sum - own_sum)[..., None].to(own.dtype))
 
 
+def attend_each(
+    query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor, scaling: float, softcap: float | None = None
+) -> Tensor:
+    """Softmax attention of several sequences, each over its own rows.
+
+    Args:
+        query: [n, q_heads, t, head_dim]; key, value: [n, kv_heads, s, head_dim], all of one dtype, finite where masked too.
+        mask: [n, t, s] bool, True where a query may look.
+        scaling, softcap: as `attend` has them.
+
+    Returns: [n, q_heads, t, head_dim] in the dtype of query.
+    """
+    if softcap is not None:
+        parts = zip(query, key, value, mask, strict=True)
+        return torch.stack([attend(q, k, v, scaling=scaling, mask=m, softcap=softcap) for q, k, v, m in parts])
+    gqa = query.shape[1] != key.shape[1]
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None], scale=scaling, enable_gqa=gqa)
+
+
 def _flash(query: Tensor, key: Tensor, value: Tensor, scaling: float, *, causal: bool) -> tuple[Tensor, Tensor]:
     """Torch's own attention of as many key as query heads on the CPU, and each query's log-sum-exp, float32 [q_heads, t]."""
     out, sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(

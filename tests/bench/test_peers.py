@@ -63,7 +63,7 @@ def test_dense_seconds_are_linear_and_quadratic() -> None:
 
 
 def test_an_unknown_peer_is_refused(small_model: Path) -> None:
-    with pytest.raises(UsageError, match=r"only transformers and llama\.cpp"):
+    with pytest.raises(UsageError, match=r"only transformers, llama\.cpp, rag"):
         bench(small_model, names=("vllm",))
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tscli_kernels import (
     attend,
     attend_causal,
+    attend_each,
     gather_rows,
     hard_vote,
     max_pool,
@@ -170,3 +171,22 @@ def test_causal_attention_weighs_rows_before_and_own_rows_by_one_softmax() -> No
     mask = torch.ones(5, 9, dtype=torch.bool).tril(4)
     expected = reference.attend(query.double(), key.double(), value.double(), scaling=1.0, mask=mask)
     assert relative_error(attend_causal(query, key, value, scaling=1.0), expected) < 1e-5
+
+
+@pytest.mark.parametrize("group", [1, 3, 4, 7])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("t", "s"), [(1, 63), (17, 111)])
+@pytest.mark.parametrize("softcap", [None, 5.0])
+def test_each_sequence_attends_as_the_reference_does(
+    group: int, dtype: torch.dtype, t: int, s: int, softcap: float | None
+) -> None:
+    query = torch.randn(4, 2 * group, t, 40).to(dtype)
+    key, value = torch.randn(4, 2, s, 40).to(dtype), torch.randn(4, 2, s, 40).to(dtype)
+    mask = torch.rand(4, t, s) < 0.5
+    mask[..., -1] = True  # a query sees itself at least
+    out = attend_each(query, key, value, mask=mask, scaling=0.3, softcap=softcap)
+    for number, got in enumerate(out):
+        own = (part[number].double() for part in (query, key, value))
+        expected = reference.attend(*own, scaling=0.3, mask=mask[number], softcap=softcap)
+        assert got.dtype == dtype
+        assert relative_error(got, expected) < TOLERANCE[dtype]

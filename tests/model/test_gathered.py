@@ -60,7 +60,7 @@ def test_sequences_in_one_batch_get_what_each_gets_by_itself(heads: tuple[int, i
     question = torch.randint(1, 128, (heads[0] + 3,))
     parts = [torch.randperm(63)[: 5 + 7 * number] for number in range(heads[1] + 1)]
     rows = [Rows.behind_each_other(positions) for positions in parts]
-    together = GatheredRun(state, decoder.rotator, rows, sizes=[question.shape[0]] * len(rows))
+    together = GatheredRun(state, decoder.rotator, rows)
     ends = [(number + 1) * question.shape[0] - 1 for number in range(len(rows))]
     logits = decoder.forward_rows(question.repeat(len(rows)), together, ends)
     assert logits is not None
@@ -100,13 +100,6 @@ def test_sequences_that_are_kept_go_on_in_step_each_by_itself(heads: tuple[int, 
             assert alone is not None
             assert float((alone - got).abs().max()) <= 1e-5
     assert state.length == length + sum(sizes)  # only the first one's are in the state
-
-
-def test_sequences_of_unlike_sizes_cannot_be_kept() -> None:
-    decoder = make_decoder("llama")
-    rows = [Rows.behind_each_other(torch.arange(0))] * 2
-    with pytest.raises(ValueError, match="in step"):
-        GatheredRun(decoder.new_state(), decoder.rotator, rows, sizes=[1, 2], keeps=True)
 
 
 @pytest.mark.skipif(not REAL, reason="TSCLI_TEST_MODELS names no folder with .gguf files")

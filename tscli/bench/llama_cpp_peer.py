@@ -1,6 +1,7 @@
 """llama.cpp on the same model and tokens, through llama-cpp-python's C functions: its own cache, saved once and restored.
 
-The model is converted to GGUF into a folder that is thrown away. Knows nothing of our attention.
+It runs the .gguf file that the model was read from; any other is converted to GGUF into a folder that is thrown away. Threads
+and flash attention are those with which a short trial is fastest. Knows nothing of our attention.
 """
 
 from __future__ import annotations
@@ -19,18 +20,22 @@ import torch
 from torch import Tensor
 
 from tscli.bench.gguf_file import write_gguf
+from tscli.bench.setting import Say
 from tscli.bench.unavailable import Unavailable
 from tscli.model.decoder import Decoder
 
 BATCH, MICROBATCH = 2048, 512  # llama-bench's
 F32, F16 = 0, 1  # ggml's numbers of types
-FLASH_ATTENTION = 0  # off: on a CPU it is slower at every length that was tried, and rounds
+TRIED = 512  # tokens of the trial
 WHOLE = -1  # of a sequence: from its first position, to its last
 KEPT, SPARE = 0, 1  # sequences: the context, and one to load into before it is moved behind that
 
 
-def open_llama_cpp(decoder: Decoder, room: int) -> LlamaCppPeer:
-    """The decoder in llama.cpp with a cache of `room` tokens; Unavailable where it is not installed or cannot run it."""
+def open_llama_cpp(decoder: Decoder, room: int, gguf: Path | None = None, say: Say = lambda _: None) -> LlamaCppPeer:
+    """The decoder in llama.cpp with a cache of `room` tokens; Unavailable where it is not installed or cannot run it.
+
+    gguf: the file that the decoder was read from, where there is one.
+    """
     for package, name in (("llama_cpp", "llama-cpp-python"), ("gguf", "gguf")):
         try:
             import_module(package)
@@ -40,25 +45,29 @@ def open_llama_cpp(decoder: Decoder, room: int) -> LlamaCppPeer:
             raise Unavailable(f"{name} cannot be loaded: {error}") from error
     if decoder.device.type != "cpu":
         raise Unavailable("llama.cpp is measured on the CPU only (--device cpu)")
-    return LlamaCppPeer(decoder, room)
+    return LlamaCppPeer(decoder, room, gguf, say)
 
 
 class LlamaCppPeer:
     """The model as llama.cpp runs it, with the cache of one context."""
 
-    def __init__(self, decoder: Decoder, room: int) -> None:
+    def __init__(self, decoder: Decoder, room: int, gguf: Path | None = None, say: Say = lambda _: None) -> None:
         self._llama: Any = _quiet_library()[0]
         self._folder = TemporaryDirectory(prefix="tscli-llama-cpp-")
         self._vocab_size, self._dtype = decoder.shape.vocab_size, decoder.dtype
         self._model: Any = None
         self._context: Any = None
+        self._file = gguf or Path(self._folder.name, "model.gguf")
+        self._tried: dict[str, float] = {}
         try:
-            write_gguf(decoder, Path(self._folder.name, "model.gguf"))
+            if gguf is None:
+                write_gguf(decoder, self._file)
+            self._load_model()
+            self._threads, self._flash = self._fastest(say)
             self._open(room)
         except BaseException:
             self.close()
             raise
-        self._memory = self._llama.llama_get_memory(self._context)
         self._restore_s: list[float] = []
 
     @property
@@ -67,7 +76,8 @@ class LlamaCppPeer:
         versions = {"llama-cpp-python": self._llama.__version__, "gguf": version("gguf")}
         restore_ms = 1e3 * sum(self._restore_s) / len(self._restore_s) if self._restore_s else None
         kv_type = "float32" if self._dtype == torch.float32 else "float16"
-        return {"versions": versions, "kv_type": kv_type, "flash_attention": bool(FLASH_ATTENTION), "restore_ms": restore_ms}
+        how = {"threads": self._threads, "flash_attention": bool(self._flash), "tried_s": self._tried}
+        return {"versions": versions, "file": self._file.name, "kv_type": kv_type, **how, "restore_ms": restore_ms}
 
     def prefill(self, ids: Tensor) -> float:
         """Run ids (int64 [n]) into an empty cache, which is kept and saved; seconds, saving not counted."""
@@ -92,6 +102,14 @@ class LlamaCppPeer:
         self.run([1])  # turns them
         llama.llama_memory_seq_rm(self._memory, KEPT, depth, WHOLE)
         self._save()
+
+    def question(self, ids: Tensor) -> float:
+        """Run ids (int64 [n]) behind the restored cache; seconds to the first token behind them, the restoring not counted."""
+        self.restore()
+        started = time.perf_counter()
+        self.run(ids.tolist())
+        int(self.logits().argmax())
+        return time.perf_counter() - started
 
     def decode(self, n_gen: int) -> list[float]:
         """Greedy tokens behind the restored cache; the times at which it began and made each token."""
@@ -129,21 +147,45 @@ class LlamaCppPeer:
         self._context = self._model = None
         self._folder.cleanup()
 
-    def _open(self, room: int) -> None:
-        llama, model = self._llama, self._llama.llama_model_default_params()
+    def _load_model(self) -> None:
+        model = self._llama.llama_model_default_params()
         model.n_gpu_layers = 0
-        self._model = llama.llama_model_load_from_file(str(Path(self._folder.name, "model.gguf")).encode(), model)
+        self._model = self._llama.llama_model_load_from_file(str(self._file).encode(), model)
         if not self._model:
-            raise Unavailable("llama.cpp does not take the converted model")
+            raise Unavailable(f"llama.cpp does not take the model file {self._file.name}")
+
+    def _fastest(self, say: Say) -> tuple[int, int]:
+        """Threads and flash attention (0 or 1) of the fastest trial: TRIED tokens, then as many steps as there were batches."""
+        most = torch.get_num_threads()
+        for threads in sorted({most, max(1, most // 2)}):
+            for flash in (0, 1):
+                self._threads, self._flash = threads, flash
+                self._open(2 * TRIED)
+                self.run([1] * 16)  # warms up
+                started = time.perf_counter()
+                self.run([1] * TRIED)
+                for _ in range(16):
+                    self.run([1])
+                self._tried[f"{threads} threads, flash attention {'on' if flash else 'off'}"] = time.perf_counter() - started
+        best = min(self._tried, key=self._tried.__getitem__)
+        say(f"llama.cpp: {best} is fastest")
+        return int(best.split()[0]), int(best.endswith("on"))
+
+    def _open(self, room: int) -> None:
+        """An empty cache of `room` tokens, instead of any before."""
+        llama = self._llama
+        if self._context:
+            llama.llama_free(self._context)
         context = llama.llama_context_default_params()
         context.n_ctx, context.n_batch, context.n_ubatch = room, BATCH, MICROBATCH
         context.n_seq_max, context.kv_unified = 2, True
         context.type_k = context.type_v = F32 if self._dtype == torch.float32 else F16  # F16 is llama.cpp's default
-        context.flash_attn_type = FLASH_ATTENTION
-        context.n_threads = context.n_threads_batch = torch.get_num_threads()
+        context.flash_attn_type = self._flash
+        context.n_threads = context.n_threads_batch = self._threads
         self._context = llama.llama_init_from_model(self._model, context)
         if not self._context:
             raise Unavailable(f"llama.cpp cannot make a cache of {room:,} tokens")
+        self._memory = llama.llama_get_memory(self._context)
 
     def run(self, tokens: list[int]) -> None:
         """Tokens behind the cache, in batches as llama-bench makes them; waits for the last one's logits."""

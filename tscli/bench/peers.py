@@ -1,4 +1,4 @@
-"""What others make of the same model and tokens: which peers there are, and the two rows of each.
+"""What others make of the same model and text: which peers there are, and the two rows of each.
 
 A peer that is not there, or for which a length is too much, has rows that say why. Knows nothing of our attention.
 """
@@ -12,12 +12,13 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from tscli.bench.llama_cpp_peer import open_llama_cpp
+from tscli.bench.rag_peer import rag_fields
 from tscli.bench.rows import BenchRow, decode_fields, timing_fields
 from tscli.bench.setting import PREFILL_LIMIT_S, Bench, dense_seconds, forget_peak_rss, peak_rss
 from tscli.bench.transformers_peer import TransformersPeer
 from tscli.bench.unavailable import Unavailable
-from tscli.model.decoder import Decoder
 
+MOST_QUESTION = 256  # tokens
 COPIES = 3.0  # of the keys and values: the cache, one as it grows or is saved, and masks
 
 
@@ -34,6 +35,9 @@ class Peer(Protocol):
     def fill(self, ids: Tensor, depth: int) -> None:
         """The same, their keys and values then laid behind each other up to `depth` tokens."""
 
+    def question(self, ids: Tensor) -> float:
+        """Run a question's ids behind the kept cache, which stays as it is; seconds to the answer's first token."""
+
     def decode(self, n_gen: int) -> list[float]:
         """Greedy tokens behind the kept cache, which stays as it is; the times at which it began and made each token."""
 
@@ -41,10 +45,11 @@ class Peer(Protocol):
         """Give back what it holds."""
 
 
-PEERS: dict[str, Callable[[Decoder, int], Peer]] = {
-    "transformers": lambda decoder, _: TransformersPeer(decoder.folder, decoder.dtype, decoder.device),
-    "llama.cpp": open_llama_cpp,
+CACHED: dict[str, Callable[[Bench, int], Peer]] = {
+    "transformers": lambda bench, _: TransformersPeer(bench.decoder.folder, bench.decoder.dtype, bench.decoder.device),
+    "llama.cpp": lambda bench, room: open_llama_cpp(bench.decoder, room, bench.gguf, bench.say),
 }
+PEERS = (*CACHED, "rag")
 
 
 def measure_peer(bench: Bench, length: int, method: str) -> tuple[BenchRow, BenchRow]:
@@ -52,9 +57,11 @@ def measure_peer(bench: Bench, length: int, method: str) -> tuple[BenchRow, Benc
     common = bench.common(method, length)
     forget_peak_rss()
     try:
+        if method == "rag":
+            return _measure_rag(bench, length, common)
         if (reason := bench.shortage(length, COPIES)) is not None:
             raise Unavailable(reason)
-        with closing(PEERS[method](bench.decoder, length + bench.n_gen)) as peer:
+        with closing(CACHED[method](bench, length + bench.n_gen + MOST_QUESTION)) as peer:
             first, second = _measure(bench, length, method, peer, common)
             return _described(first, peer), _described(second, peer)
     except Unavailable as error:
@@ -81,7 +88,19 @@ def _measure(bench: Bench, length: int, method: str, peer: Peer, common: dict[st
         first = BenchRow(names[0], method, {**prefill, **timing_fields([seconds], length), "peak_rss": peak_rss()})
     bench.say(f"{names[1]} {method}")
     runs: Sequence[Sequence[float]] = [peer.decode(bench.n_gen) for _ in range(bench.repetitions + 1)][1:]  # one warms up
-    return first, BenchRow(names[1], method, {**decode, **decode_fields(runs, bench.n_gen), "peak_rss": peak_rss()})
+    question = bench.question()
+    waited = {"ttft_ms": 1e3 * min(peer.question(question) for _ in range(2)), "n_question": question.shape[0]}
+    fields = {**decode, **decode_fields(runs, bench.n_gen), **waited, "peak_rss": peak_rss()}
+    return first, BenchRow(names[1], method, fields)
+
+
+def _measure_rag(bench: Bench, length: int, common: dict[str, Any]) -> tuple[BenchRow, BenchRow]:
+    """No row of a prefill, for nothing is read beforehand; an answer over passages, and the time to its first token."""
+    names = bench.names(length)
+    first = BenchRow(names[0], "rag", common, skipped="it reads nothing before a question")
+    fields = rag_fields(bench, length)
+    decode = {**common, "n_prompt": 0, "n_gen": bench.n_gen, "n_depth": length, **fields, "peak_rss": peak_rss()}
+    return first, BenchRow(names[1], "rag", decode)
 
 
 def _described(row: BenchRow, peer: Peer) -> BenchRow:

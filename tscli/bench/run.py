@@ -1,13 +1,14 @@
 """`tscli bench`: prefill and decode at given lengths with the current model, dense and TokenSelect in the same run.
 
-The text is random token ids; the cache lives in memory, so that disks do not blur the figures. Knows the model and its
-attention; no libraries, no printing.
+The text is real; the cache lives in memory, so that disks do not blur the figures. Knows the model and its attention; no
+libraries on disk, no printing.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,8 +16,11 @@ import torch
 from tscli.bench.peers import PEERS, measure_peer
 from tscli.bench.rows import BenchResult, BenchRow, decode_fields, timing_fields
 from tscli.bench.setting import PREFILL_LIMIT_S, Bench, Say, dense_seconds, forget_peak_rss, peak_rss
+from tscli.bench.text import MeasuredText, read_text
+from tscli.bench.voting import answer_fields, read_library
 from tscli.engine.arrival import Arrival
 from tscli.engine.asker import Asker
+from tscli.engine.calibration.store import choose_voters
 from tscli.engine.decode import Sampling
 from tscli.engine.kinds import choose_kv_dtype
 from tscli.engine.measure import estimate_seconds
@@ -31,6 +35,7 @@ from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionOptions, resolve
 from tscli.selection.selection_cache import SelectionCache
 from tscli.selection.sketch import Sketch
+from tscli.tokens import load_template, load_tokenizer
 
 QUESTION = 16  # tokens
 DENSE_COPIES, SPARSE_COPIES = 3.5, 1.5  # of the keys and values: dense rotates them into another that grows
@@ -46,24 +51,35 @@ def benchmark(
     on_progress: Say | None = None,
     peers: Sequence[str] = (),
     kv_dtype: KVDtype = "auto",
+    text: Path | None = None,
+    voters: str | None = None,
 ) -> BenchResult:
     """Measure each length: one prefill per method, then `repetitions` decodes of n_gen tokens at that depth.
 
-    "tokenselect" selects at every step. "tokenselect-answer" is how a model whose questions are read twice makes its answers:
-    with what a question of QUESTION tokens voted for, which follows the answer; its ttft_ms is that question's, question_ms
-    and first_decode_ms its parts. On a GPU
-    "tokenselect-graph" selects at every step, each step being one CUDA graph.
-    peers: "transformers" (its generate and DynamicCache), "llama.cpp" (the model converted to GGUF) beside our own methods.
+    "tokenselect" is what `ask` does: of a model with voters, documents read one by one and answers made from the passages that
+    these heads find; ttft_ms is then the time from a question to its answer's first token. Else, and with voters "all", it
+    selects at every step, as the paper does. "tokenselect-answer" is how a model whose questions are read twice makes its
+    answers: with what a question of QUESTION tokens voted for, which follows the answer; its ttft_ms is that question's,
+    question_ms and first_decode_ms its parts. On a GPU "tokenselect-graph" selects at every step, each being a CUDA graph.
+
+    peers: beside our own methods "transformers" (its generate and DynamicCache), "llama.cpp" (the very .gguf file that the
+    model was read from, else one that it is converted to) and "rag" (BM25's passages run again by the same model).
+    text: a file to read instead of the prose that comes along; repeated where it is too short.
     kv_dtype: what TokenSelect's pages are kept in; dense keys and values stay in the model's dtype.
     """
     if any(length < 1 for length in lengths) or n_gen < 1 or repetitions < 1:
         raise UsageError("lengths, --n-gen and -r must be at least 1")
     if unknown := [peer for peer in peers if peer not in PEERS]:
-        raise UsageError(f"--peer {unknown[0]}: only {' and '.join(PEERS)} can be measured beside tscli")
+        raise UsageError(f"--peer {unknown[0]}: only {', '.join(PEERS)} can be measured beside tscli")
     kept = choose_kv_dtype(kv_dtype, "", None)
     decoder = load_decoder(load)
     config = resolve(selection, decoder.selection_defaults, decoder.window)
-    bench = Bench(decoder, config, n_gen, repetitions, on_progress or (lambda _: None), kept)
+    tokenizer = load_tokenizer(str(decoder.folder))
+    measured_text = MeasuredText(tokenizer, load_template(tokenizer), read_text(text))
+    say = on_progress or (lambda _: None)
+    heads = choose_voters(voters, decoder, tokenizer, measured_text.template, lambda *done: say(f"calibrating: {done[0]}"))
+    gguf = Path(load.model) if load.model and load.model.endswith(".gguf") else None
+    bench = Bench(decoder, config, n_gen, repetitions, say, measured_text, kept, heads, gguf)
     ours, rows = ["dense", "tokenselect"] if dense else ["tokenselect"], list[BenchRow]()
     for length in lengths:
         measured = {method: _measure(bench, length, method) for method in ours}
@@ -77,6 +93,8 @@ def benchmark(
 def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, ...]:
     """The prefill row and the decode rows of one method at one length."""
     names, dense, common = bench.names(length), method == "dense", bench.common(method, length)
+    if not dense and bench.voters is not None:
+        return _measure_voting(bench, length, common)
     forget_peak_rss()
     if (reason := bench.shortage(length, DENSE_COPIES if dense else SPARSE_COPIES)) is not None:
         bench.say(f"{method} at {length:,}: skipped: {reason}")
@@ -113,6 +131,24 @@ def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, ...]:
         bench.say(f"{names[1]} {method}-graph")
         rows.append(_graph(bench, state, names[1], {**common, "method": f"{method}-graph"}))
     return first, decode, *rows
+
+
+def _measure_voting(bench: Bench, length: int, common: dict[str, Any]) -> tuple[BenchRow, BenchRow]:
+    """The rows of a model that is asked by its voters."""
+    names, method = bench.names(length), "tokenselect"
+    forget_peak_rss()
+    if (reason := bench.shortage(length, SPARSE_COPIES, method)) is not None:
+        bench.say(f"{method} at {length:,}: skipped: {reason}")
+        return BenchRow(names[0], method, common, skipped=reason), BenchRow(names[1], method, common, skipped=reason)
+    bench.say(f"{names[0]} {method}")
+    library = read_library(bench, length)
+    if library.num_run < library.state.committed:
+        bench.say(f"{names[0]} {method}: {library.num_run:,} tokens were read, the others are the same documents once more")
+    prefill = {**common, "n_prompt": length, "n_gen": 0, "n_depth": 0, **library.prefill_fields(), "peak_rss": peak_rss()}
+    bench.say(f"{names[1]} {method}")
+    answered = answer_fields(bench, library)
+    decode = {**common, "n_prompt": 0, "n_gen": bench.n_gen, "n_depth": length, **answered, "peak_rss": peak_rss()}
+    return BenchRow(names[0], method, prefill), BenchRow(names[1], method, decode)
 
 
 def _expected_prefill(bench: Bench, length: int, dense: bool) -> float:

@@ -14,33 +14,45 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tscli.bench.text import QUESTION, MeasuredText
 from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
+from tscli.selection.voters import Voters
 
-SEED = 0
 PREFILL_LIMIT_S = 600.0  # a prefill that is expected to take longer is skipped, and the row says so
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """One model, and how often and how long it decodes."""
+    """One model, the text that it reads, and how often and how long it decodes.
+
+    voters: those of a model that is asked by passages; None where all heads vote, as in the paper. gguf: the file that the
+    model was read from.
+    """
 
     decoder: Decoder
     config: SelectionConfig
     n_gen: int
     repetitions: int
     say: Say
+    text: MeasuredText
     kv_dtype: str | None = None
+    voters: Voters | None = None
+    gguf: Path | None = None
 
     def kept(self, method: str) -> str | None:
         """What keys and values are kept in by this method: dense ones always in the model's dtype, to compare with."""
         return self.kv_dtype if method == "tokenselect" else None
 
     def ids(self, length: int) -> Tensor:
-        """Random tokens, int64 [length] on the model's device: the same for every method."""
-        generator = torch.Generator().manual_seed(SEED)
-        return torch.randint(self.decoder.shape.vocab_size, (length,), generator=generator).to(self.decoder.device)
+        """The text's tokens, int64 [length] on the model's device: the same for every method."""
+        return self.text.ids(length).to(self.decoder.device)
+
+    def question(self) -> Tensor:
+        """The tokens of a question with the template around it, int64 [n]."""
+        prompt = self.text.template.prompt(self.text.tokenizer, QUESTION)
+        return torch.tensor(prompt.ids, device=self.decoder.device)
 
     def names(self, length: int) -> tuple[str, str]:
         """llama-bench's names of the prefill and of the decode at this depth."""
@@ -64,7 +76,6 @@ class Bench:
             "n_ctx": length,
             "selection": dict(vars(self.config)),
             "versions": {name: version(name) for name in ("torch", "transformers")},
-            "seed": SEED,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
@@ -72,9 +83,10 @@ class Bench:
         """Tokens of the shorter of two prefills from which a dense one of `length` is estimated."""
         return max(1, min(length // 2, 8 * self.config.chunk))
 
-    def shortage(self, length: int, copies: float) -> str | None:
-        """Why so many copies of a context's keys and values cannot be held; None where they can, or where nobody tells."""
-        needed, free = copies * self.decoder.kv_bytes_per_token(None) * length, _available_bytes()
+    def shortage(self, length: int, copies: float, method: str = "dense") -> str | None:
+        """Why so many copies of a context's keys and values, as the method keeps them, cannot be held; None where they can, or
+        where nobody tells."""
+        needed, free = copies * self.decoder.kv_bytes_per_token(self.kept(method)) * length, _available_bytes()
         if free is None or needed <= free or self.decoder.device.type != "cpu":
             return None
         return f"its keys and values need about {needed / 2**30:,.1f} GiB of memory, {free / 2**30:,.1f} GiB are free"

@@ -54,6 +54,16 @@ class TransformersPeer:
             )
 
     @torch.inference_mode()
+    def question(self, ids: Tensor) -> float:
+        """Run ids (int64 [n]) behind the kept cache, which stays as it is; seconds to the first token behind them."""
+        depth, started = self.cache.get_seq_length(), time.perf_counter()
+        logits = self.module(ids[None], past_key_values=self.cache, use_cache=True, logits_to_keep=1).logits
+        int(logits.argmax())
+        seconds = time.perf_counter() - started
+        self.cache.crop(depth - self.cache.get_seq_length())
+        return seconds
+
+    @torch.inference_mode()
     def decode(self, n_gen: int) -> list[float]:
         """Greedy tokens by `generate` behind the kept cache; the times at which it began and made each token."""
         depth, times = self.cache.get_seq_length(), [time.perf_counter()]

@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,8 +35,12 @@ def bench(
     dense: Annotated[bool, typer.Option("--dense/--no-dense", help="Measure full attention beside TokenSelect.")] = True,
     peer: Annotated[
         list[str] | None,
-        typer.Option(help="Also measure this on the same model and tokens: transformers, llama.cpp; can be repeated."),
+        typer.Option(help="Also measure this with the same model and text: transformers, llama.cpp, rag; can be repeated."),
     ] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="A text file to read, repeated up to the length. Default: prose that comes along.")
+    ] = None,
+    voters: flags.Voters = None,
     model: flags.Model = None,
     revision: flags.Revision = None,
     dtype: flags.Dtype = "auto",
@@ -74,6 +79,8 @@ def bench(
         lambda text: say(settings, text),
         peer or (),
         kv_dtype,  # type: ignore[arg-type]
+        text,
+        voters,
     )
     _print(result, output)
     return 0
@@ -121,13 +128,15 @@ def _cell(value: Any) -> Any:
 
 
 def _print_markdown(rows: list[BenchRow]) -> None:
-    names = ("model", "size", "params", "backend", "threads", "method", "test", "t/s", "ratio", "tpot ms", "peak rss")
-    print(f"| {' | '.join(names)} |")
-    print(f"| {' | '.join('---' if name in names[:7] else '---:' for name in names)} |")
+    names = ("model", "size", "params", "backend", "threads", "method", "test")
+    figures = ("t/s", "ratio", "ttft ms", "tpot ms", "peak rss")
+    print(f"| {' | '.join((*names, *figures))} |")
+    print(f"| {' | '.join('---' for _ in names)} | {' | '.join('---:' for _ in figures)} |")
     for row in rows:
         f = row.fields
         rate = f"skipped: {row.skipped}" if row.skipped else f"{f['avg_ts']:,.2f} ± {f['stddev_ts']:.2f}"
         ratio = f"{row.ratio:.2f}x" if row.ratio is not None else ""
+        ttft = f"{f['ttft_ms']:,.0f}" if f.get("ttft_ms") else ""
         tpot = f"{f['tpot_ms']:.2f}" if f.get("tpot_ms") else ""
         rss = size(f["peak_rss"]) if "peak_rss" in f else ""
         cells = (
@@ -140,6 +149,7 @@ def _print_markdown(rows: list[BenchRow]) -> None:
             row.test,
             rate,
             ratio,
+            ttft,
             tpot,
             rss,
         )

@@ -26,7 +26,7 @@ from tscli.engine.sketching import grow_sketch, reads_by_sketch
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows
-from tscli.model.kv import DenseKeys, KVState
+from tscli.model.kv import DenseKeys, KVState, Pages
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
 from tscli.store import PAGE_SIZE, PlannedSegment, SegmentRecord, Writer
@@ -223,20 +223,16 @@ def _run_densely(decoder: Decoder, state: KVState, token_ids: Tensor) -> Iterato
 def prefill_documents(decoder: Decoder, token_ids: np.ndarray, starts: Sequence[int]) -> KVState:
     """The state over documents that fit the window, each behind the tokens before the first of `starts`, in memory."""
     ids, bounds = torch.from_numpy(token_ids.astype(np.int64)), [*starts, token_ids.shape[0]]
-    prefix = decoder.new_state()
-    _take(prefix, _run_densely(decoder, prefix, ids[: bounds[0]]))
-    whole = decoder.new_state(prefix.segments)
+    whole = decoder.new_state([read_document(decoder, decoder.new_state(), ids[: bounds[0]])])
     for start, stop in pairwise(bounds):
-        own = decoder.new_state(prefix.segments)
-        _take(own, _run_densely(decoder, own, ids[start:stop]))
-        whole.extend(own.segments[-1])
+        whole.extend(read_document(decoder, decoder.new_state(whole.segments[:1]), ids[start:stop]))
     return whole
 
 
-def _take(state: KVState, running: Iterator[int]) -> None:
-    """Run to the end; the tail becomes a segment."""
-    for _ in running:
+def read_document(decoder: Decoder, state: KVState, token_ids: Tensor, kv_dtype: str | None = None) -> Pages:
+    """The pages of a document that fits the window: token_ids (int64 [t]) behind what the state holds, attended densely."""
+    for _ in _run_densely(decoder, state, token_ids):
         pass
-    made = pack(*state.take_tail(PAGE_SIZE), state.tail_tokens, None)
+    made = pack(*state.take_tail(PAGE_SIZE), state.tail_tokens, kv_dtype)
     state.crop()
-    state.extend(made)
+    return made

@@ -81,7 +81,7 @@ def passage_gains(decoder: Decoder, state: KVState, prompt: Prompt, before: Tens
     per_batch, found = max(1, BATCH_TOKENS // num_tokens), list[Tensor]()
     for start in range(0, len(rows), per_batch):
         part = rows[start : start + per_batch]
-        run = GatheredRun(state, decoder.rotator, part, sizes=[num_tokens] * len(part))
+        run = GatheredRun(state, decoder.rotator, part)
         first = max(1, prompt.start)
         wanted = [at * num_tokens + place - 1 for at in range(len(part)) for place in range(first, num_tokens)]
         logits = decoder.forward_rows(torch.tensor(own * len(part), device=decoder.device), run, wanted)

@@ -1,6 +1,6 @@
 """A library's text as sentences and passages, and a plain search among them: BM25 (Robertson and Zaragoza 2009).
 
-By bm25s, which is an extra. Knows sessions, for their tokens; asks nothing of a model.
+By bm25s, which is an extra. Knows tokens and what they spell; asks nothing of a model.
 """
 
 from __future__ import annotations
@@ -8,15 +8,25 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from tscli.engine.session import Session
 from tscli.errors import UsageError
+from tscli.tokens import Context, Tokenizer
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")
 PASSAGE_WORDS = 96
+
+
+class Text(Protocol):
+    """What sentences and passages are cut from, such as a session."""
+
+    @property
+    def context(self) -> Context: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
 
 
 @dataclass(frozen=True)
@@ -47,21 +57,21 @@ class Search:
         return self._bm25s.tokenize(text, stopwords="en", show_progress=False)
 
 
-def sentences_of(session: Session) -> list[Passage]:
+def sentences_of(text: Text) -> list[Passage]:
     """Every sentence of the library."""
-    return [Passage(text, *place) for texts, place in _pages(session) for text in texts]
+    return [Passage(sentence, *place) for sentences, place in _pages(text) for sentence in sentences]
 
 
-def passages_of(session: Session, num_words: int = PASSAGE_WORDS) -> list[Passage]:
-    """The library in passages of about so many words, none across a page's end, cut at the ends of sentences."""
+def passages_of(text: Text, num_words: int = PASSAGE_WORDS) -> list[Passage]:
+    """The text in passages of about so many words, none across a page's end, cut at the ends of sentences."""
     found = []
-    for texts, place in _pages(session):
+    for sentences, place in _pages(text):
         held: list[str] = []
-        for text in texts:
-            if held and _num_words([*held, text]) > num_words:
+        for sentence in sentences:
+            if held and _num_words([*held, sentence]) > num_words:
                 found.append(Passage(" ".join(held), *place))
                 held = []
-            held.append(text)
+            held.append(sentence)
         found.append(Passage(" ".join(held), *place))
     return found
 
@@ -70,16 +80,16 @@ def _num_words(texts: Sequence[str]) -> int:
     return sum(len(text.split()) for text in texts)
 
 
-def _pages(session: Session) -> list[tuple[list[str], tuple[str, int, str]]]:
-    """The sentences of every page with text, and its file, number and title, from the library's tokens."""
-    context, found = session.context, []
+def _pages(text: Text) -> list[tuple[list[str], tuple[str, int, str]]]:
+    """The sentences of every page with text, and its file, number and title, from the tokens."""
+    context, found = text.context, []
     inside = np.flatnonzero((context.document >= 0) & (context.page > 0))
     keys = np.stack([context.document[inside], context.page[inside]])
     starts = np.flatnonzero(np.any(np.diff(keys, axis=1) != 0, axis=0)) + 1
     for tokens in np.split(inside, starts):
-        text = session.tokenizer.decode(context.token_ids[tokens].tolist())
+        spelled = text.tokenizer.decode(context.token_ids[tokens].tolist())
         document = context.documents[int(context.document[tokens[0]])]
-        sentences = [" ".join(part.split()) for part in SENTENCE_END.split(text) if part.strip()]
+        sentences = [" ".join(part.split()) for part in SENTENCE_END.split(spelled) if part.strip()]
         if sentences:
             found.append((sentences, (document.path, int(context.page[tokens[0]]), document.title)))
     return found

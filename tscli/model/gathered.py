@@ -17,7 +17,7 @@ from torch import Tensor
 from tscli.model.kv import KVState
 from tscli.model.rotary import Rotator
 from tscli.model.step import LayerCall
-from tscli_kernels import attend, attend_causal
+from tscli_kernels import attend_causal, attend_each
 
 Watch = Callable[["Seen"], None]
 
@@ -59,33 +59,40 @@ class Seen:
 
 
 class _Held:
-    """Rotated keys and values that one sequence attends to in one layer; the buffers grow by half."""
+    """Rotated keys and values that the sequences attend to in one layer, [kv_heads, sequences, room, head_dim] each.
+
+    Rows end in one column, so that what comes behind stands in the same columns for all. The buffers grow by half.
+    """
 
     def __init__(self, key: Tensor, value: Tensor) -> None:
-        """key, value: the gathered rows, [kv_heads, s, head_dim] each."""
+        """key, value: the gathered rows, [kv_heads, sequences, most, head_dim] each."""
         self._key = key
         self._value = value
-        self._filled = key.shape[1]
+        self._filled = key.shape[2]
 
-    def with_these(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """All of them, behind new ones: [kv_heads, s + t, head_dim] each."""
-        start, stop = self._filled, self._filled + key.shape[1]
-        if stop > self._key.shape[1]:
-            room = stop + max(64, stop - start, self._key.shape[1] // 2)
-            grown = [part.new_empty(part.shape[0], room, part.shape[2]) for part in (self._key, self._value)]
+    def with_these(self, key: Tensor, value: Tensor, *, keeps: bool) -> tuple[Tensor, Tensor]:
+        """All of them, behind new ones [kv_heads, sequences, t, head_dim]: each [kv_heads, sequences, most + t, head_dim].
+        keeps: the new ones stay."""
+        start, stop = self._filled, self._filled + key.shape[2]
+        if not keeps:
+            held = self._key[:, :, :start], self._value[:, :, :start]
+            return torch.cat([held[0], key], dim=2), torch.cat([held[1], value], dim=2)
+        if stop > self._key.shape[2]:
+            room = stop + max(64, stop - start, self._key.shape[2] // 2)
+            grown = [part.new_empty(*part.shape[:2], room, part.shape[3]) for part in (self._key, self._value)]
             for new, old in zip(grown, (self._key, self._value), strict=True):
-                new[:, :start] = old[:, :start]
+                new[:, :, :start] = old[:, :, :start]
             self._key, self._value = grown
-        self._key[:, start:stop], self._value[:, start:stop] = key, value
+        self._key[:, :, start:stop], self._value[:, :, start:stop] = key, value
         self._filled = stop
-        return self._key[:, :stop], self._value[:, :stop]
+        return self._key[:, :, :stop], self._value[:, :, :stop]
 
 
 class GatheredRun:
     """One or more sequences over gathered rows of a state; a decoder's layers call it instead of their own attention.
 
-    keeps: later passes attend to the new keys and values of earlier ones, and those of the first sequence are appended to the
-    state's tail. Without it nothing is left of the pass. sizes: tokens of each sequence in this pass; None: as many of each.
+    Each pass brings as many new tokens of each sequence. keeps: later passes attend to the new keys and values of earlier ones,
+    and those of the first sequence are appended to the state's tail. Without it nothing is left of the pass.
     watch: told of each layer and sequence before it attends. last_layer: the pass ends there with `Enough`.
     """
 
@@ -95,43 +102,61 @@ class GatheredRun:
         rotator: Rotator,
         rows: Sequence[Rows],
         *,
-        sizes: Sequence[int] | None = None,
         keeps: bool = False,
         watch: Watch | None = None,
         last_layer: int | None = None,
     ) -> None:
-        if keeps and sizes is not None:
-            raise ValueError("sequences that are kept go on in step")
         self.state = state
         self.rotator = rotator
         self.rows = list(rows)
-        self.sizes = sizes
         self.keeps = keeps
         self.watch = watch
         self.last_layer = last_layer
+        self._sizes = [int(one.positions.shape[0]) for one in self.rows]
+        self._most = max(self._sizes)
+        self._wanted: tuple[Tensor, Tensor] | None = None  # positions of the rows, each once, and which of them each row is
         self._made = 0  # kept tokens of each sequence so far
-        self._held: dict[int, list[_Held]] = {}  # per layer, of each sequence that is kept
+        self._held: dict[int, _Held] = {}  # per layer, where they are kept
+        self._places: list[Tensor] = []  # of this pass: where the new tokens of each sequence stand
+        self._masks: dict[int | None, Tensor] = {}  # of this pass, by sliding window
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
-        """query [q_heads, t, head_dim], key and value [kv_heads, t, head_dim], unrotated, the sequences one behind the other;
-        [q_heads, t, head_dim]."""
-        sizes = list(self.sizes or [query.shape[1] // len(self.rows)] * len(self.rows))
-        held = self._held.get(call.layer) or [_Held(*pair) for pair in self._gather(call.layer)]
-        parts = zip(*(part.split(sizes, dim=1) for part in (query, key, value)), strict=True)
-        out = [self._attend(number, q, k, v, call, held[number]) for number, (q, k, v) in enumerate(parts)]
+        """query [q_heads, n * t, head_dim], key and value [kv_heads, n * t, head_dim] of n sequences, unrotated, one sequence
+        behind the other; [q_heads, n * t, head_dim]."""
+        sequences = len(self.rows)
+        held = self._held.get(call.layer) or _Held(*self._gather(call.layer))
+        turned, new = (self._turned(part, call.layer).unflatten(1, (sequences, -1)) for part in (query, key))
+        all_key, all_value = held.with_these(new, value.unflatten(1, (sequences, -1)), keeps=self.keeps)
         if self.keeps:
             self._held[call.layer] = held
-            self.state.append(call.layer, key[:, : sizes[0]], value[:, : sizes[0]])
+            t = turned.shape[2]
+            self.state.append(call.layer, key[:, :t], value[:, :t])
+        if self.watch is not None:
+            self._show(self.watch, turned, all_key, query, call)
         if call.layer == self.last_layer:
             raise Enough
-        return out[0] if len(out) == 1 else torch.cat(out, dim=1)
+        if sequences == 1 and call.window is None:  # the rows are behind all new tokens
+            return attend_causal(turned[:, 0], all_key[:, 0], all_value[:, 0], scaling=call.scaling, softcap=call.softcap)
+        parts = (part.transpose(0, 1) for part in (turned, all_key, all_value))
+        mask = self._mask(turned.shape[2], call.window, query.device)
+        out = attend_each(*parts, mask=mask, scaling=call.scaling, softcap=call.softcap)
+        return out.transpose(0, 1).flatten(1, 2)
 
     def keep(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> None:
-        """As calling it; what the layer would give is not asked for."""
-        self(query, key, value, call)
+        """Append keys and values, and show what there is to see; what the layer would give is not asked for."""
+        if self.watch is not None:
+            self(query, key, value, call)
+        elif self.keeps:
+            t = key.shape[1] // len(self.rows)
+            held = self._held.get(call.layer) or _Held(*self._gather(call.layer))
+            new = self._turned(key, call.layer).unflatten(1, (len(self.rows), -1))
+            held.with_these(new, value.unflatten(1, (len(self.rows), -1)), keeps=True)
+            self._held[call.layer] = held
+            self.state.append(call.layer, key[:, :t], value[:, :t])
 
     def advance(self, num_tokens: int) -> None:
         """All layers have seen so many tokens, of all sequences together."""
+        self._places, self._masks = [], {}
         if self.keeps:
             own = num_tokens // len(self.rows)
             self.state.advance(own)
@@ -139,43 +164,59 @@ class GatheredRun:
             num_tokens -= own
         self.state.tokens_run += num_tokens
 
-    def _attend(
-        self,
-        number: int,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        call: LayerCall,
-        held: _Held,
-    ) -> Tensor:
-        rows, t = self.rows[number], query.shape[1]
-        first = rows.next_place + self._made
-        places = torch.arange(first, first + t, device=query.device)
-        turned = self.rotator(query, places, call.layer, length=first + t)
-        new = self.rotator(key, places, call.layer, length=first + t)
-        all_key, all_value = held.with_these(new, value)
-        if self.watch is not None:
-            self.watch(Seen(call.layer, number, turned, all_key, query, int(rows.positions.shape[0]), call.scaling))
-        if call.layer == self.last_layer:
-            return turned  # nobody reads it
-        if call.window is None:  # the rows are behind all new tokens
-            return attend_causal(turned, all_key, all_value, scaling=call.scaling, softcap=call.softcap)
-        mask = self._mask(rows, t, places, call.window)
-        return attend(turned, all_key, all_value, scaling=call.scaling, mask=mask, softcap=call.softcap)
+    def _turned(self, x: Tensor, layer: int) -> Tensor:
+        """New queries or keys [heads, n * t, head_dim], rotated to their places."""
+        if not self._places:
+            firsts, t = [rows.next_place + self._made for rows in self.rows], x.shape[1] // len(self.rows)
+            self._places = [torch.arange(first, first + t, device=x.device) for first in firsts]
+        return self._rotated(x, self._places, layer, last=True)
 
-    def _mask(self, rows: Rows, t: int, places: Tensor, window: int) -> Tensor:
-        """The rows and the new tokens, causally, as far as they stand in a sliding window: [t, s + t] bool."""
-        own = torch.arange(rows.next_place, rows.next_place + self._made + t, device=places.device)
-        there = torch.cat([rows.places, own])
-        return (there[None] <= places[:, None]) & (there[None] > places[:, None] - window)
+    def _rotated(self, x: Tensor, places: Sequence[Tensor], layer: int, *, last: bool) -> Tensor:
+        """x [heads, all, head_dim] rotated to these places of each sequence; last: they are the last ones of each."""
+        ends = [rows.next_place for rows in self.rows]
+        lengths = [max(1, end + (self._made + own.shape[0] if last else 0)) for end, own in zip(ends, places, strict=True)]
+        if not self.rotator.depends_on_length:
+            return self.rotator(x, torch.cat(list(places)), layer, length=max(lengths))
+        parts = zip(x.split([own.shape[0] for own in places], dim=1), places, lengths, strict=True)
+        return torch.cat([self.rotator(part, own, layer, length=length) for part, own, length in parts], dim=1)
 
-    def _gather(self, layer: int) -> list[tuple[Tensor, Tensor]]:
-        """Each sequence's rows, keys rotated to their places, and values: [kv_heads, s, head_dim]."""
-        every = torch.cat([rows.positions for rows in self.rows])
-        unique, inverse = torch.unique(every, return_inverse=True)  # ascending, as a state gathers
+    def _show(self, watch: Watch, turned: Tensor, key: Tensor, query: Tensor, call: LayerCall) -> None:
+        unrotated = query.unflatten(1, (len(self.rows), -1))
+        for number, size in enumerate(self._sizes):
+            own = key[:, number, self._most - size :]
+            watch(Seen(call.layer, number, turned[:, number], own, unrotated[:, number], size, call.scaling))
+
+    def _mask(self, t: int, window: int | None, device: torch.device) -> Tensor:
+        """What each new token sees: its sequence's rows, and new tokens causally, as far as they stand in a sliding window;
+        [sequences, t, columns] bool."""
+        if window not in self._masks:
+            asked = torch.stack(self._places)[..., None]  # [sequences, t, 1]
+            there = torch.stack([self._columns(rows, t, device) for rows in self.rows])[:, None]
+            mask = (there >= 0) & (there <= asked)
+            self._masks[window] = mask if window is None else mask & (there > asked - window)
+        return self._masks[window]
+
+    def _columns(self, rows: Rows, t: int, device: torch.device) -> Tensor:
+        """The place that stands in each column, -1 where none does: int64 [most + made + t]."""
+        empty = torch.full((self._most - rows.places.shape[0],), -1, device=device)
+        own = torch.arange(rows.next_place, rows.next_place + self._made + t, device=device)
+        return torch.cat([empty, rows.places, own])
+
+    def _gather(self, layer: int) -> tuple[Tensor, Tensor]:
+        """The rows, keys rotated to their places, and values, [kv_heads, sequences, most, head_dim] each; zeros before them."""
+        if self._wanted is None:
+            every = torch.cat([rows.positions for rows in self.rows])
+            self._wanted = torch.unique(every, return_inverse=True)  # ascending, as a state gathers
+        unique, inverse = self._wanted
         key, value = self.state.gather(layer, unique)
-        found = []
-        for rows, own in zip(self.rows, inverse.split([rows.positions.shape[0] for rows in self.rows]), strict=True):
-            turned = self.rotator(key.index_select(1, own), rows.places, layer, length=max(1, rows.next_place))
-            found.append((turned, value.index_select(1, own)))
-        return found
+        turned = self._rotated(key.index_select(1, inverse), [rows.places for rows in self.rows], layer, last=False)
+        value = value.index_select(1, inverse)
+        if len(self.rows) == 1:
+            return turned[:, None], value[:, None]
+        ends = [(number + 1) * self._most for number in range(len(self.rows))]
+        slots = [torch.arange(end - size, end, device=inverse.device) for end, size in zip(ends, self._sizes, strict=True)]
+        into, held = torch.cat(slots), list[Tensor]()
+        for part in (turned, value):
+            padded = part.new_zeros(part.shape[0], len(self.rows) * self._most, part.shape[2])
+            held.append(padded.index_copy_(1, into, part).unflatten(1, (len(self.rows), -1)))
+        return held[0], held[1]

@@ -9,7 +9,7 @@ import numpy as np
 
 from tscli.tokens import Context
 
-SECTION = 4096  # tokens of a section at most: where documents must be cut, longer ones answer no better (docs/LOG.md)
+SECTION = 2048  # tokens of a section at most: where documents must be cut, longer ones answer no better, and take longer to read
 
 
 def section_starts(context: Context, window: int) -> list[int]:

@@ -40,7 +40,7 @@ def int8_linear(x: Tensor, codes: Tensor, scale: Tensor, bias: Tensor | None = N
     Returns: [..., out] in the dtype of x.
     """
     inputs, sizes = quantise_rows(x.reshape(-1, x.shape[-1]))
-    product = torch._int_mm(inputs, codes.T).float().mul_(sizes[:, None]).mul_(scale)
+    product = (torch._int_mm(inputs, codes.T) * scale).mul_(sizes[:, None])
     if bias is not None:
         product += bias
     return product.to(x.dtype).reshape(*x.shape[:-1], -1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
-from tscli.engine.measure import chunk_seconds, estimate_seconds, sketch_seconds
+from tscli.engine.measure import chunk_seconds, dense_seconds, estimate_seconds, sections_seconds, sketch_seconds
 from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
 
@@ -39,18 +40,25 @@ def estimate(
     kv_dtype: str | None = None,
     context_tokens: int = 0,
     calibrates: bool = True,
+    sections: bool = False,
 ) -> Estimate:
     """How long these spans (first token, number of tokens) of so many documents, each run by itself, will take.
 
-    processes: None for as many as pay. kv_dtype: of the pages. context_tokens, calibrates: of the library's sketch.
+    processes: None for as many as pay. kv_dtype: of the pages. context_tokens, calibrates: of the library's sketch. sections:
+    documents are cut into what fits the model's window, and there is no sketch.
     """
-    seconds = estimate_seconds(decoder, config, spans, dense=dense, kv_dtype=kv_dtype)
     num_new = sum(num_tokens for _, num_tokens in spans)
-    sketch_s = sketch_seconds(decoder, config, context_tokens, num_new, dense=dense, calibrates=calibrates)
+    if sections:
+        seconds, sketch_s = sections_seconds(decoder, spans, kv_dtype), 0.0
+    else:
+        seconds = estimate_seconds(decoder, config, spans, dense=dense, kv_dtype=kv_dtype)
+        sketch_s = sketch_seconds(decoder, config, context_tokens, num_new, dense=dense, calibrates=calibrates)
     most = min(documents, processes or _most_processes(decoder)) if decoder.device.type == "cpu" else 1
     if most < 2 or (processes is None and seconds < START_PAYS_S):
         return Estimate(seconds + sketch_s, 1)
-    gain = _gain_of(most, decoder, config, dense)
+    gain = _gain_of(
+        most, partial(dense_seconds, decoder) if sections else partial(chunk_seconds, decoder, config, dense, WARM_UP)
+    )
     if processes is None and gain < GAIN_PAYS:
         return Estimate(seconds + sketch_s, 1)
     return Estimate(seconds / gain + sketch_s, most)  # the sketch is this process's
@@ -63,11 +71,11 @@ def _most_processes(decoder: Decoder) -> int:
     return min(torch.get_num_threads(), fit)
 
 
-def _gain_of(processes: int, decoder: Decoder, config: SelectionConfig, dense: bool) -> float:
+def _gain_of(processes: int, chunk_s: Callable[[], float]) -> float:
     """How many times as fast so many processes are as one, which has all threads; by a chunk in one's share of the threads."""
-    threads, by_all = torch.get_num_threads(), chunk_seconds(decoder, config, dense, WARM_UP)
+    threads, by_all = torch.get_num_threads(), chunk_s()
     with share_of_threads(processes):
-        by_share = chunk_seconds(decoder, config, dense, WARM_UP)
+        by_share = chunk_s()
     return min(processes, threads) * by_all / by_share
 
 

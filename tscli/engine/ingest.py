@@ -239,7 +239,8 @@ def prepare(
     chain = _planned(context, settings, chain_seed(fingerprint), decoder.window)
     missing = missing_segments(folder, chain)
     tell("measure", "speed of this machine", 0, 1)
-    expected = _expected(decoder, config, options, chain, missing, fingerprint.kv_dtype) if missing else None
+    in_sections = settings.get("prefill") == "sections"
+    expected = _expected(decoder, config, options, chain, missing, fingerprint.kv_dtype, in_sections) if missing else None
     tell("measure", "speed of this machine", 1, 1)
     manifest = Manifest.new(
         library=folder.name,
@@ -252,9 +253,10 @@ def prepare(
     )
     said = [*([damage] if damage else []), *_unused_template(template), *_empty(named, loaded), *_told(loaded)]
     notes = [*said, *_one_process(options, settings, decoder), *decoder.notes, *better]
-    plan = _plan(folder, context, arrangement, loaded, missing, decoder, config, expected, notes, fingerprint)
+    scanned = replace(config, scan="exact") if in_sections else config  # without a sketch
+    plan = _plan(folder, context, arrangement, loaded, missing, decoder, scanned, expected, notes, fingerprint)
     ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)
-    window = decoder.window if settings.get("prefill") == "sections" else 0
+    window = decoder.window if in_sections else 0
     work = Work.of(context.token_ids, chain, config, ask, dense=options.dense, kv_dtype=fingerprint.kv_dtype, window=window)
     calibrate = partial(choose_voters, None, decoder, tokenizer, template)
     return Preparation(plan, decoder, context, manifest, chain, work, load, calibrate)
@@ -328,6 +330,7 @@ def _expected(
     chain: Sequence[PlannedSegment],
     missing: Sequence[PlannedSegment],
     kv_dtype: str | None,
+    in_sections: bool,
 ) -> Estimate:
     return estimate(
         decoder,
@@ -339,6 +342,7 @@ def _expected(
         kv_dtype=kv_dtype,
         context_tokens=sum(segment.num_tokens for segment in chain),
         calibrates=set(chain[: num_fitted(segment.start for segment in chain)]) & set(missing) != set(),
+        sections=in_sections,
     )
 
 

@@ -15,6 +15,7 @@ from tscli.engine.sketching import CHUNKS, PASSAGES, READING_FROM
 from tscli.errors import ResourceError
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
+from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.kv import DenseKeys
 from tscli.selection.candidates import SKETCH_FROM, uses_sketch
 from tscli.selection.config import SelectionConfig
@@ -25,6 +26,7 @@ from tscli_kernels import code_planes, reaching_planes
 from tscli_kernels.compiled import SOON
 
 SCAN_TOKENS, FEW_TOKENS = 65_536, 8192
+DENSE_TOKENS = 256
 
 
 def estimate_seconds(
@@ -51,6 +53,31 @@ def estimate_seconds(
         scan_s = sketch_s if by_sketch and earlier >= READING_FROM else exact_s
         seconds += -(-num_tokens // config.chunk) * (chunk_s + scan_s * earlier)
     return seconds + sum(num_tokens for _, num_tokens in spans) * _writing_seconds(decoder, kv_dtype)
+
+
+def sections_seconds(decoder: Decoder, spans: Sequence[tuple[int, int]], kv_dtype: str | None = None) -> float:
+    """Seconds to run these spans (first token of its document, number of tokens), each attended densely behind what stands
+    before it there, and to write their pages: a linear and a quadratic part, by two short runs."""
+    short, double = (dense_seconds(decoder, count) for count in (DENSE_TOKENS, 2 * DENSE_TOKENS))
+    pair_s = max(0.0, double - 2 * short) / DENSE_TOKENS**2  # a pair of tokens, of which the longer run has so many more
+    token_s = max(0.0, short - pair_s * DENSE_TOKENS**2 / 2) / DENSE_TOKENS
+    pairs = sum(num_tokens * (first + num_tokens / 2) for first, num_tokens in spans)
+    num_tokens = sum(count for _, count in spans)
+    return num_tokens * (token_s + _writing_seconds(decoder, kv_dtype)) + pairs * pair_s
+
+
+def dense_seconds(decoder: Decoder, num_tokens: int = DENSE_TOKENS) -> float:
+    """Seconds of so many tokens that attend densely to each other, the better of two runs."""
+    ids = torch.randint(decoder.shape.vocab_size, (num_tokens,), generator=torch.Generator().manual_seed(0))
+    times = []
+    for _ in range(2):  # the first one warms up
+        run = GatheredRun(decoder.new_state(), decoder.rotator, [Rows.behind_each_other(torch.arange(0))], keeps=True)
+        started = time.perf_counter()
+        decoder.forward(ids.to(decoder.device), run, logits=False)
+        if decoder.device.type == "cuda":
+            torch.cuda.synchronize(decoder.device)
+        times.append(time.perf_counter() - started)
+    return min(times)
 
 
 def sketch_seconds(

@@ -85,7 +85,7 @@ def prefill(
     stored: StoredSketch | None = None,
 ) -> tuple[list[SegmentRecord], int, Mapping[str, Tensor] | None]:
     """Bring every planned segment to disk; returns their records in order, the number of tokens run, and the context's sketch
-    as the store keeps it, None where that is the stored one.
+    as the store keeps it: None where that is the stored one, empty where it has none.
 
     again: segments that are run though they are there, by id. others: processes that take documents too. stored: the sketch
     that the library has.
@@ -118,6 +118,8 @@ def prefill(
     writer.trust([record for record in records if record.id in missing])  # what others ran
     if kept is not None and kept.whole:
         return records, done, None
+    if work.window:  # what is read in sections is asked by voters, which scan their own keys
+        return records, done, {}
     if state is None or state.committed < work.token_ids.shape[0]:  # of several documents, the sketch is of them all
         state = decoder.new_state(placed([writer.map(record) for record in records], decoder.device))
     return records, done, sketch_tensors(grow_sketch(decoder, state, work.ids(planned), work.config, work.prompts, kept))

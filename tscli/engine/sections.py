@@ -9,7 +9,9 @@ import numpy as np
 
 from tscli.tokens import Context
 
-SECTION = 2048  # tokens of a section at most: where documents must be cut, longer ones answer no better, and take longer to read
+SECTION = (
+    2048  # tokens of a section at most: where documents must be cut, longer ones answer no better, and take longer to read
+)
 
 
 def section_starts(context: Context, window: int) -> list[int]:

@@ -75,6 +75,8 @@ def passage_gains(decoder: Decoder, state: KVState, prompt: Prompt, before: Tens
     only distract it. A token counts for at most MOST_GAIN, or a name that stands in many passages would outweigh what is asked
     of it. before: see `question_votes`; passages stand between the prefix and what else there is.
     """
+    if not passages:
+        return []
     behind = [with_passages(before, [passage], state, lead=True) for passage in passages]
     rows = [with_passages(before, [], state), *behind]
     own, num_tokens = list(prompt.ids[: prompt.stop]), prompt.stop

@@ -56,7 +56,7 @@ gpu-bench: $(STAMP)  ## on a machine with a GPU: kernel tests, attention against
 kernels: $(STAMP)  ## compile every Triton kernel for sm_80 and sm_90 without a GPU; registers and spills
 	PYTHONPATH=kernels TRITON_DEFAULT_FP_FUSION=1 $(BIN)/python -m tscli_kernels.cuda.ahead
 
-evaluate: $(STAMP)  ## accuracy from 4K to 1M tokens, dense against sparse: README's tables, picture and their JSON
+evaluate: $(STAMP)  ## accuracy from 4K to 1M tokens, dense against sparse: the tables of docs/benchmarks.md, their picture and JSON
 	$(BIN)/python -m tscli.evaluation.publish
 
 clean:  ## remove the environment and the demo's library

@@ -8,7 +8,7 @@ DEMO_MODEL := smollm2
 TSCLI := TSCLI_HOME=$(DEMO_HOME) $(BIN)/tscli
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench gpu-bench kernels evaluate clean
+.PHONY: help demo test check fmt docs bench gpu-bench kernels evaluate clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,15 +34,19 @@ demo: $(STAMP)  ## set up, get a small model, ingest samples/, ask three questio
 test: check  ## set up, check style and types, run all tests (two processes of one thread each)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: $(STAMP)  ## ruff, import directions, mypy
+check: $(STAMP)  ## ruff, import directions, mypy; the wheel's size and what `import tscli` takes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/harness/package.py
 
 fmt: $(STAMP)  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP)  ## pages of the Python API from its docstrings, into docs/api
+	$(BIN)/python docs/make_api.py
 
 bench: $(STAMP)  ## dense against TokenSelect at 8k and 32k with the embedded reader
 	$(BIN)/tscli bench --model reader --length 8k,32k -r 3 --n-gen 64
@@ -56,8 +60,8 @@ gpu-bench: $(STAMP)  ## on a machine with a GPU: kernel tests, attention against
 kernels: $(STAMP)  ## compile every Triton kernel for sm_80 and sm_90 without a GPU; registers and spills
 	PYTHONPATH=kernels TRITON_DEFAULT_FP_FUSION=1 $(BIN)/python -m tscli_kernels.cuda.ahead
 
-evaluate: $(STAMP)  ## accuracy from 4K to 1M tokens, dense against sparse: README's tables, picture and their JSON
+evaluate: $(STAMP)  ## accuracy from 4K to 1M tokens, dense against sparse: the tables of docs/benchmarks.md, their picture and JSON
 	$(BIN)/python -m tscli.evaluation.publish
 
 clean:  ## remove the environment and the demo's library
-	rm -rf $(VENV) $(DEMO_HOME) .evaluation
+	rm -rf $(VENV) $(DEMO_HOME) .evaluation docs/api

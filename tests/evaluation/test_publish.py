@@ -1,4 +1,4 @@
-"""README's tables: made of results, put between their marks, everything else left as it is."""
+"""The tables of docs/benchmarks.md: made of results, put between their marks, everything else left as it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tscli.evaluation.publish import accuracy_table, replaced, sweep_table, write
+from tscli.evaluation.publish import PAGE, accuracy_table, replaced, sweep_table, write
 from tscli.evaluation.results import Result
 
 RESULTS = [
@@ -42,12 +42,12 @@ def test_only_what_stands_between_the_marks_is_replaced() -> None:
         replaced(text, "y", "new")
 
 
-def test_the_projects_readme_has_the_marks_and_the_json_says_on_what_it_was_measured(tmp_path: Path) -> None:
+def test_the_projects_page_has_the_marks_and_the_json_says_on_what_it_was_measured(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="pictures are an extra")
-    readme = Path(__file__).parents[2] / "README.md"
-    (tmp_path / "README.md").write_text(readme.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / PAGE).parent.mkdir()
+    (tmp_path / PAGE).write_text((Path(__file__).parents[2] / PAGE).read_text(encoding="utf-8"), encoding="utf-8")
     write(tmp_path, RESULTS, SWEEPS, [])
-    assert "| multikey | tokenselect | 18/20 | 17/20 |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| multikey | tokenselect | 18/20 | 17/20 |" in (tmp_path / PAGE).read_text(encoding="utf-8")
     (file,) = (tmp_path / "docs/results").iterdir()
     content = json.loads(file.read_text())
     assert content["versions"]["torch"]

@@ -1,8 +1,8 @@
-"""The evaluation that README shows: `python -m tscli.evaluation.publish [--max-length 1m]`, from the project's top level.
+"""The evaluation in docs/benchmarks.md: `python -m tscli.evaluation.publish [--max-length 1m]`, from the project's top level.
 
 Look-up at every length by dense attention, StreamingLLM and TokenSelect; then one setting at a time changed at one length.
-Writes docs/results/DATE-eval-DEVICE.json, docs/pictures/accuracy.svg and the tables between the marks in README.md. Answers are
-kept in .evaluation/ as they come: an interrupted run goes on where it was.
+Writes docs/results/DATE-eval-DEVICE.json, docs/pictures/accuracy.svg and the tables between the marks in docs/benchmarks.md.
+Answers are kept in .evaluation/ as they come: an interrupted run goes on where it was.
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ SWEEPS = {
     "head_mapping": ("grouped", "modulo"),
 }
 PER_TASK, MAX_DENSE, FIDELITY = 20, 16_384, 2
+PAGE = Path("docs") / "benchmarks.md"  # where the tables are shown
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--max-length", default="1m", help="leave out longer contexts")
-    parser.add_argument("--root", type=Path, default=Path(), help="where docs/ and README.md are")
+    parser.add_argument("--root", type=Path, default=Path(), help="where docs/ is")
     args = parser.parse_args()
     longest = parse_count(args.max_length)
     kept = args.root / ".evaluation"
@@ -77,7 +78,7 @@ def _run(lengths: Sequence[int], methods: Sequence[str], file: Path, fidelity: i
 
 
 def write(root: Path, results: Sequence[Result], sweeps: Sequence[Result], fidelity: Sequence[Fidelity]) -> None:
-    """The JSON, the picture and README's tables."""
+    """The JSON, the picture and the tables of docs/benchmarks.md."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     content: dict[str, Any] = {
         "date": date.today().isoformat(),
@@ -99,9 +100,9 @@ def write(root: Path, results: Sequence[Result], sweeps: Sequence[Result], fidel
     file = root / "docs" / "results" / f"{content['date']}-eval-{device}.json"
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     draw(results, root / "docs" / "pictures" / "accuracy.svg")
-    readme = root / "README.md"
-    text = replaced(readme.read_text(encoding="utf-8"), "accuracy", accuracy_table(results))
-    readme.write_text(replaced(text, "sweeps", sweep_table(sweeps)), encoding="utf-8")
+    page = root / PAGE
+    text = replaced(page.read_text(encoding="utf-8"), "accuracy", accuracy_table(results))
+    page.write_text(replaced(text, "sweeps", sweep_table(sweeps)), encoding="utf-8")
 
 
 def accuracy_table(results: Sequence[Result]) -> str:
@@ -131,7 +132,7 @@ def replaced(text: str, name: str, table: str) -> str:
     """The text with the table between its marks; ValueError where it has none."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     if begin not in text or end not in text:
-        raise ValueError(f"README.md: no place marked {begin} ... {end}")
+        raise ValueError(f"{PAGE}: no place marked {begin} ... {end}")
     return f"{text[: text.index(begin) + len(begin)]}\n{table}\n{text[text.index(end) :]}"
 
 

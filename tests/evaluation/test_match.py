@@ -62,6 +62,34 @@ def test_an_answer_that_holds_the_wanted_one_alone_is_right(answer: str, wanted:
     assert is_right(answer, wanted, question)
 
 
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ("The ticket costs £25.", "25 pounds"),
+        ("It costs 25 pounds.", "£25"),
+        ("They paid $1,200 for it.", "1,200 dollars"),
+        ("The fair opens on February 16th.", "16 February"),
+        ("On the 16th of February.", "February 16"),
+        ("16 February 1874", "February 16, 1874"),
+    ],
+)
+def test_money_and_dates_are_right_in_any_spelling(answer: str, wanted: str) -> None:
+    assert is_right(answer, wanted, "What does it say?")
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ("It costs £26.", "25 pounds"),
+        ("It costs $25.", "25 pounds"),
+        ("On February 17th.", "16 February"),
+        ("16 March", "16 May"),
+    ],
+)
+def test_other_money_and_other_dates_are_wrong(answer: str, wanted: str) -> None:
+    assert not is_right(answer, wanted, "What does it say?")
+
+
 @pytest.mark.parametrize(("answer", "wanted", "question"), WRONG)
 def test_an_answer_without_it_or_with_a_rival_is_wrong(answer: str, wanted: str, question: str) -> None:
     assert not is_right(answer, wanted, question)

@@ -12,6 +12,8 @@ same kind may stand beside it:
   weekdays and the first word of a sentence are no names.
 - Wanted is anything else: nothing but the word "or" directly beside it, which makes a rival of the other side of any answer.
 
+Money and dates are compared in one spelling: £25 is 25 pounds, February 16th is 16 February.
+
 An answer that denies the wanted one ("not Odile Farrant") is wrong as well, and so is one that refuses (`is_refusal`).
 """
 
@@ -47,6 +49,14 @@ CALENDAR = frozenset(
         "thursday friday saturday sunday"
     )
 )
+MONTH = r"(January|February|March|April|May|June|July|August|September|October|November|December)"
+SPELLINGS = (
+    (re.compile(r"£\s?(\d+(?:[.,]\d+)*)"), r"\1 pounds"),
+    (re.compile(r"\$\s?(\d+(?:[.,]\d+)*)"), r"\1 dollars"),
+    (re.compile(r"€\s?(\d+(?:[.,]\d+)*)"), r"\1 euros"),
+    (re.compile(rf"\b{MONTH} (?:the )?(\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)"), r"\2 \1"),
+    (re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?{MONTH}\b"), r"\1 \2"),
+)
 ARTICLES = r"(?:(?:the|a|an|perhaps|maybe|possibly|about)\s+)*"
 
 
@@ -55,10 +65,17 @@ def is_right(answer: str, wanted: str, question: str) -> bool:
 
     Numbers are compared by value besides, since SQuAD's normalisation makes 72 of 7.2.
     """
+    answer, wanted, question = (_in_one_spelling(text) for text in (answer, wanted, question))
     asked = normalised(wanted)
     if not asked or f" {asked} " not in f" {normalised(answer)} " or is_refusal(answer):
         return False
     return _values(wanted) <= _values(answer) and not _denied(answer, wanted) and not rivals(answer, wanted, question)
+
+
+def _in_one_spelling(text: str) -> str:
+    for pattern, spelling in SPELLINGS:
+        text = pattern.sub(spelling, text)
+    return text
 
 
 def rivals(answer: str, wanted: str, question: str) -> list[str]:

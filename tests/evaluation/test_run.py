@@ -9,7 +9,7 @@ from random import Random
 import pytest
 import torch
 
-from tscli.engine.asker import Asker
+from tscli.answer.asker import Asker
 from tscli.errors import UsageError
 from tscli.evaluation import run, tasks
 from tscli.evaluation.context import build

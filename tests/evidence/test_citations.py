@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tscli import reader
-from tscli.engine.drawn import Drawn
+from tscli.answer.drawn import Drawn
 from tscli.evidence.citations import cite, spell, weights_of
 from tscli.evidence.support import is_weak, support
 from tscli.tokens import Context, SourceText, Tokenizer, build_context, load_template, load_tokenizer

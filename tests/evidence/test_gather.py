@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tscli
-from tscli.engine.drawn import Drawn
+from tscli.answer.drawn import Drawn
 from tscli.evidence.gather import Evidence, Piece
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tscli.engine.drawn import Drawn
+from tscli.answer.drawn import Drawn
 from tscli.evidence.minimap import blocks, map_documents
 from tscli.tokens import Context, DocumentTokens
 

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 import tscli
-from tscli.engine.doctor import processor
-from tscli.engine.sketching import BLOCK, calibrate, outlying, passages_as_questions
+from tscli.ingest.doctor import processor
+from tscli.ingest.sketching import BLOCK, calibrate, outlying, passages_as_questions
 from tscli.model.attention import AttentionRun
 from tscli.selection.candidates import SKETCH_FROM, Scores, num_candidates, search, select_among
 from tscli.selection.select import Selection, select

@@ -28,8 +28,8 @@ import tscli
 from tests.model.architectures import save_small_model
 from tscli.documents import Loaded, WalkOptions
 from tscli.documents import load as load_documents
-from tscli.engine import ingest, reread, sketching
-from tscli.engine.estimate import Estimate
+from tscli.ingest import ingest, reread, sketching
+from tscli.ingest.estimate import Estimate
 from tscli.selection import candidates
 from tscli.store import open_library
 from tscli_kernels import compiled

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from tests.model.architectures import ARCHITECTURES, make_decoder, make_model
-from tscli.engine.asker import Asker
-from tscli.engine.decode import Sampling
-from tscli.engine.library import DevicePages
+from tscli.answer.asker import Asker
+from tscli.answer.decode import Sampling
+from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.fits import find_parts
@@ -196,7 +196,7 @@ def test_one_step_of_61_is_compared_with_the_exact_one_and_widens_what_recalls_t
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
-    monkeypatch.setattr("tscli.engine.asker.EVERY", 5)
+    monkeypatch.setattr("tscli.answer.asker.EVERY", 5)
     for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.fixed_step"):
         monkeypatch.setattr(f"{place}.num_candidates", lambda k, n: k)
     decoder, config = make_decoder(), SelectionConfig(**{**vars(CONFIG), "scan": "sketch"})

@@ -11,8 +11,8 @@ from torch import Tensor
 pytest.importorskip("triton", reason="triton is not installed here (it is for Linux)")
 
 from tests.model.architectures import make_decoder
-from tscli.engine.arrival import Arrival
-from tscli.engine.library import DevicePages
+from tscli.library.arrival import Arrival
+from tscli.library.layout import DevicePages
 from tscli.model import attention
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder

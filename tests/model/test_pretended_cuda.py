@@ -14,9 +14,9 @@ from torch import Tensor
 from tests.model.architectures import make_model
 from tests.model.test_fixed_step import CONFIG, replaced, sketched
 from tests.pretend_cuda import PretendedCuda
-from tscli.engine.asker import Asker, QuestionMode
-from tscli.engine.decode import Sampling
-from tscli.engine.library import DevicePages
+from tscli.answer.asker import Asker, QuestionMode
+from tscli.answer.decode import Sampling
+from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
 from tscli.model.fits import find_parts
 from tscli.model.fixed_step import FixedRun, GraphedSteps

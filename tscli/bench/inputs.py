@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tscli.engine.library import DevicePages
-from tscli.engine.prefill import prefill_in_memory
 from tscli.evaluation.context import build
 from tscli.evaluation.haystack import invented
 from tscli.evaluation.tasks import needles
+from tscli.ingest.prefill import prefill_in_memory
+from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
 from tscli.model.load import load_decoder
 from tscli.model.options import EMBEDDED, LoadOptions

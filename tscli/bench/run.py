@@ -12,17 +12,17 @@ from typing import Any
 
 import torch
 
+from tscli.answer.asker import Asker
+from tscli.answer.decode import Sampling
 from tscli.bench.peers import PEERS, measure_peer
 from tscli.bench.rows import BenchResult, BenchRow, decode_fields, timing_fields
 from tscli.bench.setting import PREFILL_LIMIT_S, Bench, Say, dense_seconds, forget_peak_rss, peak_rss
-from tscli.engine.arrival import Arrival
-from tscli.engine.asker import Asker
-from tscli.engine.decode import Sampling
-from tscli.engine.kinds import choose_kv_dtype
-from tscli.engine.measure import estimate_seconds
-from tscli.engine.options import KVDtype
-from tscli.engine.prefill import prefill_in_memory
 from tscli.errors import UsageError
+from tscli.ingest.measure import estimate_seconds
+from tscli.ingest.prefill import prefill_in_memory
+from tscli.library.arrival import Arrival
+from tscli.library.kinds import choose_kv_dtype
+from tscli.library.kv_dtype import KVDtype
 from tscli.model.attention import AttentionRun, LayerStep
 from tscli.model.fixed_step import FixedRun, GraphedSteps, fits
 from tscli.model.kv import DenseKeys, KVState

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 
-from tscli.engine.asker import QuestionMode
+from tscli.answer.asker import QuestionMode
 from tscli.errors import UsageError
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
 

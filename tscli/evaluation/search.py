@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tscli.engine.session import Session
+from tscli.answer.session import Session
 from tscli.errors import UsageError
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n\s*\n")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tscli.engine.drawn import Drawn
+from tscli.answer.drawn import Drawn
 from tscli.tokens import Context, StreamDecoder, Tokenizer, page_name, shown
 from tscli.tokens.sentences import sentence_spans
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tscli.engine.drawn import Drawn
-from tscli.engine.session import Session
-from tscli.engine.statistics import Answer
+from tscli.answer.drawn import Drawn
+from tscli.answer.session import Session
+from tscli.answer.statistics import Answer
 from tscli.evidence.citations import weights_of
 from tscli.tokens import Context, shown
 

@@ -16,8 +16,8 @@ from itertools import groupby
 
 import numpy as np
 
-from tscli.engine.session import Session
-from tscli.engine.statistics import Answer, Statistics
+from tscli.answer.session import Session
+from tscli.answer.statistics import Answer, Statistics
 from tscli.evidence.citations import Citation, spell, weights_of
 from tscli.evidence.gather import CAVEAT, Evidence, Piece
 from tscli.evidence.support import WEAK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tscli.engine.drawn import Drawn
+from tscli.answer.drawn import Drawn
 from tscli.tokens import Context
 
 WEAK = 0.5  # share of the attention off the sinks; docs/LOG.md has what it marks

@@ -1,4 +1,4 @@
-"""A decoder as the engine sees it: tokens run over an `AttentionRun`, and what of the model is worth knowing.
+"""A decoder as prefill and answers see it: tokens run over an `AttentionRun`, and what of the model is worth knowing.
 
 Knows nothing of how the model is computed (`plain`, `stock`), of libraries or of text.
 """

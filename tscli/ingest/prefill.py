@@ -1,0 +1,242 @@
+"""Run a context through the model once, chunk by chunk, and commit its pages segment by segment (paper, section 3.1).
+
+What fits the model's window is attended densely, as the model was trained; what does not, sparsely, unless it was cut into
+sections that do.
+
+For each chunk: embed -> per layer (project, append to the pages, select by the mean query, attend); every 256 pages a segment
+goes to disk. A segment that is on disk already is mapped, not run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tscli.ingest.sketching import grow_sketch, reads_by_sketch
+from tscli.library.layout import SEGMENT_TOKENS, on_device, pack, placed, sketch_tensors
+from tscli.model.attention import AttentionRun
+from tscli.model.decoder import Decoder
+from tscli.model.gathered import GatheredRun, Rows
+from tscli.model.kv import DenseKeys, KVState
+from tscli.selection.config import SelectionConfig
+from tscli.selection.guard import Guard
+from tscli.store import PAGE_SIZE, PlannedSegment, SegmentRecord, Writer
+from tscli_kernels.compiled import sooner
+
+if TYPE_CHECKING:
+    from tscli.ingest.crew import Crew
+    from tscli.ingest.kept import Kept, StoredSketch
+
+Chain = tuple[PlannedSegment, ...]  # a document's, behind what they were computed behind
+Ask = Callable[[Tensor], Sequence[Tensor]]  # of a context's tokens, the prompts that its sketch is fitted to
+DENSE_CHUNK = 4096  # tokens that go through the model together where they attend densely
+Progress = Callable[[int, int, float], None]  # tokens done, tokens to run, seconds
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is run and how: token_ids, int32 [T], the whole context; prompts: as `grow_sketch` has them, of the whole context;
+    own_prompts: of each chain that is long enough to be read by a sketch, by its last segment; kv_dtype: of the pages, see
+    `Fingerprint`; window: chains of at most so many tokens are attended densely."""
+
+    token_ids: np.ndarray
+    config: SelectionConfig
+    dense: bool = False
+    prompts: Sequence[Tensor] = ()
+    own_prompts: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
+    kv_dtype: str | None = None
+    window: int = 0
+
+    @classmethod
+    def of(
+        cls, token_ids: np.ndarray, planned: Sequence[PlannedSegment], config: SelectionConfig, ask: Ask, **kinds: Any
+    ) -> Work:
+        """With the prompts that `ask` makes of the whole context, and of each long chain by itself: what else is in the library
+        changes nothing in its keys and values."""
+        work = cls(token_ids, config, **kinds)
+        long = [chain for chain in in_chains(planned) if reads_by_sketch(sum(segment.num_tokens for segment in chain))]
+        own = {chain[-1].id: ask(work.ids(chain)) for chain in long}
+        return replace(work, prompts=ask(torch.from_numpy(token_ids)), own_prompts=own)
+
+    def ids(self, segments: Sequence[PlannedSegment]) -> Tensor:
+        """Their tokens, int64."""
+        parts = [self.token_ids[part.start :][: part.num_tokens] for part in segments]
+        return torch.from_numpy(np.concatenate(parts).astype(np.int64))
+
+
+def prefill(
+    decoder: Decoder,
+    writer: Writer,
+    planned: Sequence[PlannedSegment],
+    work: Work,
+    *,
+    on_progress: Progress | None = None,
+    again: Collection[str] = (),
+    others: Callable[[], AbstractContextManager[Crew | None]] = nullcontext,
+    stored: StoredSketch | None = None,
+) -> tuple[list[SegmentRecord], int, Mapping[str, Tensor] | None]:
+    """Bring every planned segment to disk; returns their records in order, the number of tokens run, and the context's sketch
+    as the store keeps it, None where that is the stored one.
+
+    again: segments that are run though they are there, by id. others: processes that take documents too. stored: the sketch
+    that the library has.
+    Bit-identical whether it runs at once or was interrupted between segments.
+    """
+    missing = {segment.id for segment in writer.missing(planned)} | set(again)
+    to_run = sum(segment.num_tokens for segment in planned if segment.id in missing)
+    kept = stored.kept(writer, planned, missing) if stored else None
+    waiting = deque(chain for chain in in_chains(planned) if any(segment.id in missing for segment in chain))
+    state, done, started = None, 0, time.perf_counter()
+    with others() as crew:
+
+        def advance(tokens: int) -> None:
+            nonlocal done
+            done += tokens + (crew.hear(wait=not tokens) if crew is not None else 0)
+            if on_progress is not None:
+                on_progress(done, to_run, time.perf_counter() - started)
+
+        if crew is not None:
+            run_chain(decoder, writer, prefix_of(waiting), missing, work, advance)  # before others build on it
+            crew.begin(waiting)
+        while waiting or (crew is not None and crew.busy):
+            if waiting:
+                chain = waiting.popleft()
+                first = chain == tuple(planned[: len(chain)])  # its sketch is that of the context, as far as it goes
+                state = run_chain(decoder, writer, chain, missing, work, advance, kept if first else None)
+            else:
+                advance(0)
+    records = [writer.record(segment) for segment in planned]
+    writer.trust([record for record in records if record.id in missing])  # what others ran
+    if kept is not None and kept.whole:
+        return records, done, None
+    if state is None or state.committed < work.token_ids.shape[0]:  # of several documents, the sketch is of them all
+        state = decoder.new_state(placed([writer.map(record) for record in records], decoder.device))
+    return records, done, sketch_tensors(grow_sketch(decoder, state, work.ids(planned), work.config, work.prompts, kept))
+
+
+@sooner()
+def run_chain(
+    decoder: Decoder,
+    writer: Writer,
+    chain: Chain,
+    missing: set[str],
+    work: Work,
+    advance: Callable[[int], None],
+    kept: Kept | None = None,
+) -> KVState:
+    """Run what is missing of a document, mapping the rest; the state over all of it. advance: told the size of each chunk.
+
+    missing: ids; those that are run are taken out. kept: as `grow_sketch` has it.
+    """
+    state, keys = decoder.new_state(), DenseKeys() if work.dense else None
+    fits = sum(segment.num_tokens for segment in chain) <= work.window
+    for number, segment in enumerate(chain, start=1):
+        if segment.id in missing:
+            ids = work.ids([segment])
+            for size in _run_densely(decoder, state, ids) if fits else _run(decoder, state, ids, work.config, keys):
+                advance(size)
+            made = pack(*state.take_tail(PAGE_SIZE), segment.num_tokens, work.kv_dtype)
+            state.crop()
+            pages = on_device(made, torch.device("cpu"))
+            record = writer.write_segment(segment, pages.key, pages.value, pages.scales)
+            missing.remove(segment.id)
+        else:
+            record = writer.record(segment)
+        state.extend(*placed([writer.map(record)], decoder.device))
+        if reads_by_sketch(state.committed) and any(later.id in missing for later in chain[number:]):
+            grow_sketch(decoder, state, work.ids(chain[:number]), work.config, work.own_prompts[chain[-1].id], kept)
+    return state
+
+
+def in_chains(planned: Sequence[PlannedSegment]) -> list[Chain]:
+    """Each document's segments behind those that they were computed behind; one chain where documents are read jointly."""
+    chains: list[Chain] = []
+    until: dict[str | None, Chain] = {None: ()}
+    for segment in planned:
+        before = until[segment.parent]
+        chain = until[segment.id] = (*before, segment)
+        if chains and chains[-1] is before:
+            chains.pop()
+        chains.append(chain)
+    return chains
+
+
+def prefix_of(chains: Collection[Chain]) -> Chain:
+    """The segments that all chains begin with."""
+    every = [set(chain) for chain in chains]
+    return tuple(segment for segment in next(iter(chains), ()) if all(segment in chain for chain in every))
+
+
+@sooner()
+def prefill_in_memory(
+    decoder: Decoder,
+    token_ids: Tensor,
+    config: SelectionConfig,
+    *,
+    dense: bool = False,
+    prompts: Sequence[Tensor] = (),
+    kv_dtype: str | None = None,
+) -> KVState:
+    """The same without a library: the state over token_ids (int64 [T]), its pages and its sketch in memory."""
+    state, keys = decoder.new_state(), DenseKeys() if dense else None
+    for start in range(0, token_ids.shape[0], SEGMENT_TOKENS):
+        for _ in _run(decoder, state, token_ids[start : start + SEGMENT_TOKENS], config, keys):
+            pass
+        made = pack(*state.take_tail(PAGE_SIZE), state.tail_tokens, kv_dtype)
+        state.crop()
+        state.extend(made)
+        if reads_by_sketch(state.committed):
+            grow_sketch(decoder, state, token_ids, config, prompts)
+    grow_sketch(decoder, state, token_ids, config, prompts)
+    return state
+
+
+def _run(
+    decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig, dense: DenseKeys | None
+) -> Iterator[int]:
+    """Run a segment's tokens chunk by chunk into the state's tail; yields the size of each."""
+    run = AttentionRun(state, decoder.rotator, config, dense=dense, guard=Guard())
+    for start in range(0, token_ids.shape[0], config.chunk):
+        chunk = token_ids[start : start + config.chunk]
+        decoder.forward(chunk.to(decoder.device), run, logits=False)
+        yield chunk.shape[0]
+
+
+def _run_densely(decoder: Decoder, state: KVState, token_ids: Tensor) -> Iterator[int]:
+    """Run a segment's tokens into the state's tail, each attending to everything before it; yields the size of each chunk."""
+    before = torch.arange(state.committed, device=decoder.device)
+    run = GatheredRun(state, decoder.rotator, [Rows.behind_each_other(before)], keeps=True)
+    for chunk in token_ids.split(DENSE_CHUNK):
+        decoder.forward(chunk.to(decoder.device), run, logits=False)
+        yield chunk.shape[0]
+
+
+def prefill_documents(decoder: Decoder, token_ids: np.ndarray, starts: Sequence[int]) -> KVState:
+    """The state over documents that fit the window, each behind the tokens before the first of `starts`, in memory."""
+    ids, bounds = torch.from_numpy(token_ids.astype(np.int64)), [*starts, token_ids.shape[0]]
+    prefix = decoder.new_state()
+    _take(prefix, _run_densely(decoder, prefix, ids[: bounds[0]]))
+    whole = decoder.new_state(prefix.segments)
+    for start, stop in pairwise(bounds):
+        own = decoder.new_state(prefix.segments)
+        _take(own, _run_densely(decoder, own, ids[start:stop]))
+        whole.extend(own.segments[-1])
+    return whole
+
+
+def _take(state: KVState, running: Iterator[int]) -> None:
+    """Run to the end; the tail becomes a segment."""
+    for _ in running:
+        pass
+    made = pack(*state.take_tail(PAGE_SIZE), state.tail_tokens, None)
+    state.crop()
+    state.extend(made)

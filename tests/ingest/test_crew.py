@@ -16,7 +16,7 @@ from tests.model.architectures import make_decoder
 from tscli.ingest import crew as crews
 from tscli.ingest import estimate, ingest
 from tscli.ingest.crew import Crew
-from tscli.ingest.prefill import Chain, in_chains, prefix_of
+from tscli.ingest.work import Chain, in_chains, prefix_of
 from tscli.selection.config import SelectionConfig
 from tscli.store import library_folder, plan_chain, plan_independent
 

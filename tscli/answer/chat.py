@@ -6,18 +6,45 @@ Knows how turns follow each other; the session and its asker do the work.
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 from tscli.answer.asker import Asker
 from tscli.answer.decode import Sampling
 from tscli.answer.voting_asker import VotingAsker
 from tscli.errors import UsageError, WindowFull
+from tscli.model.decoder import Decoder
+from tscli.selection.config import SelectionConfig
+from tscli.tokens import Context, Prompt, Template, Tokenizer
 
-if TYPE_CHECKING:
-    from tscli.answer.session import Session, Stream
+
+class AnswerTokens(Protocol):
+    """The tokens of a question and of the answer to it, as far as that got: with thoughts, and without."""
+
+    prompt_ids: list[int]
+    token_ids: list[int]
+    answer_ids: list[int]
 
 
-class Chat:
+StreamT_co = TypeVar("StreamT_co", bound=AnswerTokens, covariant=True)
+
+
+class ChatSession(Protocol[StreamT_co]):
+    """What a conversation needs of a session."""
+
+    decoder: Decoder
+    tokenizer: Tokenizer
+    template: Template
+    config: SelectionConfig
+    context: Context
+
+    def ask(self, question: str, *, max_new_tokens: int, temperature: float, top_p: float, seed: int | None) -> StreamT_co: ...
+
+    def stream(
+        self, asker: Asker | VotingAsker, question: str, prompt: Prompt, max_new_tokens: int, sampling: Sampling
+    ) -> StreamT_co: ...
+
+
+class Chat(Generic[StreamT_co]):
     """Questions that may refer to earlier ones. Made by `Session.chat`; nothing of it is written to disk.
 
     All of the conversation is attended, beside what is selected of the documents. `follows_up` is False for a model whose
@@ -25,11 +52,11 @@ class Chat:
     there is a next question: what was asked and answered is then run again without them.
     """
 
-    def __init__(self, session: Session, asker: Asker | VotingAsker) -> None:
+    def __init__(self, session: ChatSession[StreamT_co], asker: Asker | VotingAsker) -> None:
         self._session = session
         self._asker = asker
         # The last answer's stream, the state's length before it, and what was asked as it stands before a given answer.
-        self._asked: tuple[Stream, int, list[int]] | None = None
+        self._asked: tuple[StreamT_co, int, list[int]] | None = None
         self._unread: list[int] = []  # what the conversation has said and the model has not run yet: an answer's last token
 
     @property
@@ -61,7 +88,7 @@ class Chat:
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int | None = None,
-    ) -> Stream:
+    ) -> StreamT_co:
         """The answer as `Session.ask` gives it; question and answer become part of the conversation.
 
         An answer that is stopped early stays as far as it got. Raises WindowFull where the conversation, this question and

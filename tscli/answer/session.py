@@ -80,7 +80,7 @@ class Session:
             self.asker = Asker(decoder, state, config, question_mode, template.end_ids, dense)
         else:
             self.asker = VotingAsker(decoder, state, voters, PassageFinder(self.context, tokenizer), template.end_ids)
-        self._chats: WeakSet[Chat] = WeakSet()
+        self._chats: WeakSet[Chat[Stream]] = WeakSet()
         self.load_s = time.perf_counter() - started
 
     @property
@@ -137,7 +137,7 @@ class Session:
         """The tokens of `prompt`."""
         return list(self.prompt(question, max_new_tokens).ids)
 
-    def chat(self) -> Chat:
+    def chat(self) -> Chat[Stream]:
         """A conversation over the library: a question may refer to earlier questions and answers. See `Chat`.
 
         Several may go on at a time; neither they nor `ask` see each other's questions.

@@ -27,9 +27,10 @@ from tscli.evaluation.journal import Journal
 from tscli.evaluation.methods import Method, parse_methods
 from tscli.evaluation.questions import THOUGHT_TOKENS
 from tscli.evaluation.trial import Trial
-from tscli.ingest.prefill import prefill_documents, prefill_in_memory
+from tscli.ingest.prefill import prefill_in_memory
 from tscli.ingest.sections import section_starts
 from tscli.ingest.sketching import passages_as_questions
+from tscli.library.dense_prefill import prefill_documents
 from tscli.library.kinds import choose_kv_dtype
 from tscli.library.kv_dtype import KVDtype
 from tscli.model.decoder import Decoder

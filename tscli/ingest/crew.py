@@ -14,7 +14,7 @@ from multiprocessing import connection
 from pathlib import Path
 from types import TracebackType
 
-from tscli.ingest.prefill import Chain, Work
+from tscli.ingest.work import Chain, Work
 from tscli.model.options import LoadOptions
 from tscli.processes import start
 

@@ -19,9 +19,10 @@ from tscli.ingest.crew import Crew, Orders
 from tscli.ingest.estimate import Estimate, estimate, share_of_threads
 from tscli.ingest.kept import stored_sketch
 from tscli.ingest.options import IngestOptions
-from tscli.ingest.prefill import Progress, Work, in_chains, prefill
+from tscli.ingest.prefill import Progress, prefill
 from tscli.ingest.sections import section_starts
 from tscli.ingest.sketching import num_fitted, passages_as_questions
+from tscli.ingest.work import Work, in_chains
 from tscli.library.arrange import Arrangement, Previous, arrange, previous_context
 from tscli.library.kinds import (
     choose_kv_dtype,

@@ -13,33 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tscli.errors import LibraryError
-from tscli.ingest.sketching import num_fitted
+from tscli.ingest.sketching import Kept, Part, num_fitted
 from tscli.library.layout import sketch_of
-from tscli.selection.sketch import Projection, Sketch, num_outliers
+from tscli.selection.sketch import Sketch, num_outliers
 from tscli.store import PlannedSegment, SegmentRecord, Writer, read_manifest, read_sketch
 from tscli.tokens import same_prompt
-
-
-@dataclass(frozen=True)
-class Part:
-    """A segment's share of a sketch: planes [layers, kv_heads, rank / 4, n, 4]; outliers [layers, kv_heads, m], counted from
-    the segment's start."""
-
-    planes: Tensor
-    outliers: Tensor
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What can be taken over. parts: by the first token of their segment in the wanted context. whole: the stored sketch is
-    that of the wanted context."""
-
-    projection: Projection
-    parts: Mapping[int, Part]
-    whole: bool
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from tscli.ingest.sketching import grow_sketch, reads_by_sketch
+from tscli.ingest.work import Chain, Work, in_chains, prefix_of
+from tscli.library.dense_prefill import run_densely
 from tscli.library.layout import SEGMENT_TOKENS, on_device, pack, placed, sketch_tensors
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
-from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.kv import DenseKeys, KVState
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
@@ -36,41 +34,7 @@ if TYPE_CHECKING:
     from tscli.ingest.crew import Crew
     from tscli.ingest.kept import Kept, StoredSketch
 
-Chain = tuple[PlannedSegment, ...]  # a document's, behind what they were computed behind
-Ask = Callable[[Tensor], Sequence[Tensor]]  # of a context's tokens, the prompts that its sketch is fitted to
-DENSE_CHUNK = 4096  # tokens that go through the model together where they attend densely
 Progress = Callable[[int, int, float], None]  # tokens done, tokens to run, seconds
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is run and how: token_ids, int32 [T], the whole context; prompts: as `grow_sketch` has them, of the whole context;
-    own_prompts: of each chain that is long enough to be read by a sketch, by its last segment; kv_dtype: of the pages, see
-    `Fingerprint`; window: chains of at most so many tokens are attended densely."""
-
-    token_ids: np.ndarray
-    config: SelectionConfig
-    dense: bool = False
-    prompts: Sequence[Tensor] = ()
-    own_prompts: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
-    kv_dtype: str | None = None
-    window: int = 0
-
-    @classmethod
-    def of(
-        cls, token_ids: np.ndarray, planned: Sequence[PlannedSegment], config: SelectionConfig, ask: Ask, **kinds: Any
-    ) -> Work:
-        """With the prompts that `ask` makes of the whole context, and of each long chain by itself: what else is in the library
-        changes nothing in its keys and values."""
-        work = cls(token_ids, config, **kinds)
-        long = [chain for chain in in_chains(planned) if reads_by_sketch(sum(segment.num_tokens for segment in chain))]
-        own = {chain[-1].id: ask(work.ids(chain)) for chain in long}
-        return replace(work, prompts=ask(torch.from_numpy(token_ids)), own_prompts=own)
-
-    def ids(self, segments: Sequence[PlannedSegment]) -> Tensor:
-        """Their tokens, int64."""
-        parts = [self.token_ids[part.start :][: part.num_tokens] for part in segments]
-        return torch.from_numpy(np.concatenate(parts).astype(np.int64))
 
 
 def prefill(
@@ -142,7 +106,7 @@ def run_chain(
     for number, segment in enumerate(chain, start=1):
         if segment.id in missing:
             ids = work.ids([segment])
-            for size in _run_densely(decoder, state, ids) if fits else _run(decoder, state, ids, work.config, keys):
+            for size in run_densely(decoder, state, ids) if fits else _run(decoder, state, ids, work.config, keys):
                 advance(size)
             made = pack(*state.take_tail(PAGE_SIZE), segment.num_tokens, work.kv_dtype)
             state.crop()
@@ -155,25 +119,6 @@ def run_chain(
         if reads_by_sketch(state.committed) and any(later.id in missing for later in chain[number:]):
             grow_sketch(decoder, state, work.ids(chain[:number]), work.config, work.own_prompts[chain[-1].id], kept)
     return state
-
-
-def in_chains(planned: Sequence[PlannedSegment]) -> list[Chain]:
-    """Each document's segments behind those that they were computed behind; one chain where documents are read jointly."""
-    chains: list[Chain] = []
-    until: dict[str | None, Chain] = {None: ()}
-    for segment in planned:
-        before = until[segment.parent]
-        chain = until[segment.id] = (*before, segment)
-        if chains and chains[-1] is before:
-            chains.pop()
-        chains.append(chain)
-    return chains
-
-
-def prefix_of(chains: Collection[Chain]) -> Chain:
-    """The segments that all chains begin with."""
-    every = [set(chain) for chain in chains]
-    return tuple(segment for segment in next(iter(chains), ()) if all(segment in chain for chain in every))
 
 
 @sooner()
@@ -209,34 +154,3 @@ def _run(
         chunk = token_ids[start : start + config.chunk]
         decoder.forward(chunk.to(decoder.device), run, logits=False)
         yield chunk.shape[0]
-
-
-def _run_densely(decoder: Decoder, state: KVState, token_ids: Tensor) -> Iterator[int]:
-    """Run a segment's tokens into the state's tail, each attending to everything before it; yields the size of each chunk."""
-    before = torch.arange(state.committed, device=decoder.device)
-    run = GatheredRun(state, decoder.rotator, [Rows.behind_each_other(before)], keeps=True)
-    for chunk in token_ids.split(DENSE_CHUNK):
-        decoder.forward(chunk.to(decoder.device), run, logits=False)
-        yield chunk.shape[0]
-
-
-def prefill_documents(decoder: Decoder, token_ids: np.ndarray, starts: Sequence[int]) -> KVState:
-    """The state over documents that fit the window, each behind the tokens before the first of `starts`, in memory."""
-    ids, bounds = torch.from_numpy(token_ids.astype(np.int64)), [*starts, token_ids.shape[0]]
-    prefix = decoder.new_state()
-    _take(prefix, _run_densely(decoder, prefix, ids[: bounds[0]]))
-    whole = decoder.new_state(prefix.segments)
-    for start, stop in pairwise(bounds):
-        own = decoder.new_state(prefix.segments)
-        _take(own, _run_densely(decoder, own, ids[start:stop]))
-        whole.extend(own.segments[-1])
-    return whole
-
-
-def _take(state: KVState, running: Iterator[int]) -> None:
-    """Run to the end; the tail becomes a segment."""
-    for _ in running:
-        pass
-    made = pack(*state.take_tail(PAGE_SIZE), state.tail_tokens, None)
-    state.crop()
-    state.extend(made)

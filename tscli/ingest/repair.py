@@ -12,10 +12,11 @@ from functools import partial
 
 from torch import Tensor
 
-from tscli.ingest.prefill import Progress, Work, prefill
+from tscli.ingest.prefill import Progress, prefill
 from tscli.ingest.rebuild import own_model
 from tscli.ingest.reread import read_context_again
 from tscli.ingest.sketching import passages_as_questions
+from tscli.ingest.work import Work
 from tscli.library.layout import context_arrays, prefill_config
 from tscli.store import (
     Manifest,

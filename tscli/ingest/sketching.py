@@ -5,9 +5,8 @@ Knows the model, its state and how it is asked; knows no files. The same tokens 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,14 +21,30 @@ from tscli.tokens import Template, Tokenizer
 from tscli_kernels import code_planes, scan_planes
 from tscli_kernels.compiled import sooner
 
-if TYPE_CHECKING:
-    from tscli.ingest.kept import Kept
-
 CHUNKS = 8  # of the context, run once more for their queries; each second one is kept to judge by
 PASSAGES, PASSAGE = 16, 12  # of the context, put as questions, and their tokens; likewise
 BLOCK = 16_384  # keys that are taken at a time
 READING_FROM = 262_144  # tokens behind which a document's chunks are scanned by a sketch: of fewer, its making costs more
 ENOUGH = 0.99  # of the votes of the exact selection, in the mean over the queries that were kept
+
+
+@dataclass(frozen=True)
+class Part:
+    """A segment's share of a sketch: planes [layers, kv_heads, rank / 4, n, 4]; outliers [layers, kv_heads, m], counted from
+    the segment's start."""
+
+    planes: Tensor
+    outliers: Tensor
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What can be taken over. parts: by the first token of their segment in the wanted context. whole: the stored sketch is
+    that of the wanted context."""
+
+    projection: Projection
+    parts: Mapping[int, Part]
+    whole: bool
 
 
 def passages_as_questions(token_ids: Tensor, tokenizer: Tokenizer, template: Template) -> list[Tensor]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tscli.errors import ResourceError, TscliError, UsageError
 from tscli.model import gguf
-from tscli.model.gguf import OnStep
+from tscli.model.gguf_header import OnStep
 from tscli.model.hub import OnDownload, forbids_downloads, is_whole, remove_snapshot, snapshot
 from tscli.model.known import DEFAULT, KNOWN, KnownModel, Packaged
 from tscli.model.options import EMBEDDED

@@ -20,7 +20,7 @@ from tscli.answer.contrast import contrasted
 from tscli.answer.mixture import mixed, weights_of
 from tscli.answer.passages import Passage, PassageFinder
 from tscli.answer.question_reading import DISTANCE, passage_gains, question_votes, with_passages
-from tscli.ingest.prefill import prefill_documents
+from tscli.library.dense_prefill import prefill_documents
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows, Seen
 from tscli.model.kv import KVState

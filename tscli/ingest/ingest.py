@@ -15,7 +15,6 @@ from tscli.answer.calibration.store import choose_voters
 from tscli.documents import Failure, Loaded, PassedOver, Stop, WalkOptions, ahead
 from tscli.documents import load as load_documents
 from tscli.errors import OverBudget, ResourceError, UsageError
-from tscli.ingest.crew import Crew, Orders
 from tscli.ingest.estimate import Estimate, estimate, share_of_threads
 from tscli.ingest.kept import stored_sketch
 from tscli.ingest.options import IngestOptions
@@ -23,6 +22,7 @@ from tscli.ingest.prefill import Progress, prefill
 from tscli.ingest.sections import section_starts
 from tscli.ingest.sketching import num_fitted, passages_as_questions
 from tscli.ingest.work import Work, in_chains
+from tscli.ingest.worker_pool import WorkerConfig, WorkerPool
 from tscli.library.arrange import Arrangement, Previous, arrange, previous_context
 from tscli.library.kinds import (
     choose_kv_dtype,
@@ -160,7 +160,7 @@ class Preparation:
         with Writer(plan.folder) as writer:
             stored = stored_sketch(plan.folder, self._manifest.template)
             records, done, sketch = prefill(
-                self._decoder, writer, self._chain, self._work, on_progress=on_progress, others=self._others, stored=stored
+                self._decoder, writer, self._chain, self._work, on_progress=on_progress, workers=self._workers, stored=stored
             )
             writer.commit(self._manifest.with_segments(records), context_arrays(self._context), sketch)
         return IngestReport(
@@ -179,15 +179,15 @@ class Preparation:
         )
 
     @contextlib.contextmanager
-    def _others(self) -> Iterator[Crew | None]:
+    def _workers(self) -> Iterator[WorkerPool | None]:
         """The processes beside this one, where the plan has any."""
         if self.plan.processes == 1:
             yield None
             return
         with share_of_threads(self.plan.processes) as threads:
-            with Crew(self.plan.processes - 1, Orders(self._load, self.plan.folder, self._work, threads)) as crew:
-                yield crew
-            self._run_by_others = crew.num_documents
+            with WorkerPool(self.plan.processes - 1, WorkerConfig(self._load, self.plan.folder, self._work, threads)) as pool:
+                yield pool
+            self._run_by_others = pool.num_documents
 
 
 def prepare(

@@ -31,8 +31,8 @@ from tscli.store import PAGE_SIZE, PlannedSegment, SegmentRecord, Writer
 from tscli_kernels.compiled import sooner
 
 if TYPE_CHECKING:
-    from tscli.ingest.crew import Crew
     from tscli.ingest.kept import Kept, StoredSketch
+    from tscli.ingest.worker_pool import WorkerPool
 
 Progress = Callable[[int, int, float], None]  # tokens done, tokens to run, seconds
 
@@ -45,13 +45,13 @@ def prefill(
     *,
     on_progress: Progress | None = None,
     again: Collection[str] = (),
-    others: Callable[[], AbstractContextManager[Crew | None]] = nullcontext,
+    workers: Callable[[], AbstractContextManager[WorkerPool | None]] = nullcontext,
     stored: StoredSketch | None = None,
 ) -> tuple[list[SegmentRecord], int, Mapping[str, Tensor] | None]:
     """Bring every planned segment to disk; returns their records in order, the number of tokens run, and the context's sketch
     as the store keeps it, None where that is the stored one.
 
-    again: segments that are run though they are there, by id. others: processes that take documents too. stored: the sketch
+    again: segments that are run though they are there, by id. workers: processes that take documents too. stored: the sketch
     that the library has.
     Bit-identical whether it runs at once or was interrupted between segments.
     """
@@ -60,18 +60,18 @@ def prefill(
     kept = stored.kept(writer, planned, missing) if stored else None
     waiting = deque(chain for chain in in_chains(planned) if any(segment.id in missing for segment in chain))
     state, done, started = None, 0, time.perf_counter()
-    with others() as crew:
+    with workers() as pool:
 
         def advance(tokens: int) -> None:
             nonlocal done
-            done += tokens + (crew.hear(wait=not tokens) if crew is not None else 0)
+            done += tokens + (pool.poll(wait=not tokens) if pool is not None else 0)
             if on_progress is not None:
                 on_progress(done, to_run, time.perf_counter() - started)
 
-        if crew is not None:
+        if pool is not None:
             run_chain(decoder, writer, prefix_of(waiting), missing, work, advance)  # before others build on it
-            crew.begin(waiting)
-        while waiting or (crew is not None and crew.busy):
+            pool.begin(waiting)
+        while waiting or (pool is not None and pool.busy):
             if waiting:
                 chain = waiting.popleft()
                 first = chain == tuple(planned[: len(chain)])  # its sketch is that of the context, as far as it goes

@@ -1,7 +1,8 @@
-"""A process of a crew: `python -m tscli.ingest.crew_member FD`.
+"""A process of the worker pool: `python -m tscli.ingest.worker_process FD`.
 
-Takes orders, loads the model and says "free"; then for each document (a chain) that it is given, says the size of each chunk
-that it has run, and "free" again when the segments are on disk. Whatever goes wrong ends it; its parent sees the pipe close.
+Takes its configuration, loads the model and says "free"; then for each document (a chain) that it is given, says the size of
+each chunk that it has run, and "free" again when the segments are on disk. Whatever goes wrong ends it; its parent sees the
+pipe close.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tscli.ingest.crew import Orders
+    from tscli.ingest.worker_pool import WorkerConfig
 
 FREE = "free"
 
@@ -28,17 +29,17 @@ def serve(pipe: Connection) -> None:
     from tscli.model.load import load_decoder
     from tscli.store import Writer
 
-    orders: Orders = pickle.loads(data)
-    torch.set_num_threads(orders.threads)
-    decoder, writer = load_decoder(orders.load), Writer(orders.folder)
+    config: WorkerConfig = pickle.loads(data)
+    torch.set_num_threads(config.threads)
+    decoder, writer = load_decoder(config.load), Writer(config.folder)
     while True:
         pipe.send(FREE)
         chain = pipe.recv()
         missing = {segment.id for segment in writer.missing(chain)}
-        run_chain(decoder, writer, chain, missing, orders.work, pipe.send)
+        run_chain(decoder, writer, chain, missing, config.work, pipe.send)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its crew itself
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its pool itself
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         serve(Connection(int(sys.argv[1])))

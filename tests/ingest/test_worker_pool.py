@@ -13,15 +13,14 @@ import torch
 
 import tscli
 from tests.model.architectures import make_decoder
-from tscli.ingest import crew as crews
-from tscli.ingest import estimate, ingest
-from tscli.ingest.crew import Crew
+from tscli.ingest import estimate, ingest, worker_pool
 from tscli.ingest.work import Chain, in_chains, prefix_of
+from tscli.ingest.worker_pool import WorkerPool
 from tscli.selection.config import SelectionConfig
 from tscli.store import library_folder, plan_chain, plan_independent
 
 WriteDocuments = Callable[..., Path]
-Started = list[tuple[Crew, list[int]]]  # each crew and its process ids
+Started = list[tuple[WorkerPool, list[int]]]  # each pool and its process ids
 
 
 @pytest.fixture(autouse=True)
@@ -35,18 +34,18 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
-    """The crews of a test; each waits until all of its processes have something to do, or are gone."""
+    """The worker pools of a test; each waits until all of its processes have something to do, or are gone."""
     found: Started = []
-    begin = Crew.begin
+    begin = WorkerPool.begin
 
-    def begin_when_ready(crew: Crew, waiting: deque[Chain]) -> None:
-        found.append((crew, [member.process.pid for member in crew._members]))
-        begin(crew, waiting)
-        while any(member.chain is None for member in crew._members) and waiting:
-            crew.hear(wait=True)
-        crew._told = 0  # what was just heard is heard once more
+    def begin_when_ready(pool: WorkerPool, waiting: deque[Chain]) -> None:
+        found.append((pool, [worker.process.pid for worker in pool._workers]))
+        begin(pool, waiting)
+        while any(worker.chain is None for worker in pool._workers) and waiting:
+            pool.poll(wait=True)
+        pool._told = 0  # what was just polled is polled once more
 
-    monkeypatch.setattr(Crew, "begin", begin_when_ready)
+    monkeypatch.setattr(WorkerPool, "begin", begin_when_ready)
     return found
 
 
@@ -107,7 +106,7 @@ def test_what_a_process_was_at_when_it_died_or_hung_is_run_here(
     def on_progress(done: int, total: int, _: float) -> None:
         while started and started[0][1]:
             os.kill(started[0][1].pop(), how)
-            monkeypatch.setattr(crews, "PATIENCE_S", 1.0)
+            monkeypatch.setattr(worker_pool, "PATIENCE_S", 1.0)
         told.append(done)
 
     report = preparation.run(on_progress)
@@ -122,7 +121,7 @@ def test_processes_that_cannot_start_cost_nothing_but_time(
     small_model: Path, write_documents: WriteDocuments, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = tscli.LoadOptions("/no/such/model")
-    monkeypatch.setattr(ingest, "Orders", lambda load, folder, work, threads: crews.Orders(wrong, folder, work, threads))
+    monkeypatch.setattr(ingest, "WorkerConfig", lambda load, *rest: worker_pool.WorkerConfig(wrong, *rest))
     report = prepared(small_model, write_documents(), "lib", 3).run()
     assert (report.run_by_others, report.prefilled_tokens) == (0, report.total_tokens)
     assert started[0][0].busy is False

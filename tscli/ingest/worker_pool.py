@@ -22,7 +22,7 @@ PATIENCE_S = 600.0  # without a word of anybody: each says when it has run a chu
 
 
 @dataclass(frozen=True)
-class Orders:
+class WorkerConfig:
     """All that a process must know before its first document; threads: how many it computes with."""
 
     load: LoadOptions
@@ -31,16 +31,16 @@ class Orders:
     threads: int
 
 
-class _Member:
+class _Worker:
     """One process, its document and how many tokens of that it has run."""
 
-    def __init__(self, orders: Orders) -> None:
-        environment = {"OMP_NUM_THREADS": str(orders.threads)}
-        self.process, self.pipe = start("tscli.ingest.crew_member", environment=environment)
+    def __init__(self, config: WorkerConfig) -> None:
+        environment = {"OMP_NUM_THREADS": str(config.threads)}
+        self.process, self.pipe = start("tscli.ingest.worker_process", environment=environment)
         self.chain: Chain | None = None
         self.done = 0
         self.free = False
-        self.pipe.send_bytes(pickle.dumps(orders))  # `send` would share the memory of tensors, under a key that it has not
+        self.pipe.send_bytes(pickle.dumps(config))  # `send` would share the memory of tensors, under a key that it has not
 
     def end(self) -> None:
         self.process.kill()
@@ -48,32 +48,32 @@ class _Member:
         self.pipe.close()
 
 
-class Crew:
+class WorkerPool:
     """Processes that start at once, and work from `begin` until it is closed."""
 
-    def __init__(self, count: int, orders: Orders) -> None:
+    def __init__(self, count: int, config: WorkerConfig) -> None:
         self.num_documents = 0  # that they have run
         self._done = self._told = 0  # tokens: of those documents; of them and of those in work, when last asked
         self._waiting: deque[Chain] = deque()
-        self._members: list[_Member] = []
+        self._workers: list[_Worker] = []
         with ExitStack() as undo:
             undo.push(self.__exit__)
             for _ in range(count):
-                self._members.append(_Member(orders))
+                self._workers.append(_Worker(config))
             undo.pop_all()
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for member in self._members:
-            member.end()
-        self._members = []
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
 
     @property
     def busy(self) -> bool:
         """Whether any of them has a document."""
-        return any(member.chain is not None for member in self._members)
+        return any(worker.chain is not None for worker in self._workers)
 
     def begin(self, waiting: deque[Chain]) -> None:
         """Take documents from these, the longest first; whoever else takes some takes the first, too."""
@@ -82,37 +82,37 @@ class Crew:
         waiting.extend(longest_first)
         self._waiting = waiting
 
-    def hear(self, *, wait: bool) -> int:
+    def poll(self, *, wait: bool) -> int:
         """The number of tokens that they have run since, less those of a document that is lost; the free ones get another.
 
         wait: until one of them says something. Those that have a document and are silent for PATIENCE_S are lost.
         """
-        said = connection.wait([member.pipe for member in self._members], PATIENCE_S if wait else 0)
+        said = connection.wait([worker.pipe for worker in self._workers], PATIENCE_S if wait else 0)
         if wait and not said:
-            for member in [member for member in self._members if member.chain is not None]:
-                self._do_without(member)
-        for member in list(self._members):
+            for worker in [worker for worker in self._workers if worker.chain is not None]:
+                self._drop(worker)
+        for worker in list(self._workers):
             try:
-                while member.pipe in said and member.pipe.poll():
-                    self._take_in(member, member.pipe.recv())
-                if member.free and self._waiting:
-                    member.chain, member.free = self._waiting.popleft(), False
-                    member.pipe.send(member.chain)
+                while worker.pipe in said and worker.pipe.poll():
+                    self._receive(worker, worker.pipe.recv())
+                if worker.free and self._waiting:
+                    worker.chain, worker.free = self._waiting.popleft(), False
+                    worker.pipe.send(worker.chain)
             except (EOFError, OSError):
-                self._do_without(member)
-        told, self._told = self._told, self._done + sum(member.done for member in self._members)
+                self._drop(worker)
+        told, self._told = self._told, self._done + sum(worker.done for worker in self._workers)
         return self._told - told
 
-    def _take_in(self, member: _Member, word: str | int) -> None:
+    def _receive(self, worker: _Worker, word: str | int) -> None:
         if isinstance(word, int):
-            member.done += word
+            worker.done += word
             return
-        self.num_documents += member.chain is not None
-        self._done += member.done
-        member.chain, member.done, member.free = None, 0, True
+        self.num_documents += worker.chain is not None
+        self._done += worker.done
+        worker.chain, worker.done, worker.free = None, 0, True
 
-    def _do_without(self, member: _Member) -> None:
-        self._members.remove(member)
-        member.end()
-        if member.chain is not None:
-            self._waiting.appendleft(member.chain)
+    def _drop(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        worker.end()
+        if worker.chain is not None:
+            self._waiting.appendleft(worker.chain)

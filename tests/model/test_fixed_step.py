@@ -16,9 +16,9 @@ from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.fits import find_parts
 from tscli.model.fixed_step import ROOM, FixedRun, GraphedSteps, fits
+from tscli.model.hf_decoder import HFDecoder
 from tscli.model.kv import KVState
 from tscli.model.step import LayerStep
-from tscli.model.stock import StockDecoder
 from tscli.selection import candidates
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import Moments, Sketch
@@ -221,7 +221,7 @@ def test_one_step_of_61_is_compared_with_the_exact_one_and_widens_what_recalls_t
 def test_a_captured_step_replays_as_it_ran(scan: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
     device, model = torch.device("cuda"), make_model("llama").cuda()
-    decoder = StockDecoder(model, find_parts(model, "llama"), "llama", Path(), device)
+    decoder = HFDecoder(model, find_parts(model, "llama"), "llama", Path(), device)
     config = SelectionConfig(**{**vars(CONFIG), "scan": scan, "k": 4})
     state = paged(decoder, 300)
     state.sketch = sketched(state, decoder) if scan == "sketch" else None

@@ -20,11 +20,11 @@ from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
 from tscli.model.fits import find_parts
 from tscli.model.fixed_step import FixedRun, GraphedSteps
+from tscli.model.hf_decoder import HFDecoder, register_attention
 from tscli.model.kv import KVState
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.step import LayerStep
-from tscli.model.stock import StockDecoder, register_attention
 from tscli.selection import candidates
 from tscli.selection.config import SelectionConfig
 
@@ -32,7 +32,7 @@ CONTEXT, QUESTION = 200, [5, 300, 17, 444]
 READS = 7  # of a step: one for NaN, one for the token, five for what the layers did
 
 
-def decoder_on(device: str) -> StockDecoder:
+def decoder_on(device: str) -> HFDecoder:
     """A small model of more tokens than the context has: no key stands twice there, for between equal ones rounding decides."""
     register_attention()
     model = make_model("llama")
@@ -42,10 +42,10 @@ def decoder_on(device: str) -> StockDecoder:
         for part in (model.model.embed_tokens, model.lm_head):
             part.weight.normal_(0, 0.3, generator=draw)
     model.to(device)
-    return StockDecoder(model, find_parts(model, "llama"), "llama", Path(), torch.device(device))
+    return HFDecoder(model, find_parts(model, "llama"), "llama", Path(), torch.device(device))
 
 
-def state_on(decoder: StockDecoder) -> KVState:
+def state_on(decoder: HFDecoder) -> KVState:
     """A context in one segment, as the CPU reads it."""
     cpu = decoder if decoder.device.type == "cpu" else decoder_on("cpu")
     state = cpu.new_state()

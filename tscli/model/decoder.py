@@ -1,6 +1,6 @@
 """A decoder as prefill and answers see it: tokens run over an `AttentionRun`, and what of the model is worth knowing.
 
-Knows nothing of how the model is computed (`plain`, `stock`), of libraries or of text.
+Knows nothing of how the model is computed (`llama`, `hf_decoder`), of libraries or of text.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Decoder(ABC):
         """Every layer appends its keys and values to the run's state; the logits of the rows `ends`, [ends, vocab] float32."""
 
     @abstractmethod
-    def stock_logits(self, token_ids: Tensor) -> Tensor:
+    def reference_logits(self, token_ids: Tensor) -> Tensor:
         """What transformers itself computes for token_ids (int64 [t]) by the full weights, in one pass: [t, vocab] float32."""
 
     @property

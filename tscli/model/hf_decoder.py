@@ -1,6 +1,6 @@
 """Any Hugging Face decoder with the seam put in. Knows transformers; knows nothing of libraries or text.
 
-The seam (nothing per architecture): the rotary embedding is replaced by the identity, so that the stock attention hands
+The seam (nothing per architecture): the rotary embedding is replaced by the identity, so that transformers' attention hands
 unrotated queries and keys to the attention function registered here under the name "tscli".
 """
 
@@ -22,7 +22,7 @@ from tscli.model.step import LayerCall
 ATTENTION_NAME = "tscli"
 
 
-class StockDecoder(Decoder):
+class HFDecoder(Decoder):
     """A model of transformers with the seam in place."""
 
     def __init__(self, module: Any, parts: Parts, model_id: str, folder: Path, device: torch.device) -> None:
@@ -65,7 +65,7 @@ class StockDecoder(Decoder):
                 attention.__dict__["tscli_run"] = None
 
     @torch.inference_mode()
-    def stock_logits(self, token_ids: Tensor) -> Tensor:
+    def reference_logits(self, token_ids: Tensor) -> Tensor:
         """What transformers itself computes for token_ids (int64 [t]) in one pass: [t, vocab] float32."""
         self._engage(False)
         try:
@@ -88,7 +88,7 @@ class StockDecoder(Decoder):
         self.module.set_attn_implementation(ATTENTION_NAME if ours else self._stock_attention)
 
 
-def load_stock(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> StockDecoder:
+def load_hf(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> HFDecoder:
     """Load the model by transformers and put the seam in; ResourceError or TscliError say what is wrong with it."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -104,7 +104,7 @@ def load_stock(model: str, folder: Path, dtype: torch.dtype, device: torch.devic
     except MemoryError as error:
         raise ResourceError(f"{model} does not fit in memory; choose a smaller model or --dtype bfloat16") from error
     module = module.eval().to(device)
-    return StockDecoder(module, find_parts(module, model), model, folder, device)
+    return HFDecoder(module, find_parts(module, model), model, folder, device)
 
 
 def register_attention() -> None:

@@ -46,7 +46,7 @@ class Layer:
     down: Linear
 
 
-class PlainDecoder(Decoder):
+class LlamaDecoder(Decoder):
     """Embedding, layers of attention and gated feed-forward, norm, head."""
 
     def __init__(
@@ -122,7 +122,7 @@ class PlainDecoder(Decoder):
         return found
 
     @torch.inference_mode()
-    def stock_logits(self, token_ids: Tensor) -> Tensor:
+    def reference_logits(self, token_ids: Tensor) -> Tensor:
         """What transformers computes with these very weights, as long as they are full, for token_ids (int64 [t]) in one pass:
         [t, vocab] float32."""
         from transformers import AutoConfig, AutoModelForCausalLM
@@ -141,7 +141,7 @@ class Misfit(Exception):
     """Why a model whose architecture is run here does not fit all the same; "" where it is of another architecture."""
 
 
-def load_plain(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> PlainDecoder:
+def load_llama(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> LlamaDecoder:
     """The model by this module's lines; Misfit where it does not fit them or cannot be read, as transformers may."""
     from safetensors.torch import load_file
 
@@ -156,7 +156,7 @@ def load_plain(model: str, folder: Path, dtype: torch.dtype, device: torch.devic
         tensors.pop("lm_head.weight", None)
     if problem := _incomplete(tensors, shape, config):
         raise Misfit(problem)
-    return PlainDecoder(shape, tensors, float(config["rms_norm_eps"]), model, folder, device)
+    return LlamaDecoder(shape, tensors, float(config["rms_norm_eps"]), model, folder, device)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The plain decoder against transformers, for every kind of model that it claims; and what it leaves to transformers."""
+"""The Llama decoder against transformers, for every kind of model that it claims; and what it leaves to transformers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.model.architectures import LLAMA3_ROPE, SIZES
 from tscli.model.attention import AttentionRun
+from tscli.model.hf_decoder import HFDecoder, load_hf
 from tscli.model.kv import DenseKeys
+from tscli.model.llama import LlamaDecoder, Misfit, load_llama
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.parity import check_parity
-from tscli.model.plain import Misfit, PlainDecoder, load_plain
-from tscli.model.stock import StockDecoder, load_stock
 from tscli.selection.config import SelectionConfig
 
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ def save(folder: Path, kind: str, more: dict[str, Any]) -> Path:
     return folder
 
 
-def run_in_chunks(decoder: PlainDecoder, token_ids: torch.Tensor) -> torch.Tensor:
+def run_in_chunks(decoder: LlamaDecoder, token_ids: torch.Tensor) -> torch.Tensor:
     run = AttentionRun(decoder.new_state(), decoder.rotator, SelectionConfig(), dense=DenseKeys())
     decoder.forward(token_ids[:-7], run, logits=False)
     decoder.forward(token_ids[-7:-1], run)
@@ -66,27 +66,27 @@ def run_in_chunks(decoder: PlainDecoder, token_ids: torch.Tensor) -> torch.Tenso
 @pytest.mark.parametrize("name", FITTING)
 def test_its_logits_are_those_of_transformers(tmp_path: Path, name: str) -> None:
     folder = save(tmp_path, *FITTING[name])
-    decoder, stock = load_plain("m", folder, torch.float32, CPU), load_stock("m", folder, torch.float32, CPU)
+    decoder, hf = load_llama("m", folder, torch.float32, CPU), load_hf("m", folder, torch.float32, CPU)
     token_ids = torch.randint(128, (300,), generator=torch.Generator().manual_seed(1))
-    wanted = stock.stock_logits(token_ids)
-    for found in (run_in_chunks(decoder, token_ids), decoder.stock_logits(token_ids)[-1]):
+    wanted = hf.reference_logits(token_ids)
+    for found in (run_in_chunks(decoder, token_ids), decoder.reference_logits(token_ids)[-1]):
         assert torch.linalg.vector_norm(found - wanted[-1]) < 1e-5 * torch.linalg.vector_norm(wanted[-1])
 
 
 @pytest.mark.parametrize("name", FITTING)
 def test_it_is_the_same_model_to_a_library(tmp_path: Path, name: str) -> None:
     folder = save(tmp_path, *FITTING[name])
-    decoder, stock = load_plain("m", folder, torch.float32, CPU), load_stock("m", folder, torch.float32, CPU)
-    assert decoder.shape == stock.shape
-    assert sum(weight.numel() for weight in decoder.weights) == sum(weight.numel() for weight in stock.weights)
+    decoder, hf = load_llama("m", folder, torch.float32, CPU), load_hf("m", folder, torch.float32, CPU)
+    assert decoder.shape == hf.shape
+    assert sum(weight.numel() for weight in decoder.weights) == sum(weight.numel() for weight in hf.weights)
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_it_does_not_do_is_left_to_transformers(tmp_path: Path, name: str) -> None:
     folder = save(tmp_path, *OTHERS[name])
     with pytest.raises(Misfit):
-        load_plain("m", folder, torch.float32, CPU)
-    assert isinstance(load_decoder(LoadOptions(str(folder), dtype="float32", device="cpu")), StockDecoder)
+        load_llama("m", folder, torch.float32, CPU)
+    assert isinstance(load_decoder(LoadOptions(str(folder), dtype="float32", device="cpu")), HFDecoder)
 
 
 def test_weights_that_it_does_not_know_are_left_to_transformers(tmp_path: Path) -> None:
@@ -94,11 +94,11 @@ def test_weights_that_it_does_not_know_are_left_to_transformers(tmp_path: Path) 
     weights = load_file(file)
     save_file({**weights, "model.layers.0.self_attn.sinks": torch.zeros(4)}, file, metadata={"format": "pt"})
     with pytest.raises(Misfit, match=r"not known here \(model.layers.0.self_attn.sinks\)"):
-        load_plain("m", tmp_path, torch.float32, CPU)
+        load_llama("m", tmp_path, torch.float32, CPU)
     weights.pop("model.layers.1.mlp.up_proj.weight")
     save_file(weights, file, metadata={"format": "pt"})
     with pytest.raises(Misfit, match=r"lacks weights \(model.layers.1.mlp.up_proj.weight\)"):
-        load_plain("m", tmp_path, torch.float32, CPU)
+        load_llama("m", tmp_path, torch.float32, CPU)
 
 
 def test_a_model_that_looked_as_if_it_fitted_says_why_it_runs_slower(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_weights_that_lie_there_twice_are_read_once(tmp_path: Path) -> None:
     index = {"weight_map": dict.fromkeys(weights, "model-00001-of-00001.safetensors")}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     save_file({"layers.0.attention.wq.weight": torch.ones(2)}, tmp_path / "consolidated.safetensors")
-    assert isinstance(load_decoder(LoadOptions(str(tmp_path), dtype="float32", device="cpu")), PlainDecoder)
+    assert isinstance(load_decoder(LoadOptions(str(tmp_path), dtype="float32", device="cpu")), LlamaDecoder)
 
 
 def test_rope_parameters_of_older_files_are_understood(tmp_path: Path) -> None:
@@ -129,12 +129,12 @@ def test_rope_parameters_of_older_files_are_understood(tmp_path: Path) -> None:
     config["rope_theta"] = rope.pop("rope_theta")
     config["rope_scaling"] = rope
     (tmp_path / "config.json").write_text(json.dumps(config))
-    decoder, stock = load_plain("m", tmp_path, torch.float32, CPU), load_stock("m", tmp_path, torch.float32, CPU)
-    assert decoder.shape == stock.shape
+    decoder, hf = load_llama("m", tmp_path, torch.float32, CPU), load_hf("m", tmp_path, torch.float32, CPU)
+    assert decoder.shape == hf.shape
 
 
 def test_the_parity_check_refuses_wrong_arithmetic(tmp_path: Path) -> None:
-    decoder = load_plain("m", save(tmp_path, "llama", {}), torch.float32, CPU)
+    decoder = load_llama("m", save(tmp_path, "llama", {}), torch.float32, CPU)
     assert check_parity(decoder) < 1e-5
     decoder._eps = 1.0
     with pytest.raises(Exception, match="does not run rightly"):
@@ -142,7 +142,7 @@ def test_the_parity_check_refuses_wrong_arithmetic(tmp_path: Path) -> None:
 
 
 def test_a_prefill_without_logits_leaves_the_same_keys_and_values(tmp_path: Path) -> None:
-    decoder = load_plain("m", save(tmp_path, "qwen3", {}), torch.float32, CPU)
+    decoder = load_llama("m", save(tmp_path, "qwen3", {}), torch.float32, CPU)
     token_ids = torch.randint(128, (200,), generator=torch.Generator().manual_seed(2))
     tails = []
     for logits in (False, True):

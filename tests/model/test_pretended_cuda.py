@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from tests.model.architectures import make_model
-from tests.model.test_fixed_step import CONFIG, replaced, sketched
+from tests.model.test_cuda_graph import CONFIG, replaced, sketched
 from tests.pretend_cuda import PretendedCuda
 from tscli.answer.asker import Asker, QuestionMode
 from tscli.answer.decode import Sampling
 from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
+from tscli.model.cuda_graph import GraphedSteps, GraphRun
 from tscli.model.fits import find_parts
-from tscli.model.fixed_step import FixedRun, GraphedSteps
 from tscli.model.hf_decoder import HFDecoder, register_attention
 from tscli.model.kv import KVState
 from tscli.model.load import load_decoder
@@ -57,7 +57,7 @@ def state_on(decoder: HFDecoder) -> KVState:
 
 def few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
-    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.fixed_step"):
+    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.cuda_graph"):
         monkeypatch.setattr(f"{place}.num_candidates", lambda k, n: 2 * k)
 
 
@@ -88,7 +88,7 @@ def test_answers_are_those_of_the_cpu(
 
 def test_a_graph_keeps_its_tables_of_rotations(pretended_cuda: PretendedCuda) -> None:
     decoder = decoder_on("cuda")
-    run = FixedRun(state_on(decoder), decoder.rotator, CONFIG, decoder.last_selecting_layer)
+    run = GraphRun(state_on(decoder), decoder.rotator, CONFIG, decoder.last_selecting_layer)
     steps, logits = GraphedSteps(decoder, run), list[Tensor]()
     for spoiled in (False, True):
         steps.begin()
@@ -104,7 +104,7 @@ def test_a_graph_keeps_its_tables_of_rotations(pretended_cuda: PretendedCuda) ->
 def test_a_vote_that_is_nan_is_told_by_the_step_it_is_in(pretended_cuda: PretendedCuda) -> None:
     decoder = decoder_on("cuda")
     state = state_on(decoder)
-    steps = GraphedSteps(decoder, FixedRun(state, decoder.rotator, CONFIG, 2))
+    steps = GraphedSteps(decoder, GraphRun(state, decoder.rotator, CONFIG, 2))
     steps.begin()
     steps.step(3)
     state.segments[0].key[1, 1].fill_(math.nan)

@@ -17,8 +17,8 @@ from tscli.answer.decode import Sampler, Sampling
 from tscli.answer.together import Pass, Steps, alone, complete
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun, Audit, Observer
+from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.decoder import Decoder
-from tscli.model.fixed_step import FixedRun, GraphedSteps, fits
 from tscli.model.kv import DenseKeys, KVState
 from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
@@ -199,7 +199,7 @@ class Asker:
             return None
         widths = tuple(self.guard.factor(layer) for layer in range(decoder.layers))
         if self._steps is None or self._steps.widths != widths:
-            run = FixedRun(state, decoder.rotator, self.config, decoder.last_selecting_layer, widths)
+            run = GraphRun(state, decoder.rotator, self.config, decoder.last_selecting_layer, widths)
             self._steps = GraphedSteps(decoder, run)
         self._steps.begin()
         return self._steps

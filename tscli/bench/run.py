@@ -24,7 +24,7 @@ from tscli.library.arrival import Arrival
 from tscli.library.kinds import choose_kv_dtype
 from tscli.library.kv_dtype import KVDtype
 from tscli.model.attention import AttentionRun, LayerStep
-from tscli.model.fixed_step import FixedRun, GraphedSteps, fits
+from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.kv import DenseKeys, KVState
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
@@ -194,7 +194,7 @@ def _graph(bench: Bench, state: KVState, test: str, common: dict[str, Any]) -> B
     if decoder.rotator.depends_on_length or not fits(state, bench.config, decoder.shape.sliding, bench.n_gen):
         reason = f"{bench.n_gen} steps of this model at this depth are not of one size, as a graph's are"
         return BenchRow(test, common["method"], common, skipped=reason)
-    steps = GraphedSteps(decoder, FixedRun(state, decoder.rotator, bench.config, decoder.last_selecting_layer))
+    steps = GraphedSteps(decoder, GraphRun(state, decoder.rotator, bench.config, decoder.last_selecting_layer))
     runs = list[list[float]]()
     for _ in range(bench.repetitions + 1):  # the first captures
         steps.begin()

@@ -13,9 +13,9 @@ from tscli.answer.asker import Asker
 from tscli.answer.decode import Sampling
 from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
+from tscli.model.cuda_graph import ROOM, GraphedSteps, GraphRun, fits
 from tscli.model.decoder import Decoder
 from tscli.model.fits import find_parts
-from tscli.model.fixed_step import ROOM, FixedRun, GraphedSteps, fits
 from tscli.model.hf_decoder import HFDecoder
 from tscli.model.kv import KVState
 from tscli.model.step import LayerStep
@@ -66,7 +66,7 @@ def sketched(state: KVState, decoder: Decoder) -> Sketch:
 def test_steps_are_those_of_an_attention_run(name: str, scan: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
     monkeypatch.setattr(candidates, "num_candidates", lambda k, n: 2 * k)
-    monkeypatch.setattr("tscli.model.fixed_step.num_candidates", lambda k, n: 2 * k)
+    monkeypatch.setattr("tscli.model.cuda_graph.num_candidates", lambda k, n: 2 * k)
     decoder, config = make_decoder(name), CONFIG
     if scan == "sketch":
         config = SelectionConfig(**{**vars(CONFIG), "scan": "sketch"})
@@ -77,7 +77,7 @@ def test_steps_are_those_of_an_attention_run(name: str, scan: str, monkeypatch: 
     run = AttentionRun(state, decoder.rotator, CONFIG, observe=seen.append, weigh=decoder.last_selecting_layer)
     decoder.forward(ids(9, 2), run)
     assert fits(state, config, decoder.shape.sliding, 6)
-    fixed = FixedRun(state, decoder.rotator, config, decoder.last_selecting_layer)
+    fixed = GraphRun(state, decoder.rotator, config, decoder.last_selecting_layer)
     steps = GraphedSteps(decoder, fixed)
     steps.begin()
     for token in ids(6, 3):
@@ -149,7 +149,7 @@ def test_what_changes_its_sizes_is_not_captured() -> None:
 @pytest.mark.parametrize("scan", ["exact", "sketch"])
 def test_tokens_that_have_left_the_local_window_are_candidates(scan: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
-    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.fixed_step"):
+    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.cuda_graph"):
         monkeypatch.setattr(f"{place}.num_candidates", lambda k, n: 2 * k)
     decoder, config = make_decoder(), SelectionConfig(**{**vars(CONFIG), "n_local": 4, "k": 40, "scan": scan})
     state = paged(decoder)
@@ -158,7 +158,7 @@ def test_tokens_that_have_left_the_local_window_are_candidates(scan: str, monkey
     exact = SelectionConfig(**{**vars(config), "scan": "exact"})
     run = AttentionRun(state, decoder.rotator, exact, observe=seen.append)
     decoder.forward(ids(20, 2), run)
-    steps = GraphedSteps(decoder, FixedRun(state, decoder.rotator, config, decoder.last_selecting_layer))
+    steps = GraphedSteps(decoder, GraphRun(state, decoder.rotator, config, decoder.last_selecting_layer))
     steps.begin()
     selected = set[int]()
     for token in ids(6, 3):
@@ -179,7 +179,7 @@ def test_a_state_goes_on_from_where_the_steps_ended() -> None:
     runs = [AttentionRun(state, decoder.rotator, CONFIG) for state in states]
     for run in runs:
         decoder.forward(ids(9, 2), run)
-    steps = GraphedSteps(decoder, FixedRun(states[1], decoder.rotator, CONFIG, decoder.last_selecting_layer))
+    steps = GraphedSteps(decoder, GraphRun(states[1], decoder.rotator, CONFIG, decoder.last_selecting_layer))
     steps.begin()
     for token in ids(4, 3):
         decoder.forward(token[None], runs[0])
@@ -197,7 +197,7 @@ def test_one_step_of_61_is_compared_with_the_exact_one_and_widens_what_recalls_t
 ) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
     monkeypatch.setattr("tscli.answer.asker.EVERY", 5)
-    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.fixed_step"):
+    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.cuda_graph"):
         monkeypatch.setattr(f"{place}.num_candidates", lambda k, n: k)
     decoder, config = make_decoder(), SelectionConfig(**{**vars(CONFIG), "scan": "sketch"})
     state = paged(decoder)
@@ -225,7 +225,7 @@ def test_a_captured_step_replays_as_it_ran(scan: str, monkeypatch: pytest.Monkey
     config = SelectionConfig(**{**vars(CONFIG), "scan": scan, "k": 4})
     state = paged(decoder, 300)
     state.sketch = sketched(state, decoder) if scan == "sketch" else None
-    runs = [FixedRun(state, decoder.rotator, config, decoder.last_selecting_layer) for _ in range(2)]
+    runs = [GraphRun(state, decoder.rotator, config, decoder.last_selecting_layer) for _ in range(2)]
     captured, plain = (GraphedSteps(decoder, run) for run in runs)
     for steps in (captured, plain):
         steps.begin()

@@ -24,7 +24,7 @@ ROOM = 512  # tokens of the tail
 
 
 def fits(state: KVState, config: SelectionConfig, sliding: tuple[int | None, ...], steps: int) -> bool:
-    """Whether so many steps behind this state can be taken by a `FixedRun`: pages in one piece where the model runs, as it
+    """Whether so many steps behind this state can be taken by a `GraphRun`: pages in one piece where the model runs, as it
     computes; no sliding windows; a selection to be made, of as many tokens in every step; and room for the tail."""
     if len(state.segments) != 1 or state.segments[0].scales is not None:
         return False
@@ -37,7 +37,7 @@ def fits(state: KVState, config: SelectionConfig, sliding: tuple[int | None, ...
     return there and whole_sketch and plain and same and behind < ROOM and all(window is None for window in sliding)
 
 
-class FixedRun:
+class GraphRun:
     """Attention of single tokens over `state`, whose pages lie in one piece, in buffers of fixed sizes.
 
     weigh: the layer whose attention itself is reported. widths: how many times as many candidates as usual each layer takes of
@@ -188,9 +188,9 @@ class FixedRun:
 
 
 class GraphedSteps:
-    """Single tokens through a model over a `FixedRun`; on a GPU the first is captured as a CUDA graph, the others replay it."""
+    """Single tokens through a model over a `GraphRun`; on a GPU the first is captured as a CUDA graph, the others replay it."""
 
-    def __init__(self, decoder: Decoder, run: FixedRun) -> None:
+    def __init__(self, decoder: Decoder, run: GraphRun) -> None:
         self._decoder = decoder
         self._run = run
         self._token = torch.zeros(1, dtype=torch.int64, device=decoder.device)

@@ -73,7 +73,7 @@ if TYPE_CHECKING:
         verify,
         versions,
     )
-    from tscli.library.kinds import library_model, planned_model
+    from tscli.library.storage_format import library_model, planned_model
     from tscli.model.describe import ModelDetails, describe_model, models
     from tscli.model.fetch import default_model, known_models, remove_model
     from tscli.model.identity import fetch_model
@@ -98,7 +98,7 @@ _HOMES = {
     "tscli.answer.coverage": ("Coverage", "DocumentCoverage", "coverage"),
     "tscli.ingest.doctor": ("Examination", "examine"),
     "tscli.ingest.ingest": ("IngestPlan", "IngestReport", "PlannedDocument", "Preparation", "prepare"),
-    "tscli.library.kinds": ("library_model", "planned_model"),
+    "tscli.library.storage_format": ("library_model", "planned_model"),
     "tscli.ingest.options": ("IngestOptions",),
     "tscli.ingest.rebuild": ("rebuild_sketch",),
     "tscli.ingest.repair": ("RepairReport", "repair"),

@@ -29,9 +29,9 @@ from tscli.answer.statistics import Answer, Fidelity, QuestionReading, Recorder,
 from tscli.answer.together import Pass, Steps, alone, in_step, sent
 from tscli.answer.voting_asker import Reading, VotingAsker
 from tscli.errors import UsageError
-from tscli.library.kinds import own_model
 from tscli.library.layout import fingerprint_of
-from tscli.library.shelf import Shelf, open_shelf, state_of
+from tscli.library.open_library import OpenLibrary, open_libraries, state_of
+from tscli.library.storage_format import own_model
 from tscli.model.decoder import Decoder
 from tscli.model.load import LoadOptions, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
@@ -58,7 +58,7 @@ class Session:
 
     def __init__(
         self,
-        shelf: Shelf,
+        opened: OpenLibrary,
         decoder: Decoder,
         tokenizer: Tokenizer,
         template: Template,
@@ -68,13 +68,13 @@ class Session:
         started: float,
         voters: Voters | None = None,
     ) -> None:
-        self.shelf = shelf
+        self.opened = opened
         self.decoder = decoder
         self.tokenizer = tokenizer
         self.template = template
         self.config = config
-        self.context: Context = shelf.context
-        state = state_of(shelf, decoder)
+        self.context: Context = opened.context
+        state = state_of(opened, decoder)
         self.asker: Asker | VotingAsker
         if voters is None:
             self.asker = Asker(decoder, state, config, question_mode, template.end_ids, dense)
@@ -86,7 +86,7 @@ class Session:
     @property
     def library(self) -> str:
         """The library's name; of several, all of them."""
-        return self.shelf.name
+        return self.opened.name
 
     @property
     def model_name(self) -> str:
@@ -184,7 +184,7 @@ class Session:
     def _another_asker(self, conversation: bool = False) -> Asker | VotingAsker:
         """One with a tail of its own, over the same pages."""
         state, own = self.decoder.new_state(self.asker.state.segments), self.asker
-        state.sketch, state.arrival = own.state.sketch, own.state.arrival
+        state.sketch, state.wait_for_layer = own.state.sketch, own.state.wait_for_layer
         if isinstance(own, VotingAsker):
             return own.another(state, conversation)
         ends = self.template.end_ids
@@ -194,7 +194,7 @@ class Session:
 
     def remember(self, answer: Answer) -> None:
         """Add an answer to each library's history, which `tscli.coverage` reads; OSError where it cannot be written."""
-        for name, stored in zip(self.shelf.names, self.shelf.libraries, strict=True):
+        for name, stored in zip(self.opened.names, self.opened.libraries, strict=True):
             own = [source for source in answer.sources if source.library in ("", name)]
             remember(stored.folder, stored.manifest, replace(answer, sources=own))
 
@@ -416,8 +416,8 @@ def open_library(
     Raises LibraryError when there is none, it is damaged, it was made by another model or settings, or cannot be joined.
     """
     started = time.perf_counter()
-    shelf = open_shelf([library] if isinstance(library, str) else library)
-    manifest = shelf.libraries[0].manifest
+    opened = open_libraries([library] if isinstance(library, str) else library)
+    manifest = opened.libraries[0].manifest
     fingerprint = manifest.fingerprint
     if load.model is None:
         load = own_model(load, fingerprint)
@@ -437,8 +437,8 @@ def open_library(
     manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision, **kinds))
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     mode = checked_mode(question_mode or decoder.question_default)
-    for stored in shelf.libraries:
+    for stored in opened.libraries:
         mark_used(stored.folder)
     who = "all" if dense or question_mode is not None else voters
     chosen = choose_voters(who, decoder, tokenizer, template)
-    return Session(shelf, decoder, tokenizer, template, config, mode, dense, started, chosen)
+    return Session(opened, decoder, tokenizer, template, config, mode, dense, started, chosen)

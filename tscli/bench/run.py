@@ -20,9 +20,9 @@ from tscli.bench.setting import PREFILL_LIMIT_S, Bench, Say, dense_seconds, forg
 from tscli.errors import UsageError
 from tscli.ingest.measure import estimate_seconds
 from tscli.ingest.prefill import prefill_in_memory
-from tscli.library.arrival import Arrival
-from tscli.library.kinds import choose_kv_dtype
 from tscli.library.kv_dtype import KVDtype
+from tscli.library.layer_upload import LayerUpload
+from tscli.library.storage_format import choose_kv_dtype
 from tscli.model.attention import AttentionRun, LayerStep
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.kv import DenseKeys, KVState
@@ -180,10 +180,10 @@ def _answer(bench: Bench, state: KVState) -> dict[str, Any]:
 
 def _in_one_piece(bench: Bench, state: KVState) -> KVState:
     """The same tokens as a GPU has those of a library that fits: in one run of pages."""
-    arrival = Arrival(state.segments, state.device)
+    upload = LayerUpload(state.segments, state.device)
     for layer in range(bench.decoder.layers):
-        arrival(layer)
-    whole = bench.decoder.new_state([arrival.pages])
+        upload(layer)
+    whole = bench.decoder.new_state([upload.pages])
     whole.sketch = state.sketch
     return whole
 

@@ -24,7 +24,8 @@ from tscli.ingest.sketching import num_fitted, passages_as_questions
 from tscli.ingest.work import Work, in_chains
 from tscli.ingest.worker_pool import WorkerConfig, WorkerPool
 from tscli.library.arrange import Arrangement, Previous, arrange, previous_context
-from tscli.library.kinds import (
+from tscli.library.layout import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of
+from tscli.library.storage_format import (
     choose_kv_dtype,
     choose_model,
     choose_template,
@@ -32,7 +33,6 @@ from tscli.library.kinds import (
     fingerprint_there,
     how_to_get_better,
 )
-from tscli.library.layout import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of
 from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions

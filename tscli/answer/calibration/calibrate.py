@@ -41,7 +41,7 @@ REFUSED = 0.02  # of questions that have an answer, at most so many may be refus
 
 
 @dataclass(frozen=True)
-class Shelf:
+class LookUpLibrary:
     """Prose with look-ups in it, read: the state over it, and where each look-up's statement stands, tokens [start, stop)."""
 
     context: Context
@@ -59,21 +59,21 @@ def calibrate(decoder: Decoder, tokenizer: Tokenizer, template: Template, on_pro
     """Choose the voters of a model; 48 s on two cores for one of 135M parameters, 96 s for one of 0.5B, loading it included."""
     tell = on_progress or (lambda *_: None)
     tell("reading prose with look-ups in it", 0, 1)
-    shelf = make_shelf(decoder, tokenizer, template, SEED)
-    asked = [(number, text) for number, one in enumerate(shelf.look_ups) for text in (one.literal, one.reworded)]
+    library = make_look_up_library(decoder, tokenizer, template, SEED)
+    asked = [(number, text) for number, one in enumerate(library.look_ups) for text in (one.literal, one.reworded)]
     prompts = [template.prompt(tokenizer, text) for _, text in asked]
-    targets = [shelf.spans[number] for number, _ in asked]
+    targets = [library.spans[number] for number, _ in asked]
     windows = []
     for done, prompt in enumerate(prompts):
-        windows.append(all_windows(decoder, shelf, prompt))
+        windows.append(all_windows(decoder, library, prompt))
         tell("asking every head", done + 1, len(prompts))
-    right = [_right_windows(shelf, span) for span in targets]
+    right = [_right_windows(library, span) for span in targets]
     heads, skill = choose(windows, right)
     voters = Voters(tuple((head // decoder.q_heads, head % decoder.q_heads) for head in heads), tuple(skill), 1, False, 0.0)
-    return _with_limits(decoder, tokenizer, template, shelf, voters, tell)
+    return _with_limits(decoder, tokenizer, template, library, voters, tell)
 
 
-def make_shelf(decoder: Decoder, tokenizer: Tokenizer, template: Template, seed: int) -> Shelf:
+def make_look_up_library(decoder: Decoder, tokenizer: Tokenizer, template: Template, seed: int) -> LookUpLibrary:
     """Hide the look-ups of a seed in documents of prose, and read these."""
     prose = resources.files("tscli.answer.calibration").joinpath("prose.txt").read_text(encoding="utf-8")
     sentences = [" ".join(prose[start:end].split()) for start, end in sentence_spans(prose)]
@@ -86,7 +86,7 @@ def make_shelf(decoder: Decoder, tokenizer: Tokenizer, template: Template, seed:
         sources.append(SourceText(f"part {number + 1}", str(number), (text,), False, f"part {number + 1}"))
     context = build_context(tokenizer, template, sources)
     state = prefill_documents(decoder, context.token_ids, [document.token_start for document in context.documents])
-    return Shelf(context, state, tuple(hidden), tuple(_tokens_of(context, *place) for place in places))
+    return LookUpLibrary(context, state, tuple(hidden), tuple(_tokens_of(context, *place) for place in places))
 
 
 def choose(windows: Sequence[Tensor], right: Sequence[Sequence[int]]) -> tuple[list[int], list[float]]:
@@ -103,41 +103,41 @@ def choose(windows: Sequence[Tensor], right: Sequence[Sequence[int]]) -> tuple[l
 
 
 @torch.inference_mode()
-def all_windows(decoder: Decoder, shelf: Shelf, prompt: Prompt) -> Tensor:
-    """Every head's votes on the windows of a shelf by a question's own tokens: [layers * q_heads, w]."""
-    first, stop, count = int(shelf.before.shape[0]), shelf.state.committed, prompt.stop - prompt.start
+def all_windows(decoder: Decoder, library: LookUpLibrary, prompt: Prompt) -> Tensor:
+    """Every head's votes on the windows of such a library by a question's own tokens: [layers * q_heads, w]."""
+    first, stop, count = int(library.before.shape[0]), library.state.committed, prompt.stop - prompt.start
     found: list[Tensor] = []
 
     def watch(seen: Seen) -> None:
         places = torch.arange(DISTANCE, DISTANCE + count, device=seen.query.device)
         query = decoder.rotator(seen.unrotated[:, -count:].float(), places, seen.layer, length=DISTANCE + count)
         positions = torch.arange(first, stop, device=seen.query.device)
-        keys = shelf.state.keys_at(seen.layer, positions).float()  # [kv_heads, n, head_dim]
+        keys = library.state.keys_at(seen.layer, positions).float()  # [kv_heads, n, head_dim]
         scores = torch.matmul(query.unflatten(0, (decoder.kv_heads, -1)).flatten(1, 2), keys.transpose(1, 2))
         per_head = scores.unflatten(1, (-1, count)).flatten(0, 1)  # [q_heads, count, n]
         found.append(window_votes(torch.stack([head_votes(head) for head in per_head])))
 
-    run = GatheredRun(shelf.state, decoder.rotator, [Rows.behind_each_other(shelf.before)], watch=watch)
+    run = GatheredRun(library.state, decoder.rotator, [Rows.behind_each_other(library.before)], watch=watch)
     decoder.forward(torch.tensor(prompt.ids[: prompt.stop], device=decoder.device), run, logits=False)
     return torch.cat(found).cpu()
 
 
 def _with_limits(
-    decoder: Decoder, tokenizer: Tokenizer, template: Template, shelf: Shelf, voters: Voters, tell: OnProgress
+    decoder: Decoder, tokenizer: Tokenizer, template: Template, library: LookUpLibrary, voters: Voters, tell: OnProgress
 ) -> Voters:
     """With passages each by itself, or so many together that clearly more answers come out right, and the gain that nearly all
     of these questions exceed."""
-    finder, stop = PassageFinder(shelf.context, tokenizer), shelf.state.committed
-    gains, right, half = list[float](), torch.zeros(1 + len(TOGETHER)), shelf.look_ups[::2]
+    finder, stop = PassageFinder(library.context, tokenizer), library.state.committed
+    gains, right, half = list[float](), torch.zeros(1 + len(TOGETHER)), library.look_ups[::2]
     for done, one in enumerate(half):
         for text in (one.literal, one.reworded):
             prompt = template.prompt(tokenizer, text)
-            votes = question_votes(decoder, shelf.state, voters, prompt, shelf.before, finder.first, stop)
+            votes = question_votes(decoder, library.state, voters, prompt, library.before, finder.first, stop)
             found = finder.best(votes, CANDIDATES)
-            gain = passage_gains(decoder, shelf.state, prompt, shelf.before, found)
+            gain = passage_gains(decoder, library.state, prompt, library.before, found)
             best = sorted(zip(gain, found, strict=True), key=lambda pair: -pair[0])
             gains.append(max(gain))
-            right += torch.tensor(_says(decoder, tokenizer, shelf, prompt, best, one))
+            right += torch.tensor(_says(decoder, tokenizer, library, prompt, best, one))
         tell("asking with passages", done + 1, len(half))
     count, apart = APART, True
     if float(right[1:].max() - right[0]) >= CLEARLY * len(gains):
@@ -147,7 +147,12 @@ def _with_limits(
 
 @torch.inference_mode()
 def _says(
-    decoder: Decoder, tokenizer: Tokenizer, shelf: Shelf, prompt: Prompt, best: Sequence[tuple[float, Passage]], one: LookUp
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    library: LookUpLibrary,
+    prompt: Prompt,
+    best: Sequence[tuple[float, Passage]],
+    one: LookUp,
 ) -> list[bool]:
     """Whether the model says the answer behind the question and the statement so far: with passages apart, then with so many
     together as TOGETHER has.
@@ -158,10 +163,10 @@ def _says(
     led, said = (encoded.ids.tolist() for encoded in tokenizer.encode_text([f" {stated}" if stated else "", f" {one.answer}"]))
     passages, weights = [passage for _, passage in best], weights_of([gain for gain, _ in best[:APART]])
     behind = [[passage] for passage in passages[:APART]] + [passages[:count][::-1] for count in TOGETHER]
-    rows = [with_passages(shelf.before, one, shelf.state) for one in ([], *behind)]
+    rows = [with_passages(library.before, one, library.state) for one in ([], *behind)]
     ids, first = [*prompt.ids, *led, *said], len(prompt.ids) + len(led)
     wanted = [number * len(ids) + place for number in range(len(rows)) for place in range(first - 1, len(ids) - 1)]
-    run = GatheredRun(shelf.state, decoder.rotator, rows)
+    run = GatheredRun(library.state, decoder.rotator, rows)
     logits = decoder.forward_rows(torch.tensor(ids * len(rows), device=decoder.device), run, wanted)
     assert logits is not None
     without, *read = logits.unflatten(0, (len(rows), len(said)))  # [said, vocab] each
@@ -192,8 +197,8 @@ def _tokens_of(context: Context, document: int, start: int, end: int) -> tuple[i
     return int(held[0]), int(held[-1]) + 1
 
 
-def _right_windows(shelf: Shelf, span: tuple[int, int]) -> list[int]:
-    first = int(shelf.before.shape[0])
+def _right_windows(library: LookUpLibrary, span: tuple[int, int]) -> list[int]:
+    first = int(library.before.shape[0])
     return list(range((span[0] - first) // WINDOW, (span[1] - 1 - first) // WINDOW + 1))
 
 

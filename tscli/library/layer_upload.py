@@ -19,7 +19,7 @@ from tscli.model.kv import Pages
 BUFFERS = 2  # one is filled from the disk while the other is copied to the device
 
 
-class Arrival:
+class LayerUpload:
     """Copies segments' pages into one run of pages on a device, in a thread of its own; to be called with a layer before that
     is read."""
 

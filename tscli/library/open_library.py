@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from tscli.errors import LibraryError, UsageError
-from tscli.library.arrival import Arrival
+from tscli.library.layer_upload import LayerUpload
 from tscli.library.layout import ARRAYS, context_of, has_room, on_device, placed, sketch_of
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState, Pages
@@ -41,7 +41,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class OpenLibrary:
     """Open libraries, mapped, and what they are together; names: how each is shown; joined: their context, of several."""
 
     libraries: tuple[StoredLibrary, ...]
@@ -61,7 +61,7 @@ class Shelf:
         return " + ".join(self.names)
 
 
-def open_shelf(names: Sequence[str]) -> Shelf:
+def open_libraries(names: Sequence[str]) -> OpenLibrary:
     """Open libraries by name; LibraryError where one is missing, damaged, or cannot be joined to the first. One that is named
     twice is opened once."""
     if not names:
@@ -70,28 +70,28 @@ def open_shelf(names: Sequence[str]) -> Shelf:
     opened = tuple(open_stored(folder) for folder in folders.values())
     first, own_names = opened[0], tuple(library.manifest.library for library in opened)
     if len(opened) == 1:
-        return Shelf(opened, own_names, (Part(first, 0, first.manifest.num_tokens),))
+        return OpenLibrary(opened, own_names, (Part(first, 0, first.manifest.num_tokens),))
     for library in opened:
         _check_joins(first, library)
     unique = len(set(own_names)) == len(opened)
     return _join(opened, own_names if unique else tuple(str(library.folder) for library in opened))
 
 
-def state_of(shelf: Shelf, decoder: Decoder) -> KVState:
+def state_of(opened: OpenLibrary, decoder: Decoder) -> KVState:
     """The pages of all parts, one behind the other, on the model's device, with what there is of sketches."""
-    sketches = {id(library): sketch_of(library.sketch, decoder.device) for library in shelf.libraries}
-    if len(shelf.parts) == 1:
-        state = _state_over(shelf.parts[0].segments, decoder)
-        state.sketch = sketches[id(shelf.libraries[0])]
+    sketches = {id(library): sketch_of(library.sketch, decoder.device) for library in opened.libraries}
+    if len(opened.parts) == 1:
+        state = _state_over(opened.parts[0].segments, decoder)
+        state.sketch = sketches[id(opened.libraries[0])]
         return state
-    together = iter(placed([segment for part in shelf.parts for segment in part.segments], decoder.device))
-    states = [decoder.new_state(list(islice(together, len(part.segments)))) for part in shelf.parts]
+    together = iter(placed([segment for part in opened.parts for segment in part.segments], decoder.device))
+    states = [decoder.new_state(list(islice(together, len(part.segments)))) for part in opened.parts]
     state = decoder.new_state([segment for part in states for segment in part.segments])
     if any(sketches.values()):
         state.sketch = JoinedSketch(
             [
                 Span(part.num_tokens, part.first, sketches[id(part.library)], own.scores)
-                for part, own in zip(shelf.parts, states, strict=True)
+                for part, own in zip(opened.parts, states, strict=True)
             ]
         )
     return state
@@ -104,9 +104,9 @@ def _state_over(segments: Sequence[Pages], decoder: Decoder) -> KVState:
         return decoder.new_state(segments)
     if any(segment.scales is not None for segment in segments):
         return decoder.new_state([on_device(segment, decoder.device) for segment in segments])
-    arrival = Arrival(segments, decoder.device)
-    state = decoder.new_state([arrival.pages])
-    state.arrival = arrival
+    upload = LayerUpload(segments, decoder.device)
+    state = decoder.new_state([upload.pages])
+    state.wait_for_layer = upload
     return state
 
 
@@ -131,7 +131,7 @@ def _check_joins(first: StoredLibrary, other: StoredLibrary) -> None:
         )
 
 
-def _join(opened: tuple[StoredLibrary, ...], names: tuple[str, ...]) -> Shelf:
+def _join(opened: tuple[StoredLibrary, ...], names: tuple[str, ...]) -> OpenLibrary:
     """The prefix and all documents of the first, then of each other library what those before it do not hold."""
     documents, owners, seen = list[DocumentTokens](), list[str](), set[str]()
     parts = [Part(opened[0], 0, context_of(opened[0].manifest, opened[0].context).documents[0].token_start)]
@@ -155,4 +155,4 @@ def _join(opened: tuple[StoredLibrary, ...], names: tuple[str, ...]) -> Shelf:
     sizes = [document.token_end - document.token_start for document in documents]
     order = np.repeat(np.arange(len(documents), dtype=np.int32), sizes)
     arrays["document"] = np.concatenate([np.full(documents[0].token_start, -1, dtype=np.int32), order])
-    return Shelf(opened, names, tuple(parts), Context(**arrays, documents=tuple(documents), libraries=tuple(owners)))
+    return OpenLibrary(opened, names, tuple(parts), Context(**arrays, documents=tuple(documents), libraries=tuple(owners)))

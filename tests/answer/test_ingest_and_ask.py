@@ -385,12 +385,12 @@ def test_what_is_left_out_gets_no_attention(load: tscli.LoadOptions, write_docum
     with tscli.open_library(load=load, question_mode=mode) as session:  # type: ignore[arg-type]
         free = session.ask("Where does the stone stand?", max_new_tokens=8)
         list(free)
-        drawn = free.answer.drawn
-        positions = torch.cat([torch.as_tensor(step.positions) for step in drawn]).unique().tolist()
+        attribution = free.answer.attribution
+        positions = torch.cat([torch.as_tensor(step.positions) for step in attribution]).unique().tolist()
         spans = [(position, position + 1) for position in positions]
         kept = session.ask("Where does the stone stand?", max_new_tokens=8, without=spans)
         list(kept)
-        assert not {int(place) for step in kept.answer.drawn for place in step.positions} & set(positions)
+        assert not {int(place) for step in kept.answer.attribution for place in step.positions} & set(positions)
         again = session.ask("Where does the stone stand?", max_new_tokens=8)
         list(again)
     assert again.answer.token_ids == free.answer.token_ids

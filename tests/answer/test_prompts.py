@@ -182,13 +182,13 @@ def test_thoughts_are_no_part_of_answer_evidence_and_sources(
         answer, found = stream.answer, tscli.find_evidence(session, stream.answer)
         assert "".join(heard) == answer.thoughts == "the harbour"
         assert session.tokenizer.decode(answer.token_ids).strip() == "the stone"
-        assert len(answer.drawn) == len(answer.token_ids)
+        assert len(answer.attribution) == len(answer.token_ids)
         assert "".join(piece.text for piece in found.pieces) == "the stone"
         assert answer.statistics.thought_tokens == answer.statistics.generated_tokens - len(answer.token_ids) > 0
         says("the harbour")
         only_thoughts = ask(session)
         if think:
-            assert (only_thoughts.sources, only_thoughts.drawn, only_thoughts.thoughts) == ([], [], "the harbour")
+            assert (only_thoughts.sources, only_thoughts.attribution, only_thoughts.thoughts) == ([], [], "the harbour")
 
 
 def test_a_conversation_goes_on_without_the_thoughts_in_it(load: tscli.LoadOptions, says: Callable[[str], None]) -> None:

@@ -74,7 +74,7 @@ def test_steps_are_those_of_an_attention_run(name: str, scan: str, monkeypatch: 
     if scan == "sketch":
         state.sketch = sketched(state, decoder)
     seen: list[LayerStep] = []
-    run = AttentionRun(state, decoder.rotator, CONFIG, observe=seen.append, weigh=decoder.last_selecting_layer)
+    run = AttentionRun(state, decoder.rotator, CONFIG, observe=seen.append, traced_layer=decoder.last_selecting_layer)
     decoder.forward(ids(9, 2), run)
     assert fits(state, config, decoder.shape.sliding, 6)
     fixed = GraphRun(state, decoder.rotator, config, decoder.last_selecting_layer)
@@ -100,10 +100,10 @@ def test_steps_are_those_of_an_attention_run(name: str, scan: str, monkeypatch: 
             assert scan == "sketch" or bool(voted.all())
             votes = mine.selection.votes[voted], other.selection.votes[voted]
             torch.testing.assert_close(*votes, rtol=0.05 if scan == "sketch" else 1e-4, atol=1e-5)
-            assert (mine.weighed is None) is (other.weighed is None)
-            if mine.weighed is not None and other.weighed is not None:
-                assert mine.weighed.positions.tolist() == other.weighed.positions.tolist()
-                torch.testing.assert_close(mine.weighed.shares, other.weighed.shares, rtol=1e-3, atol=1e-5)
+            assert (mine.trace is None) is (other.trace is None)
+            if mine.trace is not None and other.trace is not None:
+                assert mine.trace.positions.tolist() == other.trace.positions.tolist()
+                torch.testing.assert_close(mine.trace.shares, other.trace.shares, rtol=1e-3, atol=1e-5)
 
 
 def test_an_answer_by_captured_steps_is_the_ordinary_one_and_the_state_is_as_before() -> None:

@@ -265,7 +265,7 @@ class Asker:
             guard=guard or self.guard,
             audit=audit,
             whole_from=self._whole_from,
-            weigh=self.decoder.last_selecting_layer,
+            traced_layer=self.decoder.last_selecting_layer,
             without=self._without,
         )
         return Pass(torch.tensor(token_ids, device=self.decoder.device), run)

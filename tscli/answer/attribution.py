@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tscli.model.gathered import Rows, Seen
-from tscli.model.step import LayerStep, Observer, Weighed
+from tscli.model.step import AttentionTrace, LayerStep, Observer
 from tscli.selection.select import Selection
 from tscli.selection.voters import Voters
 
@@ -47,12 +47,12 @@ class Attribution:
     def report(self, said_by: Tensor) -> None:
         """Report the pass; said_by: each sequence's share of the token that it made, [sequences] float32."""
         shares = said_by.to(self._shares) @ self._shares / len(self._voters.heads)
-        weighed = Weighed(self._positions, shares)
+        trace = AttentionTrace(self._positions, shares)
         selection = Selection(self._positions[self._inside], shares[self._inside], int(self._positions.shape[0]))
         for layer, attended in self._attended.items():
             step = LayerStep(layer, "selected", attended, self._selected, None, True)
             if layer == self._voters.last_layer:
-                step = replace(step, selection=selection, weighed=weighed)
+                step = replace(step, selection=selection, trace=trace)
             self._observe(step)
         self._begin()
 

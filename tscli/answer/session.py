@@ -22,11 +22,11 @@ from tscli.answer.calibration.store import choose_voters
 from tscli.answer.chat import Chat, check_question
 from tscli.answer.coverage import remember
 from tscli.answer.decode import Sampling
-from tscli.answer.drawn import Drawn
 from tscli.answer.names import missing_names
 from tscli.answer.passages import PassageFinder
 from tscli.answer.statistics import Answer, Fidelity, QuestionReading, Recorder, Source, Statistics, mean
 from tscli.answer.together import Pass, Steps, alone, in_step, sent
+from tscli.answer.token_attribution import TokenAttribution
 from tscli.answer.voting_asker import Reading, VotingAsker
 from tscli.errors import UsageError
 from tscli.library.layout import fingerprint_of
@@ -367,8 +367,8 @@ class Stream:
             notes=session.decoder.notes,
         )
         sources: list[Source] = self.recorder.sources(session.context)
-        drawn = self.recorder.drawn[: max(1, len(self.answer_ids))]
-        return Answer(self._question, text.rstrip(), self.answer_ids, statistics, sources, drawn, self.thoughts.rstrip())
+        attribution = self.recorder.attribution[: max(1, len(self.answer_ids))]
+        return Answer(self._question, text.rstrip(), self.answer_ids, statistics, sources, attribution, self.thoughts.rstrip())
 
 
 def _as_steps(made: Generator[int, None, None]) -> Steps[int, None]:
@@ -376,12 +376,12 @@ def _as_steps(made: Generator[int, None, None]) -> Steps[int, None]:
     yield from made
 
 
-def nearest(reading: Reading) -> Drawn:
+def nearest(reading: Reading) -> TokenAttribution:
     """The passages of a question that nothing answers, as if its answer had drawn on each of their tokens alike."""
     spans = sorted((passage.start, passage.end) for passage in reading.passages)
     positions = np.concatenate([np.arange(start, end) for start, end in spans]) if spans else np.zeros(0, np.int64)
     shares = np.full(positions.shape, 1.0 / max(1, positions.shape[0]), dtype=np.float32)
-    return Drawn(positions.astype(np.int64), shares, 0.0, 0.0, 0.0)
+    return TokenAttribution(positions.astype(np.int64), shares, 0.0, 0.0, 0.0)
 
 
 def reading_of(asker: Asker | VotingAsker) -> QuestionReading | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from tscli.answer.drawn import Drawn, drawn_from
+from tscli.answer.token_attribution import TokenAttribution, token_attribution
 from tscli.model.attention import LayerStep
 from tscli.selection.guard import Guard
 from tscli.tokens import Context, State, page_name, shown
@@ -131,7 +131,7 @@ class Answer:
     token_ids: list[int]
     statistics: Statistics
     sources: list[Source]
-    drawn: list[Drawn] = field(default_factory=list)
+    attribution: list[TokenAttribution] = field(default_factory=list)
     thoughts: str = ""
 
 
@@ -139,20 +139,20 @@ class Answer:
 class _Seen:
     """What one layer's step drew on, where that was asked, and its votes: positions int64 [n], votes float64 [n]."""
 
-    drawn: Drawn | None
+    attribution: TokenAttribution | None
     positions: torch.Tensor
     votes: torch.Tensor
 
 
 class Recorder:
-    """Observes the layers' steps while tokens are made. drawn: per step of an answer's token, what it drew on.
+    """Observes the layers' steps while tokens are made. attribution: per step of an answer's token, what it drew on.
 
     What the steps of thoughts drew on and voted for counts for nothing; of steps that are not known to be of either it is kept
     until they are.
     """
 
     def __init__(self, num_tokens: int, n_init: int) -> None:
-        self.drawn: list[Drawn] = []
+        self.attribution: list[TokenAttribution] = []
         self._n_init = n_init
         self._votes = torch.zeros(num_tokens, dtype=torch.float64)
         self._steps: dict[int, list[LayerStep]] = {}
@@ -172,29 +172,29 @@ class Recorder:
     def __call__(self, step: LayerStep) -> None:
         """Take one layer's step; its votes on document tokens are summed up, reused selections counting again."""
         # What is kept of each step must not grow with the context.
-        self._steps.setdefault(step.layer, []).append(replace(step, selection=None, weighed=None))
+        self._steps.setdefault(step.layer, []).append(replace(step, selection=None, trace=None))
         if self._state == "thought" or step.selection is None:
             return
-        num_tokens, drawn = self._votes.shape[0], None
-        if step.weighed is not None:
-            drawn = drawn_from(step.weighed, step.selection, num_tokens, self._n_init)
+        num_tokens, attribution = self._votes.shape[0], None
+        if step.trace is not None:
+            attribution = token_attribution(step.trace, step.selection, num_tokens, self._n_init)
         positions, votes = step.selection.positions.cpu(), step.selection.votes.cpu().double()
         cached = positions < num_tokens
-        seen = _Seen(drawn, positions[cached], votes[cached].clamp_min(0))
+        seen = _Seen(attribution, positions[cached], votes[cached].clamp_min(0))
         if self._state == "open":
             self._held.append(seen)
         else:
             self._count(seen)
 
     def _count(self, seen: _Seen) -> None:
-        if seen.drawn is not None:
-            self.drawn.append(seen.drawn)
+        if seen.attribution is not None:
+            self.attribution.append(seen.attribution)
         self._votes.index_add_(0, seen.positions, seen.votes)
 
-    def add(self, drawn: Drawn) -> None:
+    def add(self, attribution: TokenAttribution) -> None:
         """Take what an answer without tokens drew on."""
-        positions, shares = torch.from_numpy(drawn.positions), torch.from_numpy(drawn.shares).double()
-        self._count(_Seen(drawn, positions, shares))
+        positions, shares = torch.from_numpy(attribution.positions), torch.from_numpy(attribution.shares).double()
+        self._count(_Seen(attribution, positions, shares))
 
     def layers(self) -> list[LayerStatistics]:
         """Means per layer."""

@@ -210,7 +210,7 @@ def run_stream(settings: Settings, stream: Stream, *, show: bool, first: bool = 
         try:
             while piece is not None:
                 if show:
-                    weak = marks and tscli.is_weak(stream.recorder.drawn[-1], stream.context)
+                    weak = marks and tscli.is_weak(stream.recorder.attribution[-1], stream.context)
                     sys.stdout.write(dim(safe(piece)) if weak else safe(piece))
                     sys.stdout.flush()
                 piece = next(pieces, None)

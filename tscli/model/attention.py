@@ -15,7 +15,7 @@ from torch import Tensor
 from tscli.model.kv import DenseKeys, KVState
 from tscli.model.paged import attend_paged
 from tscli.model.rotary import Rotator
-from tscli.model.step import Kind, LayerCall, LayerStep, Observer, Weighed, attention_of_last
+from tscli.model.step import AttentionTrace, Kind, LayerCall, LayerStep, Observer, attention_of_last
 from tscli.selection.candidates import num_candidates, search, select_among, uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
@@ -37,7 +37,7 @@ class AttentionRun:
     what the sketch selects with the exact scan. moments: gathers the queries as they are scored.
     audit: is shown each selection beside the exact votes of all candidates, which are computed for it.
     whole_from: from this position on everything is attended, however far back the local window reaches.
-    weigh: the layer whose attention itself is reported to `observe`. without: positions (int64) that no
+    traced_layer: the layer whose attention itself is reported to `observe`. without: positions (int64) that no
     selection and no local window attends to (a layer of sliding windows still does).
     """
 
@@ -56,7 +56,7 @@ class AttentionRun:
         moments: Moments | None = None,
         audit: Audit | None = None,
         whole_from: int | None = None,
-        weigh: int | None = None,
+        traced_layer: int | None = None,
         without: Tensor | None = None,
     ) -> None:
         self.state = state
@@ -71,7 +71,7 @@ class AttentionRun:
         self.moments = moments
         self.audit = audit
         self.whole_from = whole_from
-        self.weigh = weigh
+        self.traced_layer = traced_layer
         self.without = without
         self._shares: Tensor | None = None
 
@@ -202,7 +202,7 @@ class AttentionRun:
         places = torch.arange(n, total, device=query.device)
         all_key, all_value = dense.append(layer, self.rotator(key, places, layer, length=total), value)
         turned = self.rotator(query, places, layer, length=total)
-        self._weigh(turned, all_key, call)
+        self._trace(turned, all_key, call)
         self._report(layer, "dense", total, 0, self._watch(query, layer), False, torch.arange(n, device=query.device))
         return attend_causal(turned, all_key, all_value, scaling=call.scaling, softcap=call.softcap)
 
@@ -225,7 +225,7 @@ class AttentionRun:
         places = torch.arange(first, first + s, device=query.device)
         key = self.rotator(key, places, call.layer, length=first + s)
         query = self.rotator(query, places[-t:], call.layer, length=first + s)
-        self._weigh(query, key, call)
+        self._trace(query, key, call)
         if window is None:
             return attend_causal(query, key, value, scaling=call.scaling, softcap=call.softcap)
         mask = window_mask(t, s, window, query.device)
@@ -261,13 +261,13 @@ class AttentionRun:
     def _scale(self, query: Tensor) -> float:
         return float(query.shape[-1] ** -0.5) if self.config.scale == "sqrt" else 1.0
 
-    def _weigh(self, query: Tensor, key: Tensor, call: LayerCall) -> None:
+    def _trace(self, query: Tensor, key: Tensor, call: LayerCall) -> None:
         """Keep where this layer's attention goes, if it is asked for."""
         if self._weighs(call):
             self._shares = attention_of_last(query, key, call)
 
     def _weighs(self, call: LayerCall) -> bool:
-        return self.observe is not None and self.weigh == call.layer and call.window is None
+        return self.observe is not None and self.traced_layer == call.layer and call.window is None
 
     def _report(
         self,
@@ -281,10 +281,10 @@ class AttentionRun:
     ) -> None:
         if self.observe is None:
             return
-        weighed, shares, self._shares = None, self._shares, None
+        trace, shares, self._shares = None, self._shares, None
         if shares is not None and positions is not None:
-            weighed = Weighed(positions, shares[: positions.shape[0]])
-        self.observe(LayerStep(layer, kind, attended, selected, selection, reused, weighed))
+            trace = AttentionTrace(positions, shares[: positions.shape[0]])
+        self.observe(LayerStep(layer, kind, attended, selected, selection, reused, trace))
 
 
 def _as_the_reference_maps(query: Tensor, kv_heads: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
 from tscli.model.rotary import Rotator
-from tscli.model.step import LayerCall, LayerStep, Weighed, attention_of_last
+from tscli.model.step import AttentionTrace, LayerCall, LayerStep, attention_of_last
 from tscli.selection.candidates import SAMPLE, num_candidates, uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import Selection
@@ -40,12 +40,12 @@ def fits(state: KVState, config: SelectionConfig, sliding: tuple[int | None, ...
 class GraphRun:
     """Attention of single tokens over `state`, whose pages lie in one piece, in buffers of fixed sizes.
 
-    weigh: the layer whose attention itself is reported. widths: how many times as many candidates as usual each layer takes of
+    traced_layer: the layer whose attention itself is reported. widths: how many times as many candidates as usual each layer takes of
     a sketch. length: how many tokens there are, on the device.
     """
 
     def __init__(
-        self, state: KVState, rotator: Rotator, config: SelectionConfig, weigh: int, widths: tuple[int, ...] = ()
+        self, state: KVState, rotator: Rotator, config: SelectionConfig, traced_layer: int, widths: tuple[int, ...] = ()
     ) -> None:
         segment, device = state.segments[0], state.device
         self.state = state
@@ -62,7 +62,7 @@ class GraphRun:
         self._nan = torch.zeros(1, dtype=torch.int32, device=device)
         self._places = torch.arange(state.committed + ROOM, device=device)
         self._rows = config.n_init + self._k + config.n_local + 1  # the same in every step
-        self._weigh = weigh
+        self._traced_layer = traced_layer
         self._weighed = torch.zeros(self._rows - 1, dtype=torch.int64, device=device), torch.zeros(self._rows, device=device)
         num = state.committed - config.n_init
         self._sketch = state.sketch if isinstance(state.sketch, Sketch) and uses_sketch(config, num) else None
@@ -105,7 +105,7 @@ class GraphRun:
         turned = self._rotator(keys, torch.arange(self._rows, device=key.device), call.layer, length=self._rows)
         asked = self._rotator(query, self._rows - 1 + torch.zeros_like(at)[None], call.layer, length=self._rows)
         out = attend(asked, turned, values, scaling=call.scaling, softcap=call.softcap)
-        if call.layer == self._weigh:
+        if call.layer == self._traced_layer:
             self._weighed[0].copy_(positions)
             self._weighed[1].copy_(attention_of_last(asked, turned, call))
         for tail, new in zip(self._tail, (key, value), strict=True):
@@ -123,7 +123,7 @@ class GraphRun:
     def taken(self) -> list[LayerStep]:
         """What the layers did in the last step, as an `AttentionRun` reports it, in the CPU's memory."""
         local_start = int(self.length) - 1 - self._config.n_local
-        found, weighed = [
+        found, trace = [
             tuple(part.to("cpu", copy=True) for part in some)  # the next step writes over them
             for some in ((self._positions, self._votes), self._weighed)
         ]
@@ -135,7 +135,7 @@ class GraphRun:
                 self._k,
                 Selection(positions, votes, local_start),
                 False,
-                Weighed(weighed[0], weighed[1][:-1]) if layer == self._weigh else None,
+                AttentionTrace(trace[0], trace[1][:-1]) if layer == self._traced_layer else None,
             )
             for layer, (positions, votes) in enumerate(zip(*found, strict=True))
         ]

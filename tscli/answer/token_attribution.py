@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tscli.model.attention import Weighed
+from tscli.model.attention import AttentionTrace
 from tscli.selection.select import Selection
 
 KEPT = 4096  # of the tokens that one step attends to; only dense attention has more
 
 
 @dataclass(frozen=True)
-class Drawn:
+class TokenAttribution:
     """positions int64 [s], ascending, shares float32 [s]: selected tokens of the documents, or all where all are attended.
 
     sinks: share of the first tokens, always attended; local: of the last ones; own: of the question and the answer itself.
@@ -30,9 +30,9 @@ class Drawn:
     own: float
 
 
-def drawn_from(weighed: Weighed, selection: Selection, num_tokens: int, n_init: int) -> Drawn:
+def token_attribution(trace: AttentionTrace, selection: Selection, num_tokens: int, n_init: int) -> TokenAttribution:
     """Sort one step's attention by where it went; num_tokens: of the documents."""
-    positions, shares = weighed.positions.cpu(), weighed.shares.cpu()
+    positions, shares = trace.positions.cpu(), trace.shares.cpu()
     cached = positions < num_tokens
     chosen = cached & torch.isin(positions, selection.positions.cpu())
     first = cached & ~chosen & (positions < n_init)
@@ -41,7 +41,7 @@ def drawn_from(weighed: Weighed, selection: Selection, num_tokens: int, n_init: 
     if places.shape[0] > KEPT:
         largest = parts.topk(KEPT).indices.sort().values
         places, parts = places[largest], parts[largest]
-    return Drawn(
+    return TokenAttribution(
         places.numpy(),
         parts.numpy(),
         float(shares[first].sum()),

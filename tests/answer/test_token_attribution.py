@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tscli
-from tscli.answer import drawn as engine_drawn
+from tscli.answer import token_attribution
 from tscli.model.step import LayerCall, attention_of_last
 from tscli_kernels import reference
 
@@ -45,8 +45,8 @@ def test_each_answer_token_has_all_its_attention_accounted_for(
 ) -> None:
     tscli.prepare([write_documents()], load=load).run()
     answer, session = ask(load, question_mode=question_mode)
-    assert len(answer.drawn) == len(answer.token_ids)
-    for step in answer.drawn:
+    assert len(answer.attribution) == len(answer.token_ids)
+    for step in answer.attribution:
         assert step.positions.shape == step.shares.shape == (48,)
         assert session.config.n_init <= step.positions.min()
         assert float(step.shares.sum()) + step.sinks + step.local + step.own == pytest.approx(1.0, abs=1e-5)
@@ -60,7 +60,7 @@ def test_where_all_is_attended_all_of_the_documents_counts(
     tscli.prepare([write_documents(words=12, files=("a.txt",))], load=load).run()
     answer, session = ask(load, dense=dense, selection=tscli.SelectionOptions(k=200))
     total = session.context.token_ids.shape[0]
-    for step in answer.drawn:
+    for step in answer.attribution:
         assert step.positions.tolist() == list(range(total))
         assert (step.sinks, step.local) == (0.0, 0.0)
         assert float(step.shares.sum()) + step.own == pytest.approx(1.0, abs=1e-5)
@@ -71,8 +71,8 @@ def test_no_more_is_kept_of_a_step_than_the_heaviest(
 ) -> None:
     tscli.prepare([write_documents()], load=load).run()
     whole, _ = ask(load)
-    monkeypatch.setattr(engine_drawn, "KEPT", 7)
+    monkeypatch.setattr(token_attribution, "KEPT", 7)
     kept, _ = ask(load)
-    for all_of_it, part in zip(whole.drawn, kept.drawn, strict=True):
+    for all_of_it, part in zip(whole.attribution, kept.attribution, strict=True):
         assert sorted(part.shares) == pytest.approx(sorted(all_of_it.shares)[-7:])
         assert (part.positions[1:] > part.positions[:-1]).all()

@@ -40,8 +40,8 @@ def fits(state: KVState, config: SelectionConfig, sliding: tuple[int | None, ...
 class GraphRun:
     """Attention of single tokens over `state`, whose pages lie in one piece, in buffers of fixed sizes.
 
-    traced_layer: the layer whose attention itself is reported. widths: how many times as many candidates as usual each layer takes of
-    a sketch. length: how many tokens there are, on the device.
+    traced_layer: the layer whose attention itself is reported. widths: how many times as many candidates as usual each layer
+    takes of a sketch. length: how many tokens there are, on the device.
     """
 
     def __init__(

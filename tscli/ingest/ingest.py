@@ -16,10 +16,10 @@ from tscli.documents import Failure, Loaded, PassedOver, Stop, WalkOptions, ahea
 from tscli.documents import load as load_documents
 from tscli.errors import OverBudget, ResourceError, UsageError
 from tscli.ingest.estimate import Estimate, estimate, share_of_threads
-from tscli.ingest.kept import stored_sketch
 from tscli.ingest.options import IngestOptions
 from tscli.ingest.prefill import Progress, prefill
 from tscli.ingest.sections import section_starts
+from tscli.ingest.sketch_reuse import stored_sketch
 from tscli.ingest.sketching import num_fitted, passages_as_questions
 from tscli.ingest.work import Work, in_chains
 from tscli.ingest.worker_pool import WorkerConfig, WorkerPool

@@ -31,7 +31,7 @@ from tscli.store import PAGE_SIZE, PlannedSegment, SegmentRecord, Writer
 from tscli_kernels.compiled import sooner
 
 if TYPE_CHECKING:
-    from tscli.ingest.kept import Kept, StoredSketch
+    from tscli.ingest.sketch_reuse import ReusableSketch, StoredSketch
     from tscli.ingest.worker_pool import WorkerPool
 
 Progress = Callable[[int, int, float], None]  # tokens done, tokens to run, seconds
@@ -57,7 +57,7 @@ def prefill(
     """
     missing = {segment.id for segment in writer.missing(planned)} | set(again)
     to_run = sum(segment.num_tokens for segment in planned if segment.id in missing)
-    kept = stored.kept(writer, planned, missing) if stored else None
+    reusable = stored.reusable(writer, planned, missing) if stored else None
     waiting = deque(chain for chain in in_chains(planned) if any(segment.id in missing for segment in chain))
     state, done, started = None, 0, time.perf_counter()
     with workers() as pool:
@@ -75,16 +75,16 @@ def prefill(
             if waiting:
                 chain = waiting.popleft()
                 first = chain == tuple(planned[: len(chain)])  # its sketch is that of the context, as far as it goes
-                state = run_chain(decoder, writer, chain, missing, work, advance, kept if first else None)
+                state = run_chain(decoder, writer, chain, missing, work, advance, reusable if first else None)
             else:
                 advance(0)
     records = [writer.record(segment) for segment in planned]
     writer.trust([record for record in records if record.id in missing])  # what others ran
-    if kept is not None and kept.whole:
+    if reusable is not None and reusable.whole:
         return records, done, None
     if state is None or state.committed < work.token_ids.shape[0]:  # of several documents, the sketch is of them all
         state = decoder.new_state(placed([writer.map(record) for record in records], decoder.device))
-    return records, done, sketch_tensors(grow_sketch(decoder, state, work.ids(planned), work.config, work.prompts, kept))
+    return records, done, sketch_tensors(grow_sketch(decoder, state, work.ids(planned), work.config, work.prompts, reusable))
 
 
 @sooner()
@@ -95,11 +95,11 @@ def run_chain(
     missing: set[str],
     work: Work,
     advance: Callable[[int], None],
-    kept: Kept | None = None,
+    reusable: ReusableSketch | None = None,
 ) -> KVState:
     """Run what is missing of a document, mapping the rest; the state over all of it. advance: told the size of each chunk.
 
-    missing: ids; those that are run are taken out. kept: as `grow_sketch` has it.
+    missing: ids; those that are run are taken out. reusable: as `grow_sketch` has it.
     """
     state, keys = decoder.new_state(), DenseKeys() if work.dense else None
     fits = sum(segment.num_tokens for segment in chain) <= work.window
@@ -117,7 +117,7 @@ def run_chain(
             record = writer.record(segment)
         state.extend(*placed([writer.map(record)], decoder.device))
         if reads_by_sketch(state.committed) and any(later.id in missing for later in chain[number:]):
-            grow_sketch(decoder, state, work.ids(chain[:number]), work.config, work.own_prompts[chain[-1].id], kept)
+            grow_sketch(decoder, state, work.ids(chain[:number]), work.config, work.own_prompts[chain[-1].id], reusable)
     return state
 
 

@@ -29,7 +29,7 @@ ENOUGH = 0.99  # of the votes of the exact selection, in the mean over the queri
 
 
 @dataclass(frozen=True)
-class Part:
+class ReusablePart:
     """A segment's share of a sketch: planes [layers, kv_heads, rank / 4, n, 4]; outliers [layers, kv_heads, m], counted from
     the segment's start."""
 
@@ -38,12 +38,12 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Kept:
+class ReusableSketch:
     """What can be taken over. parts: by the first token of their segment in the wanted context. whole: the stored sketch is
     that of the wanted context."""
 
     projection: Projection
-    parts: Mapping[int, Part]
+    parts: Mapping[int, ReusablePart]
     whole: bool
 
 
@@ -64,23 +64,25 @@ def grow_sketch(
     token_ids: Tensor,
     config: SelectionConfig,
     prompts: Sequence[Tensor] = (),
-    kept: Kept | None = None,
+    reusable: ReusableSketch | None = None,
 ) -> Sketch | None:
     """Bring the state's sketch up to its committed tokens and return it; None before there are enough of them for it to pay.
 
     token_ids: int64 [n], those of the context, at least the committed ones. prompts: what is asked for example, int64 [m] each.
-    kept: what a stored sketch of these segments holds already. The state's tail must be empty.
+    reusable: what a stored sketch of these segments holds already. The state's tail must be empty.
     """
     if config.scan != "sketch" or state.committed < SKETCH_FROM:
         return None
     sketch = state.sketch
     if not isinstance(sketch, Sketch):
-        projection = kept.projection.to(decoder.device) if kept else calibrate(decoder, state, token_ids, config, prompts)
+        projection = (
+            reusable.projection.to(decoder.device) if reusable else calibrate(decoder, state, token_ids, config, prompts)
+        )
         sketch = state.sketch = Sketch.empty(projection)
     for segment, start in zip(state.segments, state.starts, strict=True):
         if start < sketch.length:
             continue
-        if kept and (part := kept.parts.get(start)):
+        if reusable and (part := reusable.parts.get(start)):
             sketch.take_over(part.planes, part.outliers)
         else:
             scale = None if segment.scales is None else segment.scales[0]

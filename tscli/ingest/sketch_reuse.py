@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from tscli.errors import LibraryError
-from tscli.ingest.sketching import Kept, Part, num_fitted
+from tscli.ingest.sketching import ReusablePart, ReusableSketch, num_fitted
 from tscli.library.layout import sketch_of
 from tscli.selection.sketch import Sketch, num_outliers
 from tscli.store import PlannedSegment, SegmentRecord, Writer, read_manifest, read_sketch
@@ -29,7 +29,7 @@ class StoredSketch:
     sketch: Sketch
     segments: tuple[SegmentRecord, ...]
 
-    def kept(self, writer: Writer, planned: Sequence[PlannedSegment], missing: Collection[str]) -> Kept | None:
+    def reusable(self, writer: Writer, planned: Sequence[PlannedSegment], missing: Collection[str]) -> ReusableSketch | None:
         """What of it holds for the planned segments; None where the projection does not. missing: ids of those that are to be
         run."""
         here = [None if segment.id in missing else writer.record(segment) for segment in planned]
@@ -39,14 +39,14 @@ class StoredSketch:
         stored = {(record.id, record.xxh3): part for record, part in zip(self.segments, self._parts(), strict=True)}
         found = {record.start: stored.get((record.id, record.xxh3)) for record in here if record is not None}
         parts = {start: part for start, part in found.items() if part is not None}
-        return Kept(self.sketch.projection, parts, tuple(here) == self.segments)
+        return ReusableSketch(self.sketch.projection, parts, tuple(here) == self.segments)
 
-    def _parts(self) -> list[Part]:
+    def _parts(self) -> list[ReusablePart]:
         parts, at = [], 0
         for record in self.segments:
             count = num_outliers(record.num_tokens)
             planes = self.sketch.planes[:, :, :, record.start : record.start + record.num_tokens]
-            parts.append(Part(planes, self.sketch.outliers[:, :, at : at + count] - record.start))
+            parts.append(ReusablePart(planes, self.sketch.outliers[:, :, at : at + count] - record.start))
             at += count
         return parts
 

@@ -388,7 +388,7 @@ def test_what_is_left_out_gets_no_attention(load: tscli.LoadOptions, write_docum
         attribution = free.answer.attribution
         positions = torch.cat([torch.as_tensor(step.positions) for step in attribution]).unique().tolist()
         spans = [(position, position + 1) for position in positions]
-        kept = session.ask("Where does the stone stand?", max_new_tokens=8, without=spans)
+        kept = session.ask("Where does the stone stand?", max_new_tokens=8, excluded=spans)
         list(kept)
         assert not {int(place) for step in kept.answer.attribution for place in step.positions} & set(positions)
         again = session.ask("Where does the stone stand?", max_new_tokens=8)

@@ -85,7 +85,7 @@ def test_statistics_say_who_voted_and_what_was_attended(library: str) -> None:
 def test_passages_that_are_left_out_are_not_attended(library: str) -> None:
     with tscli.open_library(library) as session:
         spans = answer(session).statistics.reading.passages  # type: ignore[union-attr]
-        again = answer(session, without=spans).statistics.reading
+        again = answer(session, excluded=spans).statistics.reading
     assert again is not None
     for start, end in again.passages:
         assert all(end <= left or start >= right for left, right in spans)

@@ -64,8 +64,8 @@ class Asker:
         self.guard = Guard()
         self.question_read = 0.0  # by time.perf_counter: when the pass began that makes the answer's first token
         self._dense = DenseKeys() if dense else None
-        self._whole_from = state.committed if conversation else None
-        self._without: torch.Tensor | None = None
+        self._dense_from = state.committed if conversation else None
+        self._excluded: torch.Tensor | None = None
         self._busy = False
         self.captures = decoder.device.type == "cuda"
         self._steps: GraphedSteps | None = None
@@ -98,15 +98,15 @@ class Asker:
         sampling: Sampling,
         max_new_tokens: int,
         observe: Observer | None = None,
-        without: torch.Tensor | None = None,
+        excluded: torch.Tensor | None = None,
     ) -> Generator[int, None, None]:
         """Token ids of the answer without the end token; observe sees the steps that make them.
 
         The last prompt token's step already makes the answer's first token, so it is observed. In a conversation what has
         been run stays in the state: all but the answer's last token, or nothing where the question was not read to its end.
-        without: positions (int64) that are not attended to, though they may be selected.
+        excluded: positions (int64) that are not attended to, though they may be selected.
         """
-        return alone(self.steps(prompt_ids, sampling, max_new_tokens, observe, without), self.decoder)
+        return alone(self.steps(prompt_ids, sampling, max_new_tokens, observe, excluded), self.decoder)
 
     def steps(
         self,
@@ -114,23 +114,23 @@ class Asker:
         sampling: Sampling,
         max_new_tokens: int,
         observe: Observer | None = None,
-        without: torch.Tensor | None = None,
+        excluded: torch.Tensor | None = None,
     ) -> Steps[int, None]:
         """As `answer`, for whoever runs the model."""
         if self._busy:
             raise UsageError("another answer of this session is still streaming; finish it first")
-        if without is not None and self._dense is not None:
+        if excluded is not None and self._dense is not None:
             raise UsageError("full attention cannot leave passages out; ask without --dense")
-        self._busy, self._without = True, without
+        self._busy, self._excluded = True, excluded
         state, length, sampler = self.state, self.state.length, Sampler(sampling)
         stays = False
         try:
             votes = yield from self._first_reading(state, prompt_ids)
             fixed = votes.selection(self.config, self._selectable(length))
             logits = yield from self._run_prompt(state, prompt_ids, observe, fixed)
-            stays = self._whole_from is not None
+            stays = self._dense_from is not None
             reuse = SelectionCache(self.config.theta)
-            graphed = self._graphed(max_new_tokens) if fixed is None and without is None else None
+            graphed = self._graphed(max_new_tokens) if fixed is None and excluded is None else None
             for made in range(max_new_tokens):
                 token = sampler.next_token(logits)
                 if token in self.end_ids:
@@ -152,7 +152,7 @@ class Asker:
                     fixed = votes.follow(fixed, self.config) if fixed else None
         finally:
             self._rewind(state, state.length if stays else length)
-            self._busy, self._without = False, None
+            self._busy, self._excluded = False, None
 
     def let_go(self) -> None:
         """Hold no pages any more."""
@@ -193,7 +193,7 @@ class Asker:
         """What takes so many steps from here as a CUDA graph, on a GPU where nothing of it changes its size: all steps select,
         since a graph cannot choose."""
         state, decoder = self.state, self.decoder
-        if not self.captures or self._dense or self._whole_from is not None or decoder.rotator.depends_on_length:
+        if not self.captures or self._dense or self._dense_from is not None or decoder.rotator.depends_on_length:
             return None
         if not fits(state, self.config, decoder.shape.sliding, steps):
             return None
@@ -212,7 +212,7 @@ class Asker:
 
     def _selectable(self, length: int) -> int:
         """How many of the cached tokens a question selects from, the local window included."""
-        return length if self._whole_from is None else min(length, self._whole_from + self.config.n_local)
+        return length if self._dense_from is None else min(length, self._dense_from + self.config.n_local)
 
     def _first_reading(self, state: KVState, prompt_ids: list[int]) -> Steps[Never, QuestionVotes]:
         """Run the question once to vote, and forget it; no votes where it is read once or the context attended as a whole."""
@@ -264,9 +264,9 @@ class Asker:
             observe=observe,
             guard=guard or self.guard,
             audit=audit,
-            whole_from=self._whole_from,
+            dense_from=self._dense_from,
             traced_layer=self.decoder.last_selecting_layer,
-            without=self._without,
+            excluded=self._excluded,
         )
         return Pass(torch.tensor(token_ids, device=self.decoder.device), run)
 

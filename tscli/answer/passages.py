@@ -44,15 +44,15 @@ class PassageFinder:
         documents = context.documents
         self.first = documents[0].token_start if documents else int(context.token_ids.shape[0])
 
-    def best(self, votes: Tensor, count: int, without: Tensor | None = None) -> list[Passage]:
+    def best(self, votes: Tensor, count: int, excluded: Tensor | None = None) -> list[Passage]:
         """At most so many passages, best first, that do not overlap.
 
-        votes: [heads, n] on the tokens from `first` on. without: positions, int64, in no passage.
+        votes: [heads, n] on the tokens from `first` on. excluded: positions, int64, in no passage.
         """
         votes = votes.float().cpu()
         barred = torch.zeros(votes.shape[1], dtype=torch.bool)
-        if without is not None:
-            barred[without.cpu() - self.first] = True
+        if excluded is not None:
+            barred[excluded.cpu() - self.first] = True
             votes = votes.masked_fill(barred, 0.0)
         windows = window_votes(votes)
         together = (votes / votes.sum(dim=1, keepdim=True).clamp_min(1e-30)).sum(dim=0)

@@ -113,15 +113,15 @@ class Session:
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int | None = None,
-        without: Sequence[tuple[int, int]] = (),
+        excluded: Sequence[tuple[int, int]] = (),
     ) -> Stream:
         """The answer as a stream of text pieces; its `answer` is complete once the stream is exhausted.
 
-        without: spans [start, end) of the context that are not attended to, to see whether an answer needs them.
+        excluded: spans [start, end) of the context that are not attended to, to see whether an answer needs them.
         """
         prompt = self.prompt(question, max_new_tokens)
         sampling = Sampling(temperature, top_p, seed)
-        return Stream(self, self.asker, question, prompt, max_new_tokens, sampling, without)
+        return Stream(self, self.asker, question, prompt, max_new_tokens, sampling, excluded)
 
     def prompt(self, question: str, max_new_tokens: int = 1) -> Prompt:
         """The tokens that are run for a question, the template's among them; UsageError where it cannot be asked: it is empty,
@@ -216,13 +216,13 @@ class Stream:
         prompt: Prompt,
         max_new_tokens: int,
         sampling: Sampling,
-        without: Sequence[tuple[int, int]] = (),
+        excluded: Sequence[tuple[int, int]] = (),
     ) -> None:
         self._session = session
         self._asker = asker
         self._question = question
         self._sampling = sampling
-        self._without = without
+        self._excluded = excluded
         self._answer: Answer | None = None
         self.context = session.context
         first = asker.finder.first if isinstance(asker, VotingAsker) else session.config.n_init
@@ -316,7 +316,7 @@ class Stream:
         return missing_names(self._question, self.context, self._session.tokenizer)
 
     def _left_out(self) -> torch.Tensor | None:
-        spans = [torch.arange(start, end, device=self._session.decoder.device) for start, end in self._without]
+        spans = [torch.arange(start, end, device=self._session.decoder.device) for start, end in self._excluded]
         return torch.cat(spans) if spans else None
 
     @staticmethod

@@ -118,7 +118,7 @@ class VotingAsker:
         sampling: Sampling,
         max_new_tokens: int,
         observe: Observer | None = None,
-        without: Tensor | None = None,
+        excluded: Tensor | None = None,
         *,
         answers: bool = True,
     ) -> Generator[int, None, None]:
@@ -131,7 +131,7 @@ class VotingAsker:
         self._busy, self._passed, length, stays = True, 0, self.state.length, False
         try:
             before = torch.cat([self._arange(0, self.finder.first), self._arange(self.state.committed, length)])
-            reading = self.reading = self._read(prompt, before, without, answers)
+            reading = self.reading = self._read(prompt, before, excluded, answers)
             self.question_read = time.perf_counter()
             if not reading.answered:
                 return
@@ -148,7 +148,7 @@ class VotingAsker:
                 if made + 1 < max_new_tokens:
                     logits = answer.run([token])
                     if (made + 1) % MOVE_EVERY == 0:
-                        answer.move(without)
+                        answer.move(excluded)
         finally:
             self.state.rewind(self.state.length if stays else length)
             self._busy = False
@@ -161,14 +161,14 @@ class VotingAsker:
         """Hold no pages any more."""
         self.state = self.decoder.new_state()
 
-    def _read(self, prompt: Prompt, before: Tensor, without: Tensor | None, answers: bool) -> Reading:
+    def _read(self, prompt: Prompt, before: Tensor, excluded: Tensor | None, answers: bool) -> Reading:
         """Vote for candidates, then keep those that make the question likely, as many as the calibration says."""
         decoder, state = self.decoder, self.state
         started = state.tokens_run
         if self.finder.first >= state.committed:
             return Reading((), (), not self._refuses)
         votes = question_votes(decoder, state, self.voters, prompt, before, self.finder.first, state.committed)
-        candidates = self.finder.best(votes, self._candidates, without)
+        candidates = self.finder.best(votes, self._candidates, excluded)
         gains = passage_gains(decoder, state, prompt, before, candidates)
         self._passed += state.tokens_run - started
         ranked = sorted(zip(gains, candidates, strict=True), key=lambda pair: -pair[0])[: self._passages]
@@ -216,14 +216,14 @@ class _Answer:
         if self._attribution is not None:
             self._attribution.report(said_by(self._behind, self._weights, token))
 
-    def move(self, without: Tensor | None) -> None:
+    def move(self, excluded: Tensor | None) -> None:
         """Take in the passage that the latest tokens vote for, in the place of the least likely one, where it is a new one."""
         asker, queries = self._asker, self._queries
         self._queries = []
         stacked = {place: torch.cat([one[place] for one in queries]) for place in queries[0]}
         first, stop = asker.finder.first, asker.state.committed
         votes = count_votes(asker.decoder, asker.state, asker.voters, stacked, first, stop)
-        found = asker.finder.best(votes, 1, without)
+        found = asker.finder.best(votes, 1, excluded)
         if not found or any(found[0].start < passage.end and passage.start < found[0].end for passage in self._passages):
             return
         self._passages = [found[0], *self._passages[: len(self._passages) - 1]]

@@ -103,9 +103,9 @@ def ask(
             opened = open_library(library, load, selection, question_mode, dense, think, voters)  # type: ignore[arg-type]
     with opened as session:
 
-        def start(text: str, without: Sequence[tuple[int, int]] = ()) -> Stream:
+        def start(text: str, excluded: Sequence[tuple[int, int]] = ()) -> Stream:
             sampling = {"temperature": temperature, "top_p": top_p, "seed": seed}
-            return session.ask(text, max_new_tokens=max_new_tokens, without=without, **sampling)  # type: ignore[arg-type]
+            return session.ask(text, max_new_tokens=max_new_tokens, excluded=excluded, **sampling)  # type: ignore[arg-type]
 
         def answered(text: str, *, show: bool) -> Answer:
             answer = run_stream(settings, start(text), show=show, first=file is None)

@@ -36,8 +36,8 @@ class AttentionRun:
     dense: full attention at true positions instead of selection. observe: called once per layer. guard: compares samples of
     what the sketch selects with the exact scan. moments: gathers the queries as they are scored.
     audit: is shown each selection beside the exact votes of all candidates, which are computed for it.
-    whole_from: from this position on everything is attended, however far back the local window reaches.
-    traced_layer: the layer whose attention itself is reported to `observe`. without: positions (int64) that no
+    dense_from: from this position on everything is attended, however far back the local window reaches.
+    traced_layer: the layer whose attention itself is reported to `observe`. excluded: positions (int64) that no
     selection and no local window attends to (a layer of sliding windows still does).
     """
 
@@ -55,9 +55,9 @@ class AttentionRun:
         guard: Guard | None = None,
         moments: Moments | None = None,
         audit: Audit | None = None,
-        whole_from: int | None = None,
+        dense_from: int | None = None,
         traced_layer: int | None = None,
-        without: Tensor | None = None,
+        excluded: Tensor | None = None,
     ) -> None:
         self.state = state
         self.rotator = rotator
@@ -70,9 +70,9 @@ class AttentionRun:
         self.guard = guard
         self.moments = moments
         self.audit = audit
-        self.whole_from = whole_from
+        self.dense_from = dense_from
         self.traced_layer = traced_layer
-        self.without = without
+        self.excluded = excluded
         self._shares: Tensor | None = None
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
@@ -100,7 +100,7 @@ class AttentionRun:
         n, config = self.state.length, self.config
         n_init = min(config.n_init, n)
         recent = n - config.n_local
-        local_start = max(n_init, recent if self.whole_from is None else min(recent, self.whole_from))
+        local_start = max(n_init, recent if self.dense_from is None else min(recent, self.dense_from))
         candidates = local_start - n_init
         selection, reused, selected = None, False, 0
         if candidates and not config.count(candidates):
@@ -118,8 +118,8 @@ class AttentionRun:
             chosen = torch.arange(n_init, local_start, device=query.device)
         init, local = torch.arange(n_init, device=query.device), torch.arange(local_start, n, device=query.device)
         positions = torch.cat([init, chosen, local])
-        if self.without is not None:
-            positions = positions[~torch.isin(positions, self.without)]
+        if self.excluded is not None:
+            positions = positions[~torch.isin(positions, self.excluded)]
         out = None if self._weighs(call) else attend_paged(self.state, self.rotator, query, (key, value), positions, call)
         if out is None:
             old_key, old_value = self.state.gather(call.layer, positions)

@@ -154,7 +154,7 @@ class Asker:
             self._rewind(state, state.length if stays else length)
             self._busy, self._excluded = False, None
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """Hold no pages any more."""
         self.state, self._steps = self.decoder.new_state(), None
 

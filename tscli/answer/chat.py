@@ -120,7 +120,7 @@ class Chat(Generic[StreamT_co]):
     def close(self) -> None:
         """Let go of the mapped pages; the session does it when it is closed."""
         self._asked, self._unread = None, []
-        self._asker.let_go()
+        self._asker.close()
 
     def _settle(self) -> None:
         """Take in how far the last answer got: what was said and not run goes before the next question."""

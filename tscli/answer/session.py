@@ -103,7 +103,7 @@ class Session:
         """Let go of the mapped pages."""
         for chat in self._chats:
             chat.close()
-        self.asker.let_go()
+        self.asker.close()
 
     def ask(
         self,

@@ -157,7 +157,7 @@ class VotingAsker:
         """Forget a conversation, or what of it is behind `length`: the state is as its committed pages are."""
         self.state.rewind(self.state.committed if length is None else length)
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """Hold no pages any more."""
         self.state = self.decoder.new_state()
 

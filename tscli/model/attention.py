@@ -20,7 +20,7 @@ from tscli.selection.candidates import num_candidates, search, select_among, use
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
 from tscli.selection.question_votes import QuestionVotes, nearby
-from tscli.selection.select import Selection, ballot, select
+from tscli.selection.select import Selection, select, vote_of
 from tscli.selection.selection_cache import SelectionCache
 from tscli.selection.sketch import Moments
 from tscli_kernels import attend, attend_causal, attend_turned
@@ -109,7 +109,7 @@ class AttentionRun:
             selection, reused = self._select(query, call.layer, local_start)
             if self.audit is not None:
                 scores = self._scores(self._mean_query(query, call.layer), call.layer, local_start)[:, n_init:]
-                self.audit(selection, n_init, ballot(scores, config.count(candidates), config))
+                self.audit(selection, n_init, vote_of(scores, config.count(candidates), config))
             local_start = selection.local_start
             chosen = selection.positions
             selected = chosen.shape[0]
@@ -148,14 +148,14 @@ class AttentionRun:
         assert self.votes is not None
         positions = nearby(fixed, self.config)
         scores = self.state.scores_at(layer, query, positions) * self._scale(query)
-        self.votes.add(ballot(scores, fixed.positions.shape[0], self.config), positions - self.config.n_init)
+        self.votes.add(vote_of(scores, fixed.positions.shape[0], self.config), positions - self.config.n_init)
 
     def _by_scan(self, query: Tensor, layer: int, local_start: int) -> Selection:
         """Select by the exact scores of all candidates."""
         config = self.config
         scores = self._scores(query, layer, local_start)[:, config.n_init :]
         if self.votes is not None and layer == self.votes.layer:
-            self.votes.add(ballot(scores, config.count(scores.shape[1]), config))
+            self.votes.add(vote_of(scores, config.count(scores.shape[1]), config))
         return select(scores, config.n_init, local_start, config)
 
     def _by_sketch(self, query: Tensor, layer: int, local_start: int) -> Selection | None:

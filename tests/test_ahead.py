@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tscli import ahead
-from tscli.places import library_folder
+from tscli.paths import library_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux is told")
 Sent = list[tuple[str, int]]

@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from tscli.model.fetch import default_model, known_models, remove_model
     from tscli.model.identity import fetch_model
     from tscli.model.options import LoadOptions
-    from tscli.places import home, library_names
+    from tscli.paths import home, library_names
     from tscli.selection.config import SelectionConfig, SelectionOptions
     from tscli.selection.voters import Voters
     from tscli.store import LibraryInfo, Problem
@@ -117,7 +117,7 @@ _HOMES = {
     "tscli.model.identity": ("fetch_model",),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
-    "tscli.places": ("home", "library_names"),
+    "tscli.paths": ("home", "library_names"),
     "tscli.store": ("LibraryInfo", "Problem"),
     "tscli.tokens.counts": ("parse_count",),
 }  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 from tscli.errors import UsageError
-from tscli.places import MANIFEST, library_folder
+from tscli.paths import MANIFEST, library_folder
 
 SHARE = 0.5  # of the memory that is to be had
 KEYS = 0.5  # of a segment's file, its first part: what is selected from; of the values a question needs a few

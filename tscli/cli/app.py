@@ -25,7 +25,7 @@ from tscli.cli import (
     libraries,
     model,
 )
-from tscli.cli.endings import INTERRUPTED, ending
+from tscli.cli.exit_codes import INTERRUPTED, ending
 from tscli.cli.output import Settings, error_line
 from tscli.cli.streams import STDOUT, drop_stdout, open_streams, with_dashed_question
 

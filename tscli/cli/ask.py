@@ -15,7 +15,7 @@ from tscli.cli import flags
 from tscli.cli.answers import answer_json, show, show_check, show_map, warn_of_instructions
 from tscli.cli.ask_many import ask_many, check_questions, read_questions
 from tscli.cli.coverage import remember
-from tscli.cli.endings import FULL
+from tscli.cli.exit_codes import FULL
 from tscli.cli.output import Settings, animated, dim, faint, fetch_model, marking, print_json, safe, working
 from tscli.cli.start import loading, start_until_now
 from tscli.errors import UsageError

@@ -12,8 +12,8 @@ from tscli.cli import flags
 from tscli.cli.answers import show_sources, summary
 from tscli.cli.ask import run_stream
 from tscli.cli.coverage import remember
-from tscli.cli.lines import interactive, line_history, read_line
 from tscli.cli.output import Settings, counted, error_line, fetch_model, safe_line, say, stderr, working
+from tscli.cli.prompt import interactive, line_history, read_line
 from tscli.cli.start import loading
 from tscli.errors import TscliError
 

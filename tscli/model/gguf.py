@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from tscli.errors import ResourceError, UsageError
 from tscli.model.gguf_header import OnStep, read_header
-from tscli.places import cache
+from tscli.paths import cache
 
 MARKER = "tscli-gguf.json"
 NEEDED = ("config.json", "model.safetensors", "tokenizer.json")

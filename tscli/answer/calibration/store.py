@@ -15,7 +15,7 @@ from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
-from tscli.places import cache
+from tscli.paths import cache
 from tscli.selection.voters import Voters
 from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
 

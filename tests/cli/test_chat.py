@@ -17,6 +17,7 @@ import pytest
 import tscli
 from tscli.cli import ask as ask_command
 from tscli.cli import chat as chat_command
+from tscli.cli import prompt
 from tscli.cli.app import run
 from tscli.cli.output import Settings
 from tscli.errors import WindowFull

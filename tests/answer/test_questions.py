@@ -27,7 +27,7 @@ def test_what_cannot_be_asked_is_refused(
         with pytest.raises(UsageError, match=complaint):
             session.ask(question)
         with pytest.raises(UsageError, match=complaint):
-            list(session.ask_together([question], 1))
+            list(session.ask_batch([question], 1))
 
 
 @pytest.mark.parametrize("mode", ["token", "chunk", "twice"])

@@ -157,7 +157,7 @@ def test_questions_together_get_what_each_gets_by_itself(library: str) -> None:
     questions = ["Where is the stone?", "Who begins here?", "What is the file?"]
     with tscli.open_library(library) as session:
         alone = [answer(session, question).token_ids for question in questions]
-        together = list(session.ask_together(questions, 2, max_new_tokens=6))
+        together = list(session.ask_batch(questions, 2, max_new_tokens=6))
     assert [one.token_ids for one in together] == alone
 
 

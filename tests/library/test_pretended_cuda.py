@@ -135,6 +135,6 @@ def test_joined_libraries_answer_alike_with_room_there_and_without(
 def test_questions_together_make_no_graphs(small_model: Path, docs: Path, pretended_cuda: PretendedCuda) -> None:
     ingest(small_model, "cuda", docs)
     with tscli.open_library(load=load(small_model, "cuda")) as session:
-        answers = list(session.ask_together(["Who?", "Where?"], 2, max_new_tokens=2))
+        answers = list(session.ask_batch(["Who?", "Where?"], 2, max_new_tokens=2))
     assert [len(answer.token_ids) for answer in answers] == [2, 2]
     assert not pretended_cuda.graphs

@@ -1,6 +1,6 @@
 """Questions over a cache: a question's tokens through the model, then the answer's, and the cache is as before.
 
-What a question wants of the model it asks for as a `Pass`, so that `together` can run those of several questions at a time.
+What a question wants of the model it asks for as a `ForwardRequest`, so that `batching` can run those of several at a time.
 
 Knows the model and its attention; knows no libraries and no text.
 """
@@ -13,8 +13,8 @@ from typing import Literal, Never, cast, get_args
 
 import torch
 
+from tscli.answer.batching import ForwardRequest, Steps, run_alone, run_to_end
 from tscli.answer.decode import Sampler, Sampling
-from tscli.answer.together import Pass, Steps, alone, complete
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun, Audit, Observer
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
@@ -106,7 +106,7 @@ class Asker:
         been run stays in the state: all but the answer's last token, or nothing where the question was not read to its end.
         excluded: positions (int64) that are not attended to, though they may be selected.
         """
-        return alone(self.steps(prompt_ids, sampling, max_new_tokens, observe, excluded), self.decoder)
+        return run_alone(self.steps(prompt_ids, sampling, max_new_tokens, observe, excluded), self.decoder)
 
     def steps(
         self,
@@ -140,7 +140,7 @@ class Asker:
                     if graphed is not None:
                         if self._is_compared():
                             graphed.end()
-                            logits = yield self._pass(state, [token], observe, guard=self.guard.throughout())
+                            logits = yield self._request(state, [token], observe, guard=self.guard.throughout())
                             graphed = self._graphed(max_new_tokens - made)
                             continue
                         logits = graphed.step(token)
@@ -148,7 +148,7 @@ class Asker:
                             for step in graphed.taken():
                                 observe(step)
                         continue
-                    logits = yield self._pass(state, [token], observe, reuse, votes=votes if fixed else None, fixed=fixed)
+                    logits = yield self._request(state, [token], observe, reuse, votes=votes if fixed else None, fixed=fixed)
                     fixed = votes.follow(fixed, self.config) if fixed else None
         finally:
             self._rewind(state, state.length if stays else length)
@@ -171,7 +171,7 @@ class Asker:
 
         audit sees the selections that make them; the cache is as before.
         """
-        return complete(self._replayed(prompt_ids, answer_ids, audit), self.decoder)
+        return run_to_end(self._replayed(prompt_ids, answer_ids, audit), self.decoder)
 
     def _replayed(self, prompt_ids: list[int], answer_ids: list[int], audit: Audit | None) -> Steps[Never, torch.Tensor]:
         state, length = self.state, self.state.length
@@ -182,7 +182,9 @@ class Asker:
             logits = [first]
             reuse = SelectionCache(self.config.theta)
             for token in answer_ids:
-                part = yield self._pass(state, [token], None, reuse, votes=votes if fixed else None, fixed=fixed, audit=audit)
+                part = yield self._request(
+                    state, [token], None, reuse, votes=votes if fixed else None, fixed=fixed, audit=audit
+                )
                 logits.append(part)
                 fixed = votes.follow(fixed, self.config) if fixed else None
             return torch.stack(logits)
@@ -219,7 +221,7 @@ class Asker:
         votes, length = QuestionVotes(self.decoder.last_selecting_layer), state.length
         if self.question_mode == "twice":
             for token in prompt_ids:
-                yield self._pass(state, [token], votes=votes)
+                yield self._request(state, [token], votes=votes)
             self._rewind(state, length)
         return votes
 
@@ -238,10 +240,10 @@ class Asker:
             watched = (observe, audit) if last else (None, None)
             if last:
                 self.question_read = time.perf_counter()
-            logits = yield self._pass(state, prompt_ids[start : start + size], watched[0], fixed=fixed, audit=watched[1])
+            logits = yield self._request(state, prompt_ids[start : start + size], watched[0], fixed=fixed, audit=watched[1])
         return logits
 
-    def _pass(
+    def _request(
         self,
         state: KVState,
         token_ids: list[int],
@@ -252,7 +254,7 @@ class Asker:
         fixed: Selection | None = None,
         audit: Audit | None = None,
         guard: Guard | None = None,
-    ) -> Pass:
+    ) -> ForwardRequest:
         run = AttentionRun(
             state,
             self.decoder.rotator,
@@ -268,7 +270,7 @@ class Asker:
             traced_layer=self.decoder.last_selecting_layer,
             excluded=self._excluded,
         )
-        return Pass(torch.tensor(token_ids, device=self.decoder.device), run)
+        return ForwardRequest(torch.tensor(token_ids, device=self.decoder.device), run)
 
     def _rewind(self, state: KVState, length: int) -> None:
         state.rewind(length)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from tscli.answer.asker import Asker, QuestionMode, checked_mode
+from tscli.answer.batching import ForwardRequest, Steps, resume, run_alone, run_batch
 from tscli.answer.calibration.store import choose_voters
 from tscli.answer.chat import Chat, check_question
 from tscli.answer.coverage import remember
@@ -25,7 +26,6 @@ from tscli.answer.decode import Sampling
 from tscli.answer.names import missing_names
 from tscli.answer.passages import PassageFinder
 from tscli.answer.statistics import Answer, Fidelity, QuestionReading, Recorder, Source, Statistics, mean
-from tscli.answer.together import Pass, Steps, alone, in_step, sent
 from tscli.answer.token_attribution import TokenAttribution
 from tscli.answer.voting_asker import Reading, VotingAsker
 from tscli.errors import UsageError
@@ -146,10 +146,10 @@ class Session:
         self._chats.add(chat)
         return chat
 
-    def ask_together(
+    def ask_batch(
         self,
         questions: Iterable[str],
-        together: int,
+        batch_size: int,
         *,
         max_new_tokens: int = 128,
         temperature: float = 0.0,
@@ -161,10 +161,10 @@ class Session:
         The model's weights are read once for all of them. Answers are those of `ask`, but for rounding; their times are those
         of the whole company. UsageError where the context is attended as a whole, which each would need a copy of.
         """
-        if together < 1:
-            raise UsageError(f"together must be at least 1, got {together}")
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be at least 1, got {batch_size}")
         if self.asker.is_dense:
-            raise UsageError("questions cannot go together over full attention; leave out --dense or --together")
+            raise UsageError("questions cannot be batched over full attention; leave out --dense or --batch-size")
         streams, sampling = deque[Stream](), Sampling(temperature, top_p, seed)
 
         def begun() -> Iterator[Steps[str, None]]:
@@ -175,7 +175,7 @@ class Session:
                 yield stream.steps()
 
         ended, told = set[int](), 0
-        for number in in_step(begun(), self.decoder, together):
+        for number in run_batch(begun(), self.decoder, batch_size):
             ended.add(number)
             while told in ended:
                 yield streams.popleft().answer
@@ -247,7 +247,7 @@ class Stream:
 
     def __iter__(self) -> Generator[str, None, None]:
         """The pieces; closing the generator (or an interrupt) ends the answer there."""
-        return alone(self.steps(), self._session.decoder)
+        return run_alone(self.steps(), self._session.decoder)
 
     def steps(self) -> Steps[str, None]:
         """As iterating, for whoever runs the model."""
@@ -270,9 +270,9 @@ class Stream:
         with closing(made):
             item = next(made, None)
             while item is not None:
-                if isinstance(item, Pass):
+                if isinstance(item, ForwardRequest):
                     logits = yield item
-                    item = sent(made, logits)
+                    item = resume(made, logits)
                     continue
                 times.append(time.perf_counter())
                 ids.append(item)

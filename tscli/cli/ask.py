@@ -42,9 +42,11 @@ def ask(
         Path | None,
         typer.Option("--output", "-o", help="With -f: append the answers to this file, and skip what it answers already."),
     ] = None,
-    together: Annotated[
+    batch_size: Annotated[
         int,
-        typer.Option(min=1, help="With -f: answer so many questions in step, so that the weights are read once for all."),
+        typer.Option(
+            min=1, help="With -f: how many questions to answer in one batch, so that the weights are read once for all."
+        ),
     ] = 1,
     library: flags.Libraries = ["default"],  # noqa: B006 - read only
     as_json: flags.Json = False,
@@ -89,8 +91,8 @@ def ask(
     if stats not in STATS:
         raise UsageError(f"--stats {stats}: choose none, short or full")
     questions = _questions(question, file, output, html)
-    if together > 1 and (file is None or dense):
-        raise UsageError("--together goes with -f, and not with --dense, which copies all keys for each question")
+    if batch_size > 1 and (file is None or dense):
+        raise UsageError("--batch-size goes with -f, and not with --dense, which copies all keys for each question")
     read_ahead(library)
     with loading():
         selection = tscli.SelectionOptions(
@@ -121,16 +123,16 @@ def ask(
         def in_turn(texts: list[str]) -> Iterator[Answer]:
             return (answered(text, show=False) for text in texts)
 
-        def in_step(texts: list[str]) -> Iterator[Answer]:
+        def in_batches(texts: list[str]) -> Iterator[Answer]:
             sampling = {"temperature": temperature, "top_p": top_p, "seed": seed}
-            for answer in session.ask_together(texts, together, max_new_tokens=max_new_tokens, **sampling):  # type: ignore[arg-type]
+            for answer in session.ask_batch(texts, batch_size, max_new_tokens=max_new_tokens, **sampling):  # type: ignore[arg-type]
                 if not no_history:
                     remember(settings, session, answer)
                 yield answer
 
         if file is not None:
             check_questions(questions, session.prompt_ids)
-            ask_many(settings, questions, in_turn if together == 1 else in_step, output, in_json)
+            ask_many(settings, questions, in_turn if batch_size == 1 else in_batches, output, in_json)
             return 0
         answer = answered(questions[0], show=not as_json)
         found = tscli.find_evidence(session, answer, top=top)

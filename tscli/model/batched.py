@@ -11,7 +11,7 @@ from tscli.model.attention import AttentionRun
 from tscli.model.step import LayerCall
 
 
-class TogetherRun:
+class BatchedRun:
     """Attention of sequences that lie one behind the other, `sizes` tokens of each; a model sees them as one `AttentionRun`."""
 
     def __init__(self, runs: Sequence[AttentionRun], sizes: Sequence[int]) -> None:

@@ -1,6 +1,6 @@
 """What it saves to answer several questions in step with each other, against one after the other.
 
-    OMP_NUM_THREADS=2 python tests/harness/together.py LIBRARY samples/questions.jsonl [QUESTIONS] [ROUNDS]
+    OMP_NUM_THREADS=2 python tests/harness/batching.py LIBRARY samples/questions.jsonl [QUESTIONS] [ROUNDS]
 
 Prints seconds and how many answers are those of one question at a time; at the end by how much each way is faster, by the
 least of all rounds, which are taken alternately.
@@ -26,11 +26,11 @@ def main() -> None:
     texts = [question.question for question in questions]
     spent: dict[int, list[float]] = {way: [] for way in WAYS}
     with tscli.open_library(library) as session:
-        alone = [answer.text for answer in session.ask_together(texts, 1, max_new_tokens=LIMIT)]
+        alone = [answer.text for answer in session.ask_batch(texts, 1, max_new_tokens=LIMIT)]
         for number in range(rounds):
             for way in WAYS if number % 2 == 0 else WAYS[::-1]:
                 started = time.perf_counter()
-                answers = [answer.text for answer in session.ask_together(texts, way, max_new_tokens=LIMIT)]
+                answers = [answer.text for answer in session.ask_batch(texts, way, max_new_tokens=LIMIT)]
                 spent[way].append(time.perf_counter() - started)
                 same = sum(mine == other for mine, other in zip(answers, alone, strict=True))
                 print(f"{way:>2} together: {spent[way][-1]:.2f} s, {same} of {len(texts)} answers the same", flush=True)

@@ -46,14 +46,14 @@ def rounded_alike(session: tscli.Session, monkeypatch: pytest.MonkeyPatch) -> No
         found = [session.decoder.forward(part, run) for part, run in zip(parts, runs, strict=True)]
         return torch.stack([logits for logits in found if logits is not None])
 
-    monkeypatch.setattr(session.decoder, "forward_together", in_turn)
+    monkeypatch.setattr(session.decoder, "forward_batch", in_turn)
 
 
 @pytest.mark.usefixtures("rounded_alike")
 @pytest.mark.parametrize("together", [2, 9])
-def test_answers_are_those_of_one_question_at_a_time(session: tscli.Session, together: int) -> None:
+def test_answers_are_those_of_one_question_at_a_time(session: tscli.Session, batch_size: int) -> None:
     wanted = [ask(session, question, 9) for question in QUESTIONS]
-    answers = list(session.ask_together(iter(QUESTIONS), together, max_new_tokens=9))
+    answers = list(session.ask_batch(iter(QUESTIONS), batch_size, max_new_tokens=9))
     assert [answer.question for answer in answers] == QUESTIONS
     assert [answer.token_ids for answer in answers] == [answer.token_ids for answer in wanted]
     for answer, other in zip(answers, wanted, strict=True):
@@ -64,8 +64,8 @@ def test_answers_are_those_of_one_question_at_a_time(session: tscli.Session, tog
 
 @pytest.mark.usefixtures("rounded_alike")
 def test_seeds_count_for_each_question(session: tscli.Session) -> None:
-    def tokens(together: int, seed: int) -> list[list[int]]:
-        answers = session.ask_together(QUESTIONS, together, max_new_tokens=6, temperature=0.9, seed=seed)
+    def tokens(batch_size: int, seed: int) -> list[list[int]]:
+        answers = session.ask_batch(QUESTIONS, batch_size, max_new_tokens=6, temperature=0.9, seed=seed)
         return [answer.token_ids for answer in answers]
 
     alone = [ask(session, question, 6, temperature=0.9, seed=4).token_ids for question in QUESTIONS]
@@ -75,7 +75,7 @@ def test_seeds_count_for_each_question(session: tscli.Session) -> None:
 
 def test_whoever_stops_listening_leaves_the_library_as_it_was(session: tscli.Session) -> None:
     before = ask(session, QUESTIONS[0], 7).token_ids
-    answers = session.ask_together(QUESTIONS, 3, max_new_tokens=7)
+    answers = session.ask_batch(QUESTIONS, 3, max_new_tokens=7)
     next(answers)
     answers.close()  # type: ignore[attr-defined]
     assert not session.asker.is_busy
@@ -86,12 +86,12 @@ def test_what_cannot_go_together_is_refused(small_model: Path, write_documents: 
     load = tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")
     tscli.prepare([write_documents()], load=load).run()
     with tscli.open_library("default", load, dense=True) as opened, pytest.raises(UsageError, match="leave out --dense"):
-        list(opened.ask_together(QUESTIONS, 2))
+        list(opened.ask_batch(QUESTIONS, 2))
     with tscli.open_library("default", load) as opened:
         with pytest.raises(UsageError, match="at least 1"):
-            list(opened.ask_together(QUESTIONS, 0))
+            list(opened.ask_batch(QUESTIONS, 0))
         with pytest.raises(UsageError, match="question is empty"):
-            list(opened.ask_together(["Who?", " "], 2))
+            list(opened.ask_batch(["Who?", " "], 2))
 
 
 @pytest.mark.parametrize("kind", list(ARCHITECTURES))
@@ -106,7 +106,7 @@ def test_every_models_sequences_are_told_apart(kind: str) -> None:
         for ids, run in zip(ahead, runs, strict=True):
             decoder.forward(ids, run, logits=False)
         if at_a_time:
-            found.append(decoder.forward_together(parts, runs))
+            found.append(decoder.forward_batch(parts, runs))
         else:
             alone = [decoder.forward(part, run) for part, run in zip(parts, runs, strict=True)]
             found.append(torch.stack([logits for logits in alone if logits is not None]))

@@ -24,7 +24,7 @@ QUESTIONS = [
 ]
 
 
-@pytest.fixture(params=["token", "twice"])
+@pytest.fixture(params=["token", "two_pass"])
 def session(request: pytest.FixtureRequest, small_model: Path, write_documents: Callable[..., Path]) -> Iterator[tscli.Session]:
     load = tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")
     tscli.prepare([write_documents()], load=load).run()

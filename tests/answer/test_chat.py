@@ -68,7 +68,7 @@ def test_a_follow_up_is_answered_as_if_all_turns_had_been_one_prompt(open_sessio
     assert say(session, SECOND).token_ids != second.token_ids  # the follow-up did see what came before
 
 
-@pytest.mark.parametrize("mode", ["token", "chunk", "twice"])
+@pytest.mark.parametrize("mode", ["token", "chunk", "two_pass"])
 def test_the_first_answer_is_that_of_ask_and_no_document_token_is_run_again(
     open_session: Callable[..., tscli.Session], mode: str
 ) -> None:
@@ -128,7 +128,7 @@ def test_an_answer_that_is_stopped_stays_as_far_as_it_got(
 def test_a_question_that_is_interrupted_while_it_is_read_was_not_asked(
     open_session: Callable[..., tscli.Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = open_session(question_mode="twice")
+    session = open_session(question_mode="two_pass")
     chat, same = session.chat(), session.chat()
     say(chat, FIRST), say(same, FIRST)
     spoken, forward = chat.tokens, session.decoder.forward

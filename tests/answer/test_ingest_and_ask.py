@@ -94,7 +94,7 @@ def test_a_selection_of_everything_answers_as_dense_does_while_all_fits(
     assert dense.statistics.dense
 
 
-@pytest.mark.parametrize("mode", ["token", "chunk", "twice"])
+@pytest.mark.parametrize("mode", ["token", "chunk", "two_pass"])
 def test_every_question_mode_answers_without_recomputing_documents(
     load: tscli.LoadOptions, write_documents: WriteDocuments, mode: str
 ) -> None:
@@ -109,7 +109,7 @@ def test_the_time_to_the_first_token_is_the_questions_and_that_of_the_pass_that_
     load: tscli.LoadOptions, write_documents: WriteDocuments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tscli.prepare([write_documents()], load=load).run()
-    with tscli.open_library(load=load, question_mode="twice") as session:
+    with tscli.open_library(load=load, question_mode="two_pass") as session:
         forward, began = session.decoder.forward, list[float]()
 
         def timed(*arguments: Any) -> Any:
@@ -130,14 +130,14 @@ def test_a_question_read_twice_attends_to_one_selection_in_all_layers(
     load: tscli.LoadOptions, write_documents: WriteDocuments
 ) -> None:
     tscli.prepare([write_documents()], load=load).run()
-    statistics = ask(load, question_mode="twice").statistics
+    statistics = ask(load, question_mode="two_pass").statistics
     assert [layer.hit_rate for layer in statistics.layers] == [1.0, 1.0, 1.0]
     assert [layer.selected_mean for layer in statistics.layers] == [48, 48, 48]
 
 
 def test_an_unknown_question_mode_is_refused(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
     tscli.prepare([write_documents(words=20)], load=load).run()
-    with pytest.raises(UsageError, match="token, chunk, twice"):
+    with pytest.raises(UsageError, match="token, chunk, two_pass"):
         ask(load, question_mode="thrice")
 
 
@@ -379,7 +379,7 @@ def test_a_damaged_manifest_or_context_is_made_anew_without_running_anything(
     assert ask(load).statistics.generated_tokens > 0
 
 
-@pytest.mark.parametrize("mode", ["token", "twice"])
+@pytest.mark.parametrize("mode", ["token", "two_pass"])
 def test_what_is_left_out_gets_no_attention(load: tscli.LoadOptions, write_documents: WriteDocuments, mode: str) -> None:
     tscli.prepare([write_documents()], load=load).run()
     with tscli.open_library(load=load, question_mode=mode) as session:  # type: ignore[arg-type]

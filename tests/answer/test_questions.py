@@ -30,7 +30,7 @@ def test_what_cannot_be_asked_is_refused(
             list(session.ask_batch([question], 1))
 
 
-@pytest.mark.parametrize("mode", ["token", "chunk", "twice"])
+@pytest.mark.parametrize("mode", ["token", "chunk", "two_pass"])
 def test_a_question_may_be_longer_than_the_library(load: tscli.LoadOptions, write_documents: WriteDocuments, mode: str) -> None:
     tscli.prepare([write_documents(words=2, files=("a.txt",))], load=load).run()
     selection = tscli.SelectionOptions(n_local=32)

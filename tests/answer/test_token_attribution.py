@@ -39,7 +39,7 @@ def test_shares_are_the_attention_that_the_reference_computes(q_heads: int, kv_h
     torch.testing.assert_close(shares, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("question_mode", ["token", "chunk", "twice"])
+@pytest.mark.parametrize("question_mode", ["token", "chunk", "two_pass"])
 def test_each_answer_token_has_all_its_attention_accounted_for(
     load: tscli.LoadOptions, write_documents: Callable[..., Path], question_mode: str
 ) -> None:

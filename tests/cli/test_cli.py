@@ -472,10 +472,11 @@ def test_evidence_prints_passages_and_nothing_else(run: Run, library: str) -> No
 
 
 def test_a_check_answers_again_without_the_cited_passages(run: Run, library: str) -> None:
-    done = run("ask", "What is it?", "-l", library, "--max-new-tokens", "4", "--check", "--json")
+    done = run("ask", "What is it?", "-l", library, "--max-new-tokens", "4", "--ablate", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["check"]["changed"] == (found["check"]["answer"] != found["answer"])
-    shown = run("ask", "What is it?", "-l", library, "--max-new-tokens", "4", "--check")
+    assert found["ablation"]["changed"] == (found["ablation"]["answer"] != found["answer"])
+    assert found["check"] == found["ablation"]  # as it was called in the version before
+    shown = run("ask", "What is it?", "-l", library, "--max-new-tokens", "4", "--ablate")
     assert "without these passages" in shown.stderr
-    assert run("ask", "What is it?", "-l", library, "--dense", "--check").returncode == 2
+    assert run("ask", "What is it?", "-l", library, "--dense", "--ablate").returncode == 2

@@ -84,7 +84,7 @@ def main() -> None:
             f"{layer} | queries like the one before, by theta | {', '.join(f'{t}: {share:.2f}' for t, share in like.items())}"
         )
         rows.append({"layer": layer, "what": "queries like the one before, by theta", "queries": len(flat), "share": like})
-    reuse = [_reuse(library, questions, mode) for mode in ("token", "twice")]
+    reuse = [_reuse(library, questions, mode) for mode in ("token", "two_pass")]
     if len(sys.argv) > 3:
         settings = {"rank": projection.rank, "head_dim": decoder.head_dim, "questions": len(questions)}
         found_here = {
@@ -105,7 +105,7 @@ def _open(library: str) -> tscli.Session:
     return session
 
 
-def _reuse(library: str, questions: list[tscli.Question], mode: Literal["token", "twice"]) -> dict[str, object]:
+def _reuse(library: str, questions: list[tscli.Question], mode: Literal["token", "two_pass"]) -> dict[str, object]:
     """Share of the answers' steps that reuse a selection, over all layers and of each, and what the guard saw meanwhile."""
     found: list[tscli.Statistics] = []
     with tscli.open_library(library, question_mode=mode) as session:

@@ -63,7 +63,7 @@ def make(model: Path, docs: Path, **options: object) -> tscli.IngestReport:
 
 def answer(model: Path, **options: object) -> tscli.Answer:
     selection = tscli.SelectionOptions(k=16, **options)  # type: ignore[arg-type]
-    with tscli.open_library(load=load(model), selection=selection, question_mode="twice") as session:
+    with tscli.open_library(load=load(model), selection=selection, question_mode="two_pass") as session:
         stream = session.ask("Where is the stone?", max_new_tokens=8)
         list(stream)
         return stream.answer

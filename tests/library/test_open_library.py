@@ -54,7 +54,7 @@ def both(load: tscli.LoadOptions, two: tuple[Path, Path]) -> tuple[Path, Path]:
     return two
 
 
-@pytest.mark.parametrize("mode", ["token", "chunk", "twice"])
+@pytest.mark.parametrize("mode", ["token", "chunk", "two_pass"])
 def test_joined_libraries_answer_as_one_library_of_both(load: tscli.LoadOptions, both: object, mode: str) -> None:
     exact = tscli.SelectionOptions(scan="exact")
     whole = ask(load, "both", selection=exact, question_mode=mode)

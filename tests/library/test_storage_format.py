@@ -59,7 +59,7 @@ def test_pages_are_the_models_keys_and_values_in_8_bits(load: tscli.LoadOptions,
     assert sizes[1] < report.bytes == tscli.info("int8").size_bytes
 
 
-@pytest.mark.parametrize("mode", ["token", "chunk", "twice"])
+@pytest.mark.parametrize("mode", ["token", "chunk", "two_pass"])
 def test_a_library_of_int8_pages_answers_and_recomputes_nothing(load: tscli.LoadOptions, docs: Path, mode: str) -> None:
     tscli.prepare([docs], load=load, options=INT8).run()
     first, second = ask(load, question_mode=mode), ask(load, question_mode=mode)

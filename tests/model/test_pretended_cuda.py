@@ -61,7 +61,7 @@ def few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{place}.num_candidates", lambda k, n: 2 * k)
 
 
-@pytest.mark.parametrize(("mode", "scan"), [("token", "exact"), ("chunk", "sketch"), ("twice", "sketch")])
+@pytest.mark.parametrize(("mode", "scan"), [("token", "exact"), ("chunk", "sketch"), ("two_pass", "sketch")])
 def test_answers_are_those_of_the_cpu(
     mode: QuestionMode,
     scan: str,
@@ -82,8 +82,8 @@ def test_answers_are_those_of_the_cpu(
     assert answers[1] == answers[0]
     assert {"vote_kernel", "write_kernel", "attend_kernel"} <= set(pretended_cuda.launches)
     assert ("sketch_kernel" in pretended_cuda.launches) is (scan == "sketch")
-    assert [graph.replays for graph in pretended_cuda.graphs] == ([4] if mode != "twice" else [])
-    assert mode == "twice" or reads[-1] - reads[-2] == READS
+    assert [graph.replays for graph in pretended_cuda.graphs] == ([4] if mode != "two_pass" else [])
+    assert mode == "two_pass" or reads[-1] - reads[-2] == READS
 
 
 def test_a_graph_keeps_its_tables_of_rotations(pretended_cuda: PretendedCuda) -> None:

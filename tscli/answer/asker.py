@@ -27,11 +27,13 @@ from tscli.selection.question_votes import QuestionVotes
 from tscli.selection.select import Selection
 from tscli.selection.selection_cache import SelectionCache
 
-QuestionMode = Literal["token", "chunk", "twice"]
+QuestionMode = Literal["token", "chunk", "two_pass"]
+OLD_MODES = {"twice": "two_pass"}  # as they were called in the version before, and as a model's tscli.json may say
 
 
 def checked_mode(name: str) -> QuestionMode:
     """The question mode of this name; UsageError where there is none."""
+    name = OLD_MODES.get(name, name)
     if name not in get_args(QuestionMode):
         raise UsageError(f"question mode {name!r}: choose {', '.join(get_args(QuestionMode))}")
     return cast(QuestionMode, name)
@@ -41,9 +43,9 @@ class Asker:
     """Runs questions over one state, which holds the documents' keys and values.
 
     question_mode: each token of the question selects for itself ("token"), all by their mean query ("chunk", the paper), or
-    the question is run once to vote and again beside what it chose ("twice"). dense: full attention at true positions, where
-    there is nothing to choose and "twice" is "token". conversation: questions and answers stay in the state's tail, and all of
-    it is attended beside what is selected of the documents.
+    the question is run once to vote and again beside what it chose ("two_pass"). dense: full attention at true positions, where
+    there is nothing to choose and "two_pass" is "token". conversation: questions and answers stay in the state's tail, and all
+    of it is attended beside what is selected of the documents.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class Asker:
     @property
     def readings(self) -> int:
         """How often a question's tokens are run."""
-        return 2 if self.question_mode == "twice" else 1
+        return 2 if self.question_mode == "two_pass" else 1
 
     def answer(
         self,
@@ -219,7 +221,7 @@ class Asker:
     def _first_reading(self, state: KVState, prompt_ids: list[int]) -> Steps[Never, QuestionVotes]:
         """Run the question once to vote, and forget it; no votes where it is read once or the context attended as a whole."""
         votes, length = QuestionVotes(self.decoder.last_selecting_layer), state.length
-        if self.question_mode == "twice":
+        if self.question_mode == "two_pass":
             for token in prompt_ids:
                 yield self._request(state, [token], votes=votes)
             self._rewind(state, length)

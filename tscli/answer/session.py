@@ -408,8 +408,8 @@ def open_library(
 
     library: a name, or several, which become one context: libraries of independent documents by the same model. The documents
     of each come behind those of the ones before; what an earlier one holds is left out.
-    question_mode: "token" (each token of the question selects), "chunk" (their mean, as in the paper) or "twice" (the question
-    is read, votes, and is read again beside what it chose); None: the model's own, or "token".
+    question_mode: "token" (each token of the question selects), "chunk" (their mean, as in the paper) or "two_pass" (the
+    question is read, votes, and is read again beside what it chose); None: the model's own, or "token".
     voters: "calibrated" (a few heads find passages) or "all" (each token selects by all heads, as in the paper; a question mode
     asks for that, too); None: the model's own, or "calibrated".
     think: let the model think before it answers, where it can; thoughts are no part of the answer's text or evidence.

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from tscli.answer.asker import Asker
+from tscli.answer.asker import Asker, checked_mode
 from tscli.answer.decode import Sampling
 from tscli.bench.peers import PEERS, measure_peer
 from tscli.bench.rows import BenchResult, BenchRow, decode_fields, timing_fields
@@ -105,7 +105,7 @@ def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, ...]:
     if dense:
         return first, decode
     more = {}
-    if bench.decoder.question_default == "twice":
+    if checked_mode(bench.decoder.question_default) == "two_pass":
         bench.say(f"{names[1]} {method}-answer")
         more[f"{method}-answer"] = _answer(bench, state)
     rows = [BenchRow(names[1], name, {**common, **fields, "method": name}) for name, fields in more.items()]
@@ -165,7 +165,7 @@ def _decode(bench: Bench, state: KVState, dense: bool) -> dict[str, Any]:
 
 def _answer(bench: Bench, state: KVState) -> dict[str, Any]:
     """Answers of n_gen tokens behind their first one, to a question that is read twice."""
-    asker = Asker(bench.decoder, state, bench.config, "twice", frozenset())
+    asker = Asker(bench.decoder, state, bench.config, "two_pass", frozenset())
     question, began, read, runs = bench.ids(QUESTION).tolist(), list[float](), list[float](), list[list[float]]()
     for _ in range(bench.repetitions + 1):
         began.append(time.perf_counter())

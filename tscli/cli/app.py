@@ -26,7 +26,8 @@ from tscli.cli import (
     model,
 )
 from tscli.cli.exit_codes import INTERRUPTED, ending
-from tscli.cli.output import Settings, error_line
+from tscli.cli.old_names import with_new_flags
+from tscli.cli.output import Settings, error_line, say
 from tscli.cli.streams import STDOUT, drop_stdout, open_streams, with_dashed_question
 
 app = typer.Typer(
@@ -97,6 +98,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code: 0 ok, 1 error, 2 usage, 3 partial, 4 library, 5 memory or disk, 130 interrupted."""
     flags, rest = _split_global(with_dashed_question(arguments))
+    rest, notes = with_new_flags(rest)
+    for note in notes:
+        say(Settings("--quiet" in flags or "-q" in flags, "--debug" in flags), note)
     try:
         code = int(app([*flags, *rest], standalone_mode=False) or 0)
         sys.stdout.flush()

@@ -12,7 +12,7 @@ import typer
 import tscli
 from tscli.ahead import read_ahead
 from tscli.cli import flags
-from tscli.cli.answers import answer_json, show, show_check, show_map, warn_of_instructions
+from tscli.cli.answers import answer_json, show, show_ablation, show_map, warn_of_instructions
 from tscli.cli.ask_many import ask_many, check_questions, read_questions
 from tscli.cli.coverage import remember
 from tscli.cli.exit_codes import FULL
@@ -56,8 +56,8 @@ def ask(
         Path | None,
         typer.Option(help="Write a page about this answer: words, what they drew on, a heat map; needs no network."),
     ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Answer again without the cited passages: does the answer change?")
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Answer again without the cited passages: does the answer change?")
     ] = False,
     map_: Annotated[
         bool | None,
@@ -117,8 +117,10 @@ def ask(
 
         def in_json(answer: Answer) -> dict[str, Any]:
             found = tscli.find_evidence(session, answer, top=top)
-            checked = {"check": _check(settings, answer, found, start)} if check else {}
-            return {**answer_json(session, answer, found, begun if file is None else None), **checked}
+            line = answer_json(session, answer, found, begun if file is None else None)
+            if ablate:
+                line["ablation"] = line["check"] = _ablate(settings, answer, found, start)  # "check": until the next version
+            return line
 
         def in_turn(texts: list[str]) -> Iterator[Answer]:
             return (answered(text, show=False) for text in texts)
@@ -143,8 +145,8 @@ def ask(
             print_json(in_json(answer))
         elif stats != "none" and not settings.quiet:
             show(answer, found, begun, full=stats == "full")
-            if check:
-                show_check(_check(settings, answer, found, start))
+            if ablate:
+                show_ablation(_ablate(settings, answer, found, start))
             if map_ or (map_ is None and sys.stderr.isatty()):
                 show_map(tscli.map_answer(session, answer), len(session.context.documents))
     return 0
@@ -175,7 +177,7 @@ def _questions(question: str | None, file: Path | None, output: Path | None, htm
     return [sys.stdin.read().strip() if question == "-" else question]
 
 
-def _check(
+def _ablate(
     settings: Settings, answer: Answer, found: Evidence, start: Callable[[str, Sequence[tuple[int, int]]], Stream]
 ) -> dict[str, Any]:
     """What the answer would be if it could not look at the passages that it drew on."""

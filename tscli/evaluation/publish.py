@@ -36,7 +36,7 @@ SWEEPS = {
     "k": ("32", "64", "128", "256", "512"),
     "theta": ("0.5", "0.8", "0.9", "1.01"),
     "metric": ("soft", "hard", "raw"),
-    "question": ("twice", "token", "chunk"),
+    "question": ("two_pass", "token", "chunk"),
     "pool": ("0", "9", "33"),
     "scale": ("none", "sqrt"),
     "head_mapping": ("grouped", "modulo"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tscli_kernels.compiled import pays
+from tscli_kernels.compiled import use_compiled
 
 SIDE_BY_SIDE = 4
 ZERO = 128  # the code of 0
@@ -55,7 +55,7 @@ def scan_planes(query: Tensor, planes: Tensor, start: int, stop: int) -> Tensor:
         from tscli_kernels.cuda.scoring import scan_sketch
 
         return scan_sketch(codes, scale, planes[:, :, start:stop])
-    if pays(planes, stop - start, of_many=True):
+    if use_compiled(planes, stop - start, of_many=True):
         from tscli_kernels.cpu import scanning
 
         return scanning.scan_planes(codes, scale, planes, start, stop)
@@ -73,7 +73,7 @@ def reaching_planes(query: Tensor, planes: Tensor, start: int, stop: int, thresh
 
     threshold: float32 [kv_heads * group]. Returns int64 [c], ascending, counted from start. No score reaches NaN.
     """
-    if pays(planes, stop - start):
+    if use_compiled(planes, stop - start):
         from tscli_kernels.cpu import scanning
 
         return scanning.reaching_planes(*code_query(query), planes, start, stop, threshold)

@@ -14,7 +14,7 @@ from tscli.ingest import measure, prefill
 from tscli.model.attention import AttentionRun
 from tscli.selection.config import SelectionConfig
 from tscli_kernels import compiled
-from tscli_kernels.compiled import pays
+from tscli_kernels.compiled import use_compiled
 
 
 @pytest.mark.parametrize("head_dim", [2, 8, 16])
@@ -30,14 +30,19 @@ def test_more_tokens_take_longer_at_every_head_size(monkeypatch: pytest.MonkeyPa
 
 def test_reading_takes_the_compiled_loops_sooner_than_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = torch.zeros(1)
-    assert [pays(keys, n) for n in (compiled.SOON, compiled.FROM_TOKENS - 1, compiled.FROM_TOKENS)] == [False, False, True]
-    with compiled.sooner():
-        assert [pays(keys, n) for n in (compiled.SOON - 1, compiled.SOON)] == [False, True]
-        with compiled.sooner():
-            assert pays(keys, compiled.SOON)
-    assert not pays(keys, compiled.SOON)
+    assert [
+        use_compiled(keys, n) for n in (compiled.PREFERRED_FROM_TOKENS, compiled.FROM_TOKENS - 1, compiled.FROM_TOKENS)
+    ] == [False, False, True]
+    with compiled.prefer_compiled():
+        assert [use_compiled(keys, n) for n in (compiled.PREFERRED_FROM_TOKENS - 1, compiled.PREFERRED_FROM_TOKENS)] == [
+            False,
+            True,
+        ]
+        with compiled.prefer_compiled():
+            assert use_compiled(keys, compiled.PREFERRED_FROM_TOKENS)
+    assert not use_compiled(keys, compiled.PREFERRED_FROM_TOKENS)
     tables: list[bool] = []
-    monkeypatch.setattr(compiled, "SOON", 512)
+    monkeypatch.setattr(compiled, "PREFERRED_FROM_TOKENS", 512)
     monkeypatch.setattr(prefill, "SEGMENT_TOKENS", 512)
     selected = AttentionRun._select
 

@@ -28,7 +28,7 @@ from tscli.model.kv import DenseKeys, KVState
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
 from tscli.store import PAGE_SIZE, PlannedSegment, SegmentRecord, Writer
-from tscli_kernels.compiled import sooner
+from tscli_kernels.compiled import prefer_compiled
 
 if TYPE_CHECKING:
     from tscli.ingest.sketch_reuse import ReusableSketch, StoredSketch
@@ -87,7 +87,7 @@ def prefill(
     return records, done, sketch_tensors(grow_sketch(decoder, state, work.ids(planned), work.config, work.prompts, reusable))
 
 
-@sooner()
+@prefer_compiled()
 def run_chain(
     decoder: Decoder,
     writer: Writer,
@@ -121,7 +121,7 @@ def run_chain(
     return state
 
 
-@sooner()
+@prefer_compiled()
 def prefill_in_memory(
     decoder: Decoder,
     token_ids: Tensor,

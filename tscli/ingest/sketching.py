@@ -19,7 +19,7 @@ from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import OUTLIERS, Moments, Projection, Sketch, ranks
 from tscli.tokens import Template, Tokenizer
 from tscli_kernels import code_planes, scan_planes
-from tscli_kernels.compiled import sooner
+from tscli_kernels.compiled import prefer_compiled
 
 CHUNKS = 8  # of the context, run once more for their queries; each second one is kept to judge by
 PASSAGES, PASSAGE = 16, 12  # of the context, put as questions, and their tokens; likewise
@@ -57,7 +57,7 @@ def passages_as_questions(token_ids: Tensor, tokenizer: Tokenizer, template: Tem
     return [torch.tensor(template.question_ids(tokenizer, text)) for text in texts]
 
 
-@sooner()
+@prefer_compiled()
 def grow_sketch(
     decoder: Decoder,
     state: KVState,

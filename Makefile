@@ -54,7 +54,7 @@ gpu-bench: $(STAMP)  ## on a machine with a GPU: kernel tests, attention against
 	$(BIN)/python tests/harness/gpu_library.py 262144 docs/results/gpu-library.json
 
 kernels: $(STAMP)  ## compile every Triton kernel for sm_80 and sm_90 without a GPU; registers and spills
-	PYTHONPATH=kernels TRITON_DEFAULT_FP_FUSION=1 $(BIN)/python -m tscli_kernels.cuda.ahead
+	PYTHONPATH=kernels TRITON_DEFAULT_FP_FUSION=1 $(BIN)/python -m tscli_kernels.cuda.aot_compile
 
 evaluate: $(STAMP)  ## accuracy from 4K to 1M tokens, dense against sparse: README's tables, picture and their JSON
 	$(BIN)/python -m tscli.evaluation.publish

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 FROM_TOKENS = 65_536  # with fewer, loading the loops (half a second of a new process) does not pay for a question
-PREFERRED_FROM_TOKENS = 16_384  # for more than a question
+PREFERRED_FROM = 16_384  # for more than a question
 DTYPES = (torch.bfloat16, torch.float32, torch.int8, torch.uint8)
 
 
 @contextlib.contextmanager
 def prefer_compiled() -> Iterator[None]:
-    """Within it they take over from PREFERRED_FROM_TOKENS tokens on: for work in which their loading is won back."""
+    """Within it they take over from PREFERRED_FROM tokens on: for work in which their loading is won back."""
     global FROM_TOKENS  # noqa: PLW0603
-    before, FROM_TOKENS = FROM_TOKENS, min(FROM_TOKENS, PREFERRED_FROM_TOKENS)
+    before, FROM_TOKENS = FROM_TOKENS, min(FROM_TOKENS, PREFERRED_FROM)
     try:
         yield
     finally:

@@ -86,7 +86,7 @@ class Shelf:
 def shelf() -> Iterator[Shelf]:
     """A shelf in memory where there is such a disk: what is written there outlives a process as on any other."""
     torch.set_num_threads(1)  # threads do not survive a fork
-    compiled.FROM_TOKENS = compiled.PREFERRED_FROM_TOKENS = sys.maxsize  # nor do those of the compiled loops
+    compiled.FROM_TOKENS = compiled.PREFERRED_FROM = sys.maxsize  # nor do those of the compiled loops
     ingest.SEGMENT_TOKENS = 512
     for module in (candidates, sketching):
         module.SKETCH_FROM = 1024

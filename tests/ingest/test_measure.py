@@ -30,19 +30,21 @@ def test_more_tokens_take_longer_at_every_head_size(monkeypatch: pytest.MonkeyPa
 
 def test_reading_takes_the_compiled_loops_sooner_than_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = torch.zeros(1)
-    assert [
-        use_compiled(keys, n) for n in (compiled.PREFERRED_FROM_TOKENS, compiled.FROM_TOKENS - 1, compiled.FROM_TOKENS)
-    ] == [False, False, True]
+    assert [use_compiled(keys, n) for n in (compiled.PREFERRED_FROM, compiled.FROM_TOKENS - 1, compiled.FROM_TOKENS)] == [
+        False,
+        False,
+        True,
+    ]
     with compiled.prefer_compiled():
-        assert [use_compiled(keys, n) for n in (compiled.PREFERRED_FROM_TOKENS - 1, compiled.PREFERRED_FROM_TOKENS)] == [
+        assert [use_compiled(keys, n) for n in (compiled.PREFERRED_FROM - 1, compiled.PREFERRED_FROM)] == [
             False,
             True,
         ]
         with compiled.prefer_compiled():
-            assert use_compiled(keys, compiled.PREFERRED_FROM_TOKENS)
-    assert not use_compiled(keys, compiled.PREFERRED_FROM_TOKENS)
+            assert use_compiled(keys, compiled.PREFERRED_FROM)
+    assert not use_compiled(keys, compiled.PREFERRED_FROM)
     tables: list[bool] = []
-    monkeypatch.setattr(compiled, "PREFERRED_FROM_TOKENS", 512)
+    monkeypatch.setattr(compiled, "PREFERRED_FROM", 512)
     monkeypatch.setattr(prefill, "SEGMENT_TOKENS", 512)
     selected = AttentionRun._select
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import tscli
-from tscli.ahead import read_ahead
 from tscli.cli import flags
 from tscli.cli.answers import answer_json, show, show_ablation, show_map, warn_of_instructions
 from tscli.cli.ask_many import ask_many, check_questions, read_questions
@@ -19,6 +18,7 @@ from tscli.cli.exit_codes import FULL
 from tscli.cli.output import Settings, animated, dim, faint, fetch_model, marking, print_json, safe, working
 from tscli.cli.start import loading, start_until_now
 from tscli.errors import UsageError
+from tscli.page_cache import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import typer
 
 import tscli
-from tscli.ahead import read_ahead
 from tscli.cli import flags
 from tscli.cli.answers import show_sources, summary
 from tscli.cli.ask import run_stream
@@ -16,6 +15,7 @@ from tscli.cli.output import Settings, counted, error_line, fetch_model, safe_li
 from tscli.cli.prompt import interactive, line_history, read_line
 from tscli.cli.start import loading
 from tscli.errors import TscliError
+from tscli.page_cache import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from tscli.answer.calibration.store import choose_voters
-from tscli.documents import Failure, Loaded, PassedOver, Stop, WalkOptions, ahead
+from tscli.documents import Failure, Loaded, PassedOver, Stop, WalkOptions, in_background
 from tscli.documents import load as load_documents
 from tscli.errors import OverBudget, ResourceError, UsageError
 from tscli.ingest.estimate import Estimate, estimate, share_of_threads
@@ -213,7 +213,7 @@ def prepare(
     tell("model", str(load.model), 0, 1)
     load, kv_dtype = choose_weights(load, folder.name, held), choose_kv_dtype(options.kv_dtype, folder.name, held)
     named = [Path(path) for path in paths]
-    with ahead(partial(_read, named, options, tell)) as reading:
+    with in_background(partial(_read, named, options, tell)) as reading:
         decoder = load_decoder(replace(load, weights="auto"))
         tokenizer = load_tokenizer(str(decoder.folder))
         template = choose_template(tokenizer, options.system, folder)

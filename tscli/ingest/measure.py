@@ -22,7 +22,7 @@ from tscli.selection.select import select
 from tscli.selection.sketch import Projection, Sketch, ranks
 from tscli.store import PAGE_SIZE, save_tensors
 from tscli_kernels import code_planes, reaching_planes
-from tscli_kernels.compiled import PREFERRED_FROM_TOKENS
+from tscli_kernels.compiled import PREFERRED_FROM
 
 SCAN_TOKENS, FEW_TOKENS = 65_536, 8192
 
@@ -41,7 +41,7 @@ def estimate_seconds(
     of the pages. kv_dtype: of these, see `Fingerprint`.
     """
     longest = max((start + num_tokens for start, num_tokens in spans), default=0)
-    tokens = SCAN_TOKENS if longest >= PREFERRED_FROM_TOKENS else FEW_TOKENS  # so that only what will run is loaded
+    tokens = SCAN_TOKENS if longest >= PREFERRED_FROM else FEW_TOKENS  # so that only what will run is loaded
     chunk_s, per_token = chunk_seconds(decoder, config, dense), decoder.layers / tokens
     exact_s, seconds = _scan_seconds(decoder, config, tokens) * per_token, 0.0
     by_sketch = uses_sketch(config, longest) and longest >= READING_FROM

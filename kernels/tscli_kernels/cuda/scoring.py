@@ -138,7 +138,7 @@ def scan_sketch(codes: Tensor, scale: Tensor, planes: Tensor) -> Tensor:
 
 
 def block_of(head_dim: int) -> int:
-    """Tokens of a program, so that its tile fits into registers (`ahead` tells)."""
+    """Tokens of a program, so that its tile fits into registers (`aot_compile` tells)."""
     return 128 if head_dim <= 64 else 64 if head_dim <= 128 else 32
 
 

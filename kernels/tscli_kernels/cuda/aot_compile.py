@@ -1,6 +1,6 @@
 """Compile every kernel for GPUs on a machine that has none, and read registers and spills.
 
-`python -m tscli_kernels.cuda.ahead` fails where a kernel spills, or needs more registers than BOUNDS has for it.
+`python -m tscli_kernels.cuda.aot_compile` fails where a kernel spills, or needs more registers than BOUNDS has for it.
 """
 
 from __future__ import annotations

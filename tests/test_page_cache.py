@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tscli import ahead
+from tscli import page_cache
 from tscli.paths import library_folder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux is told")
@@ -47,13 +47,13 @@ def write_library(name: str, sketch: str | None = "sketch-1.pt") -> Path:
 
 def test_the_sketch_is_read_first_and_of_each_segment_its_keys(sent: Sent) -> None:
     write_library("shelf")
-    ahead.read_ahead(["shelf"]).join()
+    page_cache.read_ahead(["shelf"]).join()
     assert sent == [("sketch-1.pt", 60), ("sketch-1.pt", 40), ("context-1.pt", 40), ("aa.pt", 60), ("aa.pt", 40), ("bb.pt", 40)]
 
 
 def test_the_ends_of_all_files_come_before_everything_else(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     write_library("shelf")
-    monkeypatch.setattr(ahead, "END_BYTES", 30)
+    monkeypatch.setattr(page_cache, "END_BYTES", 30)
     read, ends = os.pread, list[tuple[str, int, int]]()
 
     def record(file: int, count: int, start: int) -> bytes:
@@ -62,15 +62,15 @@ def test_the_ends_of_all_files_come_before_everything_else(sent: Sent, monkeypat
         return read(file, count, start)
 
     monkeypatch.setattr(os, "pread", record)
-    ahead.read_ahead(["shelf"]).join()
+    page_cache.read_ahead(["shelf"]).join()
     assert ends == [("sketch-1.pt", 30, 70), ("context-1.pt", 30, 10), ("aa.pt", 30, 170), ("bb.pt", 30, 50)]
     assert sent != []
 
 
 def test_no_more_is_read_than_half_of_the_memory_that_is_left(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     write_library("shelf", sketch=None)
-    monkeypatch.setattr(ahead, "_available_bytes", lambda: 2 * (40 + 100))
-    ahead.read_ahead(["shelf"]).join()
+    monkeypatch.setattr(page_cache, "_available_bytes", lambda: 2 * (40 + 100))
+    page_cache.read_ahead(["shelf"]).join()
     assert sent == [("context-1.pt", 40), ("aa.pt", 60), ("aa.pt", 40)]
 
 
@@ -78,7 +78,7 @@ def test_no_more_is_read_than_half_of_the_memory_that_is_left(sent: Sent, monkey
 def test_of_a_damaged_library_nothing_is_said_here(sent: Sent, manifest: str, capfd: pytest.CaptureFixture[str]) -> None:
     (write_library("shelf") / "manifest.json").write_text(manifest)
     for name in ("shelf", "no such name", "absent"):
-        ahead.read_ahead([name]).join()
+        page_cache.read_ahead([name]).join()
     assert sent == []
     assert capfd.readouterr() == ("", "")
 
@@ -86,7 +86,7 @@ def test_of_a_damaged_library_nothing_is_said_here(sent: Sent, manifest: str, ca
 def test_a_file_cut_short_meanwhile_ends_it(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     write_library("shelf")
     monkeypatch.setattr(os, "sendfile", lambda *_: 0)
-    reading = ahead.read_ahead(["shelf"])
+    reading = page_cache.read_ahead(["shelf"])
     reading.join(timeout=20)
     assert not reading.is_alive()
 
@@ -95,7 +95,7 @@ def test_it_needs_no_torch_and_reads() -> None:
     folder = write_library("shelf")
     os.truncate(folder / "sketch-1.pt", 64 << 20)
     program = (
-        "import sys\nfrom tscli import ahead\nahead.read_ahead(['shelf']).join()\n"
+        "import sys\nfrom tscli import page_cache\npage_cache.read_ahead(['shelf']).join()\n"
         "read = open('/proc/self/io').read()\nassert not {'torch', 'numpy'} & set(sys.modules)\n"
         "assert int(read.split('rchar:')[1].split()[0]) > 64 << 20"
     )

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 def test_every_kernel_compiles_for_sm_80_and_sm_90_without_spills() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environment |= {"PYTHONPATH": str(ROOT / "kernels"), "TRITON_DEFAULT_FP_FUSION": "1"}
-    command = [sys.executable, "-m", "tscli_kernels.cuda.ahead"]
+    command = [sys.executable, "-m", "tscli_kernels.cuda.aot_compile"]
     done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = re.findall(r"^(\w+(?: \w+)*?)  +(\w+ \d+ group \d+) +(sm_\d+) +(\d+) +(\d+)$", done.stdout, re.MULTILINE)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tscli.documents import Stop, ahead, load
+from tscli.documents import Stop, in_background, load
 from tscli.documents.process import Cancelled
 from tscli.errors import UsageError
 
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_is_read_ahead_is_what_is_read(folder: Path) -> None:
-    with ahead(lambda stop: load([folder], stop=stop)) as documents:
+    with in_background(lambda stop: load([folder], stop=stop)) as documents:
         assert documents() == load([folder])
 
 
@@ -39,7 +39,7 @@ def test_an_error_beside_it_ends_the_reading_and_its_processes(folder: Path) -> 
         time.sleep(0.05)
 
     def fail() -> None:
-        with ahead(lambda stop: load([folder], on_file=slow, stop=stop)):
+        with in_background(lambda stop: load([folder], on_file=slow, stop=stop)):
             while not seen:
                 time.sleep(0.01)
             raise RuntimeError("no model")
@@ -53,7 +53,7 @@ def test_an_error_beside_it_ends_the_reading_and_its_processes(folder: Path) -> 
 
 def test_an_error_of_the_reading_is_raised_where_it_is_waited_for(tmp_path: Path) -> None:
     with (
-        ahead(lambda stop: load([tmp_path / "none"], stop=stop)) as documents,
+        in_background(lambda stop: load([tmp_path / "none"], stop=stop)) as documents,
         pytest.raises(UsageError, match="none"),
     ):
         documents()

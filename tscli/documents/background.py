@@ -11,7 +11,7 @@ from tscli.documents.load import Stop
 
 
 @contextmanager
-def ahead(read: Callable[[Stop], Loaded]) -> Iterator[Callable[[], Loaded]]:
+def in_background(read: Callable[[Stop], Loaded]) -> Iterator[Callable[[], Loaded]]:
     """Begin to read in another thread; what is yielded waits for the documents, and raises what the reading raised."""
     stop = Stop()
     with ThreadPoolExecutor(1) as thread:

@@ -30,16 +30,10 @@ def test_more_tokens_take_longer_at_every_head_size(monkeypatch: pytest.MonkeyPa
 
 def test_reading_takes_the_compiled_loops_sooner_than_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = torch.zeros(1)
-    assert [use_compiled(keys, n) for n in (compiled.PREFERRED_FROM, compiled.FROM_TOKENS - 1, compiled.FROM_TOKENS)] == [
-        False,
-        False,
-        True,
-    ]
+    few, many = compiled.PREFERRED_FROM, compiled.FROM_TOKENS
+    assert [use_compiled(keys, n) for n in (few, many - 1, many)] == [False, False, True]
     with compiled.prefer_compiled():
-        assert [use_compiled(keys, n) for n in (compiled.PREFERRED_FROM - 1, compiled.PREFERRED_FROM)] == [
-            False,
-            True,
-        ]
+        assert [use_compiled(keys, n) for n in (few - 1, few)] == [False, True]
         with compiled.prefer_compiled():
             assert use_compiled(keys, compiled.PREFERRED_FROM)
     assert not use_compiled(keys, compiled.PREFERRED_FROM)

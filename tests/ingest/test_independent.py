@@ -16,7 +16,7 @@ from tscli.selection import candidates
 from tscli.store import Segment, library_folder
 from tscli.store import open_library as open_stored
 from tscli.store.manifest import Manifest
-from tscli_kernels import code_planes
+from tscli_kernels import encode_sketch
 
 WriteDocuments = Callable[..., Path]
 
@@ -124,10 +124,10 @@ def test_the_sketch_is_of_all_documents(
     assert sketch.length == report.total_tokens
     last = stored.segments[-1]
     wanted = sketch.projection.keys(2, last.key[2].transpose(0, 1).flatten(1, 2)[:, : last.num_tokens])
-    assert torch.equal(sketch.planes[2, :, :, -last.num_tokens :], code_planes(wanted[:, : sketch.projection.rank]))
-    planes = sketch.planes.clone()
+    assert torch.equal(sketch.key_codes[2, :, :, -last.num_tokens :], encode_sketch(wanted[:, : sketch.projection.rank]))
+    key_codes = sketch.key_codes.clone()
     assert tscli.rebuild_sketch("default")
-    assert torch.equal(open_stored(library_folder("default")).sketch["planes"], planes)
+    assert torch.equal(open_stored(library_folder("default")).sketch["planes"], key_codes)
 
 
 def test_a_chain_that_hangs_on_nothing_is_refused(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:

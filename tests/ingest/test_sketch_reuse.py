@@ -19,7 +19,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 class Seen:
-    """What was done for sketches: calibrations, and the tokens whose planes were made of keys."""
+    """What was done for sketches: calibrations, and the tokens whose codes were made of keys."""
 
     def __init__(self) -> None:
         self.calibrations = 0
@@ -52,14 +52,14 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 def make(
     request: pytest.FixtureRequest, seen: Seen, small_model: Path, tmp_path: Path
 ) -> Callable[..., tuple[int, int, tscli.IngestReport]]:
-    """Ingests the documents; how many calibrations that took, of how many tokens planes were made, and the report."""
+    """Ingests the documents; how many calibrations that took, of how many tokens codes were made, and the report."""
 
     def ingested(library: str = "default") -> tuple[int, int, tscli.IngestReport]:
         load = tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")
         options = tscli.IngestOptions(documents=request.param)
         selection = tscli.SelectionOptions(k=16, n_init=4, n_local=16, chunk=32, pool=3)
         preparation = tscli.prepare([tmp_path / "docs"], library, load, selection, options)
-        before = seen.calibrations, seen.tokens  # the plan makes planes too, to take their time
+        before = seen.calibrations, seen.tokens  # the plan makes codes too, to take their time
         report = preparation.run()
         return seen.calibrations - before[0], seen.tokens - before[1], report
 
@@ -103,7 +103,7 @@ def test_where_nothing_changed_the_sketch_is_kept_as_it_is(
     assert stored()
 
 
-def test_what_is_appended_is_all_that_planes_are_made_of(
+def test_what_is_appended_is_all_that_codes_are_made_of(
     make: Callable[..., tuple[int, int, tscli.IngestReport]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.txt", "b.txt"):

@@ -24,7 +24,7 @@ from tscli.selection.sketch import Sketch
 from tscli.store import library_folder, require_manifest
 from tscli.store import open_library as open_stored
 from tscli.tokens import load_template, load_tokenizer
-from tscli_kernels import code_planes
+from tscli_kernels import encode_sketch
 
 CPU = torch.device("cpu")
 CONFIG = SelectionConfig(k=16, n_init=4, n_local=16, chunk=32, pool=3)
@@ -80,7 +80,7 @@ def test_a_long_context_gets_a_sketch_of_all_its_keys(small_model: Path, write_d
     assert sketch is not None
     assert sketch.length == report.total_tokens
     wanted = sketch.projection.keys(1, stored.segments[1].key[1].transpose(0, 1).flatten(1, 2))
-    assert torch.equal(sketch.planes[1, :, :, 512:1024], code_planes(wanted[:, : sketch.projection.rank]))
+    assert torch.equal(sketch.key_codes[1, :, :, 512:1024], encode_sketch(wanted[:, : sketch.projection.rank]))
 
 
 def test_a_short_context_and_an_exact_one_get_none(small_model: Path, write_documents: Callable[..., Path]) -> None:
@@ -180,7 +180,7 @@ def test_a_context_in_memory_gets_the_same_keys_and_sketch_as_a_library(
     for mine, kept in zip(state.segments, stored.segments, strict=True):
         assert torch.equal(mine.key[:, :-1], kept.key[:, :-1])
     assert isinstance(state.sketch, Sketch)
-    assert torch.equal(state.sketch.planes[:, :, :, : state.sketch.length], stored.sketch["planes"])
+    assert torch.equal(state.sketch.key_codes[:, :, :, : state.sketch.length], stored.sketch["planes"])
 
 
 def test_keys_of_an_earlier_engine_answer_and_are_not_built_upon(

@@ -107,7 +107,7 @@ def test_a_library_beyond_its_memory_stays_mapped_and_answers_alike(
         state = session.asker.state
         assert {segment.key.device.type for segment in state.segments} == {"cpu"}
         assert isinstance(state.sketch, Sketch)
-        assert state.sketch.planes.is_cuda
+        assert state.sketch.key_codes.is_cuda
     assert [ask(small_model, "cuda", scan=scan) for scan in ("exact", "sketch")] == wanted
     assert there.launches["sketch_kernel"]
     assert not there.graphs

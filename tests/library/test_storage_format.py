@@ -17,7 +17,7 @@ from tscli.ingest import sketching
 from tscli.selection import candidates
 from tscli.store import library_folder, read_manifest
 from tscli.store import open_library as open_stored
-from tscli_kernels import PAGE_SCALE, code_planes, expand_rows, has_int8_products, quantise_rows
+from tscli_kernels import PAGE_SCALE, encode_sketch, expand_rows, has_int8_products, quantise_rows
 
 INT8 = tscli.IngestOptions(kv_dtype="int8")
 needs_products = pytest.mark.skipif(not has_int8_products(), reason="this processor's 8-bit products overflow")
@@ -138,7 +138,7 @@ def test_the_sketch_of_int8_pages_is_of_their_numbers_and_can_be_made_anew(
     key = expand_rows(segment.key[1], segment.scales[0][1]).transpose(0, 1).flatten(1, 2)
     rank = int(sketch["rank"])
     wanted = sketch["key_map"][1, :, :rank] @ (key - sketch["mean"][1][:, None]).transpose(1, 2)
-    assert torch.equal(sketch["planes"][1, :, :, 512:1024], code_planes(wanted))
+    assert torch.equal(sketch["planes"][1, :, :, 512:1024], encode_sketch(wanted))
     assert tscli.rebuild_sketch()
     made = open_stored(report.folder).sketch
     assert all(torch.equal(made[name], part) for name, part in sketch.items())

@@ -93,7 +93,7 @@ class Inputs:
 
         one, length = self.sketch.projection, self.sketch.length
         maps = Projection(copies(one.mean), copies(one.key_map), copies(one.query_map), copies(one.power), one.rank)
-        return Sketch(maps, copies(self.sketch.planes[:, :, :, :length]), copies(self.sketch.outliers), length)
+        return Sketch(maps, copies(self.sketch.key_codes[:, :, :, :length]), copies(self.sketch.outliers), length)
 
 
 class LayerPages(DevicePages):

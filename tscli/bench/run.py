@@ -209,7 +209,7 @@ def _graph(bench: Bench, state: KVState, test: str, common: dict[str, Any]) -> B
 
 def _disk_bytes(bench: Bench, state: KVState, method: str) -> int:
     """What a library of these tokens would take on disk: keys, values and their sketch."""
-    sketch = state.sketch.planes[:, :, :, : state.sketch.length].nbytes if isinstance(state.sketch, Sketch) else 0
+    sketch = state.sketch.key_codes[:, :, :, : state.sketch.length].nbytes if isinstance(state.sketch, Sketch) else 0
     return bench.decoder.kv_bytes_per_token(bench.kept(method)) * state.length + sketch
 
 

@@ -21,7 +21,7 @@ from tscli.selection.config import SelectionConfig
 from tscli.selection.select import select
 from tscli.selection.sketch import Projection, Sketch, ranks
 from tscli.store import PAGE_SIZE, save_tensors
-from tscli_kernels import code_planes, reaching_planes
+from tscli_kernels import encode_sketch, reaching_codes
 from tscli_kernels.compiled import PREFERRED_FROM
 
 SCAN_TOKENS, FEW_TOKENS = 65_536, 8192
@@ -63,13 +63,13 @@ def sketch_seconds(
     """
     if not uses_sketch(config, context_tokens):
         return 0.0
-    planes_s = _planes_seconds(decoder)
+    codes_s = _codes_seconds(decoder)
     if not calibrates:
-        return new_tokens * planes_s
+        return new_tokens * codes_s
     scan_s = decoder.layers * _scan_seconds(decoder, config, SCAN_TOKENS) * SKETCH_FROM / SCAN_TOKENS
     chunk_s, num_run, num_ranks = chunk_seconds(decoder, config, dense, 0), CHUNKS + PASSAGES, len(ranks(decoder.head_dim))
     judging_s = num_run * (1 + num_ranks) * scan_s
-    return (new_tokens + num_ranks * SKETCH_FROM) * planes_s + num_run * (chunk_s + scan_s) + judging_s
+    return (new_tokens + num_ranks * SKETCH_FROM) * codes_s + num_run * (chunk_s + scan_s) + judging_s
 
 
 def chunk_seconds(decoder: Decoder, config: SelectionConfig, dense: bool, warm_up: int | None = None) -> float:
@@ -96,8 +96,8 @@ def _scan_seconds(decoder: Decoder, config: SelectionConfig, tokens: int) -> flo
     return _median(scan, decoder.device)
 
 
-def _planes_seconds(decoder: Decoder) -> float:
-    """A token's planes and outliers, of all layers, where keys are taken by the thousand."""
+def _codes_seconds(decoder: Decoder) -> float:
+    """A token's codes and outliers, of all layers, where keys are taken by the thousand."""
     kept, shape = ranks(decoder.head_dim), (1, decoder.kv_heads, decoder.head_dim)
     maps = torch.eye(decoder.head_dim, device=decoder.device).expand(*shape, decoder.head_dim).contiguous()
     mean, power = torch.zeros(shape, device=decoder.device), torch.ones(shape, device=decoder.device)
@@ -130,12 +130,12 @@ def _sketch_seconds(decoder: Decoder, config: SelectionConfig) -> float:
     """One layer's scan of a sketch of SCAN_TOKENS keys for candidates."""
     kept = ranks(decoder.head_dim)
     rank = kept[len(kept) // 2]
-    planes = code_planes(torch.randn(decoder.kv_heads, rank, SCAN_TOKENS, device=decoder.device))
+    key_codes = encode_sketch(torch.randn(decoder.kv_heads, rank, SCAN_TOKENS, device=decoder.device))
     query = torch.randn(decoder.kv_heads, decoder.q_heads // decoder.kv_heads, rank, device=decoder.device)
     threshold = torch.full((decoder.q_heads,), 2.0 * rank**0.5, device=decoder.device)  # one token in fifty reaches it
 
     def scan() -> object:
-        return reaching_planes(query, planes, 0, SCAN_TOKENS, threshold)
+        return reaching_codes(query, key_codes, 0, SCAN_TOKENS, threshold)
 
     scan()
     return _median(scan, decoder.device)

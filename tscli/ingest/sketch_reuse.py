@@ -2,7 +2,7 @@
 
 A projection is a function of the segments that `calibrate` reads, the first ones, and of how the library is asked: where these
 are what they were, to calibrate again would give the same bits, however much has come behind them. So it is kept exactly then,
-and no growth wears it out. The planes and outliers of a segment follow from the projection and its keys.
+and no growth wears it out. The codes and outliers of a segment follow from the projection and its keys.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class StoredSketch:
         parts, at = [], 0
         for record in self.segments:
             count = num_outliers(record.num_tokens)
-            planes = self.sketch.planes[:, :, :, record.start : record.start + record.num_tokens]
-            parts.append(ReusablePart(planes, self.sketch.outliers[:, :, at : at + count] - record.start))
+            key_codes = self.sketch.key_codes[:, :, :, record.start : record.start + record.num_tokens]
+            parts.append(ReusablePart(key_codes, self.sketch.outliers[:, :, at : at + count] - record.start))
             at += count
         return parts
 

@@ -18,7 +18,7 @@ from tscli.selection.candidates import SKETCH_FROM, Scores, mass_recalled
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import OUTLIERS, Moments, Projection, Sketch, ranks
 from tscli.tokens import Template, Tokenizer
-from tscli_kernels import code_planes, scan_planes
+from tscli_kernels import encode_sketch, scan_codes
 from tscli_kernels.compiled import prefer_compiled
 
 CHUNKS = 8  # of the context, run once more for their queries; each second one is kept to judge by
@@ -30,10 +30,10 @@ ENOUGH = 0.99  # of the votes of the exact selection, in the mean over the queri
 
 @dataclass(frozen=True)
 class ReusablePart:
-    """A segment's share of a sketch: planes [layers, kv_heads, rank / 4, n, 4]; outliers [layers, kv_heads, m], counted from
+    """A segment's share of a sketch: key_codes [layers, kv_heads, rank / 4, n, 4]; outliers [layers, kv_heads, m], counted from
     the segment's start."""
 
-    planes: Tensor
+    key_codes: Tensor
     outliers: Tensor
 
 
@@ -83,7 +83,7 @@ def grow_sketch(
         if start < sketch.length:
             continue
         if reusable and (part := reusable.parts.get(start)):
-            sketch.take_over(part.planes, part.outliers)
+            sketch.take_over(part.key_codes, part.outliers)
         else:
             scale = None if segment.scales is None else segment.scales[0]
             sketch.extend(segment.key, segment.num_tokens, scale)
@@ -141,13 +141,13 @@ def calibrate(
     masses: dict[int, list[float]] = {rank: [] for rank in ranks(decoder.head_dim)}
     for layer in range(decoder.layers):
         coordinates = [fitted.keys(layer, _keys(state, layer, start)) for start in spans]
-        planes = torch.cat([code_planes(part[:, : max(masses)]) for part in coordinates], dim=2)
+        key_codes = torch.cat([encode_sketch(part[:, : max(masses)]) for part in coordinates], dim=2)
         outliers = {rank: outlying(fitted.first(rank), layer, coordinates) for rank in masses}
         for query in (query for at, query in moments.kept if at == layer):
-            exact, shift = state.scores(layer, query, planes.shape[2]), fitted.shift(layer, query)
+            exact, shift = state.scores(layer, query, key_codes.shape[2]), fitted.shift(layer, query)
             for rank, found in masses.items():
-                approximate = scan_planes(
-                    fitted.first(rank).query(layer, query), planes[:, : -(-rank // 4)], 0, planes.shape[2]
+                approximate = scan_codes(
+                    fitted.first(rank).query(layer, query), key_codes[:, : -(-rank // 4)], 0, key_codes.shape[2]
                 )
                 found.append(mass_recalled(exact, Scores(approximate, shift, outliers[rank]), layer, query, config))
     enough = (rank for rank, found in masses.items() if sum(found) / max(1, len(found)) >= ENOUGH)
@@ -158,8 +158,8 @@ def outlying(projection: Projection, layer: int, coordinates: list[Tensor]) -> T
     """Positions that are candidates of every query, int64; coordinates: of keys, in blocks of BLOCK."""
     found = []
     for number, part in enumerate(coordinates):
-        planes = code_planes(part[:, : projection.rank])
-        found.append(projection.outliers(layer, part, planes, part.shape[2] // OUTLIERS).flatten() + number * BLOCK)
+        key_codes = encode_sketch(part[:, : projection.rank])
+        found.append(projection.outliers(layer, part, key_codes, part.shape[2] // OUTLIERS).flatten() + number * BLOCK)
     return torch.cat(found)
 
 

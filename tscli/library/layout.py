@@ -117,7 +117,7 @@ def sketch_tensors(sketch: Sketch | None) -> dict[str, Tensor]:
     if sketch is None:
         return {}
     projection = sketch.projection.to(torch.device("cpu"))
-    planes = sketch.planes[:, :, :, : sketch.length].contiguous().cpu()
+    key_codes = sketch.key_codes[:, :, :, : sketch.length].contiguous().cpu()
     return {
         "version": torch.tensor(VERSION),
         "mean": projection.mean,
@@ -125,7 +125,7 @@ def sketch_tensors(sketch: Sketch | None) -> dict[str, Tensor]:
         "query_map": projection.query_map,
         "power": projection.power,
         "rank": torch.tensor(projection.rank),
-        "planes": planes,
+        "planes": key_codes,
         "outliers": sketch.outliers.cpu(),
     }
 
@@ -134,9 +134,9 @@ def sketch_of(tensors: Mapping[str, Tensor], device: torch.device) -> Sketch | N
     """The sketch as it was stored, mapped on the CPU; None where there is none, or one of another version."""
     if not tensors or int(tensors["version"]) != VERSION:
         return None
-    planes = tensors["planes"].to(device)
+    key_codes = tensors["planes"].to(device)
     projection = Projection(tensors["mean"], tensors["key_map"], tensors["query_map"], tensors["power"], int(tensors["rank"]))
-    return Sketch(projection.to(device), planes, tensors["outliers"].to(device), planes.shape[3])
+    return Sketch(projection.to(device), key_codes, tensors["outliers"].to(device), key_codes.shape[3])
 
 
 def context_of(manifest: Manifest, arrays: Mapping[str, Tensor]) -> Context:

@@ -17,7 +17,7 @@ from tscli.selection.candidates import SAMPLE, num_candidates, uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import Selection
 from tscli.selection.sketch import Sketch
-from tscli_kernels import attend, max_pool, row_index, scan_planes, score_pages, soft_vote, take_rows, top_k, vote_beside
+from tscli_kernels import attend, max_pool, row_index, scan_codes, score_pages, soft_vote, take_rows, top_k, vote_beside
 from tscli_kernels.top_k import DAMAGED
 
 ROOM = 512  # tokens of the tail
@@ -170,7 +170,7 @@ class GraphRun:
         """Votes of as many candidates as `search` aims at, of outliers and of the tail, by their exact scores; else zero;
         [committed + ROOM]."""
         n, step = self.state.committed, max(1, sketch.length // SAMPLE)
-        approximate = scan_planes(sketch.projection.query(layer, query), sketch.planes[layer], 0, n)
+        approximate = scan_codes(sketch.projection.query(layer, query), sketch.key_codes[layer], 0, n)
         sample, _ = sketch.sampled(layer, query, 0, n, step)
         kept = max(1, round(count / sample.shape[0] / step))
         margin = (approximate - sample.topk(kept, dim=-1).values[:, -1:]).amax(dim=0)

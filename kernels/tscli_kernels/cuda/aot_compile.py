@@ -82,7 +82,7 @@ def kernels(dtype: str, head_dim: int, group: int) -> list[Kernel]:
         Kernel(
             "sketch",
             scoring.sketch_kernel,
-            {"query_ptr": "*i8", "scale_ptr": "*fp32", "planes_ptr": "*u8", "out_ptr": "*fp32", "n": "i32", "row_stride": "i32"}
+            {"query_ptr": "*i8", "scale_ptr": "*fp32", "codes_ptr": "*u8", "out_ptr": "*fp32", "n": "i32", "row_stride": "i32"}
             | {"head_stride": "i64", "plane_stride": "i64"},
             {**rows, "RANK": rank, "DIM": scoring.padded(rank), "BLOCK": scoring.block_of(rank), "ZERO": scoring.ZERO},
         ),

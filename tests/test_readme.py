@@ -97,7 +97,7 @@ def test_every_command_of_the_readme_does_what_it_says(
     assert "harbour-handbook.pdf" in shown["coverage"]
     assert "| tokenselect | lookup | 3 |" in shown["eval --questions samples/questions.jsonl"]
     assert "shelf" in shown["list"]
-    assert shown["where"].strip() == str(home)
+    assert shown["path"].strip() == str(home)
     assert sorted(path.name for path in (home / "libraries").iterdir()) == ["default", "half", "letters", "shelf"]
 
 

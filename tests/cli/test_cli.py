@@ -294,7 +294,7 @@ def test_doctor_says_what_there_is_and_what_a_library_needs(run: Run, home: Path
     found = json.loads(run("doctor", "--json").stdout)
     assert found["home"] == str(home)
     assert found["library_bytes"] > found["tokens"] * found["kv_bytes_per_token"]
-    assert run("where").stdout.strip() == str(home)
+    assert run("path").stdout.strip() == str(home)
 
 
 def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path) -> None:

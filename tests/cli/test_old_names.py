@@ -76,3 +76,10 @@ def test_the_present_names_are_said_nothing_of(opened: list[Any], capsys: pytest
 
 def test_a_models_own_question_mode_may_be_called_as_before() -> None:
     assert checked_mode("twice") == "two_pass"
+
+
+def test_where_is_path(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["where"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.strip() == str(home)
+    assert shown.err == "note: tscli where is called tscli path now; the old name goes with the next version\n"

@@ -58,7 +58,8 @@ app.command("export")(archive.export)
 app.command("import", short_help="Make a library of an archive, verified first.")(archive.import_)
 app.add_typer(model.app, name="model", short_help="Models: list, get, rm, show.")
 app.command("config", short_help="Show the settings in force and where each comes from.")(config.config)
-app.command("where")(doctor.where)
+app.command("path")(doctor.path)
+app.command("where", hidden=True)(doctor.where)
 app.command("doctor", short_help="Say what this machine offers and a library needs.")(doctor.doctor)
 
 

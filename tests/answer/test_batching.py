@@ -50,7 +50,7 @@ def rounded_alike(session: tscli.Session, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.usefixtures("rounded_alike")
-@pytest.mark.parametrize("together", [2, 9])
+@pytest.mark.parametrize("batch_size", [2, 9])
 def test_answers_are_those_of_one_question_at_a_time(session: tscli.Session, batch_size: int) -> None:
     wanted = [ask(session, question, 9) for question in QUESTIONS]
     answers = list(session.ask_batch(iter(QUESTIONS), batch_size, max_new_tokens=9))

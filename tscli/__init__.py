@@ -20,29 +20,12 @@ from typing import TYPE_CHECKING, Any
 from tscli import errors
 
 if TYPE_CHECKING:
+    from tscli.answer.calibration.store import calibrate_model, voters_of
+    from tscli.answer.chat import Chat
+    from tscli.answer.coverage import Coverage, DocumentCoverage, coverage
+    from tscli.answer.session import Session, Stream, open_library
+    from tscli.answer.statistics import Answer, Fidelity, LayerStatistics, Source, Statistics
     from tscli.bench import AttentionBench, AttentionRow, BenchResult, BenchRow, benchmark, benchmark_attention
-    from tscli.engine.calibration.store import calibrate_model, voters_of
-    from tscli.engine.catalogue import (
-        LibraryDetails,
-        export_library,
-        import_library,
-        info,
-        libraries,
-        prune,
-        remove,
-        verify,
-        versions,
-    )
-    from tscli.engine.chat import Chat
-    from tscli.engine.coverage import Coverage, DocumentCoverage, coverage
-    from tscli.engine.doctor import Examination, examine
-    from tscli.engine.ingest import IngestPlan, IngestReport, PlannedDocument, Preparation, prepare
-    from tscli.engine.kinds import library_model, planned_model
-    from tscli.engine.options import IngestOptions
-    from tscli.engine.rebuild import rebuild_sketch
-    from tscli.engine.repair import RepairReport, repair
-    from tscli.engine.session import Session, Stream, open_library
-    from tscli.engine.statistics import Answer, Fidelity, LayerStatistics, Source, Statistics
     from tscli.evaluation import (
         Agreement,
         FidelityResult,
@@ -74,11 +57,28 @@ if TYPE_CHECKING:
         map_answer,
         render_report,
     )
+    from tscli.ingest.doctor import Examination, examine
+    from tscli.ingest.ingest import IngestPlan, IngestReport, PlannedDocument, Preparation, prepare
+    from tscli.ingest.options import IngestOptions
+    from tscli.ingest.rebuild import rebuild_sketch
+    from tscli.ingest.repair import RepairReport, repair
+    from tscli.library.catalogue import (
+        LibraryDetails,
+        export_library,
+        import_library,
+        info,
+        libraries,
+        prune,
+        remove,
+        verify,
+        versions,
+    )
+    from tscli.library.storage_format import library_model, planned_model
     from tscli.model.describe import ModelDetails, describe_model, models
     from tscli.model.fetch import default_model, known_models, remove_model
     from tscli.model.identity import fetch_model
     from tscli.model.options import LoadOptions
-    from tscli.places import home, library_names
+    from tscli.paths import home, library_names
     from tscli.selection.config import SelectionConfig, SelectionOptions
     from tscli.selection.voters import Voters
     from tscli.store import LibraryInfo, Problem
@@ -88,22 +88,22 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "tscli.bench": ("AttentionBench", "AttentionRow", "BenchResult", "BenchRow", "benchmark", "benchmark_attention"),
-    "tscli.engine.calibration.store": ("calibrate_model", "voters_of"),
+    "tscli.answer.calibration.store": ("calibrate_model", "voters_of"),
     "tscli.selection.voters": ("Voters",),
-    "tscli.engine.catalogue": (
+    "tscli.library.catalogue": (
         "LibraryDetails", "export_library", "import_library", "info",
         "libraries", "prune", "remove", "verify", "versions",
     ),
-    "tscli.engine.chat": ("Chat",),
-    "tscli.engine.coverage": ("Coverage", "DocumentCoverage", "coverage"),
-    "tscli.engine.doctor": ("Examination", "examine"),
-    "tscli.engine.ingest": ("IngestPlan", "IngestReport", "PlannedDocument", "Preparation", "prepare"),
-    "tscli.engine.kinds": ("library_model", "planned_model"),
-    "tscli.engine.options": ("IngestOptions",),
-    "tscli.engine.rebuild": ("rebuild_sketch",),
-    "tscli.engine.repair": ("RepairReport", "repair"),
-    "tscli.engine.session": ("Session", "Stream", "open_library"),
-    "tscli.engine.statistics": ("Answer", "Fidelity", "LayerStatistics", "Source", "Statistics"),
+    "tscli.answer.chat": ("Chat",),
+    "tscli.answer.coverage": ("Coverage", "DocumentCoverage", "coverage"),
+    "tscli.ingest.doctor": ("Examination", "examine"),
+    "tscli.ingest.ingest": ("IngestPlan", "IngestReport", "PlannedDocument", "Preparation", "prepare"),
+    "tscli.library.storage_format": ("library_model", "planned_model"),
+    "tscli.ingest.options": ("IngestOptions",),
+    "tscli.ingest.rebuild": ("rebuild_sketch",),
+    "tscli.ingest.repair": ("RepairReport", "repair"),
+    "tscli.answer.session": ("Session", "Stream", "open_library"),
+    "tscli.answer.statistics": ("Answer", "Fidelity", "LayerStatistics", "Source", "Statistics"),
     "tscli.evaluation": (
         "Agreement", "FidelityResult", "agreement_of", "fidelity_of",
         "Question", "QuestionReport", "Result", "ScoredAnswer", "Tally", "Trial", "ask_all", "check_picture", "draw",
@@ -117,7 +117,7 @@ _HOMES = {
     "tscli.model.identity": ("fetch_model",),
     "tscli.model.options": ("LoadOptions",),
     "tscli.selection.config": ("SelectionConfig", "SelectionOptions"),
-    "tscli.places": ("home", "library_names"),
+    "tscli.paths": ("home", "library_names"),
     "tscli.store": ("LibraryInfo", "Problem"),
     "tscli.tokens.counts": ("parse_count",),
 }  # fmt: skip

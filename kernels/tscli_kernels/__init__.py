@@ -6,8 +6,8 @@ Each function stands beside a plain float64-capable reference in `reference`, ag
 from tscli_kernels.attention import attend, attend_causal, attend_each, attend_selected, attend_turned
 from tscli_kernels.page_table import PageTable, copy_rows, score_rows, score_table
 from tscli_kernels.pages import gather_rows, row_index, score_pages, take_rows
-from tscli_kernels.planes import code_planes, decode_planes, reaching, reaching_planes, scan_planes
 from tscli_kernels.quantised import PAGE_SCALE, expand_rows, has_int8_products, int8_linear, quantise_rows
+from tscli_kernels.sketch_codes import decode_sketch, encode_sketch, reaching, reaching_codes, scan_codes
 from tscli_kernels.top_k import DAMAGED, top_k
 from tscli_kernels.vote import hard_vote, max_pool, raw_vote, soft_vote, vote_beside
 
@@ -20,9 +20,9 @@ __all__ = [
     "attend_each",
     "attend_selected",
     "attend_turned",
-    "code_planes",
     "copy_rows",
-    "decode_planes",
+    "decode_sketch",
+    "encode_sketch",
     "expand_rows",
     "gather_rows",
     "hard_vote",
@@ -32,9 +32,9 @@ __all__ = [
     "quantise_rows",
     "raw_vote",
     "reaching",
-    "reaching_planes",
+    "reaching_codes",
     "row_index",
-    "scan_planes",
+    "scan_codes",
     "score_pages",
     "score_rows",
     "score_table",

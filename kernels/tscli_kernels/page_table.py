@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tscli_kernels.compiled import pays
+from tscli_kernels.compiled import use_compiled
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PageTable:
         """
         first = pages[0]
         alike = all(part.dtype == first.dtype and part.is_contiguous() and part.device == first.device for part in pages)
-        if not alike or not pays(first, sum(counts)) or (first.dtype == torch.int8) != bool(scales):
+        if not alike or not use_compiled(first, sum(counts)) or (first.dtype == torch.int8) != bool(scales):
             return None
         beside = cls.of([scale[..., None] for scale in scales], counts) if scales else None
         _, kv_heads, page_size, head_dim = first.shape

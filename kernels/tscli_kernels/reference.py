@@ -52,12 +52,12 @@ def attend(
     return torch.stack(out)
 
 
-def scan_sketch(query: Tensor, planes: Tensor, num_tokens: int) -> Tensor:
+def scan_sketch(query: Tensor, key_codes: Tensor, num_tokens: int) -> Tensor:
     """Dot product of every head's sketch [kv_heads, group, rank] with that of every key [kv_heads, rank, n]; [q_heads, n]."""
-    return torch.cat([query[head] @ planes[head, :, :num_tokens] for head in range(query.shape[0])])
+    return torch.cat([query[head] @ key_codes[head, :, :num_tokens] for head in range(query.shape[0])])
 
 
-def code_planes(coordinates: Tensor, step: float, zero: int, most: int) -> Tensor:
+def encode_sketch(coordinates: Tensor, step: float, zero: int, most: int) -> Tensor:
     """Coordinates [kv_heads, rank, n], rank a multiple of 4, as bytes [kv_heads, rank / 4, n, 4], one after the other."""
     kv_heads, rank, n = coordinates.shape
     out = torch.empty(kv_heads, rank // 4, n, 4, dtype=torch.uint8)

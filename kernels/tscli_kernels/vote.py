@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tscli_kernels.compiled import pays
+from tscli_kernels.compiled import use_compiled
 
 
 def soft_vote(scores: Tensor) -> Tensor:
@@ -20,7 +20,7 @@ def soft_vote(scores: Tensor) -> Tensor:
         from tscli_kernels.cuda import voting
 
         return voting.soft_vote(scores.float().contiguous(), torch.logsumexp(scores.float(), dim=-1))
-    if scores.dtype == torch.float32 and scores.stride(1) == 1 and pays(scores, scores.shape[1]):
+    if scores.dtype == torch.float32 and scores.stride(1) == 1 and use_compiled(scores, scores.shape[1]):
         from tscli_kernels.cpu import voting as compiled_voting
 
         return compiled_voting.soft_vote(scores)
@@ -38,7 +38,7 @@ def vote_beside(scores: Tensor, others: Tensor, weight: float) -> Tensor:
 
     Returns: [n], as `soft_vote` over all tokens would give for these.
     """
-    if scores.is_contiguous() and others.is_contiguous() and pays(scores, others.shape[1], of_many=True):
+    if scores.is_contiguous() and others.is_contiguous() and use_compiled(scores, others.shape[1], of_many=True):
         from tscli_kernels.cpu import voting as compiled_voting
 
         return compiled_voting.vote_beside(scores, others, weight)

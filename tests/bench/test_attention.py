@@ -36,8 +36,8 @@ def test_inputs_have_the_presets_shapes_and_queries_that_tell_keys_apart(preset:
     shape = PRESETS[preset]
     inputs = draw_inputs(shape, 4096, 64, CPU)
     assert inputs.pages.key.shape == (1, 64, shape.kv_heads, 64, shape.head_dim)
-    assert inputs.sketch.planes[:, :, :, : inputs.sketch.length].shape == (1, shape.kv_heads, shape.head_dim // 16, 4096, 4)
-    assert inputs.sketch_of(3).planes.shape == (3, shape.kv_heads, shape.head_dim // 16, 4096, 4)
+    assert inputs.sketch.key_codes[:, :, :, : inputs.sketch.length].shape == (1, shape.kv_heads, shape.head_dim // 16, 4096, 4)
+    assert inputs.sketch_of(3).key_codes.shape == (3, shape.kv_heads, shape.head_dim // 16, 4096, 4)
     assert {tuple(query.shape) for query in inputs.chunks} == {(shape.q_heads, 512, shape.head_dim)}
     assert {tuple(query.shape) for query in inputs.steps} == {(shape.q_heads, 1, shape.head_dim)}
     key = inputs.pages.key[0, :, 0].reshape(-1, shape.head_dim).float()

@@ -17,7 +17,7 @@ from tscli.selection.config import SelectionConfig
 def test_prefill_and_decode_have_a_row_for_steps_as_a_graph(
     small_model: Path, pretended_cuda: PretendedCuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tscli.engine.measure.FEW_TOKENS", 128)
+    monkeypatch.setattr("tscli.ingest.measure.FEW_TOKENS", 128)
     load = tscli.LoadOptions(str(small_model), dtype="float32", device="cuda")
     rows = {row.method: row for row in tscli.benchmark([100], load, n_gen=2, repetitions=1).rows if row.test.startswith("tg")}
     assert set(rows) == {"dense", "tokenselect", "tokenselect-graph"}

@@ -24,7 +24,7 @@ def test_the_kept_cache_holds_the_models_keys_and_is_left_as_it_was(small_model:
         assert times == sorted(times)
         assert torch.equal(peer.cache.layers[1].values, before)
     state = load_decoder(LoadOptions(str(small_model), dtype="float32", device="cpu"))
-    wanted = state.stock_logits(torch.cat([ids, ids.new_ones(1)]))[-1]
+    wanted = state.reference_logits(torch.cat([ids, ids.new_ones(1)]))[-1]
     found = peer.module(ids.new_ones(1, 1), past_key_values=peer.cache).logits[0, -1]
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 

@@ -11,8 +11,8 @@ from tscli.bench import voting
 from tscli.bench.setting import Bench
 from tscli.bench.text import DOCUMENT_CHARS, MeasuredText, read_text
 from tscli.bench.voting import answer_fields, read_library
-from tscli.engine.prefill import prefill_documents
 from tscli.errors import UsageError
+from tscli.library.dense_prefill import prefill_documents
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionConfig

@@ -17,7 +17,7 @@ import pytest
 import tscli
 from tscli.cli import ask as ask_command
 from tscli.cli import chat as chat_command
-from tscli.cli import lines
+from tscli.cli import prompt
 from tscli.cli.app import run
 from tscli.cli.output import Settings
 from tscli.errors import WindowFull
@@ -168,18 +168,18 @@ def test_that_questions_stand_alone_is_said_once(talk: Talk, capsys: pytest.Capt
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch) -> Any:
     readline = pytest.importorskip("readline")
-    monkeypatch.setattr(lines, "interactive", lambda: True)
+    monkeypatch.setattr(prompt, "interactive", lambda: True)
     readline.clear_history()
     return readline
 
 
 def test_typed_lines_are_kept_for_their_owner_only(tmp_path: Path, typed: Any) -> None:
     file = tmp_path / "chat-history"
-    with lines.line_history(LOUD, file):
+    with prompt.line_history(LOUD, file):
         typed.add_history("who?")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     typed.clear_history()
-    with lines.line_history(LOUD, file):
+    with prompt.line_history(LOUD, file):
         assert typed.get_history_item(1) == "who?"
         typed.add_history("where?")
     assert file.read_text() == "who?\nwhere?\n"
@@ -199,7 +199,7 @@ def test_they_are_not_kept_where_others_could_read_them(
         file.symlink_to(other)
     elif kind == "no folder":
         file = tmp_path / "absent" / "chat-history"
-    with lines.line_history(LOUD, None if kind == "none" else file):
+    with prompt.line_history(LOUD, None if kind == "none" else file):
         typed.add_history("secret")
     assert not any("secret" in path.read_text() for path in tmp_path.iterdir() if path.is_file())
     assert ("not kept" in capsys.readouterr().err) == (kind in ("readable", "link"))
@@ -207,6 +207,6 @@ def test_they_are_not_kept_where_others_could_read_them(
 
 def test_lines_of_a_pipe_come_without_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("who?\nwhere?"))
-    assert [lines.read_line(""), lines.read_line("")] == ["who?", "where?"]
+    assert [prompt.read_line(""), prompt.read_line("")] == ["who?", "where?"]
     with pytest.raises(EOFError):
-        lines.read_line("")
+        prompt.read_line("")

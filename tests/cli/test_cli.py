@@ -294,7 +294,7 @@ def test_doctor_says_what_there_is_and_what_a_library_needs(run: Run, home: Path
     found = json.loads(run("doctor", "--json").stdout)
     assert found["home"] == str(home)
     assert found["library_bytes"] > found["tokens"] * found["kv_bytes_per_token"]
-    assert run("where").stdout.strip() == str(home)
+    assert run("path").stdout.strip() == str(home)
 
 
 def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path) -> None:
@@ -472,10 +472,11 @@ def test_evidence_prints_passages_and_nothing_else(run: Run, library: str) -> No
 
 
 def test_a_check_answers_again_without_the_cited_passages(run: Run, library: str) -> None:
-    done = run("ask", "What is it?", "-l", library, "--max-new-tokens", "4", "--check", "--json")
+    done = run("ask", "What is it?", "-l", library, "--max-new-tokens", "4", "--ablate", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["check"]["changed"] == (found["check"]["answer"] != found["answer"])
-    shown = run("ask", "What is it?", "-l", library, "--max-new-tokens", "4", "--check")
+    assert found["ablation"]["changed"] == (found["ablation"]["answer"] != found["answer"])
+    assert found["check"] == found["ablation"]  # as it was called in the version before
+    shown = run("ask", "What is it?", "-l", library, "--max-new-tokens", "4", "--ablate")
     assert "without these passages" in shown.stderr
-    assert run("ask", "What is it?", "-l", library, "--dense", "--check").returncode == 2
+    assert run("ask", "What is it?", "-l", library, "--dense", "--ablate").returncode == 2

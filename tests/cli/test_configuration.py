@@ -20,7 +20,7 @@ model = "reader"
 revision = "main"
 dtype = "float32"
 device = "cpu"
-question = "twice"
+question = "two_pass"
 voters = "all"
 k = "20%"
 n_init = 16
@@ -65,7 +65,7 @@ def test_every_setting_of_the_file_reaches_the_commands(file: Path, opened: list
     assert set(defaults()) == {"question_mode" if name == "question" else name for name in KEYS}
     run(["ask", "Who?"])
     ((library, load, selection, question_mode, dense, *_),) = opened
-    assert (library, question_mode, dense) == (["shelf"], "twice", False)
+    assert (library, question_mode, dense) == (["shelf"], "two_pass", False)
     assert load == tscli.LoadOptions(device="cpu")  # the library knows its model
     assert selection == tscli.SelectionOptions("20%", 16, 64, None, 0.5, "sqrt", 5, "hard")
 

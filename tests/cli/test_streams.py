@@ -21,7 +21,7 @@ def tscli(home: Path, shell: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_closed_output_is_said(tmp_path: Path) -> None:
-    done = tscli(tmp_path, "where >&-")
+    done = tscli(tmp_path, "path >&-")
     assert done.returncode == 1
     assert (
         done.stderr
@@ -31,7 +31,7 @@ def test_a_closed_output_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
 def test_a_full_output_is_said_without_a_word_about_libraries(tmp_path: Path) -> None:
-    done = tscli(tmp_path, "where > /dev/full")
+    done = tscli(tmp_path, "path > /dev/full")
     assert done.returncode == 5
     assert done.stderr == "tscli: standard output: No space left on device; make room where it goes, or send it elsewhere\n"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tscli.engine.asker import Asker
-from tscli.engine.decode import Sampling
-from tscli.engine.prefill import prefill_in_memory
+from tscli.answer.asker import Asker
+from tscli.answer.decode import Sampling
 from tscli.evaluation.fidelity import Audit, Fidelity, fidelity, pooled
 from tscli.evaluation.results import FidelityResult, fidelity_of
 from tscli.evaluation.trial import Trial
+from tscli.ingest.prefill import prefill_in_memory
 from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 import torch
 
-from tscli.engine.asker import Asker
+from tscli.answer.asker import Asker
 from tscli.errors import UsageError
 from tscli.evaluation import run, tasks
 from tscli.evaluation.context import build
@@ -33,11 +33,11 @@ def test_methods_change_one_setting_and_share_prefills_where_they_can() -> None:
         "tokenselect-theta=0.5",
         "tokenselect-question=chunk",
     ]
-    dense, streaming, plain, hard, loose, chunk = parse_methods(names, BASE, "twice", 512)
+    dense, streaming, plain, hard, loose, chunk = parse_methods(names, BASE, "two_pass", 512)
     assert dense.dense
     assert (streaming.config.k, streaming.config.n_local, streaming.config.window) == (0, 64, BASE.window)
     assert plain.config == BASE
-    assert plain.question == hard.question == "twice"
+    assert plain.question == hard.question == "two_pass"
     assert hard.config.metric == "hard"
     assert (loose.config.theta, chunk.question) == (0.5, "chunk")
     assert plain.prefill_key == loose.prefill_key == chunk.prefill_key
@@ -141,7 +141,7 @@ def test_the_way_that_questions_are_run_can_be_chosen_for_all_methods(
     for question in ("chunk", None):
         list(evaluate_tasks([400], ["passkey"], ["tokenselect"], load, question=question))
     assert modes == ["chunk", "token"]
-    with pytest.raises(UsageError, match="question mode 'seldom': choose token, chunk, twice"):
+    with pytest.raises(UsageError, match="question mode 'seldom': choose token, chunk, two_pass"):
         next(evaluate_tasks([400], ["passkey"], ["tokenselect"], load, question="seldom"))
 
 

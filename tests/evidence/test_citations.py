@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tscli import reader
-from tscli.engine.drawn import Drawn
+from tscli.answer.token_attribution import TokenAttribution
 from tscli.evidence.citations import cite, spell, weights_of
 from tscli.evidence.support import is_weak, support
 from tscli.tokens import Context, SourceText, Tokenizer, build_context, load_template, load_tokenizer
@@ -42,15 +42,15 @@ def at(context: Context) -> Callable[..., np.ndarray]:
     return find
 
 
-def drawn(positions: np.ndarray, share: float = 0.8, local: float = 0.0, own: float = 0.1) -> Drawn:
+def attribution(positions: np.ndarray, share: float = 0.8, local: float = 0.0, own: float = 0.1) -> TokenAttribution:
     shares = np.full(positions.shape, share / max(1, positions.shape[0]), dtype=np.float32)
-    return Drawn(positions, shares, 1 - share - local - own, local, own)
+    return TokenAttribution(positions, shares, 1 - share - local - own, local, own)
 
 
 def test_a_citation_is_the_sentence_around_what_was_attended(
     context: Context, tokenizer: Tokenizer, at: Callable[..., np.ndarray]
 ) -> None:
-    (citation,) = cite([drawn(at(0, 1, "Odile Farrant"))], context, tokenizer, top=5, floor=0.05)
+    (citation,) = cite([attribution(at(0, 1, "Odile Farrant"))], context, tokenizer, top=5, floor=0.05)
     assert (citation.file, citation.page, citation.paged) == ("a.pdf", 1, True)
     assert citation.quote == "The harbour master is Odile Farrant."
     assert citation.share == pytest.approx(1.0)
@@ -63,7 +63,7 @@ def test_a_page_is_named_as_viewers_name_it_beside_its_number(tokenizer: Tokeniz
     labelled = build_context(tokenizer, load_template(tokenizer), [source])
     places = {}
     for page in (1, 2):
-        (citation, *_) = cite([drawn(np.flatnonzero(labelled.page == page))], labelled, tokenizer, top=1, floor=0.0)
+        (citation, *_) = cite([attribution(np.flatnonzero(labelled.page == page))], labelled, tokenizer, top=1, floor=0.0)
         places[citation.page, citation.label] = citation.place
     assert places == {(1, ""): "a.pdf p. 1", (2, "ii"): "a.pdf p. ii (page 2)"}
 
@@ -71,7 +71,11 @@ def test_a_page_is_named_as_viewers_name_it_beside_its_number(tokenizer: Tokeniz
 def test_citations_are_ordered_by_share_and_cut_at_top_and_floor(
     context: Context, tokenizer: Tokenizer, at: Callable[..., np.ndarray]
 ) -> None:
-    steps = [drawn(at(0, 2, "nine metres"), 0.5), drawn(at(1, 1, "Odile"), 0.3), drawn(at(0, 1, "Ships"), 0.02)]
+    steps = [
+        attribution(at(0, 2, "nine metres"), 0.5),
+        attribution(at(1, 1, "Odile"), 0.3),
+        attribution(at(0, 1, "Ships"), 0.02),
+    ]
     found = cite(steps, context, tokenizer, top=5, floor=0.05)
     assert [(citation.file, citation.page) for citation in found] == [("a.pdf", 2), ("b.txt", 1)]
     assert [round(citation.share, 2) for citation in found] == [0.61, 0.37]
@@ -83,7 +87,11 @@ def test_citations_are_ordered_by_share_and_cut_at_top_and_floor(
 def test_what_the_first_sentence_drew_on_comes_first(
     context: Context, tokenizer: Tokenizer, at: Callable[..., np.ndarray]
 ) -> None:
-    steps = [drawn(at(1, 1, "Odile"), 0.3), drawn(at(0, 2, "nine metres"), 0.5), drawn(at(0, 2, "nine metres"), 0.5)]
+    steps = [
+        attribution(at(1, 1, "Odile"), 0.3),
+        attribution(at(0, 2, "nine metres"), 0.5),
+        attribution(at(0, 2, "nine metres"), 0.5),
+    ]
     by_share, in_order = (cite(steps, context, tokenizer, top=5, floor=0.05, opening=count) for count in (0, 1))
     assert [citation.file for citation in by_share] == ["a.pdf", "b.txt"]
     assert in_order == by_share[::-1]
@@ -92,17 +100,17 @@ def test_what_the_first_sentence_drew_on_comes_first(
 
 def test_the_template_headers_and_breaks_are_no_evidence(context: Context, tokenizer: Tokenizer) -> None:
     outside = np.flatnonzero((context.page == 0) | (context.document < 0))
-    assert weights_of([drawn(outside)], context)[0].size == 0
-    assert cite([drawn(outside)], context, tokenizer, top=5, floor=0.0) == []
-    assert support(drawn(outside, own=0.0), context) == 0.0
+    assert weights_of([attribution(outside)], context)[0].size == 0
+    assert cite([attribution(outside)], context, tokenizer, top=5, floor=0.0) == []
+    assert support(attribution(outside, own=0.0), context) == 0.0
     assert cite([], context, tokenizer, top=5, floor=0.0) == []
 
 
 def test_support_is_weak_where_documents_have_less_than_half(context: Context, at: Callable[..., np.ndarray]) -> None:
     places = at(0, 1, "Odile")
-    assert not is_weak(drawn(places, 0.4, own=0.1), context)  # sinks took the other half, and are left out
-    assert is_weak(drawn(places, 0.3, local=0.2, own=0.3), context)
-    assert is_weak(drawn(places, 0.01, own=0.0), context)  # all of it sinks
+    assert not is_weak(attribution(places, 0.4, own=0.1), context)  # sinks took the other half, and are left out
+    assert is_weak(attribution(places, 0.3, local=0.2, own=0.3), context)
+    assert is_weak(attribution(places, 0.01, own=0.0), context)  # all of it sinks
 
 
 def test_text_is_spelled_alike_with_and_without_known_characters(context: Context, tokenizer: Tokenizer) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tscli
-from tscli.engine.drawn import Drawn
+from tscli.answer.token_attribution import TokenAttribution
 from tscli.evidence.gather import Evidence, Piece
 
 
@@ -42,8 +42,8 @@ def test_the_pieces_spell_the_answer_and_draw_on_its_citations(session: tscli.Se
 def test_a_character_of_several_tokens_is_one_piece(session: tscli.Session) -> None:
     answer = asked(session, 6)
     ids = session.tokenizer.encode_text([" a 😀"])[0].ids.tolist()
-    step = Drawn(np.zeros(0, np.int64), np.zeros(0, np.float32), 0.5, 0.0, 0.5)
-    answer = replace(answer, token_ids=ids, text="a 😀", drawn=[step] * len(ids))
+    step = TokenAttribution(np.zeros(0, np.int64), np.zeros(0, np.float32), 0.5, 0.0, 0.5)
+    answer = replace(answer, token_ids=ids, text="a 😀", attribution=[step] * len(ids))
     evidence = tscli.find_evidence(session, answer)
     assert "".join(piece.text for piece in evidence.pieces) == "a 😀"
     assert len(evidence.pieces) < len(ids)
@@ -63,5 +63,5 @@ def test_weak_neighbours_are_one_span_and_spaces_alone_none() -> None:
 
 
 def test_no_answer_has_no_evidence(session: tscli.Session) -> None:
-    empty = replace(asked(session, 1), token_ids=[], text="", drawn=[])
+    empty = replace(asked(session, 1), token_ids=[], text="", attribution=[])
     assert tscli.find_evidence(session, empty) == Evidence((), ())

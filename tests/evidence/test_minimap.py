@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tscli.engine.drawn import Drawn
+from tscli.answer.token_attribution import TokenAttribution
 from tscli.evidence.minimap import blocks, map_documents
 from tscli.tokens import Context, DocumentTokens
 
@@ -20,9 +20,9 @@ def context() -> Context:
     return Context(nothing, document, page, nothing, nothing, documents)
 
 
-def step(**shares: float) -> Drawn:
+def step(**shares: float) -> TokenAttribution:
     positions = np.array([int(name[1:]) for name in shares])
-    return Drawn(positions, np.array(list(shares.values()), dtype=np.float32), 0.0, 0.0, 0.0)
+    return TokenAttribution(positions, np.array(list(shares.values()), dtype=np.float32), 0.0, 0.0, 0.0)
 
 
 def test_shares_fall_into_stretches_and_peaks_are_pages(context: Context) -> None:

@@ -82,6 +82,6 @@ def test_the_page_says_what_the_answer_said_and_where_it_looked(session: tscli.S
 def test_an_answer_without_words_makes_a_page_too(session: tscli.Session) -> None:
     stream = session.ask("Where?", max_new_tokens=1)
     list(stream)
-    answer = replace(stream.answer, text="", token_ids=[], drawn=[])
+    answer = replace(stream.answer, text="", token_ids=[], attribution=[])
     soup = BeautifulSoup(tscli.render_report(session, answer, tscli.find_evidence(session, answer)), "html.parser")
     assert "drew on no passage" in soup.get_text()

@@ -18,7 +18,7 @@ for preset in qwen2.5-7b reader; do
 done
 timeout 100 "$python" -m tscli bench --length 8k,32k,128k -r 3 --n-gen 48 -o json > "$out/gpu-bench.json" 2>> "$out/log.txt"
 timeout 180 "$python" tests/harness/gpu_library.py 262144 "$out/gpu-library.json" >> "$out/log.txt" 2>&1
-timeout 120 "$python" -m pytest -q -n 8 --continue-on-collection-errors tests/kernels tests/model/test_fixed_step.py \
+timeout 120 "$python" -m pytest -q -n 8 --continue-on-collection-errors tests/kernels tests/model/test_cuda_graph.py \
   tests/model/test_paged.py > "$out/kernel-tests.txt" 2>&1
 tail -3 "$out/kernel-tests.txt"
 if [ -n "$data" ]; then

@@ -34,7 +34,7 @@ import json, sys, torch, tscli
 library, device, room, scan = sys.argv[1:5]
 taken = None
 if device != "cpu" and room == "mapped":  # what the library keeps free is all that stays free
-    from tscli.engine.library import GPU_KEPT
+    from tscli.library.layout import GPU_KEPT
     free, total = torch.cuda.mem_get_info()
     taken = torch.empty(int(free - GPU_KEPT * total), dtype=torch.uint8, device=device)
 answers = []
@@ -91,7 +91,7 @@ def write_documents(folder: Path, num_tokens: int) -> list[tuple[str, str]]:
 
 def _compared(docs: Path, asked: Sequence[tuple[str, str]], device: str, environment: dict[str, str]) -> dict[str, Any]:
     import tscli
-    from tscli.engine.doctor import processor
+    from tscli.ingest.doctor import processor
 
     found: dict[str, Any] = {
         "date": date.today().isoformat(),

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 import tscli
-from tscli.engine.doctor import processor
-from tscli.engine.library import pack
+from tscli.ingest.doctor import processor
+from tscli.library.layout import pack
 from tscli.model.attention import AttentionRun
 from tscli.selection.select import Selection, select
 

@@ -25,7 +25,7 @@ from filelock import FileLock
 from shelf import Shelf, digest, ended, in_child, runs_of, shelf, tell
 
 from tscli.cli.app import run as run_command
-from tscli.cli.endings import INTERRUPTED
+from tscli.cli.exit_codes import INTERRUPTED
 from tscli.store import read_manifest
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)

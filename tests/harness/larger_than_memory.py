@@ -49,7 +49,7 @@ def main() -> int:
     library, question = sys.argv[1], sys.argv[2]
     limit_bytes = int(sys.argv[3] if len(sys.argv) > 3 else 1024) << 20
     import tscli
-    from tscli.engine.doctor import processor
+    from tscli.ingest.doctor import processor
     from tscli.store import library_folder
 
     files = list(library_folder(library).rglob("*.pt"))

@@ -68,7 +68,7 @@ def ask_library() -> None:
 
 def _keep(found: dict[str, Any], files: list[str]) -> None:
     import tscli
-    from tscli.engine.doctor import processor
+    from tscli.ingest.doctor import processor
 
     found = {**found, "hardware": {"processor": processor(), "cores": os.cpu_count()}, "versions": tscli.versions()}
     for file in files:

@@ -21,13 +21,13 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 import tscli
-from tscli.engine.doctor import processor
-from tscli.engine.sketching import BLOCK, calibrate, outlying, passages_as_questions
+from tscli.ingest.doctor import processor
+from tscli.ingest.sketching import BLOCK, calibrate, outlying, passages_as_questions
 from tscli.model.attention import AttentionRun
 from tscli.selection.candidates import SKETCH_FROM, Scores, num_candidates, search, select_among
 from tscli.selection.select import Selection, select
 from tscli.selection.sketch import ranks
-from tscli_kernels import code_planes, scan_planes
+from tscli_kernels import encode_sketch, scan_codes
 
 NUM_QUESTIONS, PER_LAYER = 12, 24
 
@@ -50,17 +50,17 @@ def main() -> None:
         parts = [pages.key[layer].transpose(0, 1).flatten(1, 2)[:, : pages.num_tokens] for pages in state.segments]
         keys = torch.cat(parts, dim=1)
         blocks = [full.keys(layer, part) for part in keys.split(BLOCK, dim=1)]
-        planes = torch.cat(blocks, dim=2)
+        key_codes = torch.cat(blocks, dim=2)
         outliers = {r: outlying(full.first(r), layer, blocks) for r in ranks(decoder.head_dim)}
         found: dict[str, list[tuple[float, float]]] = defaultdict(list)
         step = max(1, len(kept[layer]) // PER_LAYER)
         for number, (query, stop) in enumerate(kept[layer][::step]):
-            first, end = config.n_init, min(stop, planes.shape[2])
+            first, end = config.n_init, min(stop, key_codes.shape[2])
             exact = state.scores(layer, query, end)[:, first:]
             wanted = select(exact, first, end, config)
             for name, divisor, as_bytes, factor, kept_out in VARIANTS:
                 rank = decoder.head_dim // divisor
-                part = planes[:, :rank, first:end]
+                part = key_codes[:, :rank, first:end]
                 approximate = _scores(full.query(layer, query)[..., :rank], part, as_bytes)
                 count = int(num_candidates(config.count(exact.shape[1]), exact.shape[1]) * factor)
                 odd = outliers[rank][(outliers[rank] >= first) & (outliers[rank] < end)] - first
@@ -69,7 +69,7 @@ def main() -> None:
                 places = result.positions
                 votes = result.votes(exact[:, places], scan.shifts)
                 found[name].append(_held(wanted, select_among(places + first, votes, first, end, config)))
-            found["proved by norms"].append((_proved(exact, query, planes[:, :, first:end], full, layer), 0.0))
+            found["proved by norms"].append((_proved(exact, query, key_codes[:, :, first:end], full, layer), 0.0))
             if layer and number in last:
                 found["selected by the layer before"].append(_held(wanted, last[number]))
             last[number] = wanted
@@ -84,7 +84,7 @@ def main() -> None:
             f"{layer} | queries like the one before, by theta | {', '.join(f'{t}: {share:.2f}' for t, share in like.items())}"
         )
         rows.append({"layer": layer, "what": "queries like the one before, by theta", "queries": len(flat), "share": like})
-    reuse = [_reuse(library, questions, mode) for mode in ("token", "twice")]
+    reuse = [_reuse(library, questions, mode) for mode in ("token", "two_pass")]
     if len(sys.argv) > 3:
         settings = {"rank": projection.rank, "head_dim": decoder.head_dim, "questions": len(questions)}
         found_here = {
@@ -105,7 +105,7 @@ def _open(library: str) -> tscli.Session:
     return session
 
 
-def _reuse(library: str, questions: list[tscli.Question], mode: Literal["token", "twice"]) -> dict[str, object]:
+def _reuse(library: str, questions: list[tscli.Question], mode: Literal["token", "two_pass"]) -> dict[str, object]:
     """Share of the answers' steps that reuse a selection, over all layers and of each, and what the guard saw meanwhile."""
     found: list[tscli.Statistics] = []
     with tscli.open_library(library, question_mode=mode) as session:
@@ -161,7 +161,7 @@ VARIANTS = (  # name, part of head_dim, as bytes, candidates by the usual number
 
 def _scores(query: Tensor, coordinates: Tensor, as_bytes: bool) -> Tensor:
     if as_bytes:
-        return scan_planes(query, code_planes(coordinates), 0, coordinates.shape[2])
+        return scan_codes(query, encode_sketch(coordinates), 0, coordinates.shape[2])
     return torch.matmul(query, coordinates).flatten(0, 1)
 
 
@@ -170,11 +170,11 @@ def _held(wanted: Selection, found: Selection) -> tuple[float, float]:
     return float((wanted.votes * held).sum() / wanted.votes.sum()), float(held.float().mean())
 
 
-def _proved(exact: Tensor, query: Tensor, planes: Tensor, projection, layer: int) -> float:  # type: ignore[no-untyped-def]
+def _proved(exact: Tensor, query: Tensor, key_codes: Tensor, projection, layer: int) -> float:  # type: ignore[no-untyped-def]
     """Share of tokens that cannot be among any head's best 128: |q_tail| |k_tail| bounds what d/4 coordinates leave out."""
-    rank, turned = planes.shape[1] // 4, projection.query(layer, query)
-    approximate = torch.matmul(turned[..., :rank].float(), planes[:, :rank].float())
-    bound = turned[..., rank:].float().norm(dim=-1)[..., None] * planes[:, rank:].float().norm(dim=1)[:, None]
+    rank, turned = key_codes.shape[1] // 4, projection.query(layer, query)
+    approximate = torch.matmul(turned[..., :rank].float(), key_codes[:, :rank].float())
+    bound = turned[..., rank:].float().norm(dim=-1)[..., None] * key_codes[:, rank:].float().norm(dim=1)[:, None]
     shift = projection.shift(layer, query)[:, None]
     threshold = exact.topk(128, dim=-1).values[:, -1:]
     return float((((approximate + bound).flatten(0, 1) + shift) < threshold).all(dim=0).float().mean())

@@ -28,8 +28,8 @@ import tscli
 from tests.model.architectures import save_small_model
 from tscli.documents import Loaded, WalkOptions
 from tscli.documents import load as load_documents
-from tscli.engine import ingest, reread, sketching
-from tscli.engine.estimate import Estimate
+from tscli.ingest import ingest, reread, sketching
+from tscli.ingest.estimate import Estimate
 from tscli.selection import candidates
 from tscli.store import open_library
 from tscli_kernels import compiled
@@ -86,7 +86,7 @@ class Shelf:
 def shelf() -> Iterator[Shelf]:
     """A shelf in memory where there is such a disk: what is written there outlives a process as on any other."""
     torch.set_num_threads(1)  # threads do not survive a fork
-    compiled.FROM_TOKENS = compiled.SOON = sys.maxsize  # nor do those of the compiled loops
+    compiled.FROM_TOKENS = compiled.PREFERRED_FROM = sys.maxsize  # nor do those of the compiled loops
     ingest.SEGMENT_TOKENS = 512
     for module in (candidates, sketching):
         module.SKETCH_FROM = 1024

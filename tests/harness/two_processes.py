@@ -21,7 +21,7 @@ def work(pipe: Connection, file: str, tokens: int, count: int, threads: int) -> 
     """Run the documents that are named, as often as asked; answers with processor seconds."""
     import torch
 
-    from tscli.engine.prefill import prefill_in_memory
+    from tscli.ingest.prefill import prefill_in_memory
     from tscli.model.load import load_decoder
     from tscli.model.options import LoadOptions
     from tscli.selection.config import SelectionOptions, resolve

@@ -20,21 +20,21 @@ from tscli_kernels import (
     PAGE_SCALE,
     PageTable,
     attend_turned,
-    code_planes,
     copy_rows,
-    decode_planes,
+    decode_sketch,
+    encode_sketch,
     quantise_rows,
     reaching,
-    reaching_planes,
+    reaching_codes,
     reference,
-    scan_planes,
+    scan_codes,
     score_rows,
     score_table,
     soft_vote,
     vote_beside,
 )
 from tscli_kernels.cpu.byte_products import add_one_by_one, add_products, mark_one_by_one, mark_reaching
-from tscli_kernels.planes import STEP, code_query, scan_plainly
+from tscli_kernels.sketch_codes import STEP, code_query, scan_plainly
 
 DTYPES = (torch.float32, torch.bfloat16)
 
@@ -131,15 +131,15 @@ def test_pages_that_the_loops_do_not_know_have_no_table() -> None:
     ("rank", "start", "stop"), [(8, 0, 1), (16, 0, 4096), (16, 5, 9001), (20, 3, 4099), (3, 0, 130), (48, 1, 64)]
 )
 def test_the_scan_of_a_sketch_equals_the_reference(rank: int, start: int, stop: int, group: int) -> None:
-    query, planes = torch.randn(2, group, rank), code_planes(torch.randn(2, rank, 9100))
+    query, key_codes = torch.randn(2, group, rank), encode_sketch(torch.randn(2, rank, 9100))
     codes, scale = code_query(query)
     decoded = codes[..., :rank].double() * (scale.double() / STEP)[..., None]
-    expected = reference.scan_sketch(decoded, decode_planes(planes, rank).double(), 9100)[:, start:stop]
-    scores = scan_planes(query, planes, start, stop)
+    expected = reference.scan_sketch(decoded, decode_sketch(key_codes, rank).double(), 9100)[:, start:stop]
+    scores = scan_codes(query, key_codes, start, stop)
     assert relative_error(scores, expected) < 1e-6
-    assert torch.equal(scores, scan_plainly(codes, scale, planes[:, :, start:stop]))
+    assert torch.equal(scores, scan_plainly(codes, scale, key_codes[:, :, start:stop]))
     threshold = scores.sort(dim=1).values[:, scores.shape[1] * 9 // 10].contiguous()
-    assert torch.equal(reaching_planes(query, planes, start, stop, threshold), reaching(scores, threshold))
+    assert torch.equal(reaching_codes(query, key_codes, start, stop, threshold), reaching(scores, threshold))
 
 
 @pytest.mark.parametrize("number", [0, 1, 63, 64, 200])
@@ -175,12 +175,12 @@ def _marks(keys, query, other, begin, another, scales, thresholds, marks, more, 
 
 
 def test_thresholds_of_all_none_and_nan() -> None:
-    query, planes = torch.randn(2, 3, 16), code_planes(torch.randn(2, 16, 5000))
+    query, key_codes = torch.randn(2, 3, 16), encode_sketch(torch.randn(2, 16, 5000))
     for threshold, wanted in ((-math.inf, 5000), (math.inf, 0), (math.nan, 0)):
-        assert reaching_planes(query, planes, 0, 5000, torch.full((6,), threshold)).shape == (wanted,)
+        assert reaching_codes(query, key_codes, 0, 5000, torch.full((6,), threshold)).shape == (wanted,)
     query[0, :, 3] = math.nan
     alone = torch.tensor([-math.inf] * 3 + [math.inf] * 3)  # the first kv head's scores are NaN
-    assert reaching_planes(query, planes, 0, 5000, alone).shape == (0,)
+    assert reaching_codes(query, key_codes, 0, 5000, alone).shape == (0,)
 
 
 @pytest.mark.parametrize("n", [1, 63, 64, 65, 8191, 8193, 30_011])
@@ -263,9 +263,9 @@ def test_one_thread_gives_what_two_give() -> None:
 def test_torch_keeps_its_number_of_threads() -> None:
     program = """
 import torch
-from tscli_kernels.cpu.scanning import scan_planes
+from tscli_kernels.cpu.scanning import scan_codes
 torch.set_num_threads(1)
-scan_planes(torch.ones(1, 2, 8, dtype=torch.int8), torch.ones(1, 2), torch.ones(1, 2, 9000, 4, dtype=torch.uint8), 0, 9000)
+scan_codes(torch.ones(1, 2, 8, dtype=torch.int8), torch.ones(1, 2), torch.ones(1, 2, 9000, 4, dtype=torch.uint8), 0, 9000)
 print(torch.get_num_threads())
 """
     environment = {**os.environ, "NUMBA_NUM_THREADS": "2", "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -283,13 +283,13 @@ def test_other_processors_find_the_same(without: tuple[str, ...], lanes: int) ->
     program = """
 import torch
 from tscli_kernels.cpu import byte_products, scanning
-from tscli_kernels.planes import code_planes, code_query, reaching, scan_plainly
-planes, (codes, scale) = code_planes(torch.randn(2, 12, 4300)), code_query(torch.randn(2, 3, 12))
+from tscli_kernels.sketch_codes import encode_sketch, code_query, reaching, scan_plainly
+key_codes, (codes, scale) = encode_sketch(torch.randn(2, 12, 4300)), code_query(torch.randn(2, 3, 12))
 for start, stop in ((0, 4300), (3, 4131), (5, 36), (0, 96), (1, 64)):
-    wanted = scan_plainly(codes, scale, planes[:, :, start:stop])
-    assert torch.equal(scanning.scan_planes(codes, scale, planes, start, stop), wanted)
+    wanted = scan_plainly(codes, scale, key_codes[:, :, start:stop])
+    assert torch.equal(scanning.scan_codes(codes, scale, key_codes, start, stop), wanted)
     threshold = wanted.sort(dim=1).values[:, wanted.shape[1] * 3 // 4].contiguous()
-    assert torch.equal(scanning.reaching_planes(codes, scale, planes, start, stop, threshold), reaching(wanted, threshold))
+    assert torch.equal(scanning.reaching_codes(codes, scale, key_codes, start, stop, threshold), reaching(wanted, threshold))
 print(byte_products.LANES)
 """
     environment = {**os.environ, "NUMBA_CPU_FEATURES": has, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -9,11 +9,11 @@ import torch
 
 pytest.importorskip("triton", reason="triton is not installed here (it is for Linux)")
 
-from tscli_kernels import code_planes, decode_planes, quantise_rows, reference
+from tscli_kernels import decode_sketch, encode_sketch, quantise_rows, reference
 from tscli_kernels.cuda.attending import attend_selected
 from tscli_kernels.cuda.scoring import scan_sketch, score_pages
 from tscli_kernels.cuda.voting import soft_vote, top_k
-from tscli_kernels.planes import STEP, code_query, scan_plainly
+from tscli_kernels.sketch_codes import STEP, code_query, scan_plainly
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 LARGE = 4001 if DEVICE == "cuda" else 203
@@ -76,14 +76,14 @@ def test_int8_pages_are_scored_with_their_scales(group: int, head_dim: int, page
 
 @pytest.mark.parametrize(("group", "rank"), [(1, 4), (4, 16), (7, 32), (2, 20)])
 def test_the_sketch_is_scanned_like_keys_of_few_coordinates(group: int, rank: int) -> None:
-    planes = code_planes(torch.randn(2, rank, LARGE + 50))  # of which the last are capacity that is not filled yet
+    key_codes = encode_sketch(torch.randn(2, rank, LARGE + 50))  # of which the last are capacity that is not filled yet
     codes, scale = code_query(torch.randn(2, group, rank))
     for start, stop in ((0, LARGE), (7, 130)):
-        scores = scan_sketch(codes.to(DEVICE), scale.to(DEVICE), planes.to(DEVICE)[:, :, start:stop])
+        scores = scan_sketch(codes.to(DEVICE), scale.to(DEVICE), key_codes.to(DEVICE)[:, :, start:stop])
         decoded = codes[..., :rank].double() * (scale.double() / STEP)[..., None]
-        wanted = reference.scan_sketch(decoded, decode_planes(planes, rank).double(), stop)[:, start:]
+        wanted = reference.scan_sketch(decoded, decode_sketch(key_codes, rank).double(), stop)[:, start:]
         assert relative_error(scores, wanted) < SCORES
-        assert torch.equal(scores.cpu(), scan_plainly(codes, scale, planes[:, :, start:stop]))
+        assert torch.equal(scores.cpu(), scan_plainly(codes, scale, key_codes[:, :, start:stop]))
 
 
 def test_soft_votes_are_the_references() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.pretend_cuda import PretendedCuda
-from tscli_kernels import attend_selected, code_planes, scan_planes, score_pages, soft_vote, top_k
+from tscli_kernels import attend_selected, encode_sketch, scan_codes, score_pages, soft_vote, top_k
 
 REAL = torch.cuda.is_available()
 
@@ -35,9 +35,9 @@ def test_scores_votes_and_top_k_are_those_of_the_cpu(num_tokens: int, dtype: tor
 
 
 def test_the_scan_of_a_sketch_is_that_of_the_cpu(device: PretendedCuda | None) -> None:
-    planes, query = code_planes(torch.randn(2, 12, 700)), torch.randn(2, 3, 12)
-    wanted = scan_planes(query, planes, 60, 690)
-    assert torch.equal(scan_planes(query.cuda(), planes.cuda(), 60, 690).cpu(), wanted)  # sums of integers
+    key_codes, query = encode_sketch(torch.randn(2, 12, 700)), torch.randn(2, 3, 12)
+    wanted = scan_codes(query, key_codes, 60, 690)
+    assert torch.equal(scan_codes(query.cuda(), key_codes.cuda(), 60, 690).cpu(), wanted)  # sums of integers
     assert device is None or device.launches["sketch_kernel"] == 1
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tscli_kernels import attend_selected, code_planes, reference, scan_planes, score_pages, soft_vote, top_k
-from tscli_kernels.planes import code_query, scan_plainly
+from tscli_kernels import attend_selected, encode_sketch, reference, scan_codes, score_pages, soft_vote, top_k
+from tscli_kernels.sketch_codes import code_query, scan_plainly
 
 pytestmark = pytest.mark.gpu
 MILLION = 1 << 20
@@ -28,8 +28,10 @@ def test_a_million_tokens_are_scored_voted_on_and_chosen() -> None:
 
 
 def test_a_sketch_of_a_million_tokens_is_scanned() -> None:
-    planes, query = code_planes(torch.randn(4, 32, MILLION, device="cuda")), torch.randn(4, 7, 32, device="cuda")
-    torch.testing.assert_close(scan_planes(query, planes, 0, MILLION), scan_plainly(*code_query(query), planes), rtol=0, atol=0)
+    key_codes, query = encode_sketch(torch.randn(4, 32, MILLION, device="cuda")), torch.randn(4, 7, 32, device="cuda")
+    torch.testing.assert_close(
+        scan_codes(query, key_codes, 0, MILLION), scan_plainly(*code_query(query), key_codes), rtol=0, atol=0
+    )
 
 
 def test_pages_at_the_end_of_a_pool_beyond_32_bits_are_found() -> None:

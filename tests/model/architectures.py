@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tscli import reader
 from tscli.model.fits import find_parts
-from tscli.model.stock import StockDecoder, register_attention
+from tscli.model.hf_decoder import HFDecoder, register_attention
 
 THE_PAPERS = {"documents": "joint", "voters": "all", "prefill": "sparse"}  # of random weights no head finds anything
 SIZES = {
@@ -85,11 +85,11 @@ def make_model(name: str, seed: int = 0) -> Any:
     return model
 
 
-def make_decoder(name: str = "llama", seed: int = 0) -> StockDecoder:
+def make_decoder(name: str = "llama", seed: int = 0) -> HFDecoder:
     """The model of this architecture with the seam in place."""
     register_attention()
     model = make_model(name, seed)
-    return StockDecoder(model, find_parts(model, name), name, Path(), torch.device("cpu"))
+    return HFDecoder(model, find_parts(model, name), name, Path(), torch.device("cpu"))
 
 
 def save_small_model(folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.model.architectures import make_decoder
-from tscli.engine.library import pack
+from tscli.library.layout import pack
 from tscli.model.attention import AttentionRun, LayerStep, _as_the_reference_maps
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState

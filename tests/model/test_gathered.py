@@ -32,12 +32,12 @@ def prefilled(decoder: Decoder, token_ids: torch.Tensor) -> KVState:
 def test_chunks_behind_each_other_give_the_logits_of_stock_transformers(name: str) -> None:
     decoder = make_decoder(name)
     token_ids = torch.randint(1, 128, (TOKENS,))
-    stock = decoder.stock_logits(token_ids)
+    reference = decoder.reference_logits(token_ids)
     run = GatheredRun(decoder.new_state(), decoder.rotator, [Rows.behind_each_other(torch.arange(0))], keeps=True)
     for start in range(0, TOKENS, CHUNK):
         logits = decoder.forward(token_ids[start : start + CHUNK], run)
         assert logits is not None
-        assert float((logits - stock[min(TOKENS, start + CHUNK) - 1]).abs().max()) <= 1e-5
+        assert float((logits - reference[min(TOKENS, start + CHUNK) - 1]).abs().max()) <= 1e-5
     assert run.state.length == TOKENS
 
 
@@ -49,7 +49,7 @@ def test_cached_rows_stand_for_the_tokens_that_they_were_made_of(name: str) -> N
     run = GatheredRun(state, decoder.rotator, [Rows.behind_each_other(torch.arange(80))])
     logits = decoder.forward(token_ids[80:], run)
     assert logits is not None
-    assert float((logits - decoder.stock_logits(token_ids)[-1]).abs().max()) <= 1e-5
+    assert float((logits - decoder.reference_logits(token_ids)[-1]).abs().max()) <= 1e-5
     assert state.length == 80  # nothing is left of the pass
 
 
@@ -107,9 +107,9 @@ def test_sequences_that_are_kept_go_on_in_step_each_by_itself(heads: tuple[int, 
 def test_a_real_checkpoint_reads_documents_as_stock_transformers_does(file: Path) -> None:
     decoder = load_decoder(LoadOptions(str(file), dtype="float32", device="cpu"))
     token_ids = torch.randint(1000, 20000, (700,), generator=torch.Generator().manual_seed(3))
-    stock = decoder.stock_logits(token_ids)[-1]
+    reference = decoder.reference_logits(token_ids)[-1]
     run = GatheredRun(decoder.new_state(), decoder.rotator, [Rows.behind_each_other(torch.arange(0))], keeps=True)
     decoder.forward(token_ids[:512], run, logits=False)
     logits = decoder.forward(token_ids[512:], run)
     assert logits is not None
-    assert float(torch.linalg.vector_norm(logits - stock) / torch.linalg.vector_norm(stock)) <= 1e-5
+    assert float(torch.linalg.vector_norm(logits - reference) / torch.linalg.vector_norm(reference)) <= 1e-5

@@ -30,10 +30,10 @@ from tscli.model.gguf_convert import storage_dtype
 from tscli.model.gguf_header import read_header
 from tscli.model.gguf_tokens import DIGITS_APART
 from tscli.model.identity import fetch_model, find_again, locate, weights_hash
+from tscli.model.llama import LlamaDecoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.parity import check_parity
-from tscli.model.plain import PlainDecoder
 from tscli.tokens import load_template, load_tokenizer
 
 TEXTS = (
@@ -69,8 +69,8 @@ def test_its_logits_are_those_of_the_model_that_was_written(tmp_path: Path, tied
     token_ids = torch.randint(len(TOKENS), (80,), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         wanted = model(token_ids[None]).logits[0]
-    assert isinstance(decoder, PlainDecoder)
-    assert error_of(decoder.stock_logits(token_ids), wanted) < 1e-5
+    assert isinstance(decoder, LlamaDecoder)
+    assert error_of(decoder.reference_logits(token_ids), wanted) < 1e-5
     assert check_parity(decoder) < 1e-5
     assert decoder.num_parameters == sum(part.numel() for part in model.parameters())
 
@@ -85,7 +85,7 @@ def test_its_logits_are_those_of_transformers_own_reading(tmp_path: Path, llama:
         part.data = part.data.float()
     with torch.inference_mode():
         wanted = theirs.eval()(token_ids[None]).logits[0]
-    assert error_of(decoder.stock_logits(token_ids), wanted) < 1e-5
+    assert error_of(decoder.reference_logits(token_ids), wanted) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_positions_scaled_as_llama_3_does_are_understood(tmp_path: Path) -> None
     decoder = load(write_llama(tmp_path / "m.gguf", scaled, change=change))
     token_ids = torch.randint(len(TOKENS), (200,), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        assert error_of(decoder.stock_logits(token_ids), scaled(token_ids[None]).logits[0]) < 1e-4
+        assert error_of(decoder.reference_logits(token_ids), scaled(token_ids[None]).logits[0]) < 1e-4
     assert decoder.shape.rope["factor"] == 8.0
 
 
@@ -306,7 +306,7 @@ def test_conversions_at_the_same_time_do_not_break_each_other(file: Path) -> Non
     for worker in workers:
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0]
-    assert isinstance(load(file), PlainDecoder)
+    assert isinstance(load(file), LlamaDecoder)
     assert len(all_converted()) == 1
 
 
@@ -321,7 +321,7 @@ def test_an_interrupted_conversion_leaves_nothing_that_is_taken_for_whole(file: 
     worker.join()
     assert all_converted() == []
     assert list((gguf.cache() / "gguf").glob(".*.part"))  # what the killed one left
-    assert isinstance(load(file), PlainDecoder)
+    assert isinstance(load(file), LlamaDecoder)
     assert list((gguf.cache() / "gguf").glob(".*.part")) == []
 
 
@@ -357,11 +357,11 @@ def test_a_sentencepiece_vocabulary_gives_the_tokens_of_the_file(tmp_path: Path)
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
 def test_a_real_file_gives_the_logits_and_tokens_that_it_holds(path: Path) -> None:
     decoder = load(path)
-    assert isinstance(decoder, PlainDecoder)
+    assert isinstance(decoder, LlamaDecoder)
     theirs = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
     token_ids = torch.randint(decoder.shape.vocab_size // 2, (32,), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        assert error_of(decoder.stock_logits(token_ids), theirs(token_ids[None]).logits[0]) < 2e-3
+        assert error_of(decoder.reference_logits(token_ids), theirs(token_ids[None]).logits[0]) < 2e-3
     tokenizer, listed = load_tokenizer(str(decoder.folder)), read_header(path, ("tokenizer.ggml.tokens",)).metadata
     for text in TEXTS:
         assert tokenizer.decode(tokenizer.encode_text([text])[0].ids.tolist()) == text

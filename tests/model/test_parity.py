@@ -22,14 +22,14 @@ EVERYTHING = SelectionConfig(k=200, n_init=4, n_local=16, chunk=16)
 def test_chunked_logits_equal_those_of_stock_transformers(name: str, mode: str) -> None:
     decoder = make_decoder(name)
     token_ids = torch.randint(1, 128, (TOKENS,))
-    stock = decoder.stock_logits(token_ids)
+    reference = decoder.reference_logits(token_ids)
     dense = DenseKeys() if mode == "dense" else None
     run = AttentionRun(decoder.new_state(), decoder.rotator, EVERYTHING, dense=dense)
     for start in range(0, TOKENS, CHUNK):
         logits = decoder.forward(token_ids[start : start + CHUNK], run)
         last = min(TOKENS, start + CHUNK) - 1
         assert logits is not None
-        assert float((logits - stock[last]).abs().max()) <= 1e-5
+        assert float((logits - reference[last]).abs().max()) <= 1e-5
 
 
 @pytest.mark.parametrize("name", ["mistral", "gemma2", "gemma3_text"])

@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 
 from tests.model.architectures import make_model
-from tests.model.test_fixed_step import CONFIG, replaced, sketched
+from tests.model.test_cuda_graph import CONFIG, replaced, sketched
 from tests.pretend_cuda import PretendedCuda
-from tscli.engine.asker import Asker, QuestionMode
-from tscli.engine.decode import Sampling
-from tscli.engine.library import DevicePages
+from tscli.answer.asker import Asker, QuestionMode
+from tscli.answer.decode import Sampling
+from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
+from tscli.model.cuda_graph import GraphedSteps, GraphRun
 from tscli.model.fits import find_parts
-from tscli.model.fixed_step import FixedRun, GraphedSteps
+from tscli.model.hf_decoder import HFDecoder, register_attention
 from tscli.model.kv import KVState
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.step import LayerStep
-from tscli.model.stock import StockDecoder, register_attention
 from tscli.selection import candidates
 from tscli.selection.config import SelectionConfig
 
@@ -32,7 +32,7 @@ CONTEXT, QUESTION = 200, [5, 300, 17, 444]
 READS = 7  # of a step: one for NaN, one for the token, five for what the layers did
 
 
-def decoder_on(device: str) -> StockDecoder:
+def decoder_on(device: str) -> HFDecoder:
     """A small model of more tokens than the context has: no key stands twice there, for between equal ones rounding decides."""
     register_attention()
     model = make_model("llama")
@@ -42,10 +42,10 @@ def decoder_on(device: str) -> StockDecoder:
         for part in (model.model.embed_tokens, model.lm_head):
             part.weight.normal_(0, 0.3, generator=draw)
     model.to(device)
-    return StockDecoder(model, find_parts(model, "llama"), "llama", Path(), torch.device(device))
+    return HFDecoder(model, find_parts(model, "llama"), "llama", Path(), torch.device(device))
 
 
-def state_on(decoder: StockDecoder) -> KVState:
+def state_on(decoder: HFDecoder) -> KVState:
     """A context in one segment, as the CPU reads it."""
     cpu = decoder if decoder.device.type == "cpu" else decoder_on("cpu")
     state = cpu.new_state()
@@ -57,11 +57,11 @@ def state_on(decoder: StockDecoder) -> KVState:
 
 def few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
-    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.fixed_step"):
+    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.cuda_graph"):
         monkeypatch.setattr(f"{place}.num_candidates", lambda k, n: 2 * k)
 
 
-@pytest.mark.parametrize(("mode", "scan"), [("token", "exact"), ("chunk", "sketch"), ("twice", "sketch")])
+@pytest.mark.parametrize(("mode", "scan"), [("token", "exact"), ("chunk", "sketch"), ("two_pass", "sketch")])
 def test_answers_are_those_of_the_cpu(
     mode: QuestionMode,
     scan: str,
@@ -82,13 +82,13 @@ def test_answers_are_those_of_the_cpu(
     assert answers[1] == answers[0]
     assert {"vote_kernel", "write_kernel", "attend_kernel"} <= set(pretended_cuda.launches)
     assert ("sketch_kernel" in pretended_cuda.launches) is (scan == "sketch")
-    assert [graph.replays for graph in pretended_cuda.graphs] == ([4] if mode != "twice" else [])
-    assert mode == "twice" or reads[-1] - reads[-2] == READS
+    assert [graph.replays for graph in pretended_cuda.graphs] == ([4] if mode != "two_pass" else [])
+    assert mode == "two_pass" or reads[-1] - reads[-2] == READS
 
 
 def test_a_graph_keeps_its_tables_of_rotations(pretended_cuda: PretendedCuda) -> None:
     decoder = decoder_on("cuda")
-    run = FixedRun(state_on(decoder), decoder.rotator, CONFIG, decoder.last_selecting_layer)
+    run = GraphRun(state_on(decoder), decoder.rotator, CONFIG, decoder.last_selecting_layer)
     steps, logits = GraphedSteps(decoder, run), list[Tensor]()
     for spoiled in (False, True):
         steps.begin()
@@ -104,7 +104,7 @@ def test_a_graph_keeps_its_tables_of_rotations(pretended_cuda: PretendedCuda) ->
 def test_a_vote_that_is_nan_is_told_by_the_step_it_is_in(pretended_cuda: PretendedCuda) -> None:
     decoder = decoder_on("cuda")
     state = state_on(decoder)
-    steps = GraphedSteps(decoder, FixedRun(state, decoder.rotator, CONFIG, 2))
+    steps = GraphedSteps(decoder, GraphRun(state, decoder.rotator, CONFIG, 2))
     steps.begin()
     steps.step(3)
     state.segments[0].key[1, 1].fill_(math.nan)

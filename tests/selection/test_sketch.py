@@ -57,11 +57,11 @@ def among(scores: Tensor, count: int, outliers: tuple[int, ...] = (), shift: Ten
 
 def sketch(rank: int, dtype: torch.dtype = torch.float32) -> Sketch:
     found = projection(KEY, QUERIES[:, :100], rank)
-    planes = Sketch.empty(found)
+    made = Sketch.empty(found)
     pages = KEY.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None].to(dtype)  # [1, pages, kv_heads, 64, head_dim]
-    planes.extend(pages[:, :40], 40 * 64)
-    planes.extend(pages[:, 40:], NUM - 40 * 64)
-    return planes
+    made.extend(pages[:, :40], 40 * 64)
+    made.extend(pages[:, 40:], NUM - 40 * 64)
+    return made
 
 
 def test_all_coordinates_give_the_exact_scores_less_the_shift() -> None:
@@ -95,9 +95,9 @@ def test_balancing_by_the_queries_beats_the_keys_own_principal_axes() -> None:
     unbalanced.query_outer[0] += torch.eye(HEAD_DIM, dtype=torch.float64)
     errors = []
     for found in (projection(KEY, QUERIES[:, :100], 4), unbalanced.projection(4)):
-        planes = Sketch.empty(found)
-        planes.extend(KEY.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None], NUM)
-        missed = [exact_scores(q) - planes.sampled(0, q, 0, NUM, 1)[0] for q in QUERIES[:, 100:].unbind(1)]
+        made = Sketch.empty(found)
+        made.extend(KEY.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None], NUM)
+        missed = [exact_scores(q) - made.sampled(0, q, 0, NUM, 1)[0] for q in QUERIES[:, 100:].unbind(1)]
         errors.append(sum(float(part.var(dim=1).sum()) for part in missed))
     assert errors[0] < errors[1]
 
@@ -152,13 +152,13 @@ def test_a_key_unlike_all_others_is_a_candidate_whatever_the_sketch_gives_it() -
     found = moments.projection(4)
     for head, position in odd:  # along what the last coordinate that the sketch leaves out asks for
         key[head, position] += 40 * found.query_map[0, head, 5]
-    planes = Sketch.empty(found)
+    made = Sketch.empty(found)
     pages = key.view(KV_HEADS, -1, 64, HEAD_DIM).transpose(0, 1)[None]
-    planes.extend(pages[:, :20], 20 * 64)
-    planes.extend(pages[:, 20:], NUM - 20 * 64)
-    assert planes.outliers.shape == (1, KV_HEADS, 2 + 3)
-    assert all(position in planes.outliers[0, head] for head, position in odd)
-    assert set(planes.outlying(0, 701, NUM).tolist()) == {p - 701 for p in planes.outliers[0].flatten().tolist() if p >= 701}
+    made.extend(pages[:, :20], 20 * 64)
+    made.extend(pages[:, 20:], NUM - 20 * 64)
+    assert made.outliers.shape == (1, KV_HEADS, 2 + 3)
+    assert all(position in made.outliers[0, head] for head, position in odd)
+    assert set(made.outlying(0, 701, NUM).tolist()) == {p - 701 for p in made.outliers[0].flatten().tolist() if p >= 701}
     scores = torch.full((2, 500), -5.0)
     scores[0, 7], scores[1, 9] = 1.0, 1.0
     assert among(scores, 2, (40, 3, 40)).positions.tolist() == [3, 7, 9, 40]
@@ -273,12 +273,12 @@ def test_keys_that_are_no_numbers_are_refused_as_the_exact_votes_refuse_them(val
     exact[0, 1234] = float("nan")
     with pytest.raises(ValueError, match="NaN") as wanted:
         top_k(soft_vote(exact), 16)
-    planes = Sketch.empty(projection(KEY, QUERIES[:, :100], 8))
+    made = Sketch.empty(projection(KEY, QUERIES[:, :100], 8))
     for refused in (
-        lambda: planes.extend(damaged.unflatten(1, (-1, 64)).transpose(0, 1)[None], NUM),
+        lambda: made.extend(damaged.unflatten(1, (-1, 64)).transpose(0, 1)[None], NUM),
         lambda: Moments(1, KV_HEADS, HEAD_DIM).add_keys(0, damaged),
     ):
         with pytest.raises(ValueError, match="NaN") as raised:
             refused()
         assert str(raised.value) == str(wanted.value)
-    assert planes.length == 0
+    assert made.length == 0

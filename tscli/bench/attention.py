@@ -121,7 +121,7 @@ def _measure(
 ) -> list[AttentionRow]:
     say(f"{length:,} tokens: making keys and queries")
     inputs = draw_inputs(shape, length, config.n_local, device)
-    sketch_bytes = inputs.sketch.planes[0].nbytes * length // inputs.sketch.planes.shape[3]
+    sketch_bytes = inputs.sketch.key_codes[0].nbytes * length // inputs.sketch.key_codes.shape[3]
     layers = min(LAYERS, max(1, -(-CACHE_BYTES // sketch_bytes)))
     state = KVState([inputs.pages.copies(layers)], layers=layers, dtype=shape.dtype, device=device, **shape.heads)
     state.sketch = inputs.sketch_of(layers)
@@ -155,7 +155,7 @@ def _scan_rows(
     reached = state.scores(0, query, length).topk(max(1, length // 256)).values[:, -1] - sketch.shift(0, query)
     ways: dict[str, tuple[Tensor, Way]] = {
         "exact": (pages, lambda _, layer: state.scores(layer, query, length)),
-        "sketch": (sketch.planes, lambda _, layer: sketch.reaching(layer, query, 0, length, reached)),
+        "sketch": (sketch.key_codes, lambda _, layer: sketch.reaching(layer, query, 0, length, reached)),
     }
     rows = []
     for name, (numbers, way) in ways.items():

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tscli.bench.unavailable import Unavailable
 from tscli.model.decoder import Decoder
-from tscli.model.plain import IGNORED
+from tscli.model.llama import IGNORED
 
 
 def write_gguf(decoder: Decoder, path: Path) -> None:

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tscli.engine.library import DevicePages
-from tscli.engine.prefill import prefill_in_memory
 from tscli.evaluation.context import build
 from tscli.evaluation.haystack import invented
 from tscli.evaluation.tasks import needles
+from tscli.ingest.prefill import prefill_in_memory
+from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
 from tscli.model.load import load_decoder
 from tscli.model.options import EMBEDDED, LoadOptions
@@ -93,7 +93,7 @@ class Inputs:
 
         one, length = self.sketch.projection, self.sketch.length
         maps = Projection(copies(one.mean), copies(one.key_map), copies(one.query_map), copies(one.power), one.rank)
-        return Sketch(maps, copies(self.sketch.planes[:, :, :, :length]), copies(self.sketch.outliers), length)
+        return Sketch(maps, copies(self.sketch.key_codes[:, :, :, :length]), copies(self.sketch.outliers), length)
 
 
 class LayerPages(DevicePages):

@@ -13,22 +13,22 @@ from typing import Any
 
 import torch
 
+from tscli.answer.asker import Asker, checked_mode
+from tscli.answer.calibration.store import choose_voters
+from tscli.answer.decode import Sampling
 from tscli.bench.peers import PEERS, measure_peer
 from tscli.bench.rows import BenchResult, BenchRow, decode_fields, timing_fields
 from tscli.bench.setting import PREFILL_LIMIT_S, Bench, Say, dense_seconds, forget_peak_rss, peak_rss
 from tscli.bench.text import MeasuredText, read_text
 from tscli.bench.voting import answer_fields, read_library
-from tscli.engine.arrival import Arrival
-from tscli.engine.asker import Asker
-from tscli.engine.calibration.store import choose_voters
-from tscli.engine.decode import Sampling
-from tscli.engine.kinds import choose_kv_dtype
-from tscli.engine.measure import estimate_seconds
-from tscli.engine.options import KVDtype
-from tscli.engine.prefill import prefill_in_memory
 from tscli.errors import UsageError
+from tscli.ingest.measure import estimate_seconds
+from tscli.ingest.prefill import prefill_in_memory
+from tscli.library.kv_dtype import KVDtype
+from tscli.library.layer_upload import LayerUpload
+from tscli.library.storage_format import choose_kv_dtype
 from tscli.model.attention import AttentionRun, LayerStep
-from tscli.model.fixed_step import FixedRun, GraphedSteps, fits
+from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.kv import DenseKeys, KVState
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
@@ -123,7 +123,7 @@ def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, ...]:
     if dense:
         return first, decode
     more = {}
-    if bench.decoder.question_default == "twice":
+    if checked_mode(bench.decoder.question_default) == "two_pass":
         bench.say(f"{names[1]} {method}-answer")
         more[f"{method}-answer"] = _answer(bench, state)
     rows = [BenchRow(names[1], name, {**common, **fields, "method": name}) for name, fields in more.items()]
@@ -201,7 +201,7 @@ def _decode(bench: Bench, state: KVState, dense: bool) -> dict[str, Any]:
 
 def _answer(bench: Bench, state: KVState) -> dict[str, Any]:
     """Answers of n_gen tokens behind their first one, to a question that is read twice."""
-    asker = Asker(bench.decoder, state, bench.config, "twice", frozenset())
+    asker = Asker(bench.decoder, state, bench.config, "two_pass", frozenset())
     question, began, read, runs = bench.ids(QUESTION).tolist(), list[float](), list[float](), list[list[float]]()
     for _ in range(bench.repetitions + 1):
         began.append(time.perf_counter())
@@ -216,10 +216,10 @@ def _answer(bench: Bench, state: KVState) -> dict[str, Any]:
 
 def _in_one_piece(bench: Bench, state: KVState) -> KVState:
     """The same tokens as a GPU has those of a library that fits: in one run of pages."""
-    arrival = Arrival(state.segments, state.device)
+    upload = LayerUpload(state.segments, state.device)
     for layer in range(bench.decoder.layers):
-        arrival(layer)
-    whole = bench.decoder.new_state([arrival.pages])
+        upload(layer)
+    whole = bench.decoder.new_state([upload.pages])
     whole.sketch = state.sketch
     return whole
 
@@ -230,7 +230,7 @@ def _graph(bench: Bench, state: KVState, test: str, common: dict[str, Any]) -> B
     if decoder.rotator.depends_on_length or not fits(state, bench.config, decoder.shape.sliding, bench.n_gen):
         reason = f"{bench.n_gen} steps of this model at this depth are not of one size, as a graph's are"
         return BenchRow(test, common["method"], common, skipped=reason)
-    steps = GraphedSteps(decoder, FixedRun(state, decoder.rotator, bench.config, decoder.last_selecting_layer))
+    steps = GraphedSteps(decoder, GraphRun(state, decoder.rotator, bench.config, decoder.last_selecting_layer))
     runs = list[list[float]]()
     for _ in range(bench.repetitions + 1):  # the first captures
         steps.begin()
@@ -245,7 +245,7 @@ def _graph(bench: Bench, state: KVState, test: str, common: dict[str, Any]) -> B
 
 def _disk_bytes(bench: Bench, state: KVState, method: str) -> int:
     """What a library of these tokens would take on disk: keys, values and their sketch."""
-    sketch = state.sketch.planes[:, :, :, : state.sketch.length].nbytes if isinstance(state.sketch, Sketch) else 0
+    sketch = state.sketch.key_codes[:, :, :, : state.sketch.length].nbytes if isinstance(state.sketch, Sketch) else 0
     return bench.decoder.kv_bytes_per_token(bench.kept(method)) * state.length + sketch
 
 

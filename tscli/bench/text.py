@@ -58,7 +58,7 @@ class MeasuredText:
 def read_text(file: Path | None) -> str:
     """A text file's text, or the prose that comes along; UsageError where it cannot be read or says nothing."""
     if file is None:
-        return resources.files("tscli.engine.calibration").joinpath("prose.txt").read_text(encoding="utf-8")
+        return resources.files("tscli.answer.calibration").joinpath("prose.txt").read_text(encoding="utf-8")
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError as error:

@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
+from tscli.answer.decode import Sampling
+from tscli.answer.passages import PassageFinder
+from tscli.answer.voting_asker import VotingAsker
 from tscli.bench.rows import decode_fields, timing_fields
 from tscli.bench.setting import PREFILL_LIMIT_S, Bench
 from tscli.bench.text import QUESTION
-from tscli.engine.decode import Sampling
-from tscli.engine.library import DevicePages
-from tscli.engine.passages import PassageFinder
-from tscli.engine.prefill import read_document
-from tscli.engine.voting_asker import VotingAsker
+from tscli.library.dense_prefill import read_document
+from tscli.library.layout import DevicePages
 from tscli.model.kv import KVState, Pages
 from tscli.tokens import Context
 

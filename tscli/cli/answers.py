@@ -18,7 +18,7 @@ SCANS = {"exact": "every cached token", "sketch": "by the sketch of the keys, it
 READ = {
     "token": "each selects",
     "chunk": "select by their mean",
-    "twice": "read twice",
+    "two_pass": "read twice",
     "voters": "voted, then read behind each candidate passage",
 }
 MAPPED = 20  # documents on the map
@@ -56,10 +56,10 @@ def warn_of_instructions(settings: Settings, evidence: Evidence) -> None:
         say(settings, safe_line(f"warning: this looks like instructions to the model, which may steer the answer: {places}"))
 
 
-def show_check(check: dict[str, Any]) -> None:
+def show_ablation(ablation: dict[str, Any]) -> None:
     """Whether the answer was another one without its passages, on stderr."""
-    words = "the answer changes" if check["changed"] else "the answer stays: it does not need these passages"
-    stderr().print(safe_line(f'without these passages: "{check["answer"]}"; {words}'), markup=False)
+    words = "the answer changes" if ablation["changed"] else "the answer stays: it does not need these passages"
+    stderr().print(safe_line(f'without these passages: "{ablation["answer"]}"; {words}'), markup=False)
 
 
 def show_map(documents: Sequence[DocumentMap], num_documents: int) -> None:

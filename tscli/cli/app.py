@@ -25,8 +25,9 @@ from tscli.cli import (
     libraries,
     model,
 )
-from tscli.cli.endings import INTERRUPTED, ending
-from tscli.cli.output import Settings, error_line
+from tscli.cli.exit_codes import INTERRUPTED, ending
+from tscli.cli.old_names import with_new_flags
+from tscli.cli.output import Settings, error_line, say
 from tscli.cli.streams import STDOUT, drop_stdout, open_streams, with_dashed_question
 
 app = typer.Typer(
@@ -57,7 +58,8 @@ app.command("export")(archive.export)
 app.command("import", short_help="Make a library of an archive, verified first.")(archive.import_)
 app.add_typer(model.app, name="model", short_help="Models: list, get, rm, show.")
 app.command("config", short_help="Show the settings in force and where each comes from.")(config.config)
-app.command("where")(doctor.where)
+app.command("path")(doctor.path)
+app.command("where", hidden=True)(doctor.where)
 app.command("doctor", short_help="Say what this machine offers and a library needs.")(doctor.doctor)
 
 
@@ -97,6 +99,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code: 0 ok, 1 error, 2 usage, 3 partial, 4 library, 5 memory or disk, 130 interrupted."""
     flags, rest = _split_global(with_dashed_question(arguments))
+    rest, notes = with_new_flags(rest)
+    for note in notes:
+        say(Settings("--quiet" in flags or "-q" in flags, "--debug" in flags), note)
     try:
         code = int(app([*flags, *rest], standalone_mode=False) or 0)
         sys.stdout.flush()

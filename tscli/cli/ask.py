@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import tscli
-from tscli.ahead import read_ahead
 from tscli.cli import flags
-from tscli.cli.answers import answer_json, show, show_check, show_map, warn_of_instructions
+from tscli.cli.answers import answer_json, show, show_ablation, show_map, warn_of_instructions
 from tscli.cli.ask_many import ask_many, check_questions, read_questions
 from tscli.cli.coverage import remember
-from tscli.cli.endings import FULL
+from tscli.cli.exit_codes import FULL
 from tscli.cli.output import Settings, animated, dim, faint, fetch_model, marking, print_json, safe, working
 from tscli.cli.start import loading, start_until_now
 from tscli.errors import UsageError
+from tscli.page_cache import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,9 +42,11 @@ def ask(
         Path | None,
         typer.Option("--output", "-o", help="With -f: append the answers to this file, and skip what it answers already."),
     ] = None,
-    together: Annotated[
+    batch_size: Annotated[
         int,
-        typer.Option(min=1, help="With -f: answer so many questions in step, so that the weights are read once for all."),
+        typer.Option(
+            min=1, help="With -f: how many questions to answer in one batch, so that the weights are read once for all."
+        ),
     ] = 1,
     library: flags.Libraries = ["default"],  # noqa: B006 - read only
     as_json: flags.Json = False,
@@ -54,8 +56,8 @@ def ask(
         Path | None,
         typer.Option(help="Write a page about this answer: words, what they drew on, a heat map; needs no network."),
     ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Answer again without the cited passages: does the answer change?")
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Answer again without the cited passages: does the answer change?")
     ] = False,
     map_: Annotated[
         bool | None,
@@ -89,8 +91,8 @@ def ask(
     if stats not in STATS:
         raise UsageError(f"--stats {stats}: choose none, short or full")
     questions = _questions(question, file, output, html)
-    if together > 1 and (file is None or dense):
-        raise UsageError("--together goes with -f, and not with --dense, which copies all keys for each question")
+    if batch_size > 1 and (file is None or dense):
+        raise UsageError("--batch-size goes with -f, and not with --dense, which copies all keys for each question")
     read_ahead(library)
     with loading():
         selection = tscli.SelectionOptions(
@@ -103,9 +105,9 @@ def ask(
             opened = open_library(library, load, selection, question_mode, dense, think, voters)  # type: ignore[arg-type]
     with opened as session:
 
-        def start(text: str, without: Sequence[tuple[int, int]] = ()) -> Stream:
+        def start(text: str, excluded: Sequence[tuple[int, int]] = ()) -> Stream:
             sampling = {"temperature": temperature, "top_p": top_p, "seed": seed}
-            return session.ask(text, max_new_tokens=max_new_tokens, without=without, **sampling)  # type: ignore[arg-type]
+            return session.ask(text, max_new_tokens=max_new_tokens, excluded=excluded, **sampling)  # type: ignore[arg-type]
 
         def answered(text: str, *, show: bool) -> Answer:
             answer = run_stream(settings, start(text), show=show, first=file is None)
@@ -115,22 +117,24 @@ def ask(
 
         def in_json(answer: Answer) -> dict[str, Any]:
             found = tscli.find_evidence(session, answer, top=top)
-            checked = {"check": _check(settings, answer, found, start)} if check else {}
-            return {**answer_json(session, answer, found, begun if file is None else None), **checked}
+            line = answer_json(session, answer, found, begun if file is None else None)
+            if ablate:
+                line["ablation"] = line["check"] = _ablate(settings, answer, found, start)  # "check": until the next version
+            return line
 
         def in_turn(texts: list[str]) -> Iterator[Answer]:
             return (answered(text, show=False) for text in texts)
 
-        def in_step(texts: list[str]) -> Iterator[Answer]:
+        def in_batches(texts: list[str]) -> Iterator[Answer]:
             sampling = {"temperature": temperature, "top_p": top_p, "seed": seed}
-            for answer in session.ask_together(texts, together, max_new_tokens=max_new_tokens, **sampling):  # type: ignore[arg-type]
+            for answer in session.ask_batch(texts, batch_size, max_new_tokens=max_new_tokens, **sampling):  # type: ignore[arg-type]
                 if not no_history:
                     remember(settings, session, answer)
                 yield answer
 
         if file is not None:
             check_questions(questions, session.prompt_ids)
-            ask_many(settings, questions, in_turn if together == 1 else in_step, output, in_json)
+            ask_many(settings, questions, in_turn if batch_size == 1 else in_batches, output, in_json)
             return 0
         answer = answered(questions[0], show=not as_json)
         found = tscli.find_evidence(session, answer, top=top)
@@ -141,8 +145,8 @@ def ask(
             print_json(in_json(answer))
         elif stats != "none" and not settings.quiet:
             show(answer, found, begun, full=stats == "full")
-            if check:
-                show_check(_check(settings, answer, found, start))
+            if ablate:
+                show_ablation(_ablate(settings, answer, found, start))
             if map_ or (map_ is None and sys.stderr.isatty()):
                 show_map(tscli.map_answer(session, answer), len(session.context.documents))
     return 0
@@ -173,7 +177,7 @@ def _questions(question: str | None, file: Path | None, output: Path | None, htm
     return [sys.stdin.read().strip() if question == "-" else question]
 
 
-def _check(
+def _ablate(
     settings: Settings, answer: Answer, found: Evidence, start: Callable[[str, Sequence[tuple[int, int]]], Stream]
 ) -> dict[str, Any]:
     """What the answer would be if it could not look at the passages that it drew on."""
@@ -210,7 +214,7 @@ def run_stream(settings: Settings, stream: Stream, *, show: bool, first: bool = 
         try:
             while piece is not None:
                 if show:
-                    weak = marks and tscli.is_weak(stream.recorder.drawn[-1], stream.context)
+                    weak = marks and tscli.is_weak(stream.recorder.attribution[-1], stream.context)
                     sys.stdout.write(dim(safe(piece)) if weak else safe(piece))
                     sys.stdout.flush()
                 piece = next(pieces, None)

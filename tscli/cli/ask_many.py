@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tscli.cli.endings import FULL
+from tscli.cli.exit_codes import FULL
 from tscli.cli.output import Settings, as_json, counted, duration, progress, safe, say
 from tscli.errors import UsageError
 

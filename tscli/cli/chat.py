@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import typer
 
 import tscli
-from tscli.ahead import read_ahead
 from tscli.cli import flags
 from tscli.cli.answers import show_sources, summary
 from tscli.cli.ask import run_stream
 from tscli.cli.coverage import remember
-from tscli.cli.lines import interactive, line_history, read_line
 from tscli.cli.output import Settings, counted, error_line, fetch_model, safe_line, say, stderr, working
+from tscli.cli.prompt import interactive, line_history, read_line
 from tscli.cli.start import loading
 from tscli.errors import TscliError
+from tscli.page_cache import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable

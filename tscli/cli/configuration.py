@@ -38,7 +38,7 @@ KEYS = {
     "revision": _key("a revision of a hub model", r".+"),
     "dtype": _key("auto, float32, bfloat16 or float16"),
     "device": _key("auto, cpu or cuda", r"auto|cpu|cuda(:\d+)?"),
-    "question": _key("token, chunk or twice", parameter="question_mode"),
+    "question": _key("token, chunk or two_pass", "token|chunk|two_pass|twice", "question_mode"),
     "voters": _key("calibrated or all"),
     "k": _key("a count or a share such as 20%", r"\d+|\d+(\.\d+)?%"),
     "n_init": _key("a count", COUNT),

@@ -1,4 +1,4 @@
-"""`tscli doctor`: what this machine offers, and what a library would need of it. `tscli where`: the folder of the libraries."""
+"""`tscli doctor`: what this machine offers, and what a library would need of it. `tscli path`: the folder of the libraries."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
+from tscli.cli.old_names import renaming
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, size, working
 
 
@@ -49,7 +50,13 @@ def doctor(
     return 0
 
 
-def where() -> int:
+def path() -> int:
     """Print the folder that libraries are kept in."""
     print(tscli.home())
     return 0
+
+
+def where(context: typer.Context) -> int:
+    """As `path`, by its name of the version before."""
+    say(context.obj, renaming("tscli where", "tscli path"))
+    return path()

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import tscli
-from tscli.ahead import read_ahead
 from tscli.cli import flags
 from tscli.cli.answers import citation_line, citations_json, warn_of_instructions
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, working
 from tscli.cli.start import loading
 from tscli.errors import UsageError
+from tscli.page_cache import read_ahead
 
 if TYPE_CHECKING:
     from tscli import Citation, Evidence, Session

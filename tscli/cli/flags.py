@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from tscli.cli.completion import library_names
+from tscli.cli.old_names import renaming
+from tscli.cli.output import say
 
 Library = Annotated[
     str,
@@ -75,12 +77,24 @@ Exact = Annotated[
     bool, typer.Option("--exact", help="Score every cached token exactly, where long contexts are scanned by a sketch.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+
+def _question_mode(context: typer.Context, mode: str | None) -> str | None:
+    """A question mode by its present name."""
+    if mode != "twice":
+        return mode
+    if not context.resilient_parsing:
+        say(context.obj, renaming('question mode "twice"', '"two_pass"'))
+    return "two_pass"
+
+
 QuestionMode = Annotated[
     str | None,
     typer.Option(
         "--question",
         envvar="TSCLI_QUESTION",
-        help="token: each token of the question selects; chunk: their mean (the paper); twice: read again beside what the "
+        callback=_question_mode,
+        help="token: each token of the question selects; chunk: their mean (the paper); two_pass: read again beside what the "
         "first reading chose. Default: what the model brings along, or token.",
     ),
 ]

@@ -12,7 +12,7 @@ import tscli
 from tscli.cli import flags
 from tscli.cli.output import Settings, counted, error_line, kinds, print_json, progress, safe_line, say, size, working
 from tscli.errors import LibraryError, UsageError
-from tscli.places import library_folder
+from tscli.paths import library_folder
 
 
 def list_(context: typer.Context, as_json: flags.Json = False) -> int:

@@ -14,7 +14,7 @@ from itertools import groupby
 
 import numpy as np
 
-from tscli.engine.session import Session
+from tscli.answer.session import Session
 from tscli.evaluation.dense import TextAnswer, answer_texts
 from tscli.evaluation.match import MAX_NEW_TOKENS
 from tscli.evaluation.questions import OnAnswer, Question, QuestionReport, ScoredAnswer, scored

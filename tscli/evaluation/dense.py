@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tscli.engine.decode import Sampler, Sampling
+from tscli.answer.decode import Sampler, Sampling
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
-from tscli.engine.asker import Asker
+from tscli.answer.asker import Asker
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import Selection
 from tscli_kernels import max_pool, top_k

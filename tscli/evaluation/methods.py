@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 
-from tscli.engine.asker import QuestionMode
+from tscli.answer.asker import OLD_MODES, QuestionMode
 from tscli.errors import UsageError
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
 
@@ -53,6 +53,7 @@ def _method(name: str, base: SelectionConfig, question: QuestionMode, window: in
     if kind != "tokenselect" or not value:
         raise UsageError(f"method {name!r}: choose dense, streaming, voters, tokenselect or tokenselect-SETTING=VALUE")
     if setting == "question":
+        value = OLD_MODES.get(value, value)
         if value not in get_args(QuestionMode):
             raise UsageError(f"method {name!r}: question is one of {', '.join(get_args(QuestionMode))}")
         return Method(name, base, cast(QuestionMode, value))

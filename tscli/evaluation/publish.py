@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 
-from tscli.engine.catalogue import versions
-from tscli.engine.doctor import processor
 from tscli.evaluation.fidelity import Fidelity
 from tscli.evaluation.picture import draw
 from tscli.evaluation.results import Result, fidelity_of, results_of
 from tscli.evaluation.run import evaluate_tasks
 from tscli.evaluation.trial import Trial
+from tscli.ingest.doctor import processor
+from tscli.library.catalogue import versions
 from tscli.model.options import EMBEDDED, LoadOptions
 from tscli.tokens.counts import parse_count
 
@@ -36,7 +36,7 @@ SWEEPS = {
     "k": ("32", "64", "128", "256", "512"),
     "theta": ("0.5", "0.8", "0.9", "1.01"),
     "metric": ("soft", "hard", "raw"),
-    "question": ("twice", "token", "chunk"),
+    "question": ("two_pass", "token", "chunk"),
     "pool": ("0", "9", "33"),
     "scale": ("none", "sqrt"),
     "head_mapping": ("grouped", "modulo"),

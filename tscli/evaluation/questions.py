@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tscli.engine.session import Session
+from tscli.answer.session import Session
 from tscli.errors import UsageError
 from tscli.evaluation.match import MAX_NEW_TOKENS, is_right
 from tscli.evaluation.score import exact_match, interval95, is_refusal, token_f1

@@ -14,16 +14,11 @@ from random import Random
 import numpy as np
 import torch
 
-from tscli.engine.asker import Asker, checked_mode
-from tscli.engine.calibration.store import choose_voters
-from tscli.engine.decode import Sampling
-from tscli.engine.kinds import choose_kv_dtype
-from tscli.engine.options import KVDtype
-from tscli.engine.passages import PassageFinder
-from tscli.engine.prefill import prefill_documents, prefill_in_memory
-from tscli.engine.sections import section_starts
-from tscli.engine.sketching import passages_as_questions
-from tscli.engine.voting_asker import VotingAsker
+from tscli.answer.asker import Asker, checked_mode
+from tscli.answer.calibration.store import choose_voters
+from tscli.answer.decode import Sampling
+from tscli.answer.passages import PassageFinder
+from tscli.answer.voting_asker import VotingAsker
 from tscli.errors import UsageError
 from tscli.evaluation import haystack, tasks
 from tscli.evaluation.context import build, check_fits
@@ -32,6 +27,12 @@ from tscli.evaluation.journal import Journal
 from tscli.evaluation.methods import Method, parse_methods
 from tscli.evaluation.questions import THOUGHT_TOKENS
 from tscli.evaluation.trial import Trial
+from tscli.ingest.prefill import prefill_in_memory
+from tscli.ingest.sections import section_starts
+from tscli.ingest.sketching import passages_as_questions
+from tscli.library.dense_prefill import prefill_documents
+from tscli.library.kv_dtype import KVDtype
+from tscli.library.storage_format import choose_kv_dtype
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
 from tscli.model.load import load_decoder

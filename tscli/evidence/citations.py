@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tscli.engine.drawn import Drawn
+from tscli.answer.token_attribution import TokenAttribution
 from tscli.tokens import Context, StreamDecoder, Tokenizer, page_name, shown
 from tscli.tokens.sentences import sentence_spans
 
@@ -53,9 +53,9 @@ class Spelled:
     bounds: np.ndarray
 
 
-def weights_of(drawn: Iterable[Drawn], context: Context) -> tuple[np.ndarray, np.ndarray]:
+def weights_of(attribution: Iterable[TokenAttribution], context: Context) -> tuple[np.ndarray, np.ndarray]:
     """Positions, ascending, and their share of the attention to documents, summing to 1; template and headers left out."""
-    steps = list(drawn)
+    steps = list(attribution)
     if not steps:
         return np.zeros(0, np.int64), np.zeros(0)
     places, inverse = np.unique(np.concatenate([step.positions for step in steps]), return_inverse=True)
@@ -66,11 +66,11 @@ def weights_of(drawn: Iterable[Drawn], context: Context) -> tuple[np.ndarray, np
 
 
 def cite(
-    drawn: Sequence[Drawn], context: Context, tokenizer: Tokenizer, *, top: int, floor: float, opening: int = 0
+    attribution: Sequence[TokenAttribution], context: Context, tokenizer: Tokenizer, *, top: int, floor: float, opening: int = 0
 ) -> list[Citation]:
     """At most `top` sentences: first the one that the `opening` steps drew on most, all of them where there are none, then by
     their share of the attention, highest first; none below the share `floor` but the first."""
-    places, weights = weights_of(drawn, context)
+    places, weights = weights_of(attribution, context)
     if not places.size:
         return []
     found: list[Citation] = []
@@ -79,7 +79,7 @@ def cite(
         inside = (places >= stretch[0]) & (places <= stretch[-1])
         found += _sentences(spelled, places[inside], weights[inside], context)
     found.sort(key=lambda citation: (-citation.share, citation.start))
-    at, shares = weights_of(drawn[:opening], context)
+    at, shares = weights_of(attribution[:opening], context)
     drew = [float(shares[(at >= citation.start) & (at < citation.end)].sum()) for citation in found]
     found.insert(0, found.pop(int(np.argmax(drew))))
     return [citation for number, citation in enumerate(found[:top]) if number == 0 or citation.share >= floor]

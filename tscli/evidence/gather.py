@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tscli.engine.drawn import Drawn
-from tscli.engine.session import Session
-from tscli.engine.statistics import Answer
+from tscli.answer.session import Session
+from tscli.answer.statistics import Answer
+from tscli.answer.token_attribution import TokenAttribution
 from tscli.evidence.citations import Citation, cite
 from tscli.evidence.instructions import instruction_near
 from tscli.evidence.support import WEAK, support
@@ -58,7 +58,7 @@ class Evidence:
 def find_evidence(session: Session, answer: Answer, *, top: int = 5, floor: float = 0.05) -> Evidence:
     """The evidence of an answer that this session gave: at most `top` citations, each with at least the share `floor`."""
     opening = _opening(answer, session.tokenizer)
-    citations = cite(answer.drawn, session.context, session.tokenizer, top=top, floor=floor, opening=opening)
+    citations = cite(answer.attribution, session.context, session.tokenizer, top=top, floor=floor, opening=opening)
     said = ((index, instruction_near(citation, session.context, session.tokenizer)) for index, citation in enumerate(citations))
     pieces = _pieces(answer, citations, session.context, session.tokenizer)
     return Evidence(tuple(citations), tuple(pieces), tuple((index, words) for index, words in said if words))
@@ -75,10 +75,10 @@ def _opening(answer: Answer, tokenizer: Tokenizer) -> int:
 
 def _pieces(answer: Answer, citations: list[Citation], context: Context, tokenizer: Tokenizer) -> list[Piece]:
     """The answer's text token by token; tokens inside one character are one piece."""
-    decoder, pieces, held, text = StreamDecoder(tokenizer), list[Piece](), list[Drawn](), ""
-    steps = list(zip(answer.token_ids, answer.drawn, strict=False))
-    for number, (token, drawn) in enumerate(steps):
-        held.append(drawn)
+    decoder, pieces, held, text = StreamDecoder(tokenizer), list[Piece](), list[TokenAttribution](), ""
+    steps = list(zip(answer.token_ids, answer.attribution, strict=False))
+    for number, (token, attribution) in enumerate(steps):
+        held.append(attribution)
         added = decoder.push(token) + (decoder.flush() if number == len(steps) - 1 else "")
         added = added if text else added.lstrip()
         added = added[: max(0, len(answer.text) - len(text))]
@@ -90,7 +90,7 @@ def _pieces(answer: Answer, citations: list[Citation], context: Context, tokeniz
     return pieces
 
 
-def _shares(steps: list[Drawn], citations: list[Citation], context: Context) -> list[tuple[int, float]]:
+def _shares(steps: list[TokenAttribution], citations: list[Citation], context: Context) -> list[tuple[int, float]]:
     """Of the attention to documents' text, how much went to each citation."""
     places = np.concatenate([step.positions for step in steps])
     shares = np.concatenate([step.shares for step in steps])

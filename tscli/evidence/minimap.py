@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tscli.engine.drawn import Drawn
-from tscli.engine.session import Session
-from tscli.engine.statistics import Answer
+from tscli.answer.session import Session
+from tscli.answer.statistics import Answer
+from tscli.answer.token_attribution import TokenAttribution
 from tscli.evidence.citations import weights_of
 from tscli.tokens import Context, shown
 
@@ -40,12 +40,12 @@ class DocumentMap:
 
 def map_answer(session: Session, answer: Answer, *, width: int = 32) -> list[DocumentMap]:
     """A map of each document that the answer drew on, greatest share first."""
-    return map_documents(answer.drawn, session.context, width=width)
+    return map_documents(answer.attribution, session.context, width=width)
 
 
-def map_documents(drawn: Sequence[Drawn], context: Context, *, width: int) -> list[DocumentMap]:
+def map_documents(attribution: Sequence[TokenAttribution], context: Context, *, width: int) -> list[DocumentMap]:
     """The same from the steps themselves."""
-    places, weights = weights_of(drawn, context)
+    places, weights = weights_of(attribution, context)
     found = []
     for index in np.unique(context.document[places]):
         document = context.documents[int(index)]

@@ -16,8 +16,8 @@ from itertools import groupby
 
 import numpy as np
 
-from tscli.engine.session import Session
-from tscli.engine.statistics import Answer, Statistics
+from tscli.answer.session import Session
+from tscli.answer.statistics import Answer, Statistics
 from tscli.evidence.citations import Citation, spell, weights_of
 from tscli.evidence.gather import CAVEAT, Evidence, Piece
 from tscli.evidence.support import WEAK
@@ -56,7 +56,7 @@ def render_report(session: Session, answer: Answer, evidence: Evidence) -> str:
     from markupsafe import Markup
 
     context = session.context
-    places, weights = weights_of(answer.drawn, context)
+    places, weights = weights_of(answer.attribution, context)
     style, script = _file("report.css"), _file("report.js")
     rows = _rows(places, weights, context)
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(_file("report.html.j2"))

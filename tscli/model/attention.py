@@ -15,12 +15,12 @@ from torch import Tensor
 from tscli.model.kv import DenseKeys, KVState
 from tscli.model.paged import attend_paged
 from tscli.model.rotary import Rotator
-from tscli.model.step import Kind, LayerCall, LayerStep, Observer, Weighed, attention_of_last
+from tscli.model.step import AttentionTrace, Kind, LayerCall, LayerStep, Observer, attention_of_last
 from tscli.selection.candidates import num_candidates, search, select_among, uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
 from tscli.selection.question_votes import QuestionVotes, nearby
-from tscli.selection.select import Selection, ballot, select
+from tscli.selection.select import Selection, select, vote_of
 from tscli.selection.selection_cache import SelectionCache
 from tscli.selection.sketch import Moments
 from tscli_kernels import attend, attend_causal, attend_turned
@@ -36,8 +36,8 @@ class AttentionRun:
     dense: full attention at true positions instead of selection. observe: called once per layer. guard: compares samples of
     what the sketch selects with the exact scan. moments: gathers the queries as they are scored.
     audit: is shown each selection beside the exact votes of all candidates, which are computed for it.
-    whole_from: from this position on everything is attended, however far back the local window reaches.
-    weigh: the layer whose attention itself is reported to `observe`. without: positions (int64) that no
+    dense_from: from this position on everything is attended, however far back the local window reaches.
+    traced_layer: the layer whose attention itself is reported to `observe`. excluded: positions (int64) that no
     selection and no local window attends to (a layer of sliding windows still does).
     """
 
@@ -55,9 +55,9 @@ class AttentionRun:
         guard: Guard | None = None,
         moments: Moments | None = None,
         audit: Audit | None = None,
-        whole_from: int | None = None,
-        weigh: int | None = None,
-        without: Tensor | None = None,
+        dense_from: int | None = None,
+        traced_layer: int | None = None,
+        excluded: Tensor | None = None,
     ) -> None:
         self.state = state
         self.rotator = rotator
@@ -70,9 +70,9 @@ class AttentionRun:
         self.guard = guard
         self.moments = moments
         self.audit = audit
-        self.whole_from = whole_from
-        self.weigh = weigh
-        self.without = without
+        self.dense_from = dense_from
+        self.traced_layer = traced_layer
+        self.excluded = excluded
         self._shares: Tensor | None = None
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
@@ -100,7 +100,7 @@ class AttentionRun:
         n, config = self.state.length, self.config
         n_init = min(config.n_init, n)
         recent = n - config.n_local
-        local_start = max(n_init, recent if self.whole_from is None else min(recent, self.whole_from))
+        local_start = max(n_init, recent if self.dense_from is None else min(recent, self.dense_from))
         candidates = local_start - n_init
         selection, reused, selected = None, False, 0
         if candidates and not config.count(candidates):
@@ -109,7 +109,7 @@ class AttentionRun:
             selection, reused = self._select(query, call.layer, local_start)
             if self.audit is not None:
                 scores = self._scores(self._mean_query(query, call.layer), call.layer, local_start)[:, n_init:]
-                self.audit(selection, n_init, ballot(scores, config.count(candidates), config))
+                self.audit(selection, n_init, vote_of(scores, config.count(candidates), config))
             local_start = selection.local_start
             chosen = selection.positions
             selected = chosen.shape[0]
@@ -118,8 +118,8 @@ class AttentionRun:
             chosen = torch.arange(n_init, local_start, device=query.device)
         init, local = torch.arange(n_init, device=query.device), torch.arange(local_start, n, device=query.device)
         positions = torch.cat([init, chosen, local])
-        if self.without is not None:
-            positions = positions[~torch.isin(positions, self.without)]
+        if self.excluded is not None:
+            positions = positions[~torch.isin(positions, self.excluded)]
         out = None if self._weighs(call) else attend_paged(self.state, self.rotator, query, (key, value), positions, call)
         if out is None:
             old_key, old_value = self.state.gather(call.layer, positions)
@@ -148,14 +148,14 @@ class AttentionRun:
         assert self.votes is not None
         positions = nearby(fixed, self.config)
         scores = self.state.scores_at(layer, query, positions) * self._scale(query)
-        self.votes.add(ballot(scores, fixed.positions.shape[0], self.config), positions - self.config.n_init)
+        self.votes.add(vote_of(scores, fixed.positions.shape[0], self.config), positions - self.config.n_init)
 
     def _by_scan(self, query: Tensor, layer: int, local_start: int) -> Selection:
         """Select by the exact scores of all candidates."""
         config = self.config
         scores = self._scores(query, layer, local_start)[:, config.n_init :]
         if self.votes is not None and layer == self.votes.layer:
-            self.votes.add(ballot(scores, config.count(scores.shape[1]), config))
+            self.votes.add(vote_of(scores, config.count(scores.shape[1]), config))
         return select(scores, config.n_init, local_start, config)
 
     def _by_sketch(self, query: Tensor, layer: int, local_start: int) -> Selection | None:
@@ -202,7 +202,7 @@ class AttentionRun:
         places = torch.arange(n, total, device=query.device)
         all_key, all_value = dense.append(layer, self.rotator(key, places, layer, length=total), value)
         turned = self.rotator(query, places, layer, length=total)
-        self._weigh(turned, all_key, call)
+        self._trace(turned, all_key, call)
         self._report(layer, "dense", total, 0, self._watch(query, layer), False, torch.arange(n, device=query.device))
         return attend_causal(turned, all_key, all_value, scaling=call.scaling, softcap=call.softcap)
 
@@ -225,7 +225,7 @@ class AttentionRun:
         places = torch.arange(first, first + s, device=query.device)
         key = self.rotator(key, places, call.layer, length=first + s)
         query = self.rotator(query, places[-t:], call.layer, length=first + s)
-        self._weigh(query, key, call)
+        self._trace(query, key, call)
         if window is None:
             return attend_causal(query, key, value, scaling=call.scaling, softcap=call.softcap)
         mask = window_mask(t, s, window, query.device)
@@ -261,13 +261,13 @@ class AttentionRun:
     def _scale(self, query: Tensor) -> float:
         return float(query.shape[-1] ** -0.5) if self.config.scale == "sqrt" else 1.0
 
-    def _weigh(self, query: Tensor, key: Tensor, call: LayerCall) -> None:
+    def _trace(self, query: Tensor, key: Tensor, call: LayerCall) -> None:
         """Keep where this layer's attention goes, if it is asked for."""
         if self._weighs(call):
             self._shares = attention_of_last(query, key, call)
 
     def _weighs(self, call: LayerCall) -> bool:
-        return self.observe is not None and self.weigh == call.layer and call.window is None
+        return self.observe is not None and self.traced_layer == call.layer and call.window is None
 
     def _report(
         self,
@@ -281,10 +281,10 @@ class AttentionRun:
     ) -> None:
         if self.observe is None:
             return
-        weighed, shares, self._shares = None, self._shares, None
+        trace, shares, self._shares = None, self._shares, None
         if shares is not None and positions is not None:
-            weighed = Weighed(positions, shares[: positions.shape[0]])
-        self.observe(LayerStep(layer, kind, attended, selected, selection, reused, weighed))
+            trace = AttentionTrace(positions, shares[: positions.shape[0]])
+        self.observe(LayerStep(layer, kind, attended, selected, selection, reused, trace))
 
 
 def _as_the_reference_maps(query: Tensor, kv_heads: int) -> Tensor:

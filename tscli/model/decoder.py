@@ -1,6 +1,6 @@
-"""A decoder as the engine sees it: tokens run over an `AttentionRun`, and what of the model is worth knowing.
+"""A decoder as prefill and answers see it: tokens run over an `AttentionRun`, and what of the model is worth knowing.
 
-Knows nothing of how the model is computed (`plain`, `stock`), of libraries or of text.
+Knows nothing of how the model is computed (`llama`, `hf_decoder`), of libraries or of text.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch import Tensor
 
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun
+from tscli.model.batched import BatchedRun
 from tscli.model.gathered import Enough
 from tscli.model.identity import weights_hash
 from tscli.model.kv import KVState, Pages
 from tscli.model.rotary import Rotator
 from tscli.model.step import LayerCall
-from tscli.model.together import TogetherRun
 from tscli_kernels import PAGE_SCALE, has_int8_products
 
 
@@ -96,12 +96,12 @@ class Decoder(ABC):
         return out
 
     @torch.inference_mode()
-    def forward_together(self, parts: Sequence[Tensor], runs: Sequence[AttentionRun]) -> Tensor:
+    def forward_batch(self, parts: Sequence[Tensor], runs: Sequence[AttentionRun]) -> Tensor:
         """`forward` of several sequences at a time, token ids int64 [t] and a run of each: logits [sequences, vocab] float32.
 
         A sequence gets what it would by itself, but for rounding: products of other shapes add up in another order.
         """
-        run = TogetherRun(runs, [part.shape[0] for part in parts])
+        run = BatchedRun(runs, [part.shape[0] for part in parts])
         out = self._run(torch.cat(list(parts)), run, run.ends)
         run.advance()
         assert out is not None
@@ -119,7 +119,7 @@ class Decoder(ABC):
         """Every layer appends its keys and values to the run's state; the logits of the rows `ends`, [ends, vocab] float32."""
 
     @abstractmethod
-    def stock_logits(self, token_ids: Tensor) -> Tensor:
+    def reference_logits(self, token_ids: Tensor) -> Tensor:
         """What transformers itself computes for token_ids (int64 [t]) by the full weights, in one pass: [t, vocab] float32."""
 
     @property

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from tscli.errors import ResourceError, TscliError, UsageError
 from tscli.model import gguf
-from tscli.model.gguf import OnStep
+from tscli.model.gguf_header import OnStep
 from tscli.model.hub import OnDownload, forbids_downloads, is_whole, remove_snapshot, snapshot
 from tscli.model.known import DEFAULT, KNOWN, KnownModel, Packaged
 from tscli.model.options import EMBEDDED
-from tscli.places import cache
+from tscli.paths import cache
 
 HUB_PATIENCE_S = 5.0  # for one answer of the hub, which is asked twice; what a download takes is another matter
 INDEX_PATIENCE_S = 15.0  # the same of the package index, and between two pieces of a download

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ import xxhash
 from filelock import FileLock
 
 from tscli.errors import ResourceError, UsageError
-from tscli.model.gguf_header import read_header
-from tscli.places import cache
+from tscli.model.gguf_header import OnStep, read_header
+from tscli.paths import cache
 
 MARKER = "tscli-gguf.json"
 NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
@@ -29,7 +28,6 @@ ENDING = ".gguf"
 WORTH_A_WORD = 64 << 20  # bytes: smaller files are read in no time
 BLOCK = 1 << 20
 MAX_BLOCKS = 16
-OnStep = Callable[[str, int, int], None]  # what is done now, how much of it, of how much (0: not known)
 
 
 @dataclass(frozen=True)

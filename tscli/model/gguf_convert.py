@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from tscli.errors import ResourceError, TscliError
-from tscli.model.gguf import OnStep
-from tscli.model.gguf_header import WAY_OUT, GGUFHeader
+from tscli.model.gguf_header import WAY_OUT, GGUFHeader, OnStep
 from tscli.model.gguf_tokens import save_tokenizer
 
 # A tensor that says how positions are scaled, and is no weight.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -21,6 +21,7 @@ VERSIONS = (2, 3)
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
 MOST_NUMBERS = 4096  # of an array that is kept unasked; of longer ones and of texts, only how many there are
+OnStep = Callable[[str, int, int], None]  # what is done now, how much of it, of how much (0: not known)
 WAY_OUT = "give another .gguf file, a folder in Hugging Face layout or a hub id with --model"
 
 

@@ -10,7 +10,8 @@ from tscli import reader
 from tscli.errors import TscliError
 from tscli.model import gguf
 from tscli.model.fetch import default_model, get_known, here
-from tscli.model.gguf import OnStep, conversion_hash, gguf_folder, is_gguf, read_converted, sampled
+from tscli.model.gguf import conversion_hash, gguf_folder, is_gguf, read_converted, sampled
+from tscli.model.gguf_header import OnStep
 from tscli.model.hub import OnDownload, snapshot
 from tscli.model.known import KNOWN
 from tscli.model.options import EMBEDDED, LoadOptions

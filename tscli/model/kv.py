@@ -55,7 +55,7 @@ class KVState:
         self.tail_tokens = 0
         self.tokens_run = 0  # that have passed through the model, forgotten ones too
         self.sketch: Scan | None = None  # of the committed tokens
-        self.arrival: Callable[[int], None] | None = None  # returns once a layer's committed pages are there
+        self.wait_for_layer: Callable[[int], None] | None = None  # returns once a layer's committed pages are there
         self._tables: list[list[PageTable | None]] | None = None
         for segment in segments:
             self.extend(segment)
@@ -155,8 +155,8 @@ class KVState:
     def head_scores(self, layer: int, kv_head: int, query: Tensor, start: int, stop: int) -> Tensor:
         """Dot products of query [t, head_dim] with the keys of one kv head at committed positions [start, stop); float32
         [t, stop - start]. No other head's keys are read."""
-        if self.arrival is not None:
-            self.arrival(layer)
+        if self.wait_for_layer is not None:
+            self.wait_for_layer(layer)
         out = torch.empty(query.shape[0], stop - start, dtype=torch.float32, device=query.device)
         for segment, first in zip(self.segments, self.starts, strict=True):
             low, high = max(start, first), min(stop, first + segment.num_tokens)
@@ -198,8 +198,8 @@ class KVState:
         whole = self.segments[0] if len(self.segments) == 1 else None
         if whole is None or not whole.key.is_cuda or whole.scales is not None or whole.key.dtype != self._dtype:
             return None
-        if self.arrival is not None:
-            self.arrival(layer)
+        if self.wait_for_layer is not None:
+            self.wait_for_layer(layer)
         return whole.key[layer], whole.value[layer]
 
     def tail_at(self, layer: int, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -215,8 +215,8 @@ class KVState:
     def _table(self, layer: int, which: int) -> PageTable | None:
         """Where the committed keys (which 0) or values (1) lie, once they are there; None where the compiled loops do not read
         them."""
-        if self.arrival is not None:
-            self.arrival(layer)
+        if self.wait_for_layer is not None:
+            self.wait_for_layer(layer)
         if self._tables is None:
             self._tables = [[self._new_table(at, kind) for kind in (0, 1)] for at in range(self._shape[0])]
         return self._tables[layer][which]

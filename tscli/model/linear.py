@@ -1,4 +1,4 @@
-"""A linear layer by full weights or by 8-bit ones, for the plain decoder and for transformers' modules."""
+"""A linear layer by full weights or by 8-bit ones, for the Llama decoder and for transformers' modules."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.gguf import read_converted
 from tscli.model.identity import full_name, locate
+from tscli.model.llama import Misfit, load_llama
 from tscli.model.options import LoadOptions
-from tscli.model.plain import Misfit, load_plain
 from tscli.model.vector_maths import settle_vector_maths
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -39,18 +39,18 @@ def load_decoder(options: LoadOptions) -> Decoder:
 
 def _load(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> Decoder:
     try:
-        return load_plain(model, folder, dtype, device)
+        return load_llama(model, folder, dtype, device)
     except Misfit as misfit:
-        decoder = _load_stock(model, folder, dtype, device)
+        decoder = _load_hf(model, folder, dtype, device)
         if why := str(misfit):  # of an architecture that is run by our own lines: it looked as if it should have fitted
             decoder.remarks.append(f"runs by transformers' layers, which are slower: {why}")
         return decoder
 
 
-def _load_stock(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> Decoder:
-    from tscli.model.stock import load_stock  # transformers' modelling code takes seconds to import
+def _load_hf(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> Decoder:
+    from tscli.model.hf_decoder import load_hf  # transformers' modelling code takes seconds to import
 
-    return load_stock(model, folder, dtype, device)
+    return load_hf(model, folder, dtype, device)
 
 
 def pick_device(name: str) -> torch.device:

@@ -22,12 +22,12 @@ def check_parity(decoder: Decoder) -> float:
     """
     generator = torch.Generator().manual_seed(0)
     token_ids = torch.randint(decoder.shape.vocab_size, (TOKENS,), generator=generator).to(decoder.device)
-    stock = decoder.stock_logits(token_ids)[-1]
+    reference = decoder.reference_logits(token_ids)[-1]
     run = AttentionRun(decoder.new_state(), decoder.rotator, SelectionConfig(), dense=DenseKeys())
     for start in range(0, TOKENS, CHUNK):
         logits = decoder.forward(token_ids[start : start + CHUNK], run)
     assert logits is not None
-    error = float(torch.linalg.vector_norm(logits - stock) / torch.linalg.vector_norm(stock))
+    error = float(torch.linalg.vector_norm(logits - reference) / torch.linalg.vector_norm(reference))
     if not error <= TOLERANCE[decoder.dtype]:
         raise TscliError(
             f"{decoder.model_id} ({decoder.shape.kind}) does not run rightly here: its logits differ from "

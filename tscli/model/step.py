@@ -19,7 +19,7 @@ class LayerStep:
     """What one layer did for one chunk or token.
 
     attended: rows in the softmax; selected: those of them that were chosen by votes. selection: positions and votes,
-    over everything cached where nothing had to be left out. weighed: the last query's attention, where it was asked for.
+    over everything cached where nothing had to be left out. trace: the last query's attention, where it was asked for.
     """
 
     layer: int
@@ -28,14 +28,14 @@ class LayerStep:
     selected: int
     selection: Selection | None
     reused: bool
-    weighed: Weighed | None = None
+    trace: AttentionTrace | None = None
 
 
 Observer = Callable[[LayerStep], None]
 
 
 @dataclass(frozen=True)
-class Weighed:
+class AttentionTrace:
     """Where one query's attention went: positions int64 [s] of cached tokens, shares float32 [s], means over the heads.
 
     What is missing to 1 went to the tokens of the same chunk.

@@ -49,7 +49,7 @@ class JoinedSketch:
             for span, low, high, at in self._parts(start, stop)
             if span.sketch is not None
         ]
-        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.int64, device=self._first.planes.device)
+        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.int64, device=self._first.key_codes.device)
 
     def sampled(self, layer: int, query: Tensor, start: int, stop: int, step: int) -> tuple[Tensor, Tensor]:
         """Approximate scores of a step-th part of the tokens [start, stop), each head's less its `shift`: float32 [q_heads, m];

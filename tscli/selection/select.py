@@ -31,12 +31,12 @@ def select(scores: Tensor, first: int, local_start: int, config: SelectionConfig
         local_start: position of the first token of the local window; candidates lie in [first, local_start).
     """
     k = config.count(scores.shape[1])
-    vote = ballot(scores, k, config)
+    vote = vote_of(scores, k, config)
     chosen = top_k(max_pool(vote, config.pool), k)
     return Selection(chosen + first, vote[chosen], local_start)
 
 
-def ballot(scores: Tensor, k: int, config: SelectionConfig) -> Tensor:
+def vote_of(scores: Tensor, k: int, config: SelectionConfig) -> Tensor:
     """One vote per candidate by the configured metric; [n]."""
     if config.metric == "soft":
         return soft_vote(scores)

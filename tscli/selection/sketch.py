@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tscli_kernels import DAMAGED, code_planes, decode_planes, expand_rows, reaching_planes, scan_planes, top_k
+from tscli_kernels import DAMAGED, decode_sketch, encode_sketch, expand_rows, reaching_codes, scan_codes, top_k
 
 VERSION = 3
 OUTLIERS = 1024  # one token of so many, per kv head
@@ -58,11 +58,11 @@ class Projection:
         centred = key.float() - self.mean[layer][:, None]
         return torch.matmul(self.key_map[layer], centred.transpose(1, 2))
 
-    def outliers(self, layer: int, coordinates: Tensor, planes: Tensor, count: int) -> Tensor:
-        """Of keys with these coordinates, those whose scores their planes miss by most, by what queries were like when it was
+    def outliers(self, layer: int, coordinates: Tensor, key_codes: Tensor, count: int) -> Tensor:
+        """Of keys with these coordinates, those whose scores their codes miss by most, by what queries were like when it was
         fitted: int64 [kv_heads, count], ascending."""
         left = coordinates.clone()
-        left[:, : self.rank] -= decode_planes(planes, self.rank)
+        left[:, : self.rank] -= decode_sketch(key_codes, self.rank)
         missed = torch.matmul(self.power[layer, :, None], left.square_())[:, 0]
         return torch.stack([top_k(head, count) for head in missed])
 
@@ -156,13 +156,13 @@ class Scan(Protocol):
 class Sketch:
     """The sketch of a context's committed tokens.
 
-    planes: uint8 [layers, kv_heads, rank / 4, capacity, 4], see `code_planes`; outliers: positions, int64
+    key_codes: uint8 [layers, kv_heads, rank / 4, capacity, 4], see `encode_sketch`; outliers: positions, int64
     [layers, kv_heads, m], ascending.
     """
 
-    def __init__(self, projection: Projection, planes: Tensor, outliers: Tensor, length: int = 0) -> None:
+    def __init__(self, projection: Projection, key_codes: Tensor, outliers: Tensor, length: int = 0) -> None:
         self.projection = projection
-        self.planes = planes
+        self.key_codes = key_codes
         self.outliers = outliers
         self.length = length
         self._samples: dict[int, tuple[tuple[int, int], Tensor, Tensor]] = {}
@@ -171,8 +171,8 @@ class Sketch:
     def empty(cls, projection: Projection) -> Sketch:
         """Of no tokens yet."""
         layers, kv_heads, _ = projection.mean.shape
-        planes = projection.mean.new_empty(layers, kv_heads, -(-projection.rank // 4), 0, 4, dtype=torch.uint8)
-        return cls(projection, planes, torch.empty(layers, kv_heads, 0, dtype=torch.int64, device=planes.device))
+        key_codes = projection.mean.new_empty(layers, kv_heads, -(-projection.rank // 4), 0, 4, dtype=torch.uint8)
+        return cls(projection, key_codes, torch.empty(layers, kv_heads, 0, dtype=torch.int64, device=key_codes.device))
 
     def extend(self, key_pages: Tensor, num_tokens: int, scale: Tensor | None = None) -> None:
         """Take the keys of the next segment: [layers, pages, kv_heads, page_size, head_dim], `num_tokens` of them filled.
@@ -182,33 +182,33 @@ class Sketch:
         """
         stop = self._room(num_tokens)
         found = []
-        device = self.planes.device  # layer by layer: the pages may lie where there is more room
+        device = self.key_codes.device  # layer by layer: the pages may lie where there is more room
         for layer in range(key_pages.shape[0]):
             pages = key_pages[layer].to(device)
             pages = pages if scale is None else expand_rows(pages, scale[layer].to(device))
             key = pages.transpose(0, 1).flatten(1, 2)[:, :num_tokens]  # [kv_heads, n, head_dim]
             coordinates = self.projection.keys(layer, key)
             _refuse_damaged(coordinates)
-            planes = self.planes[layer, :, :, self.length : stop] = code_planes(coordinates[:, : self.projection.rank])
-            found.append(self.projection.outliers(layer, coordinates, planes, num_outliers(num_tokens)) + self.length)
+            key_codes = self.key_codes[layer, :, :, self.length : stop] = encode_sketch(coordinates[:, : self.projection.rank])
+            found.append(self.projection.outliers(layer, coordinates, key_codes, num_outliers(num_tokens)) + self.length)
         self.outliers = torch.cat([self.outliers, torch.stack(found)], dim=2)
         self.length = stop
 
-    def take_over(self, planes: Tensor, outliers: Tensor) -> None:
-        """Take the next segment's planes [layers, kv_heads, rank / 4, n, 4] and outliers [layers, kv_heads, m], counted from
+    def take_over(self, key_codes: Tensor, outliers: Tensor) -> None:
+        """Take the next segment's codes [layers, kv_heads, rank / 4, n, 4] and outliers [layers, kv_heads, m], counted from
         the segment's start, as a sketch by the same projection has them."""
-        stop = self._room(planes.shape[3])
-        self.planes[:, :, :, self.length : stop] = planes
+        stop = self._room(key_codes.shape[3])
+        self.key_codes[:, :, :, self.length : stop] = key_codes
         self.outliers = torch.cat([self.outliers, outliers.to(self.outliers.device) + self.length], dim=2)
         self.length = stop
 
     def _room(self, num_tokens: int) -> int:
         """Make room for so many more tokens; the length with them."""
         stop = self.length + num_tokens
-        if stop > self.planes.shape[3]:
-            grown = self.planes.new_empty(*self.planes.shape[:3], max(stop, 2 * self.planes.shape[3]), 4)
-            grown[:, :, :, : self.length] = self.planes[:, :, :, : self.length]
-            self.planes = grown
+        if stop > self.key_codes.shape[3]:
+            grown = self.key_codes.new_empty(*self.key_codes.shape[:3], max(stop, 2 * self.key_codes.shape[3]), 4)
+            grown[:, :, :, : self.length] = self.key_codes[:, :, :, : self.length]
+            self.key_codes = grown
         return stop
 
     def outlying(self, layer: int, start: int, stop: int) -> Tensor:
@@ -223,22 +223,22 @@ class Sketch:
     def sampled(self, layer: int, query: Tensor, start: int, stop: int, step: int) -> tuple[Tensor, Tensor]:
         """Approximate scores of each step-th token in [start, stop), each head's less its `shift`: float32 [q_heads, m]; and
         which of them are outliers, bool [m]."""
-        planes, odd = self._sample(layer, step)
+        key_codes, odd = self._sample(layer, step)
         low, high = -(-start // step), -(-stop // step)
-        return scan_planes(self.projection.query(layer, query), planes, low, high), odd[low:high]
+        return scan_codes(self.projection.query(layer, query), key_codes, low, high), odd[low:high]
 
     def reaching(self, layer: int, query: Tensor, start: int, stop: int, threshold: Tensor) -> Tensor:
         """Which tokens of [start, stop), counted from start, score at least the threshold [q_heads] in any head, by scores as
         `sampled` gives them: int64, ascending."""
-        return reaching_planes(self.projection.query(layer, query), self.planes[layer], start, stop, threshold)
+        return reaching_codes(self.projection.query(layer, query), self.key_codes[layer], start, stop, threshold)
 
     def _sample(self, layer: int, step: int) -> tuple[Tensor, Tensor]:
-        """The planes [kv_heads, rank / 4, m, 4] of each step-th token, and which of those are outliers; kept, because to
-        collect them from the planes is to read all of these."""
+        """The codes [kv_heads, rank / 4, m, 4] of each step-th token, and which of those are outliers; kept, because to
+        collect them from the codes is to read all of these."""
         kept = self._samples.get(layer)
         if kept is None or kept[0] != (step, self.length):
-            odd = torch.zeros(self.length, dtype=torch.bool, device=self.planes.device)
+            odd = torch.zeros(self.length, dtype=torch.bool, device=self.key_codes.device)
             odd[self.outliers[layer].flatten()] = True
-            sample = self.planes[layer, :, :, : self.length : step].contiguous()
+            sample = self.key_codes[layer, :, :, : self.length : step].contiguous()
             kept = self._samples[layer] = ((step, self.length), sample, odd[::step].clone())
         return kept[1], kept[2]

@@ -3,7 +3,7 @@
 Knows tensors and plain records; nothing of documents, tokenizers or models.
 """
 
-from tscli.places import home, library_folder
+from tscli.paths import home, library_folder
 from tscli.store.archive import OnBytes, export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, plan_independent, segment_id
 from tscli.store.history import HISTORY, Asked, read_history, remember

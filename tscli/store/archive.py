@@ -20,7 +20,7 @@ from typing import IO
 import xxhash
 
 from tscli.errors import DamagedLibrary, LibraryError, ResourceError, UsageError
-from tscli.places import MANIFEST, NAME, library_folder
+from tscli.paths import MANIFEST, NAME, library_folder
 from tscli.store.chain import PlannedSegment
 from tscli.store.damaged import damaged
 from tscli.store.manifest import Manifest, SegmentRecord

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tscli.errors import DamagedLibrary
-from tscli.places import library_name
+from tscli.paths import library_name
 
 
 def damaged(folder: Path, what: str) -> DamagedLibrary:

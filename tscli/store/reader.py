@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from tscli.errors import DamagedLibrary, LibraryError, ResourceError
-from tscli.places import MANIFEST, MANIFEST_COPY, library_name
+from tscli.paths import MANIFEST, MANIFEST_COPY, library_name
 from tscli.store.damaged import damaged
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.segment import Segment, hash_file, load_tensors, map_segment, segment_path, write_durably

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tscli.errors import DamagedLibrary, LibraryError
-from tscli.places import MANIFEST, MANIFEST_COPY
+from tscli.paths import MANIFEST, MANIFEST_COPY
 from tscli.store.chain import PlannedSegment
 from tscli.store.manifest import Manifest
 from tscli.store.reader import require_manifest

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tscli.errors import LibraryError
-from tscli.places import MANIFEST, home, library_folders
+from tscli.paths import MANIFEST, home, library_folders
 from tscli.store.manifest import Manifest
 from tscli.store.reader import no_library, problem_with, require_manifest
 from tscli.store.segment import segment_path

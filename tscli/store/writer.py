@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from tscli.errors import DamagedLibrary, LibraryError
-from tscli.places import MANIFEST, MANIFEST_COPY, library_folders
+from tscli.paths import MANIFEST, MANIFEST_COPY, library_folders
 from tscli.store.chain import PlannedSegment
 from tscli.store.damaged import damaged
 from tscli.store.manifest import Manifest, SegmentRecord

@@ -11,26 +11,26 @@ from torch import Tensor
 
 from tscli_kernels.cpu.byte_products import add_products, mark_reaching
 from tscli_kernels.cpu.loops import compiled, serial, trailing_zeros, use_torch_threads
-from tscli_kernels.planes import ZERO
+from tscli_kernels.sketch_codes import ZERO
 
 BLOCK = 4096  # tokens
 _kept = threading.local()
 
 
-def scan_planes(codes: Tensor, scale: Tensor, planes: Tensor, start: int, stop: int) -> Tensor:
-    """As `planes.scan_planes`, of a coded query."""
+def scan_codes(codes: Tensor, scale: Tensor, key_codes: Tensor, start: int, stop: int) -> Tensor:
+    """As `sketch_codes.scan_codes`, of a coded query."""
     use_torch_threads()
     out = torch.empty(codes.shape[0] * codes.shape[1], stop - start)
-    _scan(*_heads(codes, scale), _fours(planes), start, out.numpy())
+    _scan(*_heads(codes, scale), _fours(key_codes), start, out.numpy())
     return out
 
 
-def reaching_planes(codes: Tensor, scale: Tensor, planes: Tensor, start: int, stop: int, threshold: Tensor) -> Tensor:
-    """As `planes.reaching_planes`, of a coded query."""
+def reaching_codes(codes: Tensor, scale: Tensor, key_codes: Tensor, start: int, stop: int, threshold: Tensor) -> Tensor:
+    """As `sketch_codes.reaching_codes`, of a coded query."""
     use_torch_threads()
     blocks = -(-(stop - start) // BLOCK)
     places, counts = _kept_places(blocks * BLOCK), np.empty(blocks, np.int64)
-    _find(*_heads(codes, scale), _fours(planes), start, stop - start, threshold.numpy(), places, counts)
+    _find(*_heads(codes, scale), _fours(key_codes), start, stop - start, threshold.numpy(), places, counts)
     out = torch.empty(int(counts.sum()), dtype=torch.int64)
     _join(places, counts, out.numpy())
     return out
@@ -44,9 +44,9 @@ def _kept_places(count: int):
     return places
 
 
-def _fours(planes: Tensor):
+def _fours(key_codes: Tensor):
     """Four coordinates in an int32: [kv_heads, groups, capacity]."""
-    return planes.view(torch.int32)[..., 0].numpy()
+    return key_codes.view(torch.int32)[..., 0].numpy()
 
 
 def _heads(codes: Tensor, scale: Tensor):
@@ -56,8 +56,8 @@ def _heads(codes: Tensor, scale: Tensor):
 
 
 @compiled
-def _scan(codes, begin, scale, planes, start, out):
-    kv_heads = planes.shape[0]
+def _scan(codes, begin, scale, key_codes, start, out):
+    kv_heads = key_codes.shape[0]
     group, n = codes.shape[0] // kv_heads, out.shape[1]
     for block in prange((n + BLOCK - 1) // BLOCK):
         low, high = block * BLOCK, min(n, (block + 1) * BLOCK)
@@ -66,16 +66,16 @@ def _scan(codes, begin, scale, planes, start, out):
             for head in range(kv_head * group, (kv_head + 1) * group, 2):
                 other = min(head + 1, (kv_head + 1) * group - 1)
                 one, two = begin[head], begin[other]
-                add_products(planes[kv_head], start + low, start + high, codes[head], codes[other], one, two, sums, second)
+                add_products(key_codes[kv_head], start + low, start + high, codes[head], codes[other], one, two, sums, second)
                 for place in range(high - low):
                     out[head, low + place] = np.float32(sums[place]) * scale[head]
                     out[other, low + place] = np.float32(second[place]) * scale[other]
 
 
 @compiled
-def _find(codes, begin, scale, planes, start, n, threshold, places, counts):
+def _find(codes, begin, scale, key_codes, start, n, threshold, places, counts):
     """Which of n tokens reach a threshold, and how many of each block do; those of a block stand from its beginning on."""
-    kv_heads = planes.shape[0]
+    kv_heads = key_codes.shape[0]
     group = codes.shape[0] // kv_heads
     for block in prange(counts.shape[0]):
         low, high = block * BLOCK, min(n, (block + 1) * BLOCK)
@@ -85,7 +85,7 @@ def _find(codes, begin, scale, planes, start, n, threshold, places, counts):
             for head in range(kv_head * group, (kv_head + 1) * group, 2):
                 other = min(head + 1, (kv_head + 1) * group - 1)
                 mark_reaching(
-                    planes[kv_head], start + low, start + high, codes[head], codes[other], begin[head], begin[other],
+                    key_codes[kv_head], start + low, start + high, codes[head], codes[other], begin[head], begin[other],
                     (scale[head], scale[other]), (threshold[head], threshold[other]), marks, sums, second,
                 )  # fmt: skip
         count = 0

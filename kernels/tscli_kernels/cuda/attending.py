@@ -144,6 +144,6 @@ def attend_selected(
 
 
 def tiles(head_dim: int, element_bytes: int) -> tuple[int, int]:
-    """Rows of keys at a time, and rows of (query, head of the group) of a program: they must fit into registers (`ahead`)."""
+    """Rows of keys at a time, and rows of (query, head of the group) of a program: these must fit registers (`aot_compile`)."""
     row_bytes = head_dim * max(2, element_bytes)
     return (32, 64) if row_bytes <= 128 else (16, 32) if row_bytes <= 256 else (16, 16)

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from tscli_kernels.planes import ZERO
+from tscli_kernels.sketch_codes import ZERO
 
 ROWS = 16  # of a tensor core's tile: a group of query heads is padded to it
 
@@ -67,7 +67,7 @@ def score_kernel(
 
 @triton.jit
 def sketch_kernel(
-    query_ptr, scale_ptr, planes_ptr, out_ptr, n, row_stride, head_stride, plane_stride,
+    query_ptr, scale_ptr, codes_ptr, out_ptr, n, row_stride, head_stride, plane_stride,
     GROUP: tl.constexpr, RANK: tl.constexpr, DIM: tl.constexpr, BLOCK: tl.constexpr, ROWS: tl.constexpr, WIDEN: tl.constexpr,
     ZERO: tl.constexpr,
 ):  # fmt: skip
@@ -78,7 +78,7 @@ def sketch_kernel(
     query = tl.load(query_ptr + head[:, None] * RANK + dim[None, :], mask=heads_in[:, None] & (dim < RANK)[None, :], other=0)
     place = kv.to(tl.int64) * head_stride + (dim // 4).to(tl.int64) * plane_stride + dim % 4
     inside = (dim < RANK)[:, None] & (at < n)[None, :]
-    key = tl.load(planes_ptr + place[:, None] + at.to(tl.int64)[None, :] * 4, mask=inside, other=ZERO).to(tl.float32) - ZERO
+    key = tl.load(codes_ptr + place[:, None] + at.to(tl.int64)[None, :] * 4, mask=inside, other=ZERO).to(tl.float32) - ZERO
     scale = tl.load(scale_ptr + head, mask=heads_in, other=0.0)
     narrow = tl.float32 if WIDEN else tl.bfloat16  # which holds all codes
     scores = dot(query.to(narrow), key.to(narrow), WIDEN) * scale[:, None]
@@ -119,18 +119,19 @@ def score_pages(
     return out, log_sum_exp(highest, total)
 
 
-def scan_sketch(codes: Tensor, scale: Tensor, planes: Tensor) -> Tensor:
-    """Approximate scores [q_heads, n] float32 of a query and of keys as `planes` codes them.
+def scan_sketch(codes: Tensor, scale: Tensor, key_codes: Tensor) -> Tensor:
+    """Approximate scores [q_heads, n] float32 of a query and of keys as `encode_sketch` codes them.
 
-    codes: int8 [kv_heads, group, rank]; scale: float32 [kv_heads, group]; planes: uint8 [kv_heads, rank / 4, n, 4], its last
+    codes: int8 [kv_heads, group, rank]; scale: float32 [kv_heads, group]; key_codes: uint8 [kv_heads, rank / 4, n, 4], its last
     two axes contiguous.
     """
     kv_heads, group, rank = codes.shape
-    num_tokens = planes.shape[2]
+    num_tokens = key_codes.shape[2]
     out = torch.empty(kv_heads * group, num_tokens, dtype=torch.float32, device=codes.device)
     block = block_of(rank)
     sketch_kernel[(triton.cdiv(num_tokens, block), kv_heads)](
-        codes.contiguous(), scale.contiguous(), planes, out, num_tokens, out.stride(0), planes.stride(0), planes.stride(1),
+        codes.contiguous(), scale.contiguous(), key_codes, out,
+        num_tokens, out.stride(0), key_codes.stride(0), key_codes.stride(1),
         GROUP=group, RANK=rank, DIM=padded(rank), BLOCK=block, ROWS=max(ROWS, triton.next_power_of_2(group)),
         WIDEN=not codes.is_cuda, ZERO=ZERO,
     )  # fmt: skip
@@ -138,7 +139,7 @@ def scan_sketch(codes: Tensor, scale: Tensor, planes: Tensor) -> Tensor:
 
 
 def block_of(head_dim: int) -> int:
-    """Tokens of a program, so that its tile fits into registers (`ahead` tells)."""
+    """Tokens of a program, so that its tile fits into registers (`aot_compile` tells)."""
     return 128 if head_dim <= 64 else 64 if head_dim <= 128 else 32
 
 

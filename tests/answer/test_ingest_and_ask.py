@@ -1,0 +1,406 @@
+"""The main path with a small random model: read once, keep, answer; nothing is computed twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tscli
+from tscli.errors import LibraryError, OverBudget, UsageError
+from tscli.library import layout as engine_library
+
+WriteDocuments = Callable[..., Path]
+
+
+@pytest.fixture
+def load(small_model: Path) -> tscli.LoadOptions:
+    return tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments of 512 tokens, so that small documents make several."""
+    monkeypatch.setattr("tscli.ingest.ingest.SEGMENT_TOKENS", 512)
+    assert engine_library.SEGMENT_TOKENS == 16384
+
+
+def ask(load: tscli.LoadOptions, library: str = "default", **options: object) -> tscli.Answer:
+    with tscli.open_library(library, load=load, **options) as session:  # type: ignore[arg-type]
+        stream = session.ask("Where does the stone stand?", max_new_tokens=8)
+        text = "".join(stream)
+    assert stream.answer.text == text.rstrip()
+    return stream.answer
+
+
+def test_a_second_ingest_runs_nothing(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents()
+    first = tscli.prepare([docs], load=load).run()
+    assert first.prefilled_tokens == first.total_tokens > 1024
+    second = tscli.prepare([docs], load=load)
+    assert second.plan.prefill_tokens == 0
+    assert second.plan.estimated_seconds is None
+    assert {document.status for document in second.plan.documents} == {"cached"}
+    assert second.run().prefilled_tokens == 0
+
+
+def test_asking_recomputes_no_document_token_and_leaves_the_library_as_it_was(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    report = tscli.prepare([write_documents()], load=load).run()
+    before = {path: path.read_bytes() for path in report.folder.rglob("*.pt")}
+    first, second = ask(load), ask(load)
+    assert first.statistics.recomputed_tokens == 0
+    assert first.statistics.cached_tokens == report.total_tokens
+    assert first.token_ids == second.token_ids
+    assert {path: path.read_bytes() for path in report.folder.rglob("*.pt")} == before
+
+
+def test_questions_of_one_session_do_not_see_each_other(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    with tscli.open_library(load=load) as session:
+        answers = []
+        for question in ("Where does the stone stand?", "Who?", "Where does the stone stand?"):
+            stream = session.ask(question, max_new_tokens=8)
+            list(stream)
+            answers.append(stream.answer.token_ids)
+    assert answers[0] == answers[2]
+
+
+def test_steps_select_as_configured(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    statistics = ask(load).statistics
+    assert statistics.selected_mean == 48
+    assert 48 + 4 + 16 < statistics.attended_mean <= 48 + 4 + 16 + 9
+    assert statistics.pool == 3
+    assert len(statistics.layers) == 3
+
+
+def test_a_selection_of_everything_answers_as_dense_does_while_all_fits(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    """Inside the model's window (256 positions) compact positions are the true ones."""
+    tscli.prepare([write_documents(words=12, files=("a.txt",))], load=load).run()
+    sparse, dense = ask(load, selection=tscli.SelectionOptions(k=150)), ask(load, dense=True)
+    assert sparse.statistics.total_tokens < 150
+    assert sparse.token_ids == dense.token_ids
+    assert dense.statistics.dense
+
+
+@pytest.mark.parametrize("mode", ["token", "chunk", "two_pass"])
+def test_every_question_mode_answers_without_recomputing_documents(
+    load: tscli.LoadOptions, write_documents: WriteDocuments, mode: str
+) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    statistics = ask(load, question_mode=mode).statistics
+    assert statistics.generated_tokens > 0
+    assert statistics.recomputed_tokens == 0
+    assert statistics.question_mode == mode
+
+
+def test_the_time_to_the_first_token_is_the_questions_and_that_of_the_pass_that_makes_it(
+    load: tscli.LoadOptions, write_documents: WriteDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    with tscli.open_library(load=load, question_mode="two_pass") as session:
+        forward, began = session.decoder.forward, list[float]()
+
+        def timed(*arguments: Any) -> Any:
+            began.append(time.perf_counter())
+            return forward(*arguments)
+
+        monkeypatch.setattr(session.decoder, "forward", timed)
+        stream = session.ask("Where does the stone stand?", max_new_tokens=4)
+        list(stream)
+        statistics, read = stream.answer.statistics, session.asker.question_read
+    last = 2 * statistics.prompt_tokens - 1
+    assert began[last - 1] < read <= began[last]
+    assert statistics.question_s > began[last - 1] - began[0]
+    assert statistics.ttft_s == pytest.approx(statistics.question_s + statistics.first_decode_s)
+
+
+def test_a_question_read_twice_attends_to_one_selection_in_all_layers(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    statistics = ask(load, question_mode="two_pass").statistics
+    assert [layer.hit_rate for layer in statistics.layers] == [1.0, 1.0, 1.0]
+    assert [layer.selected_mean for layer in statistics.layers] == [48, 48, 48]
+
+
+def test_an_unknown_question_mode_is_refused(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents(words=20)], load=load).run()
+    with pytest.raises(UsageError, match="token, chunk, two_pass"):
+        ask(load, question_mode="thrice")
+
+
+def test_incremental_ingest_equals_a_full_one_bit_for_bit(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents(files=("a.txt", "b.txt"))
+    tscli.prepare([docs], "grown", load=load).run()
+    write_documents(files=("c.txt",))
+    grown = tscli.prepare([docs], "grown", load=load)
+    assert 0 < grown.plan.cached_tokens < grown.plan.total_tokens
+    grown_report = grown.run()
+    assert [document.path for document in grown_report.documents] == ["docs/a.txt", "docs/b.txt", "docs/c.txt"]
+    home = tscli.home()
+    (home / "libraries" / "grown").rename(home / "aside")  # so that nothing can be shared
+    full = tscli.prepare([docs], "full", load=load).run()
+    assert full.prefilled_tokens == full.total_tokens
+    assert segments(home / "aside") == segments(full.folder)
+
+
+def segments(folder: Path) -> dict[str, bytes]:
+    """The segments that the manifest refers to."""
+    from tscli.store import read_manifest
+
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    return {record.id: (folder / "segments" / f"{record.id}.pt").read_bytes() for record in manifest.segments}
+
+
+def test_a_changed_file_keeps_what_stands_before_it(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents()
+    tscli.prepare([docs], load=load).run()
+    (docs / "c.txt").write_text("Something else altogether. " * 100)
+    plan = tscli.prepare([docs], load=load).plan
+    assert plan.documents[0].status == "cached"
+    assert plan.documents[2].status == "new"
+    assert 0 < plan.cached_tokens < plan.total_tokens
+
+
+def test_a_renamed_file_costs_nothing(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents()
+    tscli.prepare([docs], load=load).run()
+    (docs / "a.txt").rename(docs / "z.txt")
+    again = tscli.prepare([docs], load=load)
+    assert again.plan.prefill_tokens == 0
+    assert [document.path for document in again.plan.documents] == ["docs/z.txt", "docs/b.txt", "docs/c.txt"]
+
+
+def test_documents_of_another_folder_are_added_behind_and_kept(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    tscli.prepare([write_documents("one")], load=load).run()
+    other = write_documents("two", files=("d.txt",))
+    plan = tscli.prepare([other], load=load).plan
+    assert [document.path for document in plan.documents] == ["one/a.txt", "one/b.txt", "one/c.txt", "two/d.txt"]
+    assert plan.cached_tokens > 0
+
+
+def test_files_of_one_name_from_two_folders_are_told_apart(load: tscli.LoadOptions, tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "notes.txt").write_text(f"The stone stands in {folder}. " * 100)
+    tscli.prepare([tmp_path / "a" / "notes.txt"], load=load).run()
+    report = tscli.prepare([tmp_path / "b" / "notes.txt"], load=load).run()
+    assert [document.path for document in report.documents] == ["notes.txt", "b/notes.txt"]
+    again = tscli.prepare([tmp_path / "a" / "notes.txt", tmp_path / "b" / "notes.txt"], load=load)
+    assert again.plan.prefill_tokens == 0
+
+
+def test_a_removed_file_is_dropped(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents()
+    tscli.prepare([docs], load=load).run()
+    (docs / "b.txt").unlink()
+    report = tscli.prepare([docs], load=load).run()
+    assert [document.path for document in report.documents] == ["docs/a.txt", "docs/c.txt"]
+
+
+def test_two_libraries_of_the_same_documents_share_their_segments(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    docs = write_documents()
+    tscli.prepare([docs], "one", load=load).run()
+    assert tscli.prepare([docs], "two", load=load).run().prefilled_tokens == 0
+    tscli.remove("one")
+    assert tscli.verify("two") == []
+
+
+def test_a_stored_library_gives_bit_equal_answers_in_a_new_process(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    program = (
+        "import tscli\n"
+        f"with tscli.open_library(load=tscli.LoadOptions({load.model!r}, dtype='float32', device='cpu')) as session:\n"
+        "    stream = session.ask('Where does the stone stand?', max_new_tokens=8)\n"
+        "    list(stream)\n"
+        "    print(stream.answer.token_ids, [source.share for source in stream.answer.sources])\n"
+    )
+    answer = ask(load)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"{answer.token_ids} {[source.share for source in answer.sources]}"
+
+
+def test_shares_of_the_sources_sum_to_one(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    sources = ask(load).sources
+    assert sum(source.share for source in sources) == pytest.approx(1.0)
+    assert {source.file for source in sources} <= {"docs/a.txt", "docs/b.txt", "docs/c.txt"}
+
+
+def test_sampling_with_a_seed_repeats(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    with tscli.open_library(load=load) as session:
+        runs = []
+        for seed in (1, 1, 2):
+            stream = session.ask("Where?", max_new_tokens=12, temperature=2.0, top_p=0.95, seed=seed)
+            list(stream)
+            runs.append(stream.answer.token_ids)
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_a_context_over_the_budget_is_an_error_that_says_by_how_much(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    docs = write_documents()
+    total = tscli.prepare([docs], load=load).plan.total_tokens
+    with pytest.raises(OverBudget, match=f"{total - 1000:,}") as over:
+        tscli.prepare([docs], load=load, options=tscli.IngestOptions(max_tokens=1000))
+    sizes = [tokens for _, _, tokens in over.value.documents]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sum(tokens for path, _, tokens in over.value.documents if path in over.value.leave_out) >= total - 1000
+
+
+def test_no_readable_document_is_an_error(load: tscli.LoadOptions, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no documents found"):
+        tscli.prepare([tmp_path / "empty"], load=load)
+
+
+def test_another_model_is_refused_with_the_reason(
+    load: tscli.LoadOptions, write_documents: WriteDocuments, small_model: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tscli.prepare([write_documents()], load=load).run()
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in small_model.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    weights = load_file(other / "model.safetensors")
+    weights["model.norm.weight"] = weights["model.norm.weight"] * 1.5
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(LibraryError, match="model"):
+        tscli.open_library(load=tscli.LoadOptions(str(other), dtype="float32", device="cpu"))
+
+
+def test_another_dtype_is_refused(load: tscli.LoadOptions, write_documents: WriteDocuments, small_model: Path) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    with pytest.raises(LibraryError, match="bfloat16"):
+        tscli.open_library(load=tscli.LoadOptions(str(small_model), dtype="bfloat16", device="cpu"))
+
+
+def test_no_library_is_an_error_that_says_how_to_make_one(load: tscli.LoadOptions) -> None:
+    with pytest.raises(LibraryError, match="tscli ingest"):
+        tscli.open_library("absent", load=load)
+
+
+def test_files_that_hold_no_text_are_passed_over_and_noted(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents(words=20)
+    (docs / "x.bin").write_bytes(b"\x7fELF\0\1\2\3")
+    (docs / "y.txt").touch()
+    plan = tscli.prepare([docs], load=load).plan
+    assert "1 passed over (is a binary file of no kind that is read): docs/x.bin" in plan.notes
+    assert "1 passed over (is empty): docs/y.txt" in plan.notes
+    assert [file.path for file in plan.passed_over] == ["docs/x.bin", "docs/y.txt"]
+    assert not plan.failures
+
+
+def test_a_file_behind_a_link_that_leads_out_is_held_once(
+    load: tscli.LoadOptions, tmp_path: Path, write_documents: WriteDocuments
+) -> None:
+    docs, far = write_documents(words=20), write_documents("far", words=20, files=("z.txt",))
+    (docs / "way").symlink_to(far)
+    first = tscli.prepare([docs], load=load)
+    first.run()
+    assert any("leads out of the named folders" in note for note in first.plan.notes)
+    again = tscli.prepare([docs], load=load).plan
+    assert [document.path for document in again.documents] == [document.path for document in first.plan.documents]
+    assert again.prefill_tokens == 0
+
+
+def test_the_answer_is_not_there_before_the_stream_ends(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents(words=20)], load=load).run()
+    with tscli.open_library(load=load) as session:
+        stream = session.ask("Where?")
+        with pytest.raises(UsageError, match="not complete"):
+            _ = stream.answer
+
+
+def test_an_abandoned_stream_leaves_the_cache_clean(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    expected = ask(load).token_ids
+    with tscli.open_library(load=load) as session:
+        pieces = iter(session.ask("Something long to begin with", max_new_tokens=20))
+        next(pieces)
+        pieces.close()  # type: ignore[attr-defined]
+        stream = session.ask("Where does the stone stand?", max_new_tokens=8)
+        list(stream)
+    assert stream.answer.token_ids == expected
+
+
+def test_tensors_on_disk_are_pages_of_unrotated_keys(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    report = tscli.prepare([write_documents()], load=load).run()
+    path = sorted((report.folder / "segments").glob("*.pt"))[0]
+    saved = torch.load(path, mmap=True, weights_only=True)
+    assert saved["key"].shape[0] == 3
+    assert saved["key"].shape[2:] == (2, 64, 16)
+
+
+def test_a_file_name_that_is_no_utf8_goes_all_the_way(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents(words=30)
+    (docs / "a.txt").rename(docs / os.fsdecode(b"caf\xe9.txt"))
+    assert tscli.prepare([docs], load=load).run().failures == ()
+    assert tscli.prepare([docs], load=load).plan.prefill_tokens == 0
+    assert ask(load).statistics.generated_tokens > 0
+
+
+@pytest.mark.parametrize("damage", ["manifest.json", "context-*.pt"])
+def test_a_damaged_manifest_or_context_is_made_anew_without_running_anything(
+    load: tscli.LoadOptions, write_documents: WriteDocuments, damage: str
+) -> None:
+    docs = write_documents()
+    report = tscli.prepare([docs], load=load).run()
+    path = next(report.folder.glob(damage))
+    path.write_bytes(path.read_bytes()[:-20] + b"x" * 10)
+    with pytest.raises(LibraryError, match="tscli repair"):
+        tscli.open_library(load=load)
+    again = tscli.prepare([docs], load=load)
+    assert any(path.name in note and "made anew" in note for note in again.plan.notes)
+    assert again.run().prefilled_tokens == 0
+    assert ask(load).statistics.generated_tokens > 0
+
+
+@pytest.mark.parametrize("mode", ["token", "two_pass"])
+def test_what_is_left_out_gets_no_attention(load: tscli.LoadOptions, write_documents: WriteDocuments, mode: str) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    with tscli.open_library(load=load, question_mode=mode) as session:  # type: ignore[arg-type]
+        free = session.ask("Where does the stone stand?", max_new_tokens=8)
+        list(free)
+        attribution = free.answer.attribution
+        positions = torch.cat([torch.as_tensor(step.positions) for step in attribution]).unique().tolist()
+        spans = [(position, position + 1) for position in positions]
+        kept = session.ask("Where does the stone stand?", max_new_tokens=8, excluded=spans)
+        list(kept)
+        assert not {int(place) for step in kept.answer.attribution for place in step.positions} & set(positions)
+        again = session.ask("Where does the stone stand?", max_new_tokens=8)
+        list(again)
+    assert again.answer.token_ids == free.answer.token_ids
+
+
+def test_a_folder_without_documents_is_named_beside_those_that_have_some(
+    load: tscli.LoadOptions, write_documents: WriteDocuments, tmp_path: Path
+) -> None:
+    (tmp_path / "nothing here").mkdir()
+    notes = tscli.prepare([write_documents(), tmp_path / "nothing here"], load=load).plan.notes
+    assert [note for note in notes if "no documents found" in note] == [
+        f"{tmp_path / 'nothing here'}: no documents found; ignored and hidden files are left out unless --no-ignore, --hidden"
+    ]

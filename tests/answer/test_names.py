@@ -1,0 +1,46 @@
+"""Names that a question has and the documents have not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tscli.answer.names import missing_names, names_of
+from tscli.tokens import SourceText, build_context, load_template, load_tokenizer
+
+TEXT = 'The keeper of Marrow Point is Odile Farrant. "Brannoc," she said, was BUILT BY O\'Malley in Tarn-\nmere.'
+
+
+@pytest.mark.parametrize(
+    ("question", "names"),
+    [
+        ("Who is Odile Farrant?", ["Odile", "Farrant"]),
+        ("Odile went where?", []),  # the first word is a capital anyway
+        ("What does NASA say of Dr No and the TCP port?", []),
+        ("Where is Thornbury’s bell, and O'Malley's and Thornbury's?", ["Thornbury", "O'Malley"]),
+        ("Wo ist Ägir?", ["Ägir"]),
+        ("", []),
+    ],
+)
+def test_names_are_capitalised_words_behind_the_first(question: str, names: list[str]) -> None:
+    assert names_of(question) == names
+
+
+@pytest.mark.parametrize(
+    ("question", "missing"),
+    [
+        ("Who is Odile Farrant of Marrow Point?", []),
+        ("Who was Brannoc?", []),  # stands behind a quotation mark
+        ("By whom was the Built thing made?", []),  # stands in capitals
+        ("What did O'Malley build?", []),
+        ("Who is Odile Farrow?", ["Farrow"]),
+        ("Is Farr at Marrow?", []),  # a part of a word counts as there: it only means no refusal
+        ("Who is Odile Ockwick of Bexwold?", ["Ockwick", "Bexwold"]),
+    ],
+)
+def test_only_names_that_stand_nowhere_are_missing(small_model: Path, question: str, missing: list[str]) -> None:
+    tokenizer = load_tokenizer(str(small_model))
+    source = SourceText("a.txt", "1", (TEXT,), False, "a.txt")
+    context = build_context(tokenizer, load_template(tokenizer), [source])
+    assert missing_names(question, context, tokenizer) == missing

@@ -1,0 +1,105 @@
+"""From votes to passages: around peaks, to the ends of sentences, within documents, apart from each other."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from tscli import reader
+from tscli.answer.passages import AROUND, LEAD, REACH, PassageFinder
+from tscli.ingest.sections import SECTION, section_starts
+from tscli.tokens import Context, DocumentTokens, SourceText, Tokenizer, build_context, load_template, load_tokenizer
+
+SENTENCE = "The harbour master walked along the quay in the evening. "
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return load_tokenizer(str(reader.path()))
+
+
+@pytest.fixture(scope="module")
+def context(tokenizer: Tokenizer) -> Context:
+    sources = [SourceText(name, name, (SENTENCE * count,), False, name) for name, count in (("a.txt", 60), ("b.txt", 3))]
+    return build_context(tokenizer, load_template(tokenizer), sources)
+
+
+def votes_at(context: Context, finder: PassageFinder, *positions: int) -> torch.Tensor:
+    votes = torch.full((2, context.token_ids.shape[0] - finder.first), 1e-6)
+    for number, position in enumerate(positions):
+        votes[:, position - finder.first] = 1.0 - 0.1 * number
+    return votes
+
+
+def test_a_passage_surrounds_its_peak_and_ends_where_sentences_do(context: Context, tokenizer: Tokenizer) -> None:
+    finder = PassageFinder(context, tokenizer)
+    peak = context.documents[0].token_start + 300
+    [passage] = finder.best(votes_at(context, finder, peak), 1)
+    assert passage.start <= peak - AROUND
+    assert passage.end >= peak + AROUND
+    assert len(passage) <= 2 * (AROUND + REACH)
+    text = tokenizer.decode(context.token_ids[passage.start : passage.end].tolist())
+    assert text.strip().startswith("The harbour")
+    assert text.strip().endswith("evening.")
+
+
+def test_passages_do_not_overlap_nor_cross_documents(context: Context, tokenizer: Tokenizer) -> None:
+    finder = PassageFinder(context, tokenizer)
+    first, second = context.documents
+    found = finder.best(votes_at(context, finder, first.token_end - 3, second.token_start + 3, first.token_end - 70), 6)
+    spans = sorted((passage.start, passage.end) for passage in found)
+    assert all(before[1] <= behind[0] for before, behind in pairwise(spans))
+    assert all(end <= first.token_end or start >= second.token_start for start, end in spans)
+
+
+def test_what_is_left_out_is_in_no_passage(context: Context, tokenizer: Tokenizer) -> None:
+    finder = PassageFinder(context, tokenizer)
+    peak = context.documents[0].token_start + 300
+    barred = torch.arange(peak - 20, peak + 20)
+    found = finder.best(votes_at(context, finder, peak, peak + 100), 4, without=barred)
+    assert found
+    assert all(passage.end <= peak - 20 or passage.start >= peak + 20 for passage in found)
+
+
+def test_a_passages_lead_is_its_documents_beginning_as_far_as_it_stands_before_it(
+    context: Context, tokenizer: Tokenizer
+) -> None:
+    finder = PassageFinder(context, tokenizer)
+    start = context.documents[0].token_start
+    far, near = (finder.best(votes_at(context, finder, start + place), 1)[0] for place in (300, 5))
+    assert (far.lead, far.lead_end) == (start, start + LEAD)
+    assert near.lead_end == near.lead == near.start == start
+
+
+def document_of(tokens: int, start: int, pages: int = 1) -> tuple[DocumentTokens, np.ndarray]:
+    own = DocumentTokens("a", "a", "a", pages, pages > 1, start, start + tokens)
+    return own, np.repeat(np.arange(1, pages + 1, dtype=np.int32), -(-tokens // pages))[:tokens]
+
+
+def sections(tokens: int, window: int, pages: int = 1) -> list[int]:
+    document, page = document_of(tokens, 10, pages)
+    pages_of = np.concatenate([np.zeros(10, dtype=np.int32), page])
+    blank = np.zeros(tokens + 10, dtype=np.int32)
+    return section_starts(Context(blank, blank, pages_of, blank, blank, (document,)), window)
+
+
+@pytest.mark.parametrize(("tokens", "window"), [(100, 200), (190, 200), (5000, 8192)])
+def test_what_fits_the_window_is_not_cut(tokens: int, window: int) -> None:
+    assert sections(tokens, window) == [10]
+
+
+@pytest.mark.parametrize(("tokens", "window", "pages"), [(191, 200, 1), (5000, 300, 1), (100_000, 8192, 1), (9000, 2048, 37)])
+def test_every_section_fits_the_window_behind_the_prefix(tokens: int, window: int, pages: int) -> None:
+    starts = sections(tokens, window, pages)
+    sizes = [stop - start for start, stop in zip(starts, [*starts[1:], tokens + 10], strict=True)]
+    assert len(starts) > 1
+    assert starts[0] == 10
+    assert all(0 < size <= min(window - 10, SECTION) for size in sizes)
+
+
+def test_sections_begin_where_pages_do_when_one_is_near() -> None:
+    starts = sections(9000, 2048, pages=90)
+    assert all((start - 10) % 100 == 0 for start in starts)

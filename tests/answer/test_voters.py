@@ -1,0 +1,255 @@
+"""Questions answered from passages that voters chose: a random model finds nothing, but what is counted and kept holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import tscli
+from tscli.answer.calibration.calibrate import calibrate, choose
+from tscli.answer.calibration.lookups import FACTS, look_ups
+from tscli.answer.calibration.store import SHIPPED, choose_voters, keep_voters, voters_of
+from tscli.answer.session import NOT_FOUND
+from tscli.answer.voting_asker import VotingAsker
+from tscli.errors import UsageError
+from tscli.model.gathered import GatheredRun, Rows
+from tscli.model.load import load_decoder
+from tscli.selection.voters import Voters
+from tscli.tokens import load_template, load_tokenizer
+
+WriteDocuments = Callable[..., Path]
+TURNS = (
+    "{{ '<bos>' }}{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% elif m.role == 'user' %}"
+    "{{ '<q>' + m.content + '<a>' }}{% else %}{{ m.content + '<eos>' }}{% endif %}{% endfor %}"
+)
+VOTERS = Voters(((1, 0), (0, 3), (1, 2)), (0.9, 0.8, 0.7), 2, True, -9.0)
+
+
+@pytest.fixture
+def load(small_model: Path, tmp_path: Path) -> tscli.LoadOptions:
+    """A model that brings nothing of its own along, with voters that are known."""
+    folder = tmp_path / "voting"
+    shutil.copytree(small_model, folder)
+    brought = json.loads((folder / "tscli.json").read_text())
+    (folder / "tscli.json").write_text(json.dumps({"selection": brought["selection"], "prompt": brought["prompt"]}))
+    (folder / "chat_template.jinja").write_text(TURNS)
+    options = tscli.LoadOptions(str(folder), dtype="float32", device="cpu")
+    keep_voters(load_decoder(options).hash, VOTERS)
+    return options
+
+
+@pytest.fixture
+def library(load: tscli.LoadOptions, write_documents: WriteDocuments) -> str:
+    tscli.prepare([write_documents(words=200)], "voted", load).run()
+    return "voted"
+
+
+def answer(session: tscli.Session, question: str = "Where is the stone?", **how: object) -> tscli.Answer:
+    stream = session.ask(question, max_new_tokens=6, **how)  # type: ignore[arg-type]
+    for _ in stream:
+        pass
+    return stream.answer
+
+
+def test_no_document_token_is_computed_again_and_the_cache_is_as_before(library: str) -> None:
+    with tscli.open_library(library) as session:
+        before = session.asker.state.length
+        first, second = answer(session), answer(session)
+        assert session.asker.state.length == before
+    assert first.statistics.recomputed_tokens == second.statistics.recomputed_tokens == 0
+    assert first.token_ids == second.token_ids
+    assert first.statistics.question_mode == "voters"
+
+
+def test_statistics_say_who_voted_and_what_was_attended(library: str) -> None:
+    with tscli.open_library(library) as session:
+        found = answer(session)
+    reading = found.statistics.reading
+    assert reading is not None
+    assert reading.heads == [[1, 0], [0, 3], [1, 2]]
+    assert len(reading.passages) == 1  # half of a window of 256 holds no more
+    assert reading.gains == sorted(reading.gains, reverse=True)
+    rows = sum(end - start for start, end in reading.passages)
+    assert found.statistics.selected_mean == rows
+    assert 0 < reading.keys_scanned <= 1
+    assert found.sources
+    assert sum(source.share for source in found.sources) == pytest.approx(1)
+
+
+def test_passages_that_are_left_out_are_not_attended(library: str) -> None:
+    with tscli.open_library(library) as session:
+        spans = answer(session).statistics.reading.passages  # type: ignore[union-attr]
+        again = answer(session, excluded=spans).statistics.reading
+    assert again is not None
+    for start, end in again.passages:
+        assert all(end <= left or start >= right for left, right in spans)
+
+
+def test_a_question_that_no_passage_makes_likelier_is_refused_with_the_nearest(library: str) -> None:
+    with tscli.open_library(library) as session:
+        asker = session.asker
+        assert isinstance(asker, VotingAsker)
+        asker.voters = replace(asker.voters, absent_below=9.0)
+        found = answer(session)
+        cited = tscli.find_evidence(session, found).citations
+    assert found.text == NOT_FOUND
+    assert found.token_ids == []
+    assert found.statistics.generated_tokens == 0
+    assert found.sources
+    assert cited
+
+
+def test_nothing_is_answered_where_there_is_nothing_to_vote_on(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tscli.open_library(library) as session:
+        assert isinstance(session.asker, VotingAsker)
+        monkeypatch.setattr(session.asker.finder, "first", session.asker.state.committed)
+        assert answer(session).text == NOT_FOUND
+
+
+def test_a_question_about_a_name_that_stands_nowhere_is_refused_and_says_so(library: str) -> None:
+    with tscli.open_library(library) as session:
+        found = answer(session, "Where is the stone of Ockwick and Thornbury's bell?")
+        chat = session.chat()
+        for question in ("Where is the stone?", "Where is the stone of Ockwick?"):
+            later = chat.ask(question, max_new_tokens=4)
+            list(later)
+    assert found.text == f"{NOT_FOUND} Nothing there is named Ockwick or Thornbury."
+    assert found.token_ids == []
+    assert found.sources
+    assert later.answer.token_ids
+
+
+def test_all_heads_vote_where_that_is_asked_for(library: str) -> None:
+    with tscli.open_library(library, voters="all") as session:
+        assert not isinstance(session.asker, VotingAsker)
+    with tscli.open_library(library, question_mode="token") as session:
+        assert answer(session).statistics.question_mode == "token"
+    with pytest.raises(UsageError, match="--voters some"):
+        tscli.open_library(library, voters="some")
+
+
+def test_a_conversation_goes_on_and_can_be_forgotten(library: str) -> None:
+    with tscli.open_library(library) as session:
+        chat = session.chat()
+        first = chat.ask("Where is the stone?", max_new_tokens=4)
+        list(first)
+        assert first.answer.token_ids == answer(session).token_ids[:4]
+        spoken = chat.tokens
+        assert spoken == len(first.prompt_ids) + len(first.answer.token_ids)
+        second = chat.ask("And the other?", max_new_tokens=4)
+        list(second)
+        assert second.answer.statistics.recomputed_tokens == 0
+        assert chat.tokens > spoken
+        chat.reset()
+        assert chat.tokens == 0
+        again = chat.ask("Where is the stone?", max_new_tokens=4)
+        list(again)
+    assert again.answer.token_ids == first.answer.token_ids
+
+
+def test_questions_together_get_what_each_gets_by_itself(library: str) -> None:
+    questions = ["Where is the stone?", "Who begins here?", "What is the file?"]
+    with tscli.open_library(library) as session:
+        alone = [answer(session, question).token_ids for question in questions]
+        together = list(session.ask_batch(questions, 2, max_new_tokens=6))
+    assert [one.token_ids for one in together] == alone
+
+
+def test_a_long_answer_goes_on_voting(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tscli.answer.voting_asker.MOVE_EVERY", 2)
+    with tscli.open_library(library) as session:
+        session.asker.end_ids = frozenset()
+        before = session.asker.state.length
+        found = answer(session)
+        assert session.asker.state.length == before
+    assert found.statistics.generated_tokens == 6
+    assert found.statistics.recomputed_tokens == 0
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_an_answer_is_what_separate_passes_over_its_passages_give(
+    library: str, monkeypatch: pytest.MonkeyPatch, apart: bool
+) -> None:
+    monkeypatch.setattr(VotingAsker, "_passages", 2)
+    with tscli.open_library(library) as session:
+        asker = session.asker
+        assert isinstance(asker, VotingAsker)
+        asker.voters = replace(VOTERS, apart=apart)
+        found = answer(session)
+        reading = found.statistics.reading
+        assert reading is not None
+        assert len(reading.passages) == 2
+        prefix, ids = torch.arange(asker.finder.first), list(session.template.prompt(session.tokenizer, found.question).ids)
+        spans = [torch.arange(*span) for span in reading.passages]
+        rows = [torch.cat([prefix, span]) for span in spans] if apart else [torch.cat([prefix, *spans[::-1]])]
+        weights = torch.softmax(5 * torch.tensor(reading.gains).double(), dim=0) if apart else torch.ones(1)
+        made = list[int]()
+        for _ in found.token_ids:
+            read = [_next(session, own, ids + made) for own in rows]
+            behind = sum(weight * torch.softmax(one, dim=-1) for weight, one in zip(weights, read, strict=True))
+            assert isinstance(behind, torch.Tensor)
+            known = torch.softmax(_next(session, prefix, ids + made), dim=-1)
+            scores = (1.5 * behind.log() - 0.5 * known.log()).masked_fill(behind < 0.1 * behind.max(), -torch.inf)
+            made.append(int(scores.argmax()))
+    assert made == found.token_ids
+    assert made
+    assert sum(source.share for source in found.sources) == pytest.approx(1)
+
+
+def _next(session: tscli.Session, rows: torch.Tensor, ids: list[int]) -> torch.Tensor:
+    """Logits [vocab] float64 behind these cached rows and tokens, all of them run in one pass."""
+    run = GatheredRun(session.asker.state, session.decoder.rotator, [Rows.behind_each_other(rows)])
+    with torch.inference_mode():
+        logits = session.decoder.forward(torch.tensor(ids), run)
+    assert logits is not None
+    return logits.double()
+
+
+def test_the_best_heads_are_chosen_by_where_they_rank_the_right_window() -> None:
+    torch.manual_seed(5)
+    right = [[number % 7] for number in range(12)]
+    windows = [torch.rand(6, 7) for _ in right]
+    for votes, own in zip(windows, right, strict=True):
+        votes[4, own] = 2.0
+        votes[2, own] = 2.0 if own[0] % 2 else 0.0
+    heads, skill = choose(windows, right)
+    assert heads[0] == 4
+    assert skill[0] == 1.0
+    assert all(one >= 0.7 for one in skill)
+
+
+def test_look_ups_follow_from_their_seed_and_no_answer_stands_twice() -> None:
+    one = look_ups(1)
+    assert one == look_ups(1)
+    assert one != look_ups(2)
+    assert len(one) == len(FACTS) == len({look_up.answer for look_up in one})
+    assert all(look_up.answer in look_up.statement for look_up in one)
+    assert not any(look_up.answer in look_up.literal + look_up.reworded for look_up in one)
+
+
+def test_voters_of_known_models_are_shipped_and_a_calibration_of_ones_own_is_preferred() -> None:
+    shipped = sorted(SHIPPED.glob("*.json"))
+    assert shipped
+    for file in shipped:
+        assert voters_of(file.stem) is not None, f"{file.name} was made by another version: calibrate that model again"
+        keep_voters(file.stem, VOTERS)
+        assert voters_of(file.stem) == VOTERS
+
+
+def test_calibration_is_made_once_kept_and_repeatable(small_model: Path, load: tscli.LoadOptions) -> None:
+    decoder = load_decoder(load)
+    tokenizer = load_tokenizer(str(decoder.folder))
+    template = load_template(tokenizer)
+    said = list[str]()
+    made = calibrate(decoder, tokenizer, template, lambda what, *_: said.append(what))
+    assert made == calibrate(decoder, tokenizer, template)
+    assert {*said} == {"reading prose with look-ups in it", "asking every head", "asking with passages"}
+    keep_voters(decoder.hash, made)
+    assert voters_of(decoder.hash) == made == choose_voters(None, decoder, tokenizer, template)
+    assert choose_voters("all", decoder, tokenizer, template) is None

@@ -1,0 +1,85 @@
+"""Flags and values by the names that they had in the version before: they work, and a note says what they are called now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tscli
+from tscli.answer.asker import checked_mode
+from tscli.cli.app import run
+from tscli.errors import LibraryError
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The question mode that `ask` opens libraries with; none is opened."""
+    modes: list[Any] = []
+
+    def open_library(*arguments: Any) -> None:
+        modes.append(arguments[3])
+        raise LibraryError("not now")
+
+    monkeypatch.setenv("TSCLI_CONFIG", str(tmp_path / "config.toml"))
+    (tmp_path / "config.toml").write_text("")
+    monkeypatch.setattr(tscli, "open_library", open_library, raising=False)
+    monkeypatch.setattr(tscli, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
+    return modes
+
+
+@pytest.mark.parametrize("old", [["--together", "2"], ["--together=2"]])
+def test_together_is_the_batch_size(old: list[str], opened: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ask", "Who?", *old]) == 2
+    note, error = capsys.readouterr().err.splitlines()
+    assert note == "note: --together is called --batch-size now; the old name goes with the next version"
+    assert "--batch-size goes with -f" in error
+    assert opened == []
+
+
+def test_check_is_ablate(opened: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ask", "Who?", "--check"]) == 4
+    assert "note: --check is called --ablate now" in capsys.readouterr().err
+    assert opened == [None]
+
+
+def test_a_quiet_run_hears_nothing_of_it(opened: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ask", "Who?", "--check", "--question", "twice", "--quiet"]) == 4
+    assert "note:" not in capsys.readouterr().err
+    assert opened == ["two_pass"]
+
+
+def test_what_stands_behind_a_double_dash_is_no_flag(opened: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ask", "--", "--check"]) == 4
+    assert "note:" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["flag", "environment", "file"])
+def test_a_question_read_twice_is_read_in_two_passes(
+    place: str, opened: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if place == "environment":
+        monkeypatch.setenv("TSCLI_QUESTION", "twice")
+    if place == "file":
+        (tmp_path / "config.toml").write_text("question = 'twice'")
+    assert run(["ask", "Who?", *(["--question", "twice"] if place == "flag" else [])]) == 4
+    assert 'note: question mode "twice" is called "two_pass" now' in capsys.readouterr().err
+    assert opened == ["two_pass"]
+
+
+def test_the_present_names_are_said_nothing_of(opened: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ask", "Who?", "--ablate", "--question", "two_pass"]) == 4
+    assert "note:" not in capsys.readouterr().err
+    assert opened == ["two_pass"]
+
+
+def test_a_models_own_question_mode_may_be_called_as_before() -> None:
+    assert checked_mode("twice") == "two_pass"
+
+
+def test_where_is_path(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["where"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.strip() == str(home)
+    assert shown.err == "note: tscli where is called tscli path now; the old name goes with the next version\n"

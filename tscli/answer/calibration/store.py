@@ -1,0 +1,87 @@
+"""Where a model's calibrated voters are kept: one small file in the cache folder per hash of the weights.
+
+Those of known models are shipped, in `shipped/`, as `tscli calibrate` wrote them; they are read where the cache has none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tscli.errors import UsageError
+from tscli.model.decoder import Decoder
+from tscli.model.load import load_decoder
+from tscli.model.options import LoadOptions
+from tscli.paths import cache
+from tscli.selection.voters import Voters
+from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
+
+if TYPE_CHECKING:
+    from tscli.answer.calibration.calibrate import OnProgress
+
+SHIPPED = Path(__file__).with_name("shipped")
+WHO = ("calibrated", "all")
+
+
+def voters_file(model_hash: str) -> Path:
+    """The file that holds, or would hold, the voters of the model with these weights."""
+    return cache() / "voters" / f"{model_hash[:32]}.json"
+
+
+def voters_of(model_hash: str) -> Voters | None:
+    """A model's voters; None where it was neither calibrated on this machine by this version nor is shipped with its voters."""
+    file = voters_file(model_hash)
+    return _read(file) or _read(SHIPPED / file.name)
+
+
+def _read(file: Path) -> Voters | None:
+    try:
+        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return Voters.of_record(record)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep_voters(model_hash: str, voters: Voters) -> Path:
+    """Keep them; whole, or as before."""
+    file = voters_file(model_hash)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
+    with os.fdopen(handle, "w", encoding="utf-8") as part:
+        json.dump(voters.record(), part, indent=1)
+    Path(name).replace(file)
+    return file
+
+
+def choose_voters(
+    who: str | None, decoder: Decoder, tokenizer: Tokenizer, template: Template, on_progress: OnProgress | None = None
+) -> Voters | None:
+    """The voters of a model, calibrated now where they were not yet; None where all heads vote, as in the paper.
+
+    who: "calibrated", "all", or None for what the model brings along.
+    """
+    who = who or decoder.voters_default
+    if who not in WHO:
+        raise UsageError(f"--voters {who}: choose {' or '.join(WHO)}")
+    if who == "all":
+        return None
+    return voters_of(decoder.hash) or _calibrated(decoder, tokenizer, template, on_progress)
+
+
+def calibrate_model(load: LoadOptions, *, again: bool = False, on_progress: OnProgress | None = None) -> Voters:
+    """The voters of a model, calibrated where that was not done on this machine yet, or `again`; they are kept."""
+    decoder = load_decoder(load)
+    tokenizer = load_tokenizer(str(decoder.folder))
+    known = None if again else voters_of(decoder.hash)
+    return known or _calibrated(decoder, tokenizer, load_template(tokenizer), on_progress)
+
+
+def _calibrated(decoder: Decoder, tokenizer: Tokenizer, template: Template, on_progress: OnProgress | None) -> Voters:
+    from tscli.answer.calibration.calibrate import calibrate  # not needed where it was done before
+
+    found = calibrate(decoder, tokenizer, template, on_progress)
+    keep_voters(decoder.hash, found)
+    return found

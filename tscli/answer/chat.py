@@ -1,0 +1,169 @@
+"""A conversation over a library: the documents' pages as they are, questions and answers in a tail on top of them.
+
+Knows how turns follow each other; the session and its asker do the work.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import Generic, Protocol, TypeVar
+
+from tscli.answer.asker import Asker
+from tscli.answer.decode import Sampling
+from tscli.answer.voting_asker import VotingAsker
+from tscli.errors import UsageError, WindowFull
+from tscli.model.decoder import Decoder
+from tscli.selection.config import SelectionConfig
+from tscli.tokens import Context, Prompt, Template, Tokenizer
+
+
+class AnswerTokens(Protocol):
+    """The tokens of a question and of the answer to it, as far as that got: with thoughts, and without."""
+
+    prompt_ids: list[int]
+    token_ids: list[int]
+    answer_ids: list[int]
+
+
+StreamT_co = TypeVar("StreamT_co", bound=AnswerTokens, covariant=True)
+
+
+class ChatSession(Protocol[StreamT_co]):
+    """What a conversation needs of a session."""
+
+    decoder: Decoder
+    tokenizer: Tokenizer
+    template: Template
+    config: SelectionConfig
+    context: Context
+
+    def ask(self, question: str, *, max_new_tokens: int, temperature: float, top_p: float, seed: int | None) -> StreamT_co: ...
+
+    def stream(
+        self, asker: Asker | VotingAsker, question: str, prompt: Prompt, max_new_tokens: int, sampling: Sampling
+    ) -> StreamT_co: ...
+
+
+class Chat(Generic[StreamT_co]):
+    """Questions that may refer to earlier ones. Made by `Session.chat`; nothing of it is written to disk.
+
+    All of the conversation is attended, beside what is selected of the documents. `follows_up` is False for a model whose
+    chat template has no further turns: each question is then asked by itself. Thoughts before an answer are forgotten once
+    there is a next question: what was asked and answered is then run again without them.
+    """
+
+    def __init__(self, session: ChatSession[StreamT_co], asker: Asker | VotingAsker) -> None:
+        self._session = session
+        self._asker = asker
+        # The last answer's stream, the state's length before it, and what was asked as it stands before a given answer.
+        self._asked: tuple[StreamT_co, int, list[int]] | None = None
+        self._unread: list[int] = []  # what the conversation has said and the model has not run yet: an answer's last token
+
+    @property
+    def follows_up(self) -> bool:
+        """Whether the model's chat template lets a question follow an answer."""
+        return self._session.template.turn is not None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the conversation so far; they count against the model's window."""
+        self._settle()
+        return self._asker.state.tail_tokens + len(self._unread)
+
+    @property
+    def room(self) -> int:
+        """Tokens that the conversation may have: the model's window without what is selected of the documents."""
+        session, total = self._session, int(self._session.context.token_ids.shape[0])
+        if isinstance(self._asker, VotingAsker):
+            taken = min(total, self._asker.most_attended)
+        else:
+            taken = total if self._asker.is_dense else min(total, session.config.n_init + session.config.count(total))
+        return session.decoder.window - taken
+
+    def ask(
+        self,
+        question: str,
+        *,
+        max_new_tokens: int = 128,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+    ) -> StreamT_co:
+        """The answer as `Session.ask` gives it; question and answer become part of the conversation.
+
+        An answer that is stopped early stays as far as it got. Raises WindowFull where the conversation, this question and
+        an answer of `max_new_tokens` do not fit in the model's window together; nothing is cut.
+        """
+        sampling = Sampling(temperature, top_p, seed)
+        check_question(question, max_new_tokens)
+        if not self.follows_up:
+            return self._session.ask(question, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+        if self._asker.is_busy:
+            raise UsageError("another answer of this chat is still streaming; finish it first")
+        spoken = self.tokens
+        template, tokenizer = self._session.template, self._session.tokenizer
+        prompt = template.prompt(tokenizer, question.strip(), follow_up=spoken > 0)
+        answered = template.question_ids(tokenizer, question.strip(), follow_up=spoken > 0, answered=True)
+        self._check_room(spoken, len(prompt.ids), max_new_tokens)
+        before = self._asker.state.length
+        stream = self._session.stream(self._asker, question, prompt.behind(self._unread), max_new_tokens, sampling)
+        self._asked = (stream, before, [*self._unread, *answered])
+        return stream
+
+    def reset(self) -> None:
+        """Forget the conversation; the documents stay."""
+        if self._asker.is_busy:
+            raise UsageError("an answer of this chat is still streaming; finish it first")
+        self._asked, self._unread = None, []
+        self._asker.rewind()
+
+    def close(self) -> None:
+        """Let go of the mapped pages; the session does it when it is closed."""
+        self._asked, self._unread = None, []
+        self._asker.close()
+
+    def _settle(self) -> None:
+        """Take in how far the last answer got: what was said and not run goes before the next question."""
+        if self._asked is None or self._asker.is_busy:
+            return
+        stream, before, answered = self._asked
+        if not (ran := self._asker.state.length - before):
+            return
+        self._unread, self._asked = [*stream.prompt_ids, *stream.token_ids][ran:], None
+        if len(stream.answer_ids) < len(stream.token_ids):
+            self._asker.rewind(before)
+            self._unread = [*answered, *self._without_lead(stream.answer_ids)]
+
+    def _without_lead(self, ids: list[int]) -> list[int]:
+        """An answer's tokens without the blank ones that stood between it and a thought."""
+        blank = takewhile(lambda index: not self._session.tokenizer.decode([index]).strip(), ids)
+        return ids[len(list(blank)) :]
+
+    def _check_room(self, spoken: int, question: int, max_new_tokens: int) -> None:
+        over = spoken + question + max_new_tokens - self.room
+        if over <= 0:
+            return
+        window = self._session.decoder.window
+        parts = f"this question ({question:,} tokens) and an answer of up to {max_new_tokens:,}"
+        taken = f"beside {window - self.room:,} tokens of the documents"
+        if spoken:
+            raise WindowFull(
+                f"the conversation has {spoken:,} tokens; with {parts} it is {over:,} more than fit in the model's window of "
+                f"{window:,} {taken}; /reset begins a new one"
+            )
+        raise WindowFull(
+            f"{parts} are {over:,} tokens more than fit in the model's window of {window:,} {taken}; ask for less, "
+            "or choose a smaller --max-new-tokens or --k"
+        )
+
+
+def check_question(question: str, max_new_tokens: int) -> None:
+    """UsageError for a question without words or of broken ones, or an answer without room."""
+    if not question.strip():
+        raise UsageError("the question is empty; give one in quotes")
+    try:
+        question.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("the question is not UTF-8; type it again, or save it as UTF-8") from error
+    if max_new_tokens < 1:
+        raise UsageError(f"max-new-tokens must be at least 1, got {max_new_tokens}")

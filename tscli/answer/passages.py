@@ -1,0 +1,100 @@
+"""Votes on tokens become passages: stretches of text around the peaks, widened to the ends of sentences, none across documents.
+
+Knows a context and its tokenizer; runs no model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tscli.selection.voters import WINDOW, ranked, window_votes
+from tscli.tokens import Context, Tokenizer
+
+AROUND = 48  # tokens on both sides of a peak
+LEAD = 48  # the first tokens of a document: they say what it is about, which its passages take for granted
+REACH = 24  # more of them, within which the end of a sentence is looked for
+LONGEST = 2 * (AROUND + REACH)  # tokens of a passage
+ENDINGS = (".", "!", "?", '."', '!"', '?"', ".)", "\u3002")
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Tokens [start, end) of the context, and [lead, lead_end): the first ones of its document that stand before it."""
+
+    start: int
+    end: int
+    lead: int
+    lead_end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+class PassageFinder:
+    """Finds the passages of one context; first: of the tokens that may be selected, behind the template's prefix."""
+
+    def __init__(self, context: Context, tokenizer: Tokenizer) -> None:
+        self._context = context
+        self._tokenizer = tokenizer
+        self._ends: dict[int, bool] = {}
+        documents = context.documents
+        self.first = documents[0].token_start if documents else int(context.token_ids.shape[0])
+
+    def best(self, votes: Tensor, count: int, excluded: Tensor | None = None) -> list[Passage]:
+        """At most so many passages, best first, that do not overlap.
+
+        votes: [heads, n] on the tokens from `first` on. excluded: positions, int64, in no passage.
+        """
+        votes = votes.float().cpu()
+        barred = torch.zeros(votes.shape[1], dtype=torch.bool)
+        if excluded is not None:
+            barred[excluded.cpu() - self.first] = True
+            votes = votes.masked_fill(barred, 0.0)
+        windows = window_votes(votes)
+        together = (votes / votes.sum(dim=1, keepdim=True).clamp_min(1e-30)).sum(dim=0)
+        found: list[Passage] = []
+        taken = barred.numpy().copy()
+        for window in ranked(windows)[: 4 * count + 8]:
+            start = window * WINDOW
+            peak = start + int(together[start : start + WINDOW].argmax())
+            if taken[peak]:
+                continue
+            passage = self._around(peak + self.first)
+            free = ~taken[passage.start - self.first : passage.end - self.first]
+            passage = _trimmed(passage, peak + self.first, free)
+            taken[passage.start - self.first : passage.end - self.first] = True
+            found.append(passage)
+            if len(found) == count:
+                break
+        return found
+
+    def _around(self, peak: int) -> Passage:
+        """A peak with AROUND tokens on both sides, and up to REACH more as far as the sentence goes on; within its document."""
+        document = self._context.documents[int(self._context.document[peak])]
+        start, end = max(document.token_start, peak - AROUND), min(document.token_end, peak + AROUND)
+        earlier = range(start, max(document.token_start, start - REACH) - 1, -1)
+        later = range(end, min(document.token_end, end + REACH) + 1)
+        start = next((at for at in earlier if at == document.token_start or self._ends_sentence(at - 1)), start)
+        end = next((at for at in later if at == document.token_end or self._ends_sentence(at - 1)), end)
+        lead_end = min(start, document.token_start + LEAD)
+        return Passage(start, end, document.token_start, lead_end)
+
+    def _ends_sentence(self, position: int) -> bool:
+        token = int(self._context.token_ids[position])
+        if token not in self._ends:
+            text = self._tokenizer.decode([token])
+            self._ends[token] = "\n" in text or text.rstrip().endswith(ENDINGS)
+        return self._ends[token]
+
+
+def _trimmed(passage: Passage, peak: int, free: np.ndarray) -> Passage:
+    """The part of a passage around its peak that is free."""
+    at = peak - passage.start
+    before, behind = np.flatnonzero(~free[:at]), np.flatnonzero(~free[at:])
+    start = passage.start + (int(before[-1]) + 1 if before.size else 0)
+    end = peak + int(behind[0]) if behind.size else passage.end
+    return replace(passage, start=start, end=end)

@@ -1,0 +1,107 @@
+"""How a question is read: alone to vote, then behind each candidate passage to see which of them makes it likely.
+
+Pass 1: the question behind the prefix, no document attended, up to the last voter's layer; there its queries score the voters'
+keys of all cached tokens. Pass 2: the question once more behind each candidate's cached keys, all of them in one batch. A
+passage that answers a question makes it likely (query likelihood, Ponte and Croft 1998; by language models, arXiv 2204.07496),
+and does so in other words than its own, too. How much likelier than without any passage says whether any of them answers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tscli.answer.passages import Passage
+from tscli.model.decoder import Decoder
+from tscli.model.gathered import GatheredRun, Rows, Seen
+from tscli.model.kv import KVState
+from tscli.selection.voters import Voters, head_votes
+from tscli.tokens import Prompt
+
+DISTANCE = 512  # places between all cached keys, which are scored unrotated, and a question's first token
+MOST_GAIN, MOST_LOSS = 3.0, 1.0  # nats that one token of a question counts for
+BATCH_TOKENS = 2048  # of the questions behind passages, that go through the model together
+
+
+class VoterQueries:
+    """Watches a pass for the voters' queries of the last `count` tokens, rotated as they are scored."""
+
+    def __init__(self, decoder: Decoder, voters: Voters, count: int) -> None:
+        self._decoder = decoder
+        self._voters = voters
+        self._count = count
+        self.queries: dict[int, Tensor] = {}  # by place among the voters: [count, head_dim] float32
+
+    def __call__(self, seen: Seen) -> None:
+        wanted = self._voters.of_layer(seen.layer)
+        if not wanted:
+            return
+        query = seen.unrotated[[head for _, head in wanted], -self._count :].float()
+        places = torch.arange(DISTANCE, DISTANCE + query.shape[1], device=query.device)
+        turned = self._decoder.rotator(query, places, seen.layer, length=DISTANCE + query.shape[1])
+        for (place, _), one in zip(wanted, turned, strict=True):
+            self.queries[place] = one
+
+
+def count_votes(decoder: Decoder, state: KVState, voters: Voters, queries: dict[int, Tensor], first: int, stop: int) -> Tensor:
+    """The voters' votes on cached tokens [first, stop): [heads, stop - first] float32."""
+    group, votes = decoder.q_heads // decoder.kv_heads, []
+    for place, (layer, head) in enumerate(voters.heads):
+        votes.append(head_votes(state.head_scores(layer, head // group, queries[place], first, stop)))
+    return torch.stack(votes)
+
+
+@torch.inference_mode()
+def question_votes(
+    decoder: Decoder, state: KVState, voters: Voters, prompt: Prompt, before: Tensor, first: int, stop: int
+) -> Tensor:
+    """Pass 1: the votes of a question's own tokens on cached tokens [first, stop), [heads, stop - first].
+
+    before: positions that the question is read behind: the prefix, and a conversation so far.
+    """
+    watch = VoterQueries(decoder, voters, prompt.stop - prompt.start)
+    run = GatheredRun(state, decoder.rotator, [Rows.behind_each_other(before)], watch=watch, last_layer=voters.last_layer)
+    decoder.forward(torch.tensor(prompt.ids[: prompt.stop], device=decoder.device), run, logits=False)
+    return count_votes(decoder, state, voters, watch.queries, first, stop)
+
+
+@torch.inference_mode()
+def passage_gains(decoder: Decoder, state: KVState, prompt: Prompt, before: Tensor, passages: Sequence[Passage]) -> list[float]:
+    """Pass 2: by how many nats per token each passage makes the question likelier than no passage does.
+
+    A passage stands behind its document's first tokens, which say what it is about; the answer does without them, which would
+    only distract it. A token counts for at most MOST_GAIN, or a name that stands in many passages would outweigh what is asked
+    of it. before: see `question_votes`; passages stand between the prefix and what else there is.
+    """
+    if not passages:
+        return []
+    behind = [with_passages(before, [passage], state, lead=True) for passage in passages]
+    rows = [with_passages(before, [], state), *behind]
+    own, num_tokens = list(prompt.ids[: prompt.stop]), prompt.stop
+    per_batch, found = max(1, BATCH_TOKENS // num_tokens), list[Tensor]()
+    for start in range(0, len(rows), per_batch):
+        part = rows[start : start + per_batch]
+        run = GatheredRun(state, decoder.rotator, part)
+        first = max(1, prompt.start)
+        wanted = [at * num_tokens + place - 1 for at in range(len(part)) for place in range(first, num_tokens)]
+        logits = decoder.forward_rows(torch.tensor(own * len(part), device=decoder.device), run, wanted)
+        assert logits is not None
+        said = torch.tensor(own[first:] * len(part), device=logits.device)
+        found.append((logits.gather(1, said[:, None])[:, 0] - logits.logsumexp(dim=-1)).view(len(part), -1))
+    likely = torch.cat(found)  # [1 + passages, tokens]
+    gains: list[float] = (likely[1:] - likely[0]).clamp(-MOST_LOSS, MOST_GAIN).mean(dim=1).tolist()
+    return gains
+
+
+def with_passages(before: Tensor, passages: Sequence[Passage], state: KVState, *, lead: bool = False) -> Rows:
+    """Passages in this order between the documents' prefix and a conversation's tokens, both of `before`; lead: each behind the
+    first tokens of its document."""
+    prefix, spoken = before[before < state.committed], before[before >= state.committed]
+    spans = list[Tensor]()
+    for passage in passages:
+        if lead:
+            spans.append(torch.arange(passage.lead, passage.lead_end, device=before.device))
+        spans.append(torch.arange(passage.start, passage.end, device=before.device))
+    return Rows.behind_each_other(torch.cat([prefix, *spans, spoken]))

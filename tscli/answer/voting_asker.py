@@ -1,0 +1,264 @@
+"""Questions answered from passages that calibrated heads found: the way from a question to its answer.
+
+    vote     the question, read alone, votes on all cached tokens by a few heads          question_votes
+    rank     the question behind candidate passages, a few where one of these is clearly right: which of them makes it
+             likely?                                                                      passage_gains
+    answer   prefix + passage + question, in one pass; then token by token, dense over these few rows: for each passage by
+             itself (mixed) or all of them together, the best last, as the model was calibrated;
+             beside the same without passages, so that what they change counts for more                     contrasted
+    move     every so many answer tokens, the heads' votes may bring another passage in
+
+Knows the model, its state and passages of a context; knows no libraries and no text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tscli.answer.attribution import Attribution
+from tscli.answer.contrast import contrasted
+from tscli.answer.decode import Sampler, Sampling
+from tscli.answer.mixture import mixed, said_by, weights_of
+from tscli.answer.passages import LONGEST, Passage, PassageFinder
+from tscli.answer.question_reading import VoterQueries, count_votes, passage_gains, question_votes, with_passages
+from tscli.errors import UsageError
+from tscli.model.decoder import Decoder
+from tscli.model.gathered import GatheredRun, Rows, Seen
+from tscli.model.kv import KVState
+from tscli.model.step import Observer
+from tscli.selection.guard import Guard
+from tscli.selection.voters import Voters
+from tscli.tokens import Prompt
+
+CANDIDATES = 24  # passages that a question is read behind
+FIRST = 6  # of them, those with most votes: the others only where none of these makes it clearly likelier
+CLEARLY = 0.8  # nats per token of the question
+MOVE_EVERY = 32  # answer tokens whose votes are counted together
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a question was read. passages: best first, those that the answer attends to; gains: of each, in nats per token.
+
+    answered: whether any of them makes the question likely enough to answer it.
+    """
+
+    passages: tuple[Passage, ...]
+    gains: tuple[float, ...]
+    answered: bool
+
+
+class VotingAsker:
+    """Runs questions over one state, which holds the documents' keys and values.
+
+    conversation: questions and answers stay in the state's tail, and all of it is attended beside the passages.
+    """
+
+    is_dense = False
+    question_mode = "voters"
+    scan = "voters"
+    captures = False
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        state: KVState,
+        voters: Voters,
+        finder: PassageFinder,
+        end_ids: frozenset[int],
+        *,
+        candidates: int = CANDIDATES,
+        refuses: bool = True,
+        conversation: bool = False,
+    ) -> None:
+        self.decoder = decoder
+        self.state = state
+        self.voters = voters
+        self.finder = finder
+        self.end_ids = end_ids
+        self.guard = Guard()  # nothing is approximate here, so it compares nothing
+        self.question_read = 0.0  # by time.perf_counter: when the pass began that makes the answer's first token
+        self.reading: Reading | None = None  # of the last question
+        self._candidates = candidates
+        self._refuses = refuses
+        self._conversation = conversation
+        self._busy = False
+        self._passed = 0  # tokens of questions and answers that were run
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is being made."""
+        return self._busy
+
+    @property
+    def most_attended(self) -> int:
+        """How many tokens of the documents an answer attends to at most."""
+        return self.finder.first + self._passages * LONGEST
+
+    @property
+    def _passages(self) -> int:
+        """How many passages an answer gets: as calibrated, but half of the model's window is the conversation's."""
+        return max(1, min(self.voters.passages, self.decoder.window // 2 // LONGEST))
+
+    def own_tokens(self, prompt: int, generated: int) -> int:
+        """How many tokens of the last question and answer have passed through the model, counted where they were run."""
+        return self._passed
+
+    def another(self, state: KVState, conversation: bool) -> VotingAsker:
+        """One with a state of its own over the same pages."""
+        voters, finder, ends = self.voters, self.finder, self.end_ids
+        how = {"candidates": self._candidates, "refuses": self._refuses, "conversation": conversation}
+        return VotingAsker(self.decoder, state, voters, finder, ends, **how)  # type: ignore[arg-type]
+
+    def steps(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        max_new_tokens: int,
+        observe: Observer | None = None,
+        excluded: Tensor | None = None,
+        *,
+        answers: bool = True,
+    ) -> Generator[int, None, None]:
+        """Token ids of the answer without the end token; none where `reading` then says that nothing answers the question.
+
+        answers: whether any passage can; where it is known that none does, the nearest ones are found all the same.
+        """
+        if self._busy:
+            raise UsageError("another answer of this session is still streaming; finish it first")
+        self._busy, self._passed, length, stays = True, 0, self.state.length, False
+        try:
+            before = torch.cat([self._arange(0, self.finder.first), self._arange(self.state.committed, length)])
+            reading = self.reading = self._read(prompt, before, excluded, answers)
+            self.question_read = time.perf_counter()
+            if not reading.answered:
+                return
+            answer = _Answer(self, before, reading, observe)
+            logits = answer.run(list(prompt.ids))
+            stays = self._conversation
+            sampler = Sampler(sampling)
+            for made in range(max_new_tokens):
+                token = sampler.next_token(logits)
+                answer.attribute(token)
+                if token in self.end_ids:
+                    return
+                yield token
+                if made + 1 < max_new_tokens:
+                    logits = answer.run([token])
+                    if (made + 1) % MOVE_EVERY == 0:
+                        answer.move(excluded)
+        finally:
+            self.state.rewind(self.state.length if stays else length)
+            self._busy = False
+
+    def rewind(self, length: int | None = None) -> None:
+        """Forget a conversation, or what of it is behind `length`: the state is as its committed pages are."""
+        self.state.rewind(self.state.committed if length is None else length)
+
+    def close(self) -> None:
+        """Hold no pages any more."""
+        self.state = self.decoder.new_state()
+
+    def _read(self, prompt: Prompt, before: Tensor, excluded: Tensor | None, answers: bool) -> Reading:
+        """Vote for candidates, then keep those that make the question likely, as many as the calibration says."""
+        decoder, state = self.decoder, self.state
+        started = state.tokens_run
+        if self.finder.first >= state.committed:
+            return Reading((), (), not self._refuses)
+        votes = question_votes(decoder, state, self.voters, prompt, before, self.finder.first, state.committed)
+        candidates = self.finder.best(votes, self._candidates, excluded)
+        gains = passage_gains(decoder, state, prompt, before, candidates[:FIRST])
+        if max(gains, default=0.0) < CLEARLY:
+            gains += passage_gains(decoder, state, prompt, before, candidates[FIRST:])
+        candidates = candidates[: len(gains)]
+        self._passed += state.tokens_run - started
+        ranked = sorted(zip(gains, candidates, strict=True), key=lambda pair: -pair[0])[: self._passages]
+        kept = tuple(passage for _, passage in ranked)
+        best = tuple(gain for gain, _ in ranked)
+        enough = answers and bool(best) and best[0] >= self.voters.absent_below
+        return Reading(kept, best, enough or not self._refuses)
+
+    def _arange(self, start: int, stop: int) -> Tensor:
+        return torch.arange(start, stop, device=self.decoder.device)
+
+
+class _Answer:
+    """One answer in the making: its passages, and the run over their rows."""
+
+    def __init__(self, asker: VotingAsker, before: Tensor, reading: Reading, observe: Observer | None) -> None:
+        self._asker = asker
+        self._before = before
+        self._passages = list(reading.passages)
+        self._gains = list(reading.gains)
+        self._observe = observe
+        self._run: GatheredRun
+        self._attribution: Attribution | None = None
+        self._behind: Tensor  # logits [sequences with passages, vocab] of the latest pass
+        self._queries: list[dict[int, Tensor]] = []  # of the voters, for each token since the passages last moved
+        self._begin(before)
+
+    @torch.inference_mode()
+    def run(self, token_ids: list[int]) -> Tensor:
+        """Run these tokens behind what there is; scores [vocab] float32 of the next one."""
+        asker, sequences = self._asker, len(self._run.rows)
+        self._watch = VoterQueries(asker.decoder, asker.voters, 1)
+        ends = [(number + 1) * len(token_ids) - 1 for number in range(sequences)]
+        ids = torch.tensor(token_ids * sequences, device=asker.decoder.device)
+        logits = asker.decoder.forward_rows(ids, self._run, ends)
+        asker._passed += ids.shape[0]
+        self._queries.append(self._watch.queries)
+        assert logits is not None
+        self._behind = logits[: self._weights.shape[0]]
+        behind = mixed(self._behind, self._weights)
+        return contrasted(behind, logits[-1]) if self._passages else behind
+
+    def attribute(self, token: int) -> None:
+        """Say where the token that the latest pass made comes from."""
+        if self._attribution is not None:
+            self._attribution.report(said_by(self._behind, self._weights, token))
+
+    def move(self, excluded: Tensor | None) -> None:
+        """Take in the passage that the latest tokens vote for, in the place of the least likely one, where it is a new one."""
+        asker, queries = self._asker, self._queries
+        self._queries = []
+        stacked = {place: torch.cat([one[place] for one in queries]) for place in queries[0]}
+        first, stop = asker.finder.first, asker.state.committed
+        votes = count_votes(asker.decoder, asker.state, asker.voters, stacked, first, stop)
+        found = asker.finder.best(votes, 1, excluded)
+        if not found or any(found[0].start < passage.end and passage.start < found[0].end for passage in self._passages):
+            return
+        self._passages = [found[0], *self._passages[: len(self._passages) - 1]]
+        self._gains = [*self._gains[:1], *self._gains[: len(self._gains) - 1]]  # as much as the best one has
+        self._begin(torch.cat([self._before[self._before < stop], asker._arange(stop, asker.state.length)]))
+
+    def _begin(self, before: Tensor) -> None:
+        """Runs over the rows as they are now, and over the same without passages."""
+        asker = self._asker
+        rows, weights = self._rows(before)
+        self._weights = weights.to(asker.decoder.device)
+        spans = [asker._arange(passage.start, passage.end) for passage in self._passages]
+        chosen = torch.cat(spans).sort().values if spans else asker._arange(0, 0)
+        attribution = Attribution(asker.voters, rows, chosen, self._observe) if self._observe else None
+
+        def watch(seen: Seen) -> None:
+            if seen.sequence == 0:
+                self._watch(seen)
+            if attribution is not None and seen.sequence < len(rows):
+                attribution(seen)
+
+        self._attribution = attribution
+        self._watch = VoterQueries(asker.decoder, asker.voters, 1)
+        sequences = [*rows, with_passages(before, [], asker.state)] if self._passages else rows
+        self._run = GatheredRun(asker.state, asker.decoder.rotator, sequences, keeps=True, watch=watch)
+
+    def _rows(self, before: Tensor) -> tuple[list[Rows], Tensor]:
+        """Of each sequence with passages, and their log-weights: the best passage is the last of one, or in the first."""
+        state = self._asker.state
+        if self._asker.voters.apart and self._passages:
+            return [with_passages(before, [passage], state) for passage in self._passages], weights_of(self._gains)
+        return [with_passages(before, self._passages[::-1], state)], torch.zeros(1)

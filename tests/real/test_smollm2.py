@@ -1,0 +1,78 @@
+"""What is promised of real models, on SmolLM2-135M-Instruct: `make test-real` gets it and runs these.
+
+TSCLI_TEST_MODELS names a folder that holds its .gguf file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import tscli
+from tscli.answer.calibration import calibrate as calibration
+from tscli.answer.calibration.store import voters_of
+from tscli.evaluation.match import is_right
+from tscli.model.load import load_decoder
+from tscli.tokens import load_template, load_tokenizer
+
+MODELS = os.environ.get("TSCLI_TEST_MODELS", "")
+FILE = next(iter(sorted(Path(MODELS).glob("SmolLM2-135M-Instruct*.gguf"))), None) if MODELS else None
+SAMPLES = Path(__file__).parents[2] / "samples"
+READ = ("harbour-handbook.pdf", "lighthouse-log.txt", "museum-catalogue.pdf")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(FILE is None, reason="TSCLI_TEST_MODELS names no folder with SmolLM2's .gguf file (make test-real)"),
+]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache folder for all of these tests, so that the file is converted once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def converted(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TSCLI_CACHE", str(cache))
+
+
+def test_another_seed_of_the_calibration_chooses_the_same_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = tscli.LoadOptions(str(FILE))
+    decoder = load_decoder(load)
+    tokenizer = load_tokenizer(str(decoder.folder))
+    known = voters_of(decoder.hash)
+    assert known is not None, "SmolLM2's voters are shipped"
+    monkeypatch.setattr(calibration, "SEED", calibration.SEED + 1)
+    other = calibration.calibrate(decoder, tokenizer, load_template(tokenizer))
+    common = set(known.heads) & set(other.heads)
+    assert len(common) >= 0.6 * max(len(known.heads), len(other.heads))
+    assert known.apart == other.apart
+
+
+@pytest.mark.parametrize("kv_dtype", ["auto", "int8"])
+def test_lookups_are_answered_rightly_with_the_right_page_first(kv_dtype: str) -> None:
+    load = tscli.LoadOptions(str(FILE))
+    tscli.prepare(
+        [SAMPLES / name for name in READ],
+        load=load,
+        options=tscli.IngestOptions(kv_dtype=kv_dtype),  # type: ignore[arg-type]
+    ).run()
+    lines = (SAMPLES / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+    asked = [one for one in map(json.loads, lines) if one["kind"] == "lookup" and Path(one["file"]).name in READ]
+    right = first = 0
+    with tscli.open_library(load=load) as session:
+        for question in asked:
+            stream = session.ask(question["question"], max_new_tokens=40)
+            text = "".join(stream)
+            right += is_right(text, question["answer"], question["question"])
+            source = stream.answer.sources[0]
+            first += (Path(source.file).name, source.page) == (Path(question["file"]).name, question["page"])
+            assert stream.answer.statistics.recomputed_tokens == 0
+    assert len(asked) >= 10
+    assert right >= 0.7 * len(asked)
+    assert first >= 0.8 * len(asked)

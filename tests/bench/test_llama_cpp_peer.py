@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from tscli.bench.gguf_file import write_gguf
 from tscli.bench.llama_cpp_peer import LlamaCppPeer, open_llama_cpp
+from tscli.bench.unavailable import Unavailable
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys
@@ -33,7 +35,8 @@ def decoder(request: pytest.FixtureRequest, small_model: Path) -> Decoder:
 
 
 @pytest.fixture
-def peer(decoder: Decoder) -> Iterator[LlamaCppPeer]:
+def peer(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[LlamaCppPeer]:
+    monkeypatch.setattr(LlamaCppPeer, "_fastest", lambda *_: (1, 0))  # its flash attention rounds
     with closing(open_llama_cpp(decoder, ROOM)) as opened:
         yield opened
 
@@ -99,3 +102,25 @@ def test_a_filled_context_holds_the_pieces_turned_to_their_positions(decoder: De
     wanted = decoder.forward(torch.tensor([7]), AttentionRun(laid, decoder.rotator, SelectionConfig(), dense=DenseKeys()))
     assert wanted is not None
     np.testing.assert_allclose(peer.logits(), wanted.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_threads_and_flash_attention_are_those_of_the_fastest_trial(decoder: Decoder) -> None:
+    said = list[str]()
+    with closing(LlamaCppPeer(decoder, ROOM, say=said.append)) as peer:
+        tried = peer.fields["tried_s"]
+        best = min(tried, key=tried.__getitem__)
+        assert said == [f"llama.cpp: {best} is fastest"]
+        assert peer.fields["flash_attention"] == best.endswith("on")
+        assert best.startswith(f"{peer.fields['threads']} thread")
+        peer.prefill(prompt(decoder))
+        assert peer.question(prompt(decoder)) > 0
+
+
+def test_the_very_file_that_was_given_is_run(decoder: Decoder, tmp_path: Path) -> None:
+    file = tmp_path / "given.gguf"
+    write_gguf(decoder, file)
+    with closing(LlamaCppPeer(decoder, ROOM, file)) as peer:
+        assert peer.fields["file"] == "given.gguf"
+    (tmp_path / "broken.gguf").write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(Unavailable, match=r"broken\.gguf"):
+        LlamaCppPeer(decoder, ROOM, tmp_path / "broken.gguf")

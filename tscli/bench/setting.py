@@ -81,7 +81,7 @@ class Bench:
 
     def probe(self, length: int) -> int:
         """Tokens of the shorter of two prefills from which a dense one of `length` is estimated."""
-        return max(1, min(length // 2, 8 * self.config.chunk))
+        return max(1, min(length // 2, 1024))
 
     def shortage(self, length: int, copies: float, method: str = "dense") -> str | None:
         """Why so many copies of a context's keys and values, as the method keeps them, cannot be held; None where they can, or

@@ -142,7 +142,7 @@ def _measure_voting(bench: Bench, length: int, common: dict[str, Any]) -> tuple[
         return BenchRow(names[0], method, common, skipped=reason), BenchRow(names[1], method, common, skipped=reason)
     bench.say(f"{names[0]} {method}")
     library = read_library(bench, length)
-    if library.num_run < library.state.committed:
+    if library.num_run < library.state.committed - len(bench.text.template.prefix_ids):
         bench.say(f"{names[0]} {method}: {library.num_run:,} tokens were read, the others are the same documents once more")
     prefill = {**common, "n_prompt": length, "n_gen": 0, "n_depth": 0, **library.prefill_fields(), "peak_rss": peak_rss()}
     bench.say(f"{names[1]} {method}")

@@ -81,7 +81,7 @@ def talk(monkeypatch: pytest.MonkeyPatch) -> Talk:
     def start(*typed: str | type[BaseException], piped: bool = False, follows_up: bool = True) -> int:
         context = SimpleNamespace(token_ids=np.zeros(5))
         session = SimpleNamespace(library="lib", model_name="m", context=context, chat=lambda: FakeChat(follows_up))
-        monkeypatch.setattr(tscli, "open_library", lambda *_: nullcontext(session), raising=False)
+        monkeypatch.setattr(tscli, "open_library", lambda *_, **__: nullcontext(session), raising=False)
         monkeypatch.setattr(tscli, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
         coming = iter([*typed, EOFError])
 

@@ -214,7 +214,7 @@ def test_quiet_leaves_the_answer_only(run: Run, library: str) -> None:
         (("ask", "x", "-l", "lib", "--model", "/no/where"), 1, "no such folder"),
         (("ingest", "/no/where"), 2, "no such file"),
         (("ingest", ".", "--max-tokens", "lots"), 2, "number of tokens"),
-        (("ingest", ".", "--pool", "-3"), 2, "pool must be 0 or an odd width"),
+        (("ingest", ".", "--pool", "-3"), 2, "--pool is -3; it must be 0 or an odd number"),
         (("ask", "x", "--top", "-1"), 2, "--top"),
         (("ask", "-f", "/no/where"), 2, "name a text file with -f"),
         (("ask", "x", "--html", "/no/where/a.html"), 2, "/no/where is no folder"),

@@ -18,8 +18,8 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The question mode that `ask` opens libraries with; none is opened."""
     modes: list[Any] = []
 
-    def open_library(*arguments: Any) -> None:
-        modes.append(arguments[3])
+    def open_library(*arguments: Any, **how: Any) -> None:
+        modes.append(how["question_mode"])
         raise LibraryError("not now")
 
     monkeypatch.setenv("TSCLI_CONFIG", str(tmp_path / "config.toml"))

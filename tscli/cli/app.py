@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import traceback
+from collections.abc import Callable
 
 import typer
 
@@ -21,6 +22,7 @@ from tscli.cli import (
     doctor,
     evaluate,
     evidence,
+    flags,
     ingest,
     libraries,
     model,
@@ -28,6 +30,7 @@ from tscli.cli import (
 from tscli.cli.exit_codes import INTERRUPTED, ending
 from tscli.cli.old_names import with_new_flags
 from tscli.cli.output import Settings, error_line, say
+from tscli.cli.settings import Setting, with_flags
 from tscli.cli.streams import STDOUT, drop_stdout, open_streams, with_dashed_question
 
 app = typer.Typer(
@@ -40,27 +43,35 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="--quiet and --debug may stand anywhere.",
 )
-app.command("ingest")(ingest.ingest)
-app.command("ask")(ask.ask)
-app.command("calibrate", short_help="Find the heads of a model that find what is asked for.")(calibrate.calibrate)
-app.command("chat", short_help="Ask on and on; a question may refer to earlier ones.")(chat.chat)
-app.command("evidence")(evidence.evidence)
-app.command("coverage", short_help="Show which pages no question has selected yet.")(coverage.coverage)
-app.command("bench")(bench.bench)
-app.command("eval")(evaluate.evaluate)
-app.command("list", short_help="Show the libraries: size, tokens, last use, model.")(libraries.list_)
-app.command("info")(libraries.info)
-app.command("verify")(libraries.verify)
-app.command("repair")(libraries.repair)
-app.command("rm")(libraries.rm)
-app.command("prune")(libraries.prune)
-app.command("export")(archive.export)
-app.command("import", short_help="Make a library of an archive, verified first.")(archive.import_)
+
+
+def _add(
+    name: str, command: Callable[..., int], short_help: str | None = None, *settings: Setting, hidden: bool = False
+) -> None:
+    app.command(name, short_help=short_help, hidden=hidden)(with_flags(command, *settings))
+
+
+_add("ingest", ingest.ingest)
+_add("ask", ask.ask)
+_add("calibrate", calibrate.calibrate, "Find the heads of a model that find what is asked for.")
+_add("chat", chat.chat, "Ask on and on; a question may refer to earlier ones.")
+_add("evidence", evidence.evidence)
+_add("coverage", coverage.coverage, "Show which pages no question has selected yet.")
+_add("bench", bench.bench)
+_add("eval", evaluate.evaluate)
+_add("list", libraries.list_, "Show the libraries: size, tokens, last use, model.")
+_add("info", libraries.info)
+_add("verify", libraries.verify)
+_add("repair", libraries.repair)
+_add("rm", libraries.rm)
+_add("prune", libraries.prune)
+_add("export", archive.export)
+_add("import", archive.import_, "Make a library of an archive, verified first.")
 app.add_typer(model.app, name="model", short_help="Models: list, get, rm, show.")
-app.command("config", short_help="Show the settings in force and where each comes from.")(config.config)
-app.command("path")(doctor.path)
-app.command("where", hidden=True)(doctor.where)
-app.command("doctor", short_help="Say what this machine offers and a library needs.")(doctor.doctor)
+_add("config", config.config, "Show the settings in force and where each comes from.", *flags.SETTINGS.values())
+_add("path", doctor.path)
+_add("where", doctor.where, hidden=True)
+_add("doctor", doctor.doctor, "Say what this machine offers and a library needs.")
 
 
 def _version(value: bool) -> None:
@@ -78,7 +89,7 @@ def _options(
 ) -> None:
     context.obj = Settings(quiet, debug)
     if context.invoked_subcommand:
-        context.default_map = {context.invoked_subcommand: configuration.defaults(context.invoked_subcommand)}
+        context.default_map = configuration.defaults_of(context.command, configuration.set_once())
 
 
 # The base of what the parser raises; Typer brings its own copy of click in some versions.

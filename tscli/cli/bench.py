@@ -14,6 +14,7 @@ import typer
 import tscli
 from tscli.cli import flags
 from tscli.cli.output import Settings, as_json, fetch_model, print_json, safe_line, say, size
+from tscli.cli.settings import only
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ FORMATS = ("md", "json", "jsonl", "csv")
 
 def bench(
     context: typer.Context,
+    *,
     length: Annotated[str, typer.Option(help="Context lengths: 256k, or a list such as 8k,32k,1m.")] = "8k",
     n_gen: Annotated[int, typer.Option(help="Tokens decoded per repetition.")] = 128,
     repetitions: Annotated[int, typer.Option("-r", "--repetitions", help="Repetitions of the decode.")] = 5,
@@ -40,22 +42,10 @@ def bench(
     text: Annotated[
         Path | None, typer.Option(help="A text file to read, repeated up to the length. Default: prose that comes along.")
     ] = None,
-    voters: flags.Voters = None,
-    model: flags.Model = None,
-    revision: flags.Revision = None,
-    dtype: flags.Dtype = "auto",
-    device: flags.Device = "auto",
-    weights: flags.Weights = "auto",
+    how: Annotated[flags.Question, only("voters")],
+    model: flags.Model,
     kv_dtype: flags.KVDtype = "auto",
-    k: flags.K = None,
-    n_init: flags.NInit = None,
-    n_local: flags.NLocal = None,
-    chunk: flags.Chunk = None,
-    theta: flags.Theta = None,
-    pool: flags.Pool = None,
-    metric: flags.Metric = None,
-    scale: flags.Scale = None,
-    exact: flags.Exact = False,
+    selection: flags.Selection,
 ) -> int:
     """Measure prefill and decode, dense and TokenSelect."""
     settings: Settings = context.obj
@@ -63,16 +53,17 @@ def bench(
         raise UsageError(f"--output {output}: choose {', '.join(FORMATS)}")
     lengths = [tscli.parse_count(part) for part in length.split(",")]
     if attention:
-        found = tscli.benchmark_attention(lengths, preset, repetitions, device, on_progress=lambda text: say(settings, text))
+        found = tscli.benchmark_attention(
+            lengths, preset, repetitions, model.device, on_progress=lambda text: say(settings, text)
+        )
         _print_attention(found, output)
         return 0
-    selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
-    load = tscli.LoadOptions(model, revision, dtype, device, weights)
+    load = model.options()
     fetch_model(settings, load)
     result = tscli.benchmark(
         lengths,
         load,
-        selection,
+        selection.options(),
         n_gen,
         repetitions,
         dense,
@@ -80,7 +71,7 @@ def bench(
         peer or (),
         kv_dtype,  # type: ignore[arg-type]
         text,
-        voters,
+        how.voters,
     )
     _print(result, output)
     return 0

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import tscli
 from tscli.cli.eval_tables import print_csv
+from tscli.cli.flags import Question
 from tscli.cli.output import Settings, counted, print_json, progress, safe_line, working
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tscli import IngestOptions, LoadOptions, Question, QuestionReport, ScoredAnswer, SelectionOptions, Tally
+    from tscli import IngestOptions, LoadOptions, QuestionReport, ScoredAnswer, SelectionOptions, Tally
 
 HEADS = ("method", "kind", "n", "right", "95%", "exact match", "F1", "right page first", "cited", "refused", "first token")
 KINDS = ("joint", "independent")
@@ -24,43 +25,32 @@ KINDS = ("joint", "independent")
 
 @dataclass(frozen=True)
 class Opening:
-    """How libraries are opened and what is asked of them; baselines: also by the methods of `tscli.run_baselines`.
-    think: before an answer, which is not scored."""
+    """How libraries are opened and what is asked of them; thoughts are not scored; baselines: also by the methods of
+    `tscli.run_baselines`."""
 
-    asked: Sequence[Question]
+    asked: Sequence[tscli.Question]
     load: LoadOptions
     selection: SelectionOptions
-    question_mode: str | None
-    dense: bool
+    how: Question
     baselines: bool
-    think: bool = False
-    voters: str | None = None
 
 
 def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dict[str, QuestionReport], dict[str, Any]]:
     """A report per method, and what is to be known of the library and its session."""
     asked = opening.asked
     with working(settings, f"opening library {library}"):
-        opened = tscli.open_library(
-            library,
-            opening.load,
-            opening.selection,
-            opening.question_mode,  # type: ignore[arg-type]
-            opening.dense,
-            opening.think,
-            opening.voters,
-        )
+        opened = tscli.open_library(library, opening.load, opening.selection, **vars(opening.how))
     with opened as session:
         with progress(settings) as on_progress:
             text = f"asking {counted(len(asked), 'question')}"
             tell = partial(on_progress, text)
-            report = tscli.ask_all(session, asked, think=opening.think, on_answer=tell)
+            report = tscli.ask_all(session, asked, think=opening.how.think, on_answer=tell)
         reports = {"dense" if session.asker.is_dense else "tokenselect": report}
         if opening.baselines:
             with progress(settings) as on_progress:
                 found = tscli.run_baselines(session, asked, on_answer=lambda name, *done: on_progress(f"asking: {name}", *done))
                 reports |= dict(found)
-        chosen = {"question": session.asker.question_mode, "dense": session.asker.is_dense, "think": opening.think}
+        chosen = {"question": session.asker.question_mode, "dense": session.asker.is_dense, "think": opening.how.think}
         return reports, {
             "library": session.library,
             "model": session.model_name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from tscli.cli.eval_tables import print_results
 from tscli.cli.output import Settings, fetch_model, progress, say
 from tscli.errors import UsageError
 
+if TYPE_CHECKING:
+    from tscli import SelectionOptions
+
 FORMATS = ("table", "md", "json", "csv")
 METHODS = "dense,streaming,tokenselect"
 OF_LENGTH = ("tasks", "methods", "per_task", "max_dense", "haystack", "seed", "picture", "fidelity", "resume")
@@ -23,11 +26,12 @@ OF_QUESTIONS = ("library", "folder", "documents", "answers", "baselines", "limit
 
 def evaluate(
     context: typer.Context,
+    *,
     questions: Annotated[
         Path | None,
         typer.Option(help='Score a library: JSON lines {"question", "answer", "kind", "file", "page"}.'),
     ] = None,
-    library: flags.Library = "default",
+    library: flags.Library,
     folder: Annotated[
         Path | None,
         typer.Option(help="With --questions: read these documents for this evaluation only, instead of a library."),
@@ -71,24 +75,9 @@ def evaluate(
         str | None,
         typer.Option("-o", "--output", help="table, md, json or csv; default: table on a terminal, else md."),
     ] = None,
-    question_mode: flags.QuestionMode = None,
-    voters: flags.Voters = None,
-    dense: flags.Dense = False,
-    think: flags.Think = False,
-    k: flags.K = None,
-    n_init: flags.NInit = None,
-    n_local: flags.NLocal = None,
-    chunk: flags.Chunk = None,
-    theta: flags.Theta = None,
-    pool: flags.Pool = None,
-    metric: flags.Metric = None,
-    scale: flags.Scale = None,
-    exact: flags.Exact = False,
-    model: flags.Model = None,
-    revision: flags.Revision = None,
-    dtype: flags.Dtype = "auto",
-    device: flags.Device = "auto",
-    weights: flags.Weights = "auto",
+    how: flags.Question,
+    selection: flags.Selection,
+    model: flags.Model,
     kv_dtype: flags.KVDtype = "auto",
 ) -> int:
     """Ask what is known and score the answers."""
@@ -101,12 +90,11 @@ def evaluate(
     _refuse_strays(context, by_length=length is not None, by_folder=folder is not None)
     if picture is not None:
         tscli.check_picture(picture)
-    selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
-    load = tscli.LoadOptions(model, revision, dtype, device, weights)
+    chosen, load = selection.options(), model.options()
     if questions is not None:
         asked = tscli.every_nth(tscli.read_questions(questions), limit)
         fetch_model(settings, load, library if folder is None else None)
-        opening = Opening(asked, load, selection, question_mode, dense, baselines, think, voters)
+        opening = Opening(asked, load, chosen, how, baselines)
         if folder is None:
             print_reports(*ask_library(settings, library, opening), output, answers)
         else:
@@ -121,14 +109,14 @@ def evaluate(
                 **({"names": [name.strip() for name in tasks.split(",")]} if tasks else {}),
                 methods=methods.split(","),
                 load=load,
-                selection=selection,
+                selection=chosen,
                 num_questions=per_task,
                 max_dense=tscli.parse_count(max_dense),
                 fidelity=fidelity,
                 haystack_folder=haystack,
-                question=question_mode,
+                question=how.question_mode,
                 kv_dtype=kv_dtype,  # type: ignore[arg-type]
-                think=think,
+                think=how.think,
                 seed=seed,
                 resume=resume,
                 on_progress=on_progress,
@@ -136,18 +124,27 @@ def evaluate(
         )
     results = tscli.results_of(trials)
     named = {
-        "model": model or tscli.default_model(),
+        "model": load.model or tscli.default_model(),
         "per_task": per_task,
         "seed": seed,
         "haystack": str(haystack or "invented"),
     }
     named["kv_dtype"] = kv_dtype
-    chosen = {name: value for name, value in vars(selection).items() if value is not None}
-    print_results(results, tscli.fidelity_of(trials), tscli.agreement_of(trials), {**named, **chosen}, output)
+    print_results(
+        results,
+        tscli.fidelity_of(trials),
+        tscli.agreement_of(trials),
+        {**named, **_given(chosen)},
+        output,
+    )
     if picture is not None:
         tscli.draw(results, picture)
         say(settings, f"drawn into {picture}")
     return 0
+
+
+def _given(selection: SelectionOptions) -> dict[str, Any]:
+    return {name: value for name, value in vars(selection).items() if value is not None}
 
 
 def _refuse_strays(context: typer.Context, *, by_length: bool, by_folder: bool) -> None:

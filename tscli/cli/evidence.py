@@ -26,16 +26,13 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
 def evidence(
     context: typer.Context,
     question: Annotated[str, typer.Argument(help="The question, in quotes.")],
-    library: flags.Libraries = ["default"],  # noqa: B006 - read only
+    *,
+    library: flags.Libraries,
     output: Annotated[str, typer.Option("--output", "-o", help="text, md or json.")] = "text",
-    top: flags.Top = 5,
-    max_new_tokens: flags.MaxNewTokens = 128,
+    top: flags.Top,
+    max_new_tokens: flags.MaxNewTokens,
     no_history: flags.NoHistory = False,
-    model: flags.LibraryModel = None,
-    revision: flags.LibraryRevision = None,
-    dtype: flags.LibraryDtype = "auto",
-    device: flags.Device = "auto",
-    weights: flags.Weights = "auto",
+    model: flags.LibraryModel,
 ) -> int:
     """Show only the passages that the answer to a question draws on."""
     settings: Settings = context.obj
@@ -43,7 +40,7 @@ def evidence(
         raise UsageError(f"-o {output}: choose {', '.join(FORMATS)}")
     read_ahead(library)
     with loading():
-        load = tscli.LoadOptions(model, revision, dtype, device, weights)
+        load = model.options()
         fetch_model(settings, load, library[0])
         with working(settings, flags.opening(library)):
             session = tscli.open_library(library, load)

@@ -52,7 +52,7 @@ def list_(context: typer.Context, as_json: flags.Json = False) -> int:
     return 0
 
 
-def info(context: typer.Context, library: flags.Name = "default", as_json: flags.Json = False) -> int:
+def info(context: typer.Context, library: flags.Name, as_json: flags.Json = False) -> int:
     """Show what a library holds."""
     details = tscli.info(library)
     if as_json:
@@ -103,7 +103,7 @@ def _prompt(template: dict[str, Any]) -> str:
 
 def verify(
     context: typer.Context,
-    library: flags.Name = "default",
+    library: flags.Name,
     rebuild_sketch: Annotated[
         bool, typer.Option("--rebuild-sketch", help="First make the sketch of the keys anew, from the keys.")
     ] = False,
@@ -126,7 +126,7 @@ def verify(
     return 0
 
 
-def repair(context: typer.Context, library: flags.Name = "default", as_json: flags.Json = False) -> int:
+def repair(context: typer.Context, library: flags.Name, as_json: flags.Json = False) -> int:
     """Compute again what is damaged of a library, and nothing else."""
     with progress(context.obj) as show:
         report = tscli.repair(library, lambda done, total, _: show(f"repairing library {library}", done, total))
@@ -164,7 +164,7 @@ def rm(
     return 0
 
 
-def prune(context: typer.Context, library: flags.Name = "default", as_json: flags.Json = False) -> int:
+def prune(context: typer.Context, library: flags.Name, as_json: flags.Json = False) -> int:
     """Remove segments that a library no longer refers to."""
     settings: Settings = context.obj
     files, num_bytes = tscli.prune(library)

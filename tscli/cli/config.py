@@ -8,6 +8,7 @@ from tscli.cli import flags
 from tscli.cli.configuration import config_file
 from tscli.cli.output import print_json, safe_line, say
 from tscli.cli.settings import Setting
+from tscli.cli.tables import Table, write
 
 
 def config(context: typer.Context, as_json: flags.Json = False) -> int:
@@ -28,9 +29,7 @@ def config(context: typer.Context, as_json: flags.Json = False) -> int:
         )
         for name, value in values.items()
     ]
-    wide, wider = (max(len(row[column]) for row in rows) for column in (0, 1))
-    for name, value, place in rows:
-        print(f"{name:<{wide}}  {value:<{wider}}  {place}")
+    write("text", Table((), "<<<", rows), ())
     say(context.obj, f"- is left to the model or the library; the file is {file}{'' if file.exists() else ' (there is none)'}")
     return 0
 

@@ -13,7 +13,7 @@ from tscli.cli.answers import citation_line, citations_json, warn_of_instruction
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, working
 from tscli.cli.start import loading
-from tscli.errors import UsageError
+from tscli.cli.tables import check_format
 from tscli.page_cache import read_ahead
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def evidence(
 ) -> int:
     """Show only the passages that the answer to a question draws on."""
     settings: Settings = context.obj
-    if output not in FORMATS:
-        raise UsageError(f"-o {output}: choose {', '.join(FORMATS)}")
+    check_format(output, FORMATS)
     read_ahead(library)
     with loading():
         load = model.options()

@@ -10,6 +10,7 @@ import pytest
 import tscli
 from tscli.answer.asker import checked_mode
 from tscli.cli.app import run
+from tscli.cli.old_names import with_new_names
 from tscli.errors import LibraryError
 
 
@@ -83,3 +84,41 @@ def test_where_is_path(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr()
     assert shown.out.strip() == str(home)
     assert shown.err == "note: tscli where is called tscli path now; the old name goes with the next version\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        (
+            ["eval", "-l", "lib", "--questions", "q.jsonl", "--limit", "1"],
+            ["eval", "questions", "q.jsonl", "-l", "lib", "--limit", "1"],
+            "tscli eval --questions is called tscli eval questions",
+        ),
+        (
+            ["eval", "--questions=q.jsonl"],
+            ["eval", "questions", "q.jsonl"],
+            "tscli eval --questions is called tscli eval questions",
+        ),
+        (
+            ["eval", "--tasks", "passkey", "--length", "1k"],
+            ["eval", "tasks", "--tasks", "passkey", "--length", "1k"],
+            "tscli eval --length is called tscli eval tasks",
+        ),
+        (
+            ["bench", "--length", "8k", "--attention", "-r", "1"],
+            ["bench", "attention", "--length", "8k", "-r", "1"],
+            "tscli bench --attention is called tscli bench attention",
+        ),
+    ],
+)
+def test_flags_that_became_commands_are_those(old: list[str], new: list[str], note: str) -> None:
+    renamed, notes = with_new_names(old)
+    assert renamed == new
+    assert notes == [f"note: {note} now; the old name goes with the next version"]
+
+
+@pytest.mark.parametrize(
+    "present", [["eval", "tasks", "--length", "1k"], ["bench", "--length", "8k"], ["eval", "--help"], ["list"], []]
+)
+def test_commands_by_their_present_names_stay(present: list[str]) -> None:
+    assert with_new_names(present) == (present, [])

@@ -28,11 +28,12 @@ from tscli.cli import (
     model,
 )
 from tscli.cli.exit_codes import INTERRUPTED, ending
-from tscli.cli.old_names import with_new_flags
+from tscli.cli.old_names import with_new_names
 from tscli.cli.output import Settings, error_line, say
 from tscli.cli.settings import Setting, with_flags
 from tscli.cli.streams import STDOUT, drop_stdout, open_streams, with_dashed_question
 
+HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="tscli",
     help="Ask questions of a whole shelf of documents: read once, keep the KV cache, answer by sparse attention.",
@@ -40,7 +41,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_FLAGS,
     epilog="--quiet and --debug may stand anywhere.",
 )
 
@@ -51,14 +52,35 @@ def _add(
     app.command(name, short_help=short_help, hidden=hidden)(with_flags(command, *settings))
 
 
+def _add_group(
+    name: str, text: str, commands: dict[str, Callable[..., int]], command: Callable[..., int] | None = None
+) -> None:
+    """Commands below a name; command: what the name does by itself."""
+    group = typer.Typer(rich_markup_mode=None, no_args_is_help=command is None, context_settings=HELP_FLAGS, help=text)
+    if command is not None:
+        group.callback(invoke_without_command=True)(with_flags(command))
+    for below, function in commands.items():
+        group.command(below)(with_flags(function))
+    app.add_typer(group, name=name, short_help=text)
+
+
 _add("ingest", ingest.ingest)
 _add("ask", ask.ask)
 _add("calibrate", calibrate.calibrate, "Find the heads of a model that find what is asked for.")
 _add("chat", chat.chat, "Ask on and on; a question may refer to earlier ones.")
 _add("evidence", evidence.evidence)
 _add("coverage", coverage.coverage, "Show which pages no question has selected yet.")
-_add("bench", bench.bench)
-_add("eval", evaluate.evaluate)
+_add_group(
+    "bench",
+    "Measure prefill and decode, dense and TokenSelect; or attention alone.",
+    {"attention": bench.attention},
+    bench.bench,
+)
+_add_group(
+    "eval",
+    "Ask what is known and score the answers: questions of a library, or generated tasks.",
+    {"questions": evaluate.questions, "tasks": evaluate.tasks},
+)
 _add("list", libraries.list_, "Show the libraries: size, tokens, last use, model.")
 _add("info", libraries.info)
 _add("verify", libraries.verify)
@@ -110,7 +132,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code: 0 ok, 1 error, 2 usage, 3 partial, 4 library, 5 memory or disk, 130 interrupted."""
     flags, rest = _split_global(with_dashed_question(arguments))
-    rest, notes = with_new_flags(rest)
+    rest, notes = with_new_names(rest)
     for note in notes:
         say(Settings("--quiet" in flags or "-q" in flags, "--debug" in flags), note)
     try:

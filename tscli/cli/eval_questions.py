@@ -1,4 +1,4 @@
-"""`tscli eval --questions`: asked of a library, or of temporary ones of each kind; the scores on stdout."""
+"""`tscli eval questions`: asked of a library, or of temporary ones of each kind; the scores on stdout."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import tscli
-from tscli.cli.eval_tables import print_csv
 from tscli.cli.flags import Question
-from tscli.cli.output import Settings, counted, print_json, progress, safe_line, working
+from tscli.cli.output import Settings, counted, progress, safe_line, working
+from tscli.cli.tables import Table, write
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,27 +94,24 @@ def _library_of(settings: Settings, folder: Path, options: IngestOptions, openin
 
 def print_reports(reports: dict[str, QuestionReport], about: dict[str, Any], output: str, answers: bool) -> None:
     """On stdout, in this format: table, md, json or csv; answers: list them too. about: as `ask_library` gives it."""
-    if output == "json":
-        print_json(_json(reports, about))
+    rows = [(method, *_cells(tally)) for method, report in reports.items() for tally in report.tallies()]
+    records = [_answer(method, answer) for method, report in reports.items() for answer in report.answers]
+    write(output, Table(HEADS, f"<<{'>' * (len(HEADS) - 2)}", rows), records, _json(reports, about))
+    if output in ("json", "csv"):
         return
-    if output == "csv":
-        print_csv([_answer(method, answer) for method, report in reports.items() for answer in report.answers])
-        return
-    print(f"| {' | '.join(HEADS)} |")
-    print(f"| --- | --- |{' ---: |' * (len(HEADS) - 2)}")
-    for method, report in reports.items():
-        for tally in report.tallies():
-            print(f"| {method} | {' | '.join(_cells(tally))} |")
     notes = [report.note for report in reports.values() if report.note]
     print("".join(f"\n{note}" for note in notes), end="\n" if notes else "")
     if answers:
-        print("\n| | method | question | wanted | answer | page |\n| --- | --- | --- | --- | --- | --- |")
-        for method, report in reports.items():
-            for answer in report.answers:
-                page = f"{answer.file}, {answer.page}" if answer.file else ""
-                wanted = answer.question.answer or "(not there)"
-                cells = ("right" if answer.right else "wrong", method, answer.question.question, wanted, answer.text, page)
-                print(f"| {' | '.join(safe_line(cell).replace('|', '/') for cell in cells)} |")
+        print()
+        heads = ("", "method", "question", "wanted", "answer", "page")
+        shown = [_shown(method, answer) for method, report in reports.items() for answer in report.answers]
+        write("md", Table(heads, "<" * len(heads), shown), records)
+
+
+def _shown(method: str, answer: ScoredAnswer) -> tuple[str, ...]:
+    page = f"{answer.file}, {answer.page}" if answer.file else ""
+    wanted = answer.question.answer or "(not there)"
+    return ("right" if answer.right else "wrong", method, answer.question.question, wanted, answer.text, page)
 
 
 def _cells(tally: Tally) -> list[str]:

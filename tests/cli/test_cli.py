@@ -69,9 +69,11 @@ def test_importing_the_package_imports_no_torch() -> None:
 
 def test_every_name_of_the_api_is_there() -> None:
     import tscli
+    from tscli import internals
 
-    for name in tscli.__all__:
-        assert getattr(tscli, name) is not None
+    for module in (tscli, internals):
+        assert [name for name in module.__all__ if getattr(module, name, None) is None] == []
+    assert set(tscli.__all__) & set(internals.__all__) == set()
     with pytest.raises(AttributeError, match="nonsense"):
         _ = tscli.nonsense
 

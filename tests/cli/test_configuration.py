@@ -11,6 +11,7 @@ import pytest
 import typer.main
 
 import tscli
+from tscli import internals
 from tscli.cli.app import app, run
 from tscli.cli.configuration import config_file, defaults_of, set_once
 from tscli.cli.flags import SETTINGS
@@ -58,7 +59,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         raise LibraryError("not now")
 
     monkeypatch.setattr(tscli, "open_library", open_library, raising=False)
-    monkeypatch.setattr(tscli, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
+    monkeypatch.setattr(internals, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
     return calls
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import tscli
+from tscli import internals
 from tscli.answer.asker import checked_mode
 from tscli.cli.app import run
 from tscli.cli.old_names import with_new_names
@@ -26,7 +27,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setenv("TSCLI_CONFIG", str(tmp_path / "config.toml"))
     (tmp_path / "config.toml").write_text("")
     monkeypatch.setattr(tscli, "open_library", open_library, raising=False)
-    monkeypatch.setattr(tscli, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
+    monkeypatch.setattr(internals, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
     return modes
 
 

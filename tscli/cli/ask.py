@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import tscli
+from tscli import internals
 from tscli.cli import flags
 from tscli.cli.answers import answer_json, show, show_ablation, show_map, warn_of_instructions
 from tscli.cli.ask_many import ask_many, check_questions, read_questions
@@ -111,7 +112,7 @@ def ask(
             if shown.ablate:
                 show_ablation(_ablate(settings, answer, found, start))
             if shown.map_ or (shown.map_ is None and sys.stderr.isatty()):
-                show_map(tscli.map_answer(session, answer), len(session.context.documents))
+                show_map(internals.map_answer(session, answer), len(session.context.documents))
     return 0
 
 
@@ -177,7 +178,7 @@ def run_stream(settings: Settings, stream: Stream, *, show: bool, first: bool = 
         try:
             while piece is not None:
                 if show:
-                    weak = marks and tscli.is_weak(stream.recorder.attribution[-1], stream.context)
+                    weak = marks and internals.is_weak(stream.recorder.attribution[-1], stream.context)
                     sys.stdout.write(dim(safe(piece)) if weak else safe(piece))
                     sys.stdout.flush()
                 piece = next(pieces, None)

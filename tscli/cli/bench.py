@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import tscli
+from tscli import internals
 from tscli.cli import flags
 from tscli.cli.output import Settings, fetch_model, safe_line, say, size
 from tscli.cli.settings import only
@@ -16,7 +17,8 @@ from tscli.cli.tables import Table, check_format, write
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tscli import AttentionBench, AttentionRow, BenchRow
+    from tscli import BenchRow
+    from tscli.internals import AttentionBench, AttentionRow
 
 FORMATS = ("md", "json", "jsonl", "csv")
 Length = Annotated[str, typer.Option(help="Context lengths: 256k, or a list such as 8k,32k,1m.")]
@@ -49,7 +51,7 @@ def bench(
         _refuse_flags_before(context, context.invoked_subcommand)
         return 0
     check_format(output, FORMATS)
-    lengths = [tscli.parse_count(part) for part in length.split(",")]
+    lengths = [internals.parse_count(part) for part in length.split(",")]
     load = model.options()
     fetch_model(settings, load)
     result = tscli.benchmark(
@@ -84,8 +86,8 @@ def attention(
     """Measure one layer's attention: the best dense way against each way of selecting."""
     settings: Settings = context.obj
     check_format(output, FORMATS)
-    lengths = [tscli.parse_count(part) for part in length.split(",")]
-    found = tscli.benchmark_attention(lengths, preset, repetitions, device, lambda text: say(settings, text))
+    lengths = [internals.parse_count(part) for part in length.split(",")]
+    found = internals.benchmark_attention(lengths, preset, repetitions, device, lambda text: say(settings, text))
     records = [{"preset": found.settings["preset"], **asdict(row)} for row in found.rows]
     write(output, _attention_table(found), records, {**found.to_json(), "versions": tscli.versions()})
     return 0

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import tscli
+from tscli import internals
 from tscli.cli import flags
 from tscli.cli.old_names import renaming
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, size, working
@@ -22,10 +23,10 @@ def doctor(
 ) -> int:
     """Say what this machine offers: versions, processor, GPU, memory, disk; and what a library needs."""
     settings: Settings = context.obj
-    load, reckoned = model.options(), tscli.parse_count(tokens)
+    load, reckoned = model.options(), internals.parse_count(tokens)
     fetch_model(settings, load)
     with working(settings, "looking around"):
-        found = tscli.examine(load, reckoned)
+        found = internals.examine(load, reckoned)
     if as_json:
         print_json({**vars(found), "home": str(found.home)})
         return 0

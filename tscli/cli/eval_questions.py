@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import tscli
+from tscli import internals
 from tscli.cli.flags import Question
 from tscli.cli.output import Settings, counted, progress, safe_line, working
 from tscli.cli.tables import Table, write
@@ -26,7 +27,7 @@ KINDS = ("joint", "independent")
 @dataclass(frozen=True)
 class Opening:
     """How libraries are opened and what is asked of them; thoughts are not scored; baselines: also by the methods of
-    `tscli.run_baselines`."""
+    `internals.run_baselines`."""
 
     asked: Sequence[tscli.Question]
     load: LoadOptions
@@ -48,7 +49,9 @@ def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dic
         reports = {"dense" if session.asker.is_dense else "tokenselect": report}
         if opening.baselines:
             with progress(settings) as on_progress:
-                found = tscli.run_baselines(session, asked, on_answer=lambda name, *done: on_progress(f"asking: {name}", *done))
+                found = internals.run_baselines(
+                    session, asked, on_answer=lambda name, *done: on_progress(f"asking: {name}", *done)
+                )
                 reports |= dict(found)
         chosen = {"question": session.asker.question_mode, "dense": session.asker.is_dense, "think": opening.how.think}
         return reports, {

@@ -11,7 +11,7 @@ from tscli.cli.tables import Table, draw, write
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from tscli import Agreement, FidelityResult, Result
+    from tscli.internals import Agreement, FidelityResult, Result
 
 SHADES = " ░▒▓█"
 BANDS = 5  # of depth, as the results have them

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import tscli
+from tscli import internals
 from tscli.cli import flags
 from tscli.cli.eval_questions import Opening, ask_folder, ask_library, print_reports
 from tscli.cli.eval_tables import print_results
@@ -51,7 +52,7 @@ def questions(
     settings: Settings = context.obj
     check_format(output, FORMATS)
     _refuse_strays(context, by_folder=folder is not None)
-    asked = tscli.every_nth(tscli.read_questions(file), limit)
+    asked = internals.every_nth(tscli.read_questions(file), limit)
     opening = Opening(asked, model.options(), selection.options(), how, baselines)
     fetch_model(settings, opening.load, library if folder is None else None)
     if folder is None:
@@ -94,19 +95,19 @@ def tasks(
     output = output or ("table" if sys.stdout.isatty() else "md")
     check_format(output, FORMATS)
     if picture is not None:
-        tscli.check_picture(picture)
+        internals.check_picture(picture)
     chosen, load = selection.options(), model.options()
     fetch_model(settings, load)
     with progress(settings) as on_progress:
         trials = list(
-            tscli.evaluate_tasks(
-                [tscli.parse_count(part) for part in length.split(",")],
+            internals.evaluate_tasks(
+                [internals.parse_count(part) for part in length.split(",")],
                 **({"names": [name.strip() for name in tasks.split(",")]} if tasks else {}),
                 methods=methods.split(","),
                 load=load,
                 selection=chosen,
                 num_questions=per_task,
-                max_dense=tscli.parse_count(max_dense),
+                max_dense=internals.parse_count(max_dense),
                 fidelity=fidelity,
                 haystack_folder=haystack,
                 question=how.question_mode,
@@ -117,12 +118,12 @@ def tasks(
                 on_progress=on_progress,
             )
         )
-    results = tscli.results_of(trials)
+    results = internals.results_of(trials)
     named = {"model": load.model or tscli.default_model(), "per_task": per_task, "seed": seed}
     named |= {"haystack": str(haystack or "invented"), "kv_dtype": kv_dtype, **_given(chosen)}
-    print_results(results, tscli.fidelity_of(trials), tscli.agreement_of(trials), named, output)
+    print_results(results, internals.fidelity_of(trials), internals.agreement_of(trials), named, output)
     if picture is not None:
-        tscli.draw(results, picture)
+        internals.draw(results, picture)
         say(settings, f"drawn into {picture}")
     return 0
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import tscli
+from tscli import internals
 from tscli.cli import flags
 from tscli.cli.budget import files_json, show_over_budget
 from tscli.cli.output import (
@@ -94,7 +95,7 @@ def ingest(
         hidden=hidden,
         globs=tuple(glob or ()),
         passwords=tuple(password or ()),
-        max_tokens=tscli.parse_count(max_tokens),
+        max_tokens=internals.parse_count(max_tokens),
         dense=dense,
         documents=documents,  # type: ignore[arg-type]
         kv_dtype=kv_dtype,  # type: ignore[arg-type]
@@ -106,7 +107,7 @@ def ingest(
     )
     load = model.options()
     if all(path.exists() for path in paths):  # no download for a mistyped path, which is an error below
-        fetch_model(settings, tscli.planned_model(load, library))
+        fetch_model(settings, internals.planned_model(load, library))
     try:
         preparation = _prepare(settings, paths, library, load, selection.options(), options)
     except OverBudget as error:

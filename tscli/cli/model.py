@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import tscli
+from tscli import internals
 from tscli.cli import flags
 from tscli.cli.calibrate import voters_lines
 from tscli.cli.completion import model_names
@@ -111,7 +112,7 @@ def show(context: typer.Context, name: Name, as_json: flags.Json = False) -> int
 
 def _voters(weights_hash: str) -> list[str]:
     """The heads that vote for passages, where a calibration found them."""
-    found = tscli.voters_of(weights_hash)
+    found = internals.voters_of(weights_hash)
     return voters_lines(found) if found else ["voters     not calibrated yet: the first ingest does it, or tscli calibrate"]
 
 

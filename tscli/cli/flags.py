@@ -130,17 +130,17 @@ class Question:
     ] = False
 
 
-def _selection(name: str, words: str, convert: Callable[[str], object] = int) -> Kind:
-    """What the API accepts as this setting of the selection."""
+def _selection(name: str, words: str, text: str, convert: Callable[[str], object] = int) -> Setting:
+    """One that the model has where nobody gives it; what it may be the API says."""
 
-    def accepts(text: str) -> bool:
+    def accepts(value: str) -> bool:
         try:
-            tscli.SelectionOptions(**{name: convert(text)}).check()  # type: ignore[arg-type]
+            tscli.SelectionOptions(**{name: convert(value)}).check()  # type: ignore[arg-type]
         except (UsageError, ValueError):
             return False
         return True
 
-    return Kind(words, accepts)
+    return Setting(name, None, Kind(words, accepts), text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,55 +149,25 @@ class Selection:
 
     k: Annotated[
         str | None,
-        Setting(
-            "k",
-            None,
-            _selection("k", "a count or a share such as 20%", str),
-            'Tokens selected per step: a count, or a share such as "20%".',
-        ),
+        _selection("k", "a count or a share such as 20%", 'Tokens selected per step: a count, or a share such as "20%".', str),
     ]
-    n_init: Annotated[int | None, Setting("n_init", None, _selection("n_init", "a count"), "First tokens, always attended.")]
-    n_local: Annotated[
-        int | None, Setting("n_local", None, _selection("n_local", "a count"), "Tokens right before, always attended.")
-    ]
+    n_init: Annotated[int | None, _selection("n_init", "a count", "First tokens, always attended.")]
+    n_local: Annotated[int | None, _selection("n_local", "a count", "Tokens right before, always attended.")]
     chunk: Annotated[
         int | None,
-        Setting(
-            "chunk",
-            None,
-            _selection("chunk", "a power of two from 16 to 16384"),
-            "Document tokens that select together in prefill.",
-        ),
+        _selection("chunk", "a power of two from 16 to 16384", "Document tokens that select together in prefill."),
     ]
     theta: Annotated[
         float | None,
-        Setting(
-            "theta",
-            None,
-            _selection("theta", "a number from -1 to 1.01", float),
-            "Similarity from which a selection is reused.",
-        ),
+        _selection("theta", "a number from -1 to 1.01", "Similarity from which a selection is reused.", float),
     ]
     pool: Annotated[
         int | None,
-        Setting(
-            "pool",
-            None,
-            _selection("pool", "0 or an odd number"),
-            "Width over which votes carry to neighbours; 0 is the paper.",
-        ),
+        _selection("pool", "0 or an odd number", "Width over which votes carry to neighbours; 0 is the paper."),
     ]
-    metric: Annotated[
-        str | None, Setting("metric", None, _selection("metric", "soft, hard or raw", str), "soft (the paper), hard or raw.")
-    ]
+    metric: Annotated[str | None, _selection("metric", "soft, hard or raw", "soft (the paper), hard or raw.", str)]
     scale: Annotated[
-        str | None,
-        Setting(
-            "scale",
-            None,
-            _selection("scale", "none or sqrt", str),
-            "none (the paper) or sqrt, before the softmax of the vote.",
-        ),
+        str | None, _selection("scale", "none or sqrt", "none (the paper) or sqrt, before the softmax of the vote.", str)
     ]
     exact: Annotated[
         bool, typer.Option("--exact", help="Score every cached token exactly, where long contexts are scanned by a sketch.")

@@ -7,9 +7,9 @@ the fields of a dataclass, of which a command's function takes an object; the pa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
-from functools import wraps
+from functools import cache, wraps
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -143,9 +143,8 @@ def with_flags(command: Callable[..., Any], *more: Setting) -> Callable[..., Any
     for parameter in signature(command, eval_str=True).parameters.values():
         kind, _, chosen = _split(parameter.annotation)
         if is_dataclass(kind) and isinstance(kind, type):
-            every = list(_fields(kind))
-            offered = [one for one in every if chosen is None or one.name in chosen]
-            rest = {one.name: _default(one) for one in every if one not in offered}
+            offered = [one for one in _fields(kind) if chosen is None or one.name in chosen]
+            rest = {one.name: _default(one) for one in _fields(kind) if chosen is not None and one.name not in chosen}
             groups[parameter.name] = kind, [one.name for one in offered], rest
             shown += offered
         else:
@@ -166,11 +165,13 @@ def with_flags(command: Callable[..., Any], *more: Setting) -> Callable[..., Any
     return run
 
 
-def _fields(group: type) -> Iterator[Parameter]:
+@cache
+def _fields(group: type) -> list[Parameter]:
     hints = get_type_hints(group, include_extras=True)
-    for one in fields(group):
-        default = Parameter.empty if one.default is MISSING else one.default
-        yield Parameter(one.name, Parameter.KEYWORD_ONLY, annotation=hints[one.name], default=default)
+    defaults = {one.name: Parameter.empty if one.default is MISSING else one.default for one in fields(group)}
+    return [
+        Parameter(name, Parameter.KEYWORD_ONLY, annotation=hints[name], default=default) for name, default in defaults.items()
+    ]
 
 
 def _default(parameter: Parameter) -> Any:

@@ -72,13 +72,13 @@ _add("evidence", evidence.evidence)
 _add("coverage", coverage.coverage, "Show which pages no question has selected yet.")
 _add_group(
     "bench",
-    "Measure prefill and decode, dense and TokenSelect; or attention alone.",
+    "Measure prefill and decode, dense and TokenSelect.",
     {"attention": bench.attention},
     bench.bench,
 )
 _add_group(
     "eval",
-    "Ask what is known and score the answers: questions of a library, or generated tasks.",
+    "Score answers to questions of a library, or to generated tasks.",
     {"questions": evaluate.questions, "tasks": evaluate.tasks},
 )
 _add("list", libraries.list_, "Show the libraries: size, tokens, last use, model.")

@@ -60,7 +60,7 @@ bench: $(STAMP)  ## dense against TokenSelect at 8k and 32k with the embedded re
 
 gpu-bench: $(STAMP)  ## on a machine with a GPU: kernel tests, attention against the best dense one, prefill and decode, a library with room and without; JSON in docs/results
 	$(BIN)/python -m pytest -q tests/kernels tests/model/test_cuda_graph.py tests/model/test_paged.py
-	$(BIN)/tscli bench --attention --preset qwen2.5-7b --length 128k,512k,1m -o json > docs/results/gpu-attention.json
+	$(BIN)/tscli bench attention --preset qwen2.5-7b --length 128k,512k,1m -o json > docs/results/gpu-attention.json
 	$(BIN)/tscli bench --model reader --length 8k,32k,128k -r 3 --n-gen 48 -o json > docs/results/gpu-bench.json
 	$(BIN)/python tests/harness/gpu_library.py 262144 docs/results/gpu-library.json
 

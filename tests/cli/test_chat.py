@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import tscli
+from tscli import internals
 from tscli.cli import ask as ask_command
 from tscli.cli import chat as chat_command
 from tscli.cli import prompt
@@ -81,8 +82,8 @@ def talk(monkeypatch: pytest.MonkeyPatch) -> Talk:
     def start(*typed: str | type[BaseException], piped: bool = False, follows_up: bool = True) -> int:
         context = SimpleNamespace(token_ids=np.zeros(5))
         session = SimpleNamespace(library="lib", model_name="m", context=context, chat=lambda: FakeChat(follows_up))
-        monkeypatch.setattr(tscli, "open_library", lambda *_: nullcontext(session), raising=False)
-        monkeypatch.setattr(tscli, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
+        monkeypatch.setattr(tscli, "open_library", lambda *_, **__: nullcontext(session), raising=False)
+        monkeypatch.setattr(internals, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
         coming = iter([*typed, EOFError])
 
         def read_line(_: str) -> str:

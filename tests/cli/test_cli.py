@@ -69,9 +69,11 @@ def test_importing_the_package_imports_no_torch() -> None:
 
 def test_every_name_of_the_api_is_there() -> None:
     import tscli
+    from tscli import internals
 
-    for name in tscli.__all__:
-        assert getattr(tscli, name) is not None
+    for module in (tscli, internals):
+        assert [name for name in module.__all__ if getattr(module, name, None) is None] == []
+    assert set(tscli.__all__) & set(internals.__all__) == set()
     with pytest.raises(AttributeError, match="nonsense"):
         _ = tscli.nonsense
 
@@ -214,19 +216,21 @@ def test_quiet_leaves_the_answer_only(run: Run, library: str) -> None:
         (("ask", "x", "-l", "lib", "--model", "/no/where"), 1, "no such folder"),
         (("ingest", "/no/where"), 2, "no such file"),
         (("ingest", ".", "--max-tokens", "lots"), 2, "number of tokens"),
-        (("ingest", ".", "--pool", "-3"), 2, "pool must be 0 or an odd width"),
+        (("ingest", ".", "--pool", "-3"), 2, "--pool is -3; it must be 0 or an odd number"),
         (("ask", "x", "--top", "-1"), 2, "--top"),
         (("ask", "-f", "/no/where"), 2, "name a text file with -f"),
         (("ask", "x", "--html", "/no/where/a.html"), 2, "/no/where is no folder"),
-        (("eval", "--questions", "/no/where"), 2, "name a file of JSON lines with --questions"),
-        (("eval", "--questions", "q.jsonl", "--resume", "a.jsonl"), 2, "--resume goes with --length; leave it out"),
-        (("eval", "--length", "1k", "--dense"), 2, "--dense goes with --questions; name it in --methods"),
-        (("eval", "--length", "1k", "--picture", "a.docx"), 2, "ends in .png, .svg or .pdf"),
-        (("eval", "--length", "1k", "--per-task", "0"), 2, "--per-task"),
-        (("eval", "--length", "1k", "--folder", "docs"), 2, "--folder goes with --questions; leave it out"),
-        (("eval", "--length", "1k", "--kv-dtype", "int3"), 2, "--kv-dtype int3: choose auto, bf16, int8"),
-        (("eval", "--questions", "q.jsonl", "--documents", "joint"), 2, "--documents goes with --folder; leave it out"),
-        (("eval", "--questions", "q.jsonl", "--folder", ".", "-l", "lib"), 2, "--library goes with a library's questions"),
+        (("eval", "questions", "/no/where"), 2, "name a file of JSON lines"),
+        (("eval", "questions", "q.jsonl", "--resume", "a.jsonl"), 2, "No such option: --resume"),
+        (("eval", "tasks", "--length", "1k", "--dense"), 2, "No such option: --dense"),
+        (("eval", "tasks", "--length", "1k", "--picture", "a.docx"), 2, "ends in .png, .svg or .pdf"),
+        (("eval", "tasks", "--length", "1k", "--per-task", "0"), 2, "--per-task"),
+        (("eval", "tasks", "--length", "1k", "--folder", "docs"), 2, "No such option: --folder"),
+        (("eval", "tasks", "--length", "1k", "--kv-dtype", "int3"), 2, "--kv-dtype int3: choose auto, bf16, int8"),
+        (("eval", "questions", "q.jsonl", "--documents", "joint"), 2, "--documents goes with --folder; leave it out"),
+        (("eval", "questions", "q.jsonl", "--folder", ".", "-l", "lib"), 2, "--library goes with a library's questions"),
+        (("eval", "tasks"), 2, "Missing option '--length'"),
+        (("bench", "--length", "8k", "attention"), 2, "--length stands before attention; write the flags behind it"),
         (("rm", "lib"), 2, "--yes"),
         (("rm", "absent", "--yes"), 4, "no library"),
         (("info", "absent"), 4, "no library"),
@@ -304,7 +308,7 @@ def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path)
         {"question": "Who?", "answer": None, "kind": "absent"},
     ]
     file.write_text("\n".join(map(json.dumps, lines)))
-    done = run("eval", "--questions", str(file), "-l", library, "-o", "json")
+    done = run("eval", "questions", str(file), "-l", library, "-o", "json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert set(report) == {"library", "model", "results", "answers", "notes", "settings", "tokens", "versions"}
@@ -312,16 +316,16 @@ def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path)
     figures = {"n", "right", "right_ci95", "exact", "ci95", "f1", "page_first", "cited", "refused", "ttft_s"}
     assert set(report["results"][0]) == {"method", "kind", *figures}
     assert report["answers"][0]["file"] == "docs/a.txt"
-    table = run("eval", "--questions", str(file), "-l", library, "--answers", "--baselines").stdout
+    table = run("eval", "questions", str(file), "-l", library, "--answers", "--baselines").stdout
     assert table.startswith("| method | kind | n | right | 95% | exact match |")
     assert "| tokenselect | Who? | (not there) |" in table
     assert "| none | absent | 1 | 1 (100%)" in table
     assert all(f"| {method} | lookup | 1 |" in table for method in ("document", "rag", "rag-2", "sentence"))
     assert "| sentence | When was the lighthouse at Corran Head built? | 1874 | The lighthouse at Corran Head was" in table
-    limited = json.loads(run("eval", "--questions", str(file), "-l", library, "--limit", "1", "-o", "json").stdout)
+    limited = json.loads(run("eval", "questions", str(file), "-l", library, "--limit", "1", "-o", "json").stdout)
     assert len(limited["answers"]) == 1
     file.write_text("{}\n")
-    refused = run("eval", "--questions", str(file), "-l", library)
+    refused = run("eval", "questions", str(file), "-l", library)
     assert refused.returncode == 2
     assert "questions.jsonl:1" in refused.stderr
 
@@ -332,28 +336,39 @@ def test_eval_compares_kinds_of_documents_in_libraries_that_do_not_stay(
     file = tmp_path / "questions.jsonl"
     file.write_text('{"question": "When was the lighthouse at Corran Head built?", "answer": "1874"}')
     before = sorted(home.rglob("*"))
-    done = run("eval", "--questions", str(file), "--folder", str(docs), "--kv-dtype", "int8", "-o", "json")
+    done = run("eval", "questions", str(file), "--folder", str(docs), "--kv-dtype", "int8", "-o", "json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     names = ["tokenselect-documents=joint", "tokenselect-documents=independent"]
     assert [row["method"] for row in report["results"]] == [row["method"] for row in report["answers"]] == names
     assert report["answers"][0]["file"] == "docs/a.txt"
     assert (report["library"], report["settings"]["kv_dtype"]) == (str(docs), "int8")
-    table = run("eval", "--questions", str(file), "--folder", str(docs), "--documents", "joint", "--baselines").stdout
+    table = run("eval", "questions", str(file), "--folder", str(docs), "--documents", "joint", "--baselines").stdout
     methods = [line.split(" | ")[0] for line in table.splitlines()[2:] if line.startswith("|")]
     assert methods == [f"| {name}" for name in (names[0], "rag", "rag-2", "everything", "sentence", "none")]
     assert "\ndocument: skipped, no question names a file" in table
     assert sorted(home.rglob("*")) == before
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "bad.pdf").write_bytes(b"%PDF-1.4 junk")
-    lost = run("eval", "--questions", str(file), "--folder", str(tmp_path / "docs"))
+    lost = run("eval", "questions", str(file), "--folder", str(tmp_path / "docs"))
     assert lost.returncode == 2
     assert "bad.pdf" in lost.stderr
 
 
 def test_eval_compares_methods_at_lengths(run: Run, tmp_path: Path) -> None:
     methods = ["streaming", "tokenselect", "tokenselect-scan=exact"]
-    asked = ["eval", "--length", "1k", "--per-task", "2", "--tasks", "passkey,multikey", "--methods", ",".join(methods)]
+    asked = [
+        "eval",
+        "tasks",
+        "--length",
+        "1k",
+        "--per-task",
+        "2",
+        "--tasks",
+        "passkey,multikey",
+        "--methods",
+        ",".join(methods),
+    ]
     arguments = [*asked, "--resume", str(tmp_path / "answers.jsonl")]
     done = run(*arguments, "-o", "json")
     assert done.returncode == 0, done.stderr
@@ -372,7 +387,7 @@ def test_eval_compares_methods_at_lengths(run: Run, tmp_path: Path) -> None:
     assert "by depth of the needle: tokenselect" in drawn
     assert "fidelity of decode steps" in drawn
     assert run("eval").returncode == 2
-    assert "choose dense" in run("eval", "--length", "1k", "--methods", "x").stderr
+    assert "choose dense" in run("eval", "tasks", "--length", "1k", "--methods", "x").stderr
 
 
 def test_no_colour_and_no_animation_without_a_terminal(run: Run, library: str) -> None:
@@ -394,7 +409,7 @@ def test_the_table_of_bench_is_markdown_and_its_json_has_llama_benchs_names(run:
         ("tg4 @ d1024", "tokenselect-answer"),
     ]
     names = {"n_prompt", "n_gen", "n_depth", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts", "samples_ns", "samples_ts"}
-    more = {"ttft_ms", "tpot_ms", "itl_ms", "n_selected", "cache_hit_rate", "bytes_read", "peak_rss", "versions", "seed"}
+    more = {"ttft_ms", "tpot_ms", "itl_ms", "n_selected", "cache_hit_rate", "bytes_read", "peak_rss", "versions"}
     assert names | more <= set(rows[3])
     answer = rows[4]
     assert answer["ttft_ms"] == pytest.approx(answer["question_ms"] + answer["first_decode_ms"])

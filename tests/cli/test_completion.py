@@ -36,7 +36,17 @@ def complete(line: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "line",
-    ["ask Who? --library ", "ingest docs -l ", "eval -l ", "info ", "verify ", "prune ", "rm ", "export ", "import a.tar -l "],
+    [
+        "ask Who? --library ",
+        "ingest docs -l ",
+        "eval questions q.jsonl -l ",
+        "info ",
+        "verify ",
+        "prune ",
+        "rm ",
+        "export ",
+        "import a.tar -l ",
+    ],
 )
 def test_names_of_libraries_are_offered_without_waiting_for_torch(line: str) -> None:
     assert complete(f"tscli {line}") == ["harbour", "harvest", "shelf"]

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 import tscli
-from tscli.cli.app import run
-from tscli.cli.configuration import KEYS, config_file, defaults
+from tscli import internals
+from tscli.cli.app import app, run
+from tscli.cli.configuration import config_file, defaults_of, set_once
+from tscli.cli.flags import SETTINGS
 from tscli.errors import LibraryError, UsageError
 
 FULL = """
@@ -51,21 +54,21 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What `ask` opens libraries with; none is opened."""
     calls: list[Any] = []
 
-    def open_library(*arguments: Any) -> None:
-        calls.append(arguments)
+    def open_library(*arguments: Any, **how: Any) -> None:
+        calls.append((*arguments, how))
         raise LibraryError("not now")
 
     monkeypatch.setattr(tscli, "open_library", open_library, raising=False)
-    monkeypatch.setattr(tscli, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
+    monkeypatch.setattr(internals, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
     return calls
 
 
 def test_every_setting_of_the_file_reaches_the_commands(file: Path, opened: list[Any]) -> None:
     file.write_text(FULL)
-    assert set(defaults()) == {"question_mode" if name == "question" else name for name in KEYS}
+    assert set(set_once()) == {setting.parameter for setting in SETTINGS.values()}
     run(["ask", "Who?"])
-    ((library, load, selection, question_mode, dense, *_),) = opened
-    assert (library, question_mode, dense) == (["shelf"], "two_pass", False)
+    ((library, load, selection, how),) = opened
+    assert (library, how["question_mode"], how["voters"], how["dense"]) == (["shelf"], "two_pass", "all", False)
     assert load == tscli.LoadOptions(device="cpu")  # the library knows its model
     assert selection == tscli.SelectionOptions("20%", 16, 64, None, 0.5, "sqrt", 5, "hard")
 
@@ -134,7 +137,7 @@ def test_the_library_of_every_day_is_looked_after_but_never_removed(file: Path, 
 def test_what_cannot_be_is_refused_by_file_and_key(file: Path, text: str, words: str) -> None:
     file.write_text(text)
     with pytest.raises(UsageError, match=words) as error:
-        defaults()
+        set_once()
     assert str(error.value).startswith(str(file))
     assert run(["list"]) == 2
 
@@ -142,13 +145,13 @@ def test_what_cannot_be_is_refused_by_file_and_key(file: Path, text: str, words:
 def test_a_bad_variable_is_refused_by_name(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TSCLI_POOL", "4")
     with pytest.raises(UsageError, match="TSCLI_POOL is '4'; it must be 0 or an odd number"):
-        defaults()
+        set_once()
 
 
 @pytest.mark.parametrize("value", ["theta = -1", "theta = 1.0", "theta = 0", "k = 2048", "pool = 0", "max_tokens = 1048576"])
 def test_numbers_may_be_numbers(file: Path, value: str) -> None:
     file.write_text(value)
-    assert defaults() == dict([value.split(" = ")])
+    assert set_once() == dict([value.split(" = ")])
 
 
 def test_a_file_that_cannot_be_read_is_an_error_unless_nobody_named_it(
@@ -156,18 +159,18 @@ def test_a_file_that_cannot_be_read_is_an_error_unless_nobody_named_it(
 ) -> None:
     file.write_bytes(b"library = '\xff'")
     with pytest.raises(UsageError, match="not a TOML file"):
-        defaults()
+        set_once()
     monkeypatch.setenv("TSCLI_CONFIG", str(tmp_path))
     with pytest.raises(UsageError, match="cannot be read"):
-        defaults()
+        set_once()
     monkeypatch.setenv("TSCLI_CONFIG", str(tmp_path / "absent.toml"))
     with pytest.raises(UsageError, match="no such file"):
-        defaults()
+        set_once()
     monkeypatch.delenv("TSCLI_CONFIG")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     assert config_file().parts[-2:] == ("tscli", "config.toml")
-    assert defaults() == {}
+    assert set_once() == {}
 
 
 def test_help_reads_no_file(file: Path) -> None:
@@ -178,13 +181,14 @@ def test_help_reads_no_file(file: Path) -> None:
 def test_reading_the_file_imports_no_torch(file: Path) -> None:
     file.write_text(FULL)
     program = (
-        "import sys\nfrom tscli.cli.app import run\nassert run(['config']) == 0\n"
+        "import sys\nfrom tscli.cli.app import app, run\nassert run(['config']) == 0\n"
         "assert not {'torch', 'transformers', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=Path(__file__).parents[2])
 
 
 def test_a_library_knows_its_model_whatever_is_set_for_new_ones(file: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     file.write_text("model = 'another/model'\ndtype = 'float32'\nk = 64")
-    assert defaults("ask") == {"k": "64"}
-    assert defaults("ingest") == {"model": "another/model", "dtype": "float32", "k": "64"}
+    assert defaults_of(commands["ask"], set_once()) == {"k": "64"}
+    assert defaults_of(commands["ingest"], set_once()) == {"model": "another/model", "dtype": "float32", "k": "64"}

@@ -52,7 +52,7 @@ def test_no_socket_is_opened(tmp_path: Path) -> None:
         ("evidence", *asking),
         ("export", "default", archive),
         ("import", archive, "--library", "other"),
-        ("eval", "--questions", str(tmp_path / "q.jsonl")),
+        ("eval", "questions", str(tmp_path / "q.jsonl")),
         ("model", "list"),
         ("model", "show", "reader"),
         *((command,) for command in ("list", "info", "verify", "coverage", "doctor", "config")),

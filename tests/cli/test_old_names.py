@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 import tscli
+from tscli import internals
 from tscli.answer.asker import checked_mode
 from tscli.cli.app import run
+from tscli.cli.old_names import with_new_names
 from tscli.errors import LibraryError
 
 
@@ -18,14 +20,14 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The question mode that `ask` opens libraries with; none is opened."""
     modes: list[Any] = []
 
-    def open_library(*arguments: Any) -> None:
-        modes.append(arguments[3])
+    def open_library(*arguments: Any, **how: Any) -> None:
+        modes.append(how["question_mode"])
         raise LibraryError("not now")
 
     monkeypatch.setenv("TSCLI_CONFIG", str(tmp_path / "config.toml"))
     (tmp_path / "config.toml").write_text("")
     monkeypatch.setattr(tscli, "open_library", open_library, raising=False)
-    monkeypatch.setattr(tscli, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
+    monkeypatch.setattr(internals, "library_model", lambda _: tscli.LoadOptions("reader"), raising=False)
     return modes
 
 
@@ -83,3 +85,41 @@ def test_where_is_path(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr()
     assert shown.out.strip() == str(home)
     assert shown.err == "note: tscli where is called tscli path now; the old name goes with the next version\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        (
+            ["eval", "-l", "lib", "--questions", "q.jsonl", "--limit", "1"],
+            ["eval", "questions", "q.jsonl", "-l", "lib", "--limit", "1"],
+            "tscli eval --questions is called tscli eval questions",
+        ),
+        (
+            ["eval", "--questions=q.jsonl"],
+            ["eval", "questions", "q.jsonl"],
+            "tscli eval --questions is called tscli eval questions",
+        ),
+        (
+            ["eval", "--tasks", "passkey", "--length", "1k"],
+            ["eval", "tasks", "--tasks", "passkey", "--length", "1k"],
+            "tscli eval --length is called tscli eval tasks",
+        ),
+        (
+            ["bench", "--length", "8k", "--attention", "-r", "1"],
+            ["bench", "attention", "--length", "8k", "-r", "1"],
+            "tscli bench --attention is called tscli bench attention",
+        ),
+    ],
+)
+def test_flags_that_became_commands_are_those(old: list[str], new: list[str], note: str) -> None:
+    renamed, notes = with_new_names(old)
+    assert renamed == new
+    assert notes == [f"note: {note} now; the old name goes with the next version"]
+
+
+@pytest.mark.parametrize(
+    "present", [["eval", "tasks", "--length", "1k"], ["bench", "--length", "8k"], ["eval", "--help"], ["list"], []]
+)
+def test_commands_by_their_present_names_stay(present: list[str]) -> None:
+    assert with_new_names(present) == (present, [])

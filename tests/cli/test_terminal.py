@@ -150,7 +150,7 @@ def test_help_imports_little(tmp_path: Path) -> None:
     shown = subprocess.run(command, check=True, capture_output=True, text=True, env=_environment(tmp_path), cwd=ROOT).stdout
     *packages, modules = shown.splitlines()[-1].split()
     others = {name for name in packages if not name.startswith("_")}  # those are what an installation starts
-    assert others <= {"annotated_doc", "platformdirs", "shellingham", "tscli", "typer"}
+    assert others <= {"annotated_doc", "lazy_loader", "platformdirs", "shellingham", "tscli", "typer"}
     assert int(modules) < 300
 
 

@@ -13,7 +13,7 @@ if [ -d wheels ]; then  # one by one: what is there already may have no wheel
   for name in $wanted; do "$python" -m pip install --quiet --no-index --find-links wheels "$name" 2>> "$out/log.txt" || true; done
 fi
 for preset in qwen2.5-7b reader; do
-  timeout 90 "$python" -m tscli bench --attention --preset $preset --length 128k,512k,1m -r 10 -o json \
+  timeout 90 "$python" -m tscli bench attention --preset $preset --length 128k,512k,1m -r 10 -o json \
     > "$out/gpu-attention-$preset.json" 2>> "$out/log.txt"
 done
 timeout 100 "$python" -m tscli bench --length 8k,32k,128k -r 3 --n-gen 48 -o json > "$out/gpu-bench.json" 2>> "$out/log.txt"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import tscli
+from tscli import internals
 from tscli.errors import LibraryError, UsageError
 from tscli.ingest import ingest, sketching
 from tscli.selection import candidates, guard
@@ -75,7 +76,7 @@ def test_sources_and_citations_say_which_library(load: tscli.LoadOptions, two: o
         stream = session.ask(QUESTION, max_new_tokens=24)
         list(stream)
         found = tscli.find_evidence(session, stream.answer)
-        mapped = tscli.map_answer(session, stream.answer)
+        mapped = internals.map_answer(session, stream.answer)
         page = tscli.render_report(session, stream.answer, found)
     assert session.library == "one + two"
     of = {"first": "one", "second": "two"}

@@ -17,6 +17,7 @@ from huggingface_hub import constants, errors
 import tscli
 from tests.model.gguf_files import make_llama, write_llama
 from tests.model.test_hub import NOT_CACHED
+from tscli import internals
 from tscli.cli.app import run
 from tscli.errors import LibraryError, TscliError, UsageError
 from tscli.model import fetch
@@ -193,7 +194,7 @@ def test_a_new_library_is_made_by_the_default_and_one_that_is_there_keeps_its_mo
         assert session.model_name == DEFAULT
         assert "".join(session.ask("Who?", max_new_tokens=2)) is not None
     remove_model(DEFAULT)
-    assert tscli.planned_model(tscli.LoadOptions(), "new").model == DEFAULT  # it is got again, not replaced
+    assert internals.planned_model(tscli.LoadOptions(), "new").model == DEFAULT  # it is got again, not replaced
 
 
 def test_a_library_by_a_file_is_asked_from_anywhere_and_after_the_file_has_moved(

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import tscli
+from tscli import internals
 from tscli.cli.output import Settings, counted, duration, safe_line, say, stderr
 from tscli.cli.start import Start
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tscli import Answer, Citation, DocumentMap, Evidence, Fidelity, Session, Statistics
+    from tscli import Answer, Citation, Evidence, Fidelity, Session, Statistics
+    from tscli.internals import DocumentMap
 
 SCANS = {"exact": "every cached token", "sketch": "by the sketch of the keys, its candidates exactly"}
 READ = {
@@ -72,7 +74,7 @@ def show_map(documents: Sequence[DocumentMap], num_documents: int) -> None:
     highest = max((cell for document in documents for cell in document.cells), default=1.0)
     for document in documents[:MAPPED]:
         pages = f"p. {', '.join(document.peak_names)}" if document.peaks else ""
-        table.add_row(safe_line(document.name), tscli.blocks(document.cells, highest), f"{document.share:.0%}", pages)
+        table.add_row(safe_line(document.name), internals.blocks(document.cells, highest), f"{document.share:.0%}", pages)
     console = stderr()
     console.print(table)
     if rest := num_documents - len(documents[:MAPPED]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import traceback
+from collections.abc import Callable
 
 import typer
 
@@ -21,15 +22,18 @@ from tscli.cli import (
     doctor,
     evaluate,
     evidence,
+    flags,
     ingest,
     libraries,
     model,
 )
 from tscli.cli.exit_codes import INTERRUPTED, ending
-from tscli.cli.old_names import with_new_flags
+from tscli.cli.old_names import with_new_names
 from tscli.cli.output import Settings, error_line, say
+from tscli.cli.settings import Setting, with_flags
 from tscli.cli.streams import STDOUT, drop_stdout, open_streams, with_dashed_question
 
+HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="tscli",
     help="Ask questions of a whole shelf of documents: read once, keep the KV cache, answer by sparse attention.",
@@ -37,30 +41,59 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_FLAGS,
     epilog="--quiet and --debug may stand anywhere.",
 )
-app.command("ingest")(ingest.ingest)
-app.command("ask")(ask.ask)
-app.command("calibrate", short_help="Find the heads of a model that find what is asked for.")(calibrate.calibrate)
-app.command("chat", short_help="Ask on and on; a question may refer to earlier ones.")(chat.chat)
-app.command("evidence")(evidence.evidence)
-app.command("coverage", short_help="Show which pages no question has selected yet.")(coverage.coverage)
-app.command("bench")(bench.bench)
-app.command("eval")(evaluate.evaluate)
-app.command("list", short_help="Show the libraries: size, tokens, last use, model.")(libraries.list_)
-app.command("info")(libraries.info)
-app.command("verify")(libraries.verify)
-app.command("repair")(libraries.repair)
-app.command("rm")(libraries.rm)
-app.command("prune")(libraries.prune)
-app.command("export")(archive.export)
-app.command("import", short_help="Make a library of an archive, verified first.")(archive.import_)
+
+
+def _add(
+    name: str, command: Callable[..., int], short_help: str | None = None, *settings: Setting, hidden: bool = False
+) -> None:
+    app.command(name, short_help=short_help, hidden=hidden)(with_flags(command, *settings))
+
+
+def _add_group(
+    name: str, text: str, commands: dict[str, Callable[..., int]], command: Callable[..., int] | None = None
+) -> None:
+    """Commands below a name; command: what the name does by itself."""
+    group = typer.Typer(rich_markup_mode=None, no_args_is_help=command is None, context_settings=HELP_FLAGS, help=text)
+    if command is not None:
+        group.callback(invoke_without_command=True)(with_flags(command))
+    for below, function in commands.items():
+        group.command(below)(with_flags(function))
+    app.add_typer(group, name=name, short_help=text)
+
+
+_add("ingest", ingest.ingest)
+_add("ask", ask.ask)
+_add("calibrate", calibrate.calibrate, "Find the heads of a model that find what is asked for.")
+_add("chat", chat.chat, "Ask on and on; a question may refer to earlier ones.")
+_add("evidence", evidence.evidence)
+_add("coverage", coverage.coverage, "Show which pages no question has selected yet.")
+_add_group(
+    "bench",
+    "Measure prefill and decode, dense and TokenSelect.",
+    {"attention": bench.attention},
+    bench.bench,
+)
+_add_group(
+    "eval",
+    "Score answers to questions of a library, or to generated tasks.",
+    {"questions": evaluate.questions, "tasks": evaluate.tasks},
+)
+_add("list", libraries.list_, "Show the libraries: size, tokens, last use, model.")
+_add("info", libraries.info)
+_add("verify", libraries.verify)
+_add("repair", libraries.repair)
+_add("rm", libraries.rm)
+_add("prune", libraries.prune)
+_add("export", archive.export)
+_add("import", archive.import_, "Make a library of an archive, verified first.")
 app.add_typer(model.app, name="model", short_help="Models: list, get, rm, show.")
-app.command("config", short_help="Show the settings in force and where each comes from.")(config.config)
-app.command("path")(doctor.path)
-app.command("where", hidden=True)(doctor.where)
-app.command("doctor", short_help="Say what this machine offers and a library needs.")(doctor.doctor)
+_add("config", config.config, "Show the settings in force and where each comes from.", *flags.SETTINGS.values())
+_add("path", doctor.path)
+_add("where", doctor.where, hidden=True)
+_add("doctor", doctor.doctor, "Say what this machine offers and a library needs.")
 
 
 def _version(value: bool) -> None:
@@ -78,7 +111,7 @@ def _options(
 ) -> None:
     context.obj = Settings(quiet, debug)
     if context.invoked_subcommand:
-        context.default_map = {context.invoked_subcommand: configuration.defaults(context.invoked_subcommand)}
+        context.default_map = configuration.defaults_of(context.command, configuration.set_once())
 
 
 # The base of what the parser raises; Typer brings its own copy of click in some versions.
@@ -99,7 +132,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code: 0 ok, 1 error, 2 usage, 3 partial, 4 library, 5 memory or disk, 130 interrupted."""
     flags, rest = _split_global(with_dashed_question(arguments))
-    rest, notes = with_new_flags(rest)
+    rest, notes = with_new_names(rest)
     for note in notes:
         say(Settings("--quiet" in flags or "-q" in flags, "--debug" in flags), note)
     try:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import tscli
+from tscli import internals
 from tscli.cli import flags
 from tscli.cli.answers import answer_json, show, show_ablation, show_map, warn_of_instructions
 from tscli.cli.ask_many import ask_many, check_questions, read_questions
 from tscli.cli.coverage import remember
 from tscli.cli.exit_codes import FULL
 from tscli.cli.output import Settings, animated, dim, faint, fetch_model, marking, print_json, safe, working
+from tscli.cli.settings import without
 from tscli.cli.start import loading, start_until_now
 from tscli.errors import UsageError
 from tscli.page_cache import read_ahead
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
     from tscli import Answer, Evidence, Stream
 
-STATS = ("none", "short", "full")
-
 
 def ask(
     context: typer.Context,
@@ -34,6 +34,7 @@ def ask(
         str | None,
         typer.Argument(help='The question, in quotes; "-" reads it from standard input.'),
     ] = None,
+    *,
     file: Annotated[
         Path | None,
         typer.Option("--file", "-f", help="Many questions: a line each, or JSON lines. Answers are JSON lines."),
@@ -48,66 +49,30 @@ def ask(
             min=1, help="With -f: how many questions to answer in one batch, so that the weights are read once for all."
         ),
     ] = 1,
-    library: flags.Libraries = ["default"],  # noqa: B006 - read only
-    as_json: flags.Json = False,
-    stats: flags.Stats = "short",
-    top: flags.Top = 5,
-    html: Annotated[
-        Path | None,
-        typer.Option(help="Write a page about this answer: words, what they drew on, a heat map; needs no network."),
-    ] = None,
-    ablate: Annotated[
-        bool, typer.Option("--ablate", help="Answer again without the cited passages: does the answer change?")
-    ] = False,
-    map_: Annotated[
-        bool | None,
-        typer.Option("--map/--no-map", help="Draw where in each document the answer looked; default: on a terminal."),
-    ] = None,
-    max_new_tokens: flags.MaxNewTokens = 128,
-    temperature: flags.Temperature = 0.0,
-    top_p: flags.TopP = 1.0,
-    seed: flags.Seed = None,
+    library: flags.Libraries,
+    shown: flags.Shown,
+    decoding: flags.Decoding,
     no_history: flags.NoHistory = False,
-    question_mode: flags.QuestionMode = None,
-    voters: flags.Voters = None,
-    dense: flags.Dense = False,
-    think: flags.Think = False,
-    k: flags.K = None,
-    n_init: flags.NInit = None,
-    n_local: flags.NLocal = None,
-    theta: flags.Theta = None,
-    pool: flags.Pool = None,
-    metric: flags.Metric = None,
-    scale: flags.Scale = None,
-    exact: flags.Exact = False,
-    model: flags.LibraryModel = None,
-    revision: flags.LibraryRevision = None,
-    dtype: flags.LibraryDtype = "auto",
-    device: flags.Device = "auto",
-    weights: flags.Weights = "auto",
+    how: flags.Question,
+    selection: Annotated[flags.Selection, without("chunk")],
+    model: flags.LibraryModel,
 ) -> int:
     """Ask a library a question; no document is read again."""
     settings: Settings = context.obj
-    if stats not in STATS:
-        raise UsageError(f"--stats {stats}: choose none, short or full")
-    questions = _questions(question, file, output, html)
-    if batch_size > 1 and (file is None or dense):
+    questions = _questions(question, file, output, shown.html)
+    if batch_size > 1 and (file is None or how.dense):
         raise UsageError("--batch-size goes with -f, and not with --dense, which copies all keys for each question")
     read_ahead(library)
     with loading():
-        selection = tscli.SelectionOptions(
-            k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
-        )
-        load = tscli.LoadOptions(model, revision, dtype, device, weights)
+        load = model.options()
         fetch_model(settings, load, library[0])
         with working(settings, flags.opening(library)):
             open_library, begun = tscli.open_library, start_until_now()
-            opened = open_library(library, load, selection, question_mode, dense, think, voters)  # type: ignore[arg-type]
+            opened = open_library(library, load, selection.options(), **vars(how))
     with opened as session:
 
         def start(text: str, excluded: Sequence[tuple[int, int]] = ()) -> Stream:
-            sampling = {"temperature": temperature, "top_p": top_p, "seed": seed}
-            return session.ask(text, max_new_tokens=max_new_tokens, excluded=excluded, **sampling)  # type: ignore[arg-type]
+            return session.ask(text, excluded=excluded, **vars(decoding))
 
         def answered(text: str, *, show: bool) -> Answer:
             answer = run_stream(settings, start(text), show=show, first=file is None)
@@ -116,9 +81,9 @@ def ask(
             return answer
 
         def in_json(answer: Answer) -> dict[str, Any]:
-            found = tscli.find_evidence(session, answer, top=top)
+            found = tscli.find_evidence(session, answer, top=shown.top)
             line = answer_json(session, answer, found, begun if file is None else None)
-            if ablate:
+            if shown.ablate:
                 line["ablation"] = line["check"] = _ablate(settings, answer, found, start)  # "check": until the next version
             return line
 
@@ -126,8 +91,7 @@ def ask(
             return (answered(text, show=False) for text in texts)
 
         def in_batches(texts: list[str]) -> Iterator[Answer]:
-            sampling = {"temperature": temperature, "top_p": top_p, "seed": seed}
-            for answer in session.ask_batch(texts, batch_size, max_new_tokens=max_new_tokens, **sampling):  # type: ignore[arg-type]
+            for answer in session.ask_batch(texts, batch_size, **vars(decoding)):
                 if not no_history:
                     remember(settings, session, answer)
                 yield answer
@@ -136,19 +100,19 @@ def ask(
             check_questions(questions, session.prompt_ids)
             ask_many(settings, questions, in_turn if batch_size == 1 else in_batches, output, in_json)
             return 0
-        answer = answered(questions[0], show=not as_json)
-        found = tscli.find_evidence(session, answer, top=top)
+        answer = answered(questions[0], show=not shown.as_json)
+        found = tscli.find_evidence(session, answer, top=shown.top)
         warn_of_instructions(settings, found)
-        if html is not None:
-            _write(html, tscli.render_report(session, answer, found))
-        if as_json:
+        if shown.html is not None:
+            _write(shown.html, tscli.render_report(session, answer, found))
+        if shown.as_json:
             print_json(in_json(answer))
-        elif stats != "none" and not settings.quiet:
-            show(answer, found, begun, full=stats == "full")
-            if ablate:
+        elif shown.stats != "none" and not settings.quiet:
+            show(answer, found, begun, full=shown.stats == "full")
+            if shown.ablate:
                 show_ablation(_ablate(settings, answer, found, start))
-            if map_ or (map_ is None and sys.stderr.isatty()):
-                show_map(tscli.map_answer(session, answer), len(session.context.documents))
+            if shown.map_ or (shown.map_ is None and sys.stderr.isatty()):
+                show_map(internals.map_answer(session, answer), len(session.context.documents))
     return 0
 
 
@@ -214,7 +178,7 @@ def run_stream(settings: Settings, stream: Stream, *, show: bool, first: bool = 
         try:
             while piece is not None:
                 if show:
-                    weak = marks and tscli.is_weak(stream.recorder.attribution[-1], stream.context)
+                    weak = marks and internals.is_weak(stream.recorder.attribution[-1], stream.context)
                     sys.stdout.write(dim(safe(piece)) if weak else safe(piece))
                     sys.stdout.flush()
                 piece = next(pieces, None)

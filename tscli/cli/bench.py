@@ -1,37 +1,37 @@
-"""`tscli bench`: tables in llama-bench's form on stdout, progress on stderr."""
+"""`tscli bench`, `tscli bench attention`: tables in llama-bench's form on stdout, progress on stderr."""
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import tscli
+from tscli import internals
 from tscli.cli import flags
-from tscli.cli.output import Settings, as_json, fetch_model, print_json, safe_line, say, size
+from tscli.cli.output import Settings, fetch_model, safe_line, say, size
+from tscli.cli.settings import only
+from tscli.cli.tables import Table, check_format, write
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tscli import AttentionBench, BenchResult, BenchRow
+    from tscli import BenchRow
+    from tscli.internals import AttentionBench, AttentionRow
 
 FORMATS = ("md", "json", "jsonl", "csv")
+Length = Annotated[str, typer.Option(help="Context lengths: 256k, or a list such as 8k,32k,1m.")]
+Output = Annotated[str, typer.Option("-o", "--output", help="md, json, jsonl or csv.")]
 
 
 def bench(
     context: typer.Context,
-    length: Annotated[str, typer.Option(help="Context lengths: 256k, or a list such as 8k,32k,1m.")] = "8k",
+    *,
+    length: Length = "8k",
     n_gen: Annotated[int, typer.Option(help="Tokens decoded per repetition.")] = 128,
     repetitions: Annotated[int, typer.Option("-r", "--repetitions", help="Repetitions of the decode.")] = 5,
-    output: Annotated[str, typer.Option("-o", "--output", help="md, json, jsonl or csv.")] = "md",
-    attention: Annotated[
-        bool, typer.Option("--attention", help="One layer's attention: the best dense way against each way of selecting.")
-    ] = False,
-    preset: Annotated[str, typer.Option(help="With --attention, whose shapes: reader, qwen2.5-7b or llama-3.1-8b.")] = "reader",
+    output: Output = "md",
     dense: Annotated[bool, typer.Option("--dense/--no-dense", help="Measure full attention beside TokenSelect.")] = True,
     peer: Annotated[
         list[str] | None,
@@ -40,39 +40,24 @@ def bench(
     text: Annotated[
         Path | None, typer.Option(help="A text file to read, repeated up to the length. Default: prose that comes along.")
     ] = None,
-    voters: flags.Voters = None,
-    model: flags.Model = None,
-    revision: flags.Revision = None,
-    dtype: flags.Dtype = "auto",
-    device: flags.Device = "auto",
-    weights: flags.Weights = "auto",
+    how: Annotated[flags.Question, only("voters")],
+    model: flags.Model,
     kv_dtype: flags.KVDtype = "auto",
-    k: flags.K = None,
-    n_init: flags.NInit = None,
-    n_local: flags.NLocal = None,
-    chunk: flags.Chunk = None,
-    theta: flags.Theta = None,
-    pool: flags.Pool = None,
-    metric: flags.Metric = None,
-    scale: flags.Scale = None,
-    exact: flags.Exact = False,
+    selection: flags.Selection,
 ) -> int:
     """Measure prefill and decode, dense and TokenSelect."""
     settings: Settings = context.obj
-    if output not in FORMATS:
-        raise UsageError(f"--output {output}: choose {', '.join(FORMATS)}")
-    lengths = [tscli.parse_count(part) for part in length.split(",")]
-    if attention:
-        found = tscli.benchmark_attention(lengths, preset, repetitions, device, on_progress=lambda text: say(settings, text))
-        _print_attention(found, output)
+    if context.invoked_subcommand:
+        _refuse_flags_before(context, context.invoked_subcommand)
         return 0
-    selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
-    load = tscli.LoadOptions(model, revision, dtype, device, weights)
+    check_format(output, FORMATS)
+    lengths = [internals.parse_count(part) for part in length.split(",")]
+    load = model.options()
     fetch_model(settings, load)
     result = tscli.benchmark(
         lengths,
         load,
-        selection,
+        selection.options(),
         n_gen,
         repetitions,
         dense,
@@ -80,79 +65,74 @@ def bench(
         peer or (),
         kv_dtype,  # type: ignore[arg-type]
         text,
-        voters,
+        how.voters,
     )
-    _print(result, output)
+    write(output, _table(result.rows), result.to_json())
+    if output == "md":
+        versions = {name: number for row in result.rows for name, number in row.fields["versions"].items()}
+        print(f"\nversions: {', '.join(f'{name} {number}' for name, number in versions.items())}")
     return 0
 
 
-def _print_attention(bench: AttentionBench, output: str) -> None:
-    if output == "json":
-        print_json({**bench.to_json(), "versions": tscli.versions()})
-    elif output in ("jsonl", "csv"):
-        _print_rows([{"preset": bench.settings["preset"], **asdict(row)} for row in bench.rows], output)
-    else:
-        preset, device = bench.settings["preset"], bench.settings["device"]
-        names = ("shapes", "backend", "test", "length", "method", "ms", "best dense / this", "bytes", "copy bandwidth")
-        print(f"| {' | '.join((*names, 'vote mass', 'candidates'))} |")
-        print("| --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-        for r in bench.rows:
-            mass = " | " if r.vote_mass is None else f"{r.vote_mass:.2%} | {r.widened}x"
-            shares = f"{r.ms:,.2f} ± {r.stddev_ms:.2f} | {r.ratio:.2f}x | {size(r.bytes)} | {r.bandwidth_share:.0%} | {mass}"
-            print(f"| {preset} | {device} | {r.test} | {r.length:,} | {r.method} | {shares} |")
+def attention(
+    context: typer.Context,
+    *,
+    length: Length = "8k",
+    repetitions: Annotated[int, typer.Option("-r", "--repetitions", help="Repetitions of each way.")] = 5,
+    output: Output = "md",
+    preset: Annotated[str, typer.Option(help="Whose shapes: reader, qwen2.5-7b or llama-3.1-8b.")] = "reader",
+    device: flags.Device,
+) -> int:
+    """Measure one layer's attention: the best dense way against each way of selecting."""
+    settings: Settings = context.obj
+    check_format(output, FORMATS)
+    lengths = [internals.parse_count(part) for part in length.split(",")]
+    found = internals.benchmark_attention(lengths, preset, repetitions, device, lambda text: say(settings, text))
+    records = [{"preset": found.settings["preset"], **asdict(row)} for row in found.rows]
+    write(output, _attention_table(found), records, {**found.to_json(), "versions": tscli.versions()})
+    return 0
 
 
-def _print_rows(rows: list[dict[str, Any]], output: str) -> None:
-    """As jsonl or csv."""
-    if output == "jsonl":
-        for row in rows:
-            print(as_json(row))
-        return
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+def _refuse_flags_before(context: typer.Context, command: str) -> None:
+    """UsageError: they would do nothing."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"bench: --{name.replace('_', '-')} stands before {command}; write the flags behind it")
 
 
-def _print(result: BenchResult, output: str) -> None:
-    if output == "json":
-        print_json(result.to_json())
-    elif output in ("jsonl", "csv"):
-        _print_rows(result.to_json(), output)
-    else:
-        _print_markdown(result.rows)
+def _attention_table(bench: AttentionBench) -> Table:
+    names = ("shapes", "backend", "test", "length", "method", "ms", "best dense / this", "bytes", "copy bandwidth")
+    about = str(bench.settings["preset"]), str(bench.settings["device"])
+    rows = [(*about, *_attention_row(row)) for row in bench.rows]
+    return Table((*names, "vote mass", "candidates"), "<<<><>>>>>>", rows)
 
 
-def _cell(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, (dict, list)) else value
+def _attention_row(row: AttentionRow) -> tuple[str, ...]:
+    took = f"{row.ms:,.2f} ± {row.stddev_ms:.2f}", f"{row.ratio:.2f}x", size(row.bytes), f"{row.bandwidth_share:.0%}"
+    held = ("", "") if row.vote_mass is None else (f"{row.vote_mass:.2%}", f"{row.widened}x")
+    return (row.test, f"{row.length:,}", row.method, *took, *held)
 
 
-def _print_markdown(rows: list[BenchRow]) -> None:
+def _table(rows: list[BenchRow]) -> Table:
     names = ("model", "size", "params", "backend", "threads", "method", "test")
     figures = ("t/s", "ratio", "ttft ms", "tpot ms", "peak rss")
-    print(f"| {' | '.join((*names, *figures))} |")
-    print(f"| {' | '.join('---' for _ in names)} | {' | '.join('---:' for _ in figures)} |")
-    for row in rows:
-        f = row.fields
-        rate = f"skipped: {row.skipped}" if row.skipped else f"{f['avg_ts']:,.2f} ± {f['stddev_ts']:.2f}"
-        ratio = f"{row.ratio:.2f}x" if row.ratio is not None else ""
-        ttft = f"{f['ttft_ms']:,.0f}" if f.get("ttft_ms") else ""
-        tpot = f"{f['tpot_ms']:.2f}" if f.get("tpot_ms") else ""
-        rss = size(f["peak_rss"]) if "peak_rss" in f else ""
-        cells = (
-            f["model"],
-            size(f["size"]),
-            f"{f['params'] / 1e6:.2f} M",
-            f["backend"],
-            str(f["threads"]),
-            row.method,
-            row.test,
-            rate,
-            ratio,
-            ttft,
-            tpot,
-            rss,
-        )
-        print(f"| {' | '.join(safe_line(cell).replace('|', '/') for cell in cells)} |")
-    versions = {name: number for row in rows for name, number in row.fields["versions"].items()}
-    print(f"\nversions: {', '.join(f'{name} {number}' for name, number in versions.items())}")
+    return Table((*names, *figures), "<<<<<<<>>>>>", [_row(row) for row in rows])
+
+
+def _row(row: BenchRow) -> tuple[str, ...]:
+    f = row.fields
+    return (
+        safe_line(f["model"]),
+        size(f["size"]),
+        f"{f['params'] / 1e6:.2f} M",
+        f["backend"],
+        str(f["threads"]),
+        row.method,
+        row.test,
+        f"skipped: {row.skipped}" if row.skipped else f"{f['avg_ts']:,.2f} ± {f['stddev_ts']:.2f}",
+        f"{row.ratio:.2f}x" if row.ratio is not None else "",
+        f"{f['ttft_ms']:,.0f}" if f.get("ttft_ms") else "",
+        f"{f['tpot_ms']:.2f}" if f.get("tpot_ms") else "",
+        size(f["peak_rss"]) if "peak_rss" in f else "",
+    )

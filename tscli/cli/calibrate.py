@@ -10,20 +10,19 @@ import typer
 import tscli
 from tscli.cli import flags
 from tscli.cli.output import Settings, animated, fetch_model, plain, print_json, safe_line, say, stderr
+from tscli.cli.settings import without
 
 
 def calibrate(
     context: typer.Context,
-    model: flags.Model = None,
+    *,
     again: Annotated[bool, typer.Option("--again", help="Calibrate even where that was done before.")] = False,
-    revision: flags.Revision = None,
-    dtype: flags.Dtype = "auto",
-    device: flags.Device = "auto",
+    model: Annotated[flags.Model, without("weights")],
     as_json: flags.Json = False,
 ) -> int:
     """Find a model's voters: the heads that find what a question asks for. The first ingest by a model does it by itself."""
     settings: Settings = context.obj
-    load = tscli.LoadOptions(model, revision, dtype, device)
+    load = model.options()
     fetch_model(settings, load)
     if settings.quiet or not animated():
         voters = tscli.calibrate_model(load, again=again)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from tscli.cli.ask import run_stream
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, counted, error_line, fetch_model, safe_line, say, stderr, working
 from tscli.cli.prompt import interactive, line_history, read_line
+from tscli.cli.settings import without
 from tscli.cli.start import loading
 from tscli.errors import TscliError
 from tscli.page_cache import read_ahead
@@ -32,46 +33,28 @@ BY_ITSELF = "this model's chat template has no further turns: each question is a
 
 def chat(
     context: typer.Context,
-    library: flags.Libraries = ["default"],  # noqa: B006 - read only
-    top: flags.Top = 5,
-    max_new_tokens: flags.MaxNewTokens = 128,
-    temperature: flags.Temperature = 0.0,
-    top_p: flags.TopP = 1.0,
-    seed: flags.Seed = None,
+    *,
+    library: flags.Libraries,
+    top: flags.Top,
+    decoding: flags.Decoding,
     no_history: flags.NoHistory = False,
-    question_mode: flags.QuestionMode = None,
-    voters: flags.Voters = None,
-    think: flags.Think = False,
-    k: flags.K = None,
-    n_init: flags.NInit = None,
-    n_local: flags.NLocal = None,
-    theta: flags.Theta = None,
-    pool: flags.Pool = None,
-    metric: flags.Metric = None,
-    scale: flags.Scale = None,
-    exact: flags.Exact = False,
-    model: flags.LibraryModel = None,
-    revision: flags.LibraryRevision = None,
-    dtype: flags.LibraryDtype = "auto",
-    device: flags.Device = "auto",
-    weights: flags.Weights = "auto",
+    how: Annotated[flags.Question, without("dense")],
+    selection: Annotated[flags.Selection, without("chunk")],
+    model: flags.LibraryModel,
 ) -> int:
     """Ask on and on: a question may refer to earlier ones, where the model's chat template has turns."""
     settings: Settings = context.obj
     read_ahead(library)
     with loading():
-        selection = tscli.SelectionOptions(
-            k=k, n_init=n_init, n_local=n_local, theta=theta, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
-        )
-        load = tscli.LoadOptions(model, revision, dtype, device, weights)
+        load = model.options()
         fetch_model(settings, load, library[0])
         with working(settings, flags.opening(library)):
-            opened = tscli.open_library(library, load, selection, question_mode, False, think, voters)  # type: ignore[arg-type]
+            opened = tscli.open_library(library, load, selection.options(), **vars(how))
     with opened as session, line_history(settings, None if no_history else tscli.home() / "chat-history"):
         conversation = session.chat()
 
         def start(text: str) -> Stream:
-            return conversation.ask(text, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
+            return conversation.ask(text, **vars(decoding))
 
         _greet(settings, session, conversation)
         talk = _Talk(settings, conversation, start, top, None if no_history else session)

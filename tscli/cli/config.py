@@ -4,57 +4,38 @@ from __future__ import annotations
 
 import typer
 
-import tscli
 from tscli.cli import flags
-from tscli.cli.configuration import KEYS, config_file, parameter, variable
+from tscli.cli.configuration import config_file
 from tscli.cli.output import print_json, safe_line, say
+from tscli.cli.settings import Setting
+from tscli.cli.tables import Table, write
 
 
-def config(
-    context: typer.Context,
-    library: flags.Library = "default",
-    model: flags.Model = None,
-    revision: flags.Revision = None,
-    dtype: flags.Dtype = "auto",
-    device: flags.Device = "auto",
-    question_mode: flags.QuestionMode = None,
-    voters: flags.Voters = None,
-    k: flags.K = None,
-    n_init: flags.NInit = None,
-    n_local: flags.NLocal = None,
-    chunk: flags.Chunk = None,
-    theta: flags.Theta = None,
-    pool: flags.Pool = None,
-    metric: flags.Metric = None,
-    scale: flags.Scale = None,
-    system: flags.System = None,
-    max_tokens: flags.MaxTokens = "1m",
-    max_new_tokens: flags.MaxNewTokens = 128,
-    stats: flags.Stats = "short",
-    top: flags.Top = 5,
-    as_json: flags.Json = False,
-) -> int:
+def config(context: typer.Context, as_json: flags.Json = False) -> int:
     """Show the settings in force, and where each comes from: a flag, the environment, the file or the default."""
-    tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric).check()
     file = config_file()
-    values = {name: context.params[parameter(name)] for name in KEYS}
-    sources = {name: _source(context, name) for name in KEYS}
+    values = {name: context.params[setting.parameter] for name, setting in flags.SETTINGS.items()}
+    sources = {name: _source(context, setting) for name, setting in flags.SETTINGS.items()}
     if as_json:
-        settings = {name: {"value": values[name], "from": sources[name]} for name in KEYS}
+        settings = {name: {"value": values[name], "from": sources[name]} for name in values}
         print_json({"file": str(file), "file_exists": file.exists(), "settings": settings})
         return 0
-    shown = {name: "-" if value is None else safe_line(str(value)) for name, value in values.items()}
-    places = {"file": str(file)} | {"environment": "", "flag": "flag", "default": "default"}
-    wide, wider = max(map(len, KEYS)), max(map(len, shown.values()))
-    for name in KEYS:
-        place = places[sources[name]] or variable(name)
-        print(f"{name:<{wide}}  {shown[name]:<{wider}}  {safe_line(place)}")
+    places = {"file": str(file), "flag": "flag", "default": "default"}
+    rows = [
+        (
+            name,
+            "-" if value is None else safe_line(str(value)),
+            safe_line(places.get(sources[name]) or flags.SETTINGS[name].variable),
+        )
+        for name, value in values.items()
+    ]
+    write("text", Table((), "<<<", rows), ())
     say(context.obj, f"- is left to the model or the library; the file is {file}{'' if file.exists() else ' (there is none)'}")
     return 0
 
 
-def _source(context: typer.Context, name: str) -> str:
+def _source(context: typer.Context, setting: Setting) -> str:
     names = {"COMMANDLINE": "flag", "ENVIRONMENT": "environment", "DEFAULT_MAP": "file", "DEFAULT": "default"}
-    source = context.get_parameter_source(parameter(name))
+    source = context.get_parameter_source(setting.parameter)
     assert source is not None
     return names[source.name]

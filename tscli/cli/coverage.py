@@ -8,8 +8,8 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, counted, print_json, safe_line, say
-from tscli.errors import UsageError
+from tscli.cli.output import Settings, counted, say
+from tscli.cli.tables import Table, check_format, write
 
 if TYPE_CHECKING:
     from tscli import Answer, Coverage, Session
@@ -19,26 +19,22 @@ MOST_RANGES = 12
 
 def coverage(
     context: typer.Context,
-    library: flags.Library = "default",
+    library: flags.Library,
     output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
     as_json: flags.Json = False,
 ) -> int:
     """Show which pages were never selected over the questions asked so far."""
     settings: Settings = context.obj
-    if output not in ("text", "json"):
-        raise UsageError(f"-o {output}: choose text or json")
+    check_format(output, ("text", "json"))
     found = tscli.coverage(library)
     if found.unreadable:
         say(settings, f"{counted(found.unreadable, 'line')} of the history could not be read and were left out")
-    if as_json or output == "json":
-        print_json(_json(found))
-        return 0
-    if not found.questions:
+    if not as_json and output == "text" and not found.questions:
         say(settings, "no question is in the library's history yet: ask some, without --no-history")
-    width = max((len(document.file) for document in found.documents), default=0)
-    for document in found.documents:
-        shown = f"{document.selected:,} of {counted(document.pages, 'page')}"
-        print(safe_line(f"{document.file:<{width}}  {shown:>16}  {_ranges(document.never)}").rstrip())
+    rows = [(d.file, f"{d.selected:,} of {counted(d.pages, 'page')}", _ranges(d.never)) for d in found.documents]
+    write("json" if as_json else output, Table((), "<><", rows), (), _json(found))
+    if as_json or output == "json":
+        return 0
     say(
         settings,
         f"{found.selected:,} of {counted(found.pages, 'page')} selected over {counted(found.questions, 'question')}; "

@@ -7,26 +7,26 @@ from typing import Annotated
 import typer
 
 import tscli
+from tscli import internals
 from tscli.cli import flags
 from tscli.cli.old_names import renaming
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, size, working
+from tscli.cli.settings import without
 
 
 def doctor(
     context: typer.Context,
+    *,
     tokens: Annotated[str, typer.Option(help="How large a library to reckon for: 256k, 1m.")] = "1m",
-    model: flags.Model = None,
-    revision: flags.Revision = None,
-    dtype: flags.Dtype = "auto",
-    device: flags.Device = "auto",
+    model: Annotated[flags.Model, without("weights")],
     as_json: flags.Json = False,
 ) -> int:
     """Say what this machine offers: versions, processor, GPU, memory, disk; and what a library needs."""
     settings: Settings = context.obj
-    load, reckoned = tscli.LoadOptions(model, revision, dtype, device), tscli.parse_count(tokens)
+    load, reckoned = model.options(), internals.parse_count(tokens)
     fetch_model(settings, load)
     with working(settings, "looking around"):
-        found = tscli.examine(load, reckoned)
+        found = internals.examine(load, reckoned)
     if as_json:
         print_json({**vars(found), "home": str(found.home)})
         return 0

@@ -1,4 +1,4 @@
-"""`tscli eval --questions`: asked of a library, or of temporary ones of each kind; the scores on stdout."""
+"""`tscli eval questions`: asked of a library, or of temporary ones of each kind; the scores on stdout."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import tscli
-from tscli.cli.eval_tables import print_csv
-from tscli.cli.output import Settings, counted, print_json, progress, safe_line, working
+from tscli import internals
+from tscli.cli.flags import Question
+from tscli.cli.output import Settings, counted, progress, safe_line, working
+from tscli.cli.tables import Table, write
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
-    from tscli import IngestOptions, LoadOptions, Question, QuestionReport, ScoredAnswer, SelectionOptions, Tally
+    from tscli import IngestOptions, LoadOptions, QuestionReport, ScoredAnswer, SelectionOptions, Tally
 
 HEADS = ("method", "kind", "n", "right", "95%", "exact match", "F1", "right page first", "cited", "refused", "first token")
 KINDS = ("joint", "independent")
@@ -24,43 +26,34 @@ KINDS = ("joint", "independent")
 
 @dataclass(frozen=True)
 class Opening:
-    """How libraries are opened and what is asked of them; baselines: also by the methods of `tscli.run_baselines`.
-    think: before an answer, which is not scored."""
+    """How libraries are opened and what is asked of them; thoughts are not scored; baselines: also by the methods of
+    `internals.run_baselines`."""
 
-    asked: Sequence[Question]
+    asked: Sequence[tscli.Question]
     load: LoadOptions
     selection: SelectionOptions
-    question_mode: str | None
-    dense: bool
+    how: Question
     baselines: bool
-    think: bool = False
-    voters: str | None = None
 
 
 def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dict[str, QuestionReport], dict[str, Any]]:
     """A report per method, and what is to be known of the library and its session."""
     asked = opening.asked
     with working(settings, f"opening library {library}"):
-        opened = tscli.open_library(
-            library,
-            opening.load,
-            opening.selection,
-            opening.question_mode,  # type: ignore[arg-type]
-            opening.dense,
-            opening.think,
-            opening.voters,
-        )
+        opened = tscli.open_library(library, opening.load, opening.selection, **vars(opening.how))
     with opened as session:
         with progress(settings) as on_progress:
             text = f"asking {counted(len(asked), 'question')}"
             tell = partial(on_progress, text)
-            report = tscli.ask_all(session, asked, think=opening.think, on_answer=tell)
+            report = tscli.ask_all(session, asked, think=opening.how.think, on_answer=tell)
         reports = {"dense" if session.asker.is_dense else "tokenselect": report}
         if opening.baselines:
             with progress(settings) as on_progress:
-                found = tscli.run_baselines(session, asked, on_answer=lambda name, *done: on_progress(f"asking: {name}", *done))
+                found = internals.run_baselines(
+                    session, asked, on_answer=lambda name, *done: on_progress(f"asking: {name}", *done)
+                )
                 reports |= dict(found)
-        chosen = {"question": session.asker.question_mode, "dense": session.asker.is_dense, "think": opening.think}
+        chosen = {"question": session.asker.question_mode, "dense": session.asker.is_dense, "think": opening.how.think}
         return reports, {
             "library": session.library,
             "model": session.model_name,
@@ -104,27 +97,24 @@ def _library_of(settings: Settings, folder: Path, options: IngestOptions, openin
 
 def print_reports(reports: dict[str, QuestionReport], about: dict[str, Any], output: str, answers: bool) -> None:
     """On stdout, in this format: table, md, json or csv; answers: list them too. about: as `ask_library` gives it."""
-    if output == "json":
-        print_json(_json(reports, about))
+    rows = [(method, *_cells(tally)) for method, report in reports.items() for tally in report.tallies()]
+    records = [_answer(method, answer) for method, report in reports.items() for answer in report.answers]
+    write(output, Table(HEADS, f"<<{'>' * (len(HEADS) - 2)}", rows), records, _json(reports, about))
+    if output in ("json", "csv"):
         return
-    if output == "csv":
-        print_csv([_answer(method, answer) for method, report in reports.items() for answer in report.answers])
-        return
-    print(f"| {' | '.join(HEADS)} |")
-    print(f"| --- | --- |{' ---: |' * (len(HEADS) - 2)}")
-    for method, report in reports.items():
-        for tally in report.tallies():
-            print(f"| {method} | {' | '.join(_cells(tally))} |")
     notes = [report.note for report in reports.values() if report.note]
     print("".join(f"\n{note}" for note in notes), end="\n" if notes else "")
     if answers:
-        print("\n| | method | question | wanted | answer | page |\n| --- | --- | --- | --- | --- | --- |")
-        for method, report in reports.items():
-            for answer in report.answers:
-                page = f"{answer.file}, {answer.page}" if answer.file else ""
-                wanted = answer.question.answer or "(not there)"
-                cells = ("right" if answer.right else "wrong", method, answer.question.question, wanted, answer.text, page)
-                print(f"| {' | '.join(safe_line(cell).replace('|', '/') for cell in cells)} |")
+        print()
+        heads = ("", "method", "question", "wanted", "answer", "page")
+        shown = [_shown(method, answer) for method, report in reports.items() for answer in report.answers]
+        write("md", Table(heads, "<" * len(heads), shown), records)
+
+
+def _shown(method: str, answer: ScoredAnswer) -> tuple[str, ...]:
+    page = f"{answer.file}, {answer.page}" if answer.file else ""
+    wanted = answer.question.answer or "(not there)"
+    return ("right" if answer.right else "wrong", method, answer.question.question, wanted, answer.text, page)
 
 
 def _cells(tally: Tally) -> list[str]:

@@ -1,19 +1,17 @@
-"""What `tscli eval --length` prints: tables, accuracy drawn in the terminal, JSON, CSV, Markdown."""
+"""What `tscli eval tasks` prints: tables, accuracy drawn in the terminal, JSON, CSV, Markdown."""
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import tscli
-from tscli.cli.output import print_json, safe_line
+from tscli.cli.tables import Table, draw, write
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from tscli import Agreement, FidelityResult, Result
+    from tscli.internals import Agreement, FidelityResult, Result
 
 SHADES = " ░▒▓█"
 BANDS = 5  # of depth, as the results have them
@@ -27,34 +25,22 @@ def print_results(
     output: str,
 ) -> None:
     """On stdout, in this format: table, md, json or csv."""
-    if output == "json":
-        found = {"results": [vars(r) for r in results], "fidelity": [vars(f) for f in fidelity]}
-        found["agreement"] = [vars(a) for a in agreement]
-        print_json({**found, "settings": settings, "versions": tscli.versions()})
-    elif output == "csv":
-        print_csv([{**vars(r), "ci95": f"{r.ci95[0]:.4f}-{r.ci95[1]:.4f}"} for r in results])
-    elif output == "md":
-        _print_markdown(*_accuracy(results))
-        if fidelity:
-            print()
-            _print_markdown(*_fidelity(fidelity))
-        _print_agreement(agreement)
+    whole: dict[str, Any] = {"results": [vars(r) for r in results], "fidelity": [vars(f) for f in fidelity]}
+    whole |= {"agreement": [vars(a) for a in agreement], "settings": settings, "versions": tscli.versions()}
+    records = [{**vars(r), "ci95": f"{r.ci95[0]:.4f}-{r.ci95[1]:.4f}"} for r in results]
+    if output == "table":
+        _draw_all(results, fidelity)
     else:
-        _print_tables(results, fidelity)
+        write(output, _accuracy(results), records, whole)
+    if output == "md" and fidelity:
+        print()
+        write("md", _fidelity(fidelity), records)
+    if output in ("md", "table"):
         _print_agreement(agreement)
 
 
-def print_csv(rows: list[dict[str, Any]]) -> None:
-    """Rows of the same fields on stdout."""
-    writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {name: safe_line(value) if isinstance(value, str) else value for name, value in row.items()} for row in rows
-    )
-
-
-def _accuracy(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows: a row per task and length, a column per method."""
+def _accuracy(results: Sequence[Result]) -> Table:
+    """A row per task and length, a column per method."""
     methods = list(dict.fromkeys(result.method for result in results))
     whole = {(r.task, r.length, r.method): r for r in results if r.depth is None}
     rows = []
@@ -62,10 +48,10 @@ def _accuracy(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
         found = [whole.get((task, length, method)) for method in methods]
         cells = [f"{r.accuracy:.0%} ({r.ci95[0]:.0%}-{r.ci95[1]:.0%})" if r else "" for r in found]
         rows.append([task, f"{length:,}", str(max(r.n for r in found if r)), *cells])
-    return ["task", "length", "n", *methods], rows
+    return Table(["task", "length", "n", *methods], f"<>>{'>' * len(methods)}", rows)
 
 
-def _fidelity(fidelity: Sequence[FidelityResult]) -> tuple[list[str], list[list[str]]]:
+def _fidelity(fidelity: Sequence[FidelityResult]) -> Table:
     def row(f: FidelityResult) -> list[str]:
         same = "skipped: too long for dense" if f.agreement is None else f"{f.agreement:.0%}"
         divergence = "skipped" if f.kl is None else f"{f.kl:.3f}"
@@ -73,7 +59,7 @@ def _fidelity(fidelity: Sequence[FidelityResult]) -> tuple[list[str], list[list[
         return [f"{f.length:,}", f.method, str(f.steps), *held, same, divergence]
 
     heads = ["length", "method", "steps", "vote mass", "recall@k", "same token as dense", "KL(dense || sparse), nats"]
-    return heads, [row(f) for f in fidelity]
+    return Table(heads, "><>>>>>", [row(f) for f in fidelity])
 
 
 def _print_agreement(agreement: Sequence[Agreement]) -> None:
@@ -81,31 +67,13 @@ def _print_agreement(agreement: Sequence[Agreement]) -> None:
         print(f"\n{found.length:,} tokens, {found.method}: {found.identical} of {found.n} answers identical with {found.other}")
 
 
-def _print_markdown(heads: list[str], rows: list[list[str]]) -> None:
-    numbers = [all(cell[:1].isdigit() or not cell for cell in column) for column in zip(*rows, strict=True)]
-    print(f"| {' | '.join(heads)} |")
-    print(f"| {' | '.join('---:' if number else '---' for number in numbers)} |")
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
-
-
-def _print_tables(results: Sequence[Result], fidelity: Sequence[FidelityResult]) -> None:
+def _draw_all(results: Sequence[Result], fidelity: Sequence[FidelityResult]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console(highlight=False, emoji=False, markup=False)
-    for title, (heads, rows) in (
-        ("accuracy (95% interval)", _accuracy(results)),
-        ("fidelity of decode steps", _fidelity(fidelity)),
-    ):
-        if rows:
-            table = Table(title=title, title_justify="left")
-            for head in heads:
-                table.add_column(head, justify="left" if head in ("task", "method") else "right")
-            for row in rows:
-                table.add_row(*row)
-            console.print(table)
-    _draw(console, results)
+    for title, table in (("accuracy (95% interval)", _accuracy(results)), ("fidelity of decode steps", _fidelity(fidelity))):
+        if table.rows:
+            draw(table, title)
+    _draw(Console(highlight=False, emoji=False, markup=False), results)
 
 
 def _draw(console: Console, results: Sequence[Result]) -> None:

@@ -1,162 +1,141 @@
-"""`tscli eval`: answers scored, of a library by a file of questions or of generated contexts by several methods."""
+"""`tscli eval questions | tasks`: answers scored, of a library by a file of questions or of generated contexts by several
+methods."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import tscli
+from tscli import internals
 from tscli.cli import flags
 from tscli.cli.eval_questions import Opening, ask_folder, ask_library, print_reports
 from tscli.cli.eval_tables import print_results
 from tscli.cli.output import Settings, fetch_model, progress, say
+from tscli.cli.settings import only
+from tscli.cli.tables import check_format
 from tscli.errors import UsageError
+
+if TYPE_CHECKING:
+    from tscli import SelectionOptions
 
 FORMATS = ("table", "md", "json", "csv")
 METHODS = "dense,streaming,tokenselect"
-OF_LENGTH = ("tasks", "methods", "per_task", "max_dense", "haystack", "seed", "picture", "fidelity", "resume")
-OF_QUESTIONS = ("library", "folder", "documents", "answers", "baselines", "limit", "dense")
 
 
-def evaluate(
+def questions(
     context: typer.Context,
-    questions: Annotated[
-        Path | None,
-        typer.Option(help='Score a library: JSON lines {"question", "answer", "kind", "file", "page"}.'),
-    ] = None,
-    library: flags.Library = "default",
+    file: Annotated[Path, typer.Argument(help='JSON lines {"question", "answer", "kind", "file", "page"}.')],
+    *,
+    library: flags.Library,
     folder: Annotated[
-        Path | None,
-        typer.Option(help="With --questions: read these documents for this evaluation only, instead of a library."),
+        Path | None, typer.Option(help="Read these documents for this evaluation only, instead of a library.")
     ] = None,
     documents: Annotated[
         str, typer.Option(help="With --folder: joint, independent, or both, which are compared.")
     ] = "joint,independent",
-    answers: Annotated[bool, typer.Option("--answers", help="With --questions: list every answer below the table.")] = False,
+    answers: Annotated[bool, typer.Option("--answers", help="List every answer below the table.")] = False,
     baselines: Annotated[
-        bool,
-        typer.Option(
-            "--baselines", help="With --questions: also the model over the right document, over BM25's passages, and more."
-        ),
+        bool, typer.Option("--baselines", help="Also the model over the right document, over BM25's passages, and more.")
     ] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="With --questions: ask so many, evenly spread over the file.")
-    ] = None,
-    length: Annotated[str | None, typer.Option(help="Score methods at these lengths: 4k,16k,64k.")] = None,
-    tasks: Annotated[str | None, typer.Option(help="Generated tasks, with commas; default: all.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask so many, evenly spread over the file.")] = None,
+    output: Annotated[str, typer.Option("-o", "--output", help="md (or table), json or csv.")] = "md",
+    how: flags.Question,
+    selection: flags.Selection,
+    model: flags.Model,
+    kv_dtype: flags.KVDtype = "auto",
+) -> int:
+    """Ask a library what is known and score the answers."""
+    settings: Settings = context.obj
+    check_format(output, FORMATS)
+    _refuse_strays(context, by_folder=folder is not None)
+    asked = internals.every_nth(tscli.read_questions(file), limit)
+    opening = Opening(asked, model.options(), selection.options(), how, baselines)
+    fetch_model(settings, opening.load, library if folder is None else None)
+    if folder is None:
+        reports, about = ask_library(settings, library, opening)
+    else:
+        reports, about = ask_folder(settings, folder, documents.split(","), kv_dtype, opening)
+    print_reports(reports, about, output, answers)
+    return 0
+
+
+def tasks(
+    context: typer.Context,
+    *,
+    length: Annotated[str, typer.Option(help="Context lengths: 4k, or a list such as 4k,16k,64k.")],
+    tasks: Annotated[str | None, typer.Option(help="Which, with commas; default: all.")] = None,
     methods: Annotated[str, typer.Option(help="dense, streaming, tokenselect, tokenselect-SETTING=VALUE.")] = METHODS,
     per_task: Annotated[int, typer.Option(min=1, help="Questions per task and context.")] = 10,
     max_dense: Annotated[str, typer.Option(help="Longest context that dense is run on.")] = "32k",
     haystack: Annotated[
-        Path | None,
-        typer.Option(help="Folder of text to hide needles in; default: invented sentences."),
+        Path | None, typer.Option(help="Folder of text to hide needles in; default: invented sentences.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the generated contexts.")] = 1,
-    picture: Annotated[
-        Path | None,
-        typer.Option(help="With --length: draw accuracy by length and depth into this PNG or SVG."),
-    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw accuracy by length and depth into this PNG or SVG.")] = None,
     fidelity: Annotated[
-        int,
-        typer.Option(min=0, help="With --length: questions per context whose steps are compared with exact and dense ones."),
+        int, typer.Option(min=0, help="Questions per context whose steps are compared with exact and dense ones.")
     ] = 0,
     resume: Annotated[
-        Path | None,
-        typer.Option(help="With --length: keep the answers in this file, and do not ask again what it holds."),
+        Path | None, typer.Option(help="Keep the answers in this file, and do not ask again what it holds.")
     ] = None,
     output: Annotated[
-        str | None,
-        typer.Option("-o", "--output", help="table, md, json or csv; default: table on a terminal, else md."),
+        str | None, typer.Option("-o", "--output", help="table, md, json or csv; default: table on a terminal, else md.")
     ] = None,
-    question_mode: flags.QuestionMode = None,
-    voters: flags.Voters = None,
-    dense: flags.Dense = False,
-    think: flags.Think = False,
-    k: flags.K = None,
-    n_init: flags.NInit = None,
-    n_local: flags.NLocal = None,
-    chunk: flags.Chunk = None,
-    theta: flags.Theta = None,
-    pool: flags.Pool = None,
-    metric: flags.Metric = None,
-    scale: flags.Scale = None,
-    exact: flags.Exact = False,
-    model: flags.Model = None,
-    revision: flags.Revision = None,
-    dtype: flags.Dtype = "auto",
-    device: flags.Device = "auto",
-    weights: flags.Weights = "auto",
+    how: Annotated[flags.Question, only("question_mode", "think")],
+    selection: flags.Selection,
+    model: flags.Model,
     kv_dtype: flags.KVDtype = "auto",
 ) -> int:
-    """Ask what is known and score the answers."""
+    """Generate contexts that hold what is asked for, and score several methods at these lengths."""
     settings: Settings = context.obj
-    output = output or ("table" if length and sys.stdout.isatty() else "md")
-    if output not in FORMATS:
-        raise UsageError(f"--output {output}: choose {', '.join(FORMATS)}")
-    if (questions is None) == (length is None):
-        raise UsageError("say what to score: a library by --questions FILE, or generated tasks by --length 4k,16k")
-    _refuse_strays(context, by_length=length is not None, by_folder=folder is not None)
+    output = output or ("table" if sys.stdout.isatty() else "md")
+    check_format(output, FORMATS)
     if picture is not None:
-        tscli.check_picture(picture)
-    selection = tscli.SelectionOptions(k, n_init, n_local, chunk, theta, scale, pool, metric, flags.scan(exact))
-    load = tscli.LoadOptions(model, revision, dtype, device, weights)
-    if questions is not None:
-        asked = tscli.every_nth(tscli.read_questions(questions), limit)
-        fetch_model(settings, load, library if folder is None else None)
-        opening = Opening(asked, load, selection, question_mode, dense, baselines, think, voters)
-        if folder is None:
-            print_reports(*ask_library(settings, library, opening), output, answers)
-        else:
-            print_reports(*ask_folder(settings, folder, documents.split(","), kv_dtype, opening), output, answers)
-        return 0
-    assert length is not None
+        internals.check_picture(picture)
+    chosen, load = selection.options(), model.options()
     fetch_model(settings, load)
     with progress(settings) as on_progress:
         trials = list(
-            tscli.evaluate_tasks(
-                [tscli.parse_count(part) for part in length.split(",")],
+            internals.evaluate_tasks(
+                [internals.parse_count(part) for part in length.split(",")],
                 **({"names": [name.strip() for name in tasks.split(",")]} if tasks else {}),
                 methods=methods.split(","),
                 load=load,
-                selection=selection,
+                selection=chosen,
                 num_questions=per_task,
-                max_dense=tscli.parse_count(max_dense),
+                max_dense=internals.parse_count(max_dense),
                 fidelity=fidelity,
                 haystack_folder=haystack,
-                question=question_mode,
+                question=how.question_mode,
                 kv_dtype=kv_dtype,  # type: ignore[arg-type]
-                think=think,
+                think=how.think,
                 seed=seed,
                 resume=resume,
                 on_progress=on_progress,
             )
         )
-    results = tscli.results_of(trials)
-    named = {
-        "model": model or tscli.default_model(),
-        "per_task": per_task,
-        "seed": seed,
-        "haystack": str(haystack or "invented"),
-    }
-    named["kv_dtype"] = kv_dtype
-    chosen = {name: value for name, value in vars(selection).items() if value is not None}
-    print_results(results, tscli.fidelity_of(trials), tscli.agreement_of(trials), {**named, **chosen}, output)
+    results = internals.results_of(trials)
+    named = {"model": load.model or tscli.default_model(), "per_task": per_task, "seed": seed}
+    named |= {"haystack": str(haystack or "invented"), "kv_dtype": kv_dtype, **_given(chosen)}
+    print_results(results, internals.fidelity_of(trials), internals.agreement_of(trials), named, output)
     if picture is not None:
-        tscli.draw(results, picture)
+        internals.draw(results, picture)
         say(settings, f"drawn into {picture}")
     return 0
 
 
-def _refuse_strays(context: typer.Context, *, by_length: bool, by_folder: bool) -> None:
-    """A flag of another kind of evaluation would do nothing; UsageError says where it belongs."""
-    strays = dict.fromkeys(OF_QUESTIONS, "--questions") if by_length else dict.fromkeys(OF_LENGTH, "--length")
-    if not by_length:
-        strays |= {"library": "a library's questions"} if by_folder else {"documents": "--folder", "kv_dtype": "--folder"}
+def _given(selection: SelectionOptions) -> dict[str, Any]:
+    return {name: value for name, value in vars(selection).items() if value is not None}
+
+
+def _refuse_strays(context: typer.Context, *, by_folder: bool) -> None:
+    """A flag of the other kind of evaluation would do nothing; UsageError says where it belongs."""
+    strays = {"library": "a library's questions"} if by_folder else {"documents": "--folder", "kv_dtype": "--folder"}
     for name, belongs in strays.items():
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            way_out = "name it in --methods" if name == "dense" else "leave it out"
-            raise UsageError(f"--{name.replace('_', '-')} goes with {belongs}; {way_out}")
+            raise UsageError(f"--{name.replace('_', '-')} goes with {belongs}; leave it out")

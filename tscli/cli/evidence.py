@@ -13,7 +13,7 @@ from tscli.cli.answers import citation_line, citations_json, warn_of_instruction
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, working
 from tscli.cli.start import loading
-from tscli.errors import UsageError
+from tscli.cli.tables import check_format
 from tscli.page_cache import read_ahead
 
 if TYPE_CHECKING:
@@ -26,24 +26,20 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
 def evidence(
     context: typer.Context,
     question: Annotated[str, typer.Argument(help="The question, in quotes.")],
-    library: flags.Libraries = ["default"],  # noqa: B006 - read only
+    *,
+    library: flags.Libraries,
     output: Annotated[str, typer.Option("--output", "-o", help="text, md or json.")] = "text",
-    top: flags.Top = 5,
-    max_new_tokens: flags.MaxNewTokens = 128,
+    top: flags.Top,
+    max_new_tokens: flags.MaxNewTokens,
     no_history: flags.NoHistory = False,
-    model: flags.LibraryModel = None,
-    revision: flags.LibraryRevision = None,
-    dtype: flags.LibraryDtype = "auto",
-    device: flags.Device = "auto",
-    weights: flags.Weights = "auto",
+    model: flags.LibraryModel,
 ) -> int:
     """Show only the passages that the answer to a question draws on."""
     settings: Settings = context.obj
-    if output not in FORMATS:
-        raise UsageError(f"-o {output}: choose {', '.join(FORMATS)}")
+    check_format(output, FORMATS)
     read_ahead(library)
     with loading():
-        load = tscli.LoadOptions(model, revision, dtype, device, weights)
+        load = model.options()
         fetch_model(settings, load, library[0])
         with working(settings, flags.opening(library)):
             session = tscli.open_library(library, load)

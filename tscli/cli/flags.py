@@ -1,139 +1,242 @@
-"""Flags that several commands share. Those with a variable can be set once, also in the file of `tscli config`."""
+"""The flags that several commands share, each defined here and nowhere else: its name, type, default, check and help.
+
+Those that are a `Setting` are also environment variables and keys of the file of `tscli config`.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import tscli
 from tscli.cli.completion import library_names
-from tscli.cli.old_names import renaming
-from tscli.cli.output import say
+from tscli.cli.settings import Kind, Setting, matching, one_of, settings_of
+from tscli.errors import UsageError
 
-Library = Annotated[
-    str,
-    typer.Option(
-        "--library",
-        "-l",
-        envvar="TSCLI_LIBRARY",
-        autocompletion=library_names,
-        help="Name of the library, or a folder with a slash in it.",
-    ),
-]
-# One or several; what is set for one comes by `configuration.defaults`, because a parser cuts a variable at its spaces.
-Libraries = Annotated[
-    list[str],
-    typer.Option(
-        "--library",
-        "-l",
-        autocompletion=library_names,
-        help="Name of the library, or a folder with a slash in it; TSCLI_LIBRARY names one, too. Given again: libraries of "
-        "independent documents, joined.",
-    ),
-]
-# The same as an argument, of commands that look after a library; Named must be given, whatever is set.
-Name = Annotated[str, typer.Argument(envvar="TSCLI_LIBRARY", autocompletion=library_names, help="Name of the library.")]
-Named = Annotated[str, typer.Argument(autocompletion=library_names, help="Name of the library.")]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        envvar="TSCLI_MODEL",
-        help='Model: hub id, folder, .gguf file, a name of tscli model list, or "reader" (embedded). Default: smollm2 once it '
-        "is on this machine, else the reader.",
-    ),
-]
-Revision = Annotated[str | None, typer.Option(envvar="TSCLI_REVISION", help="Revision of a hub model.")]
-Dtype = Annotated[str, typer.Option(envvar="TSCLI_DTYPE", help="auto, float32, bfloat16 or float16.")]
-LibraryModel = Annotated[
-    str | None, typer.Option("--model", help="Model: hub id, folder or .gguf file, of the one that made the library.")
-]
-LibraryRevision = Annotated[str | None, typer.Option("--revision", help="Revision of a hub model.")]
-LibraryDtype = Annotated[str, typer.Option("--dtype", help="auto, float32, bfloat16 or float16.")]
-Device = Annotated[str, typer.Option(envvar="TSCLI_DEVICE", help="auto, cpu or cuda.")]
-Weights = Annotated[
-    str, typer.Option(help="int8: linear layers by 8-bit products (CPU); auto: as the library was made, or the full weights.")
+if TYPE_CHECKING:
+    from tscli import LoadOptions, SelectionOptions
+
+COUNT = matching("a count", r"\d+")
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+NoHistory = Annotated[
+    bool, typer.Option("--no-history", help="Keep nothing of what is asked, neither for coverage nor for arrow keys.")
 ]
 KVDtype = Annotated[
     str, typer.Option(help="Keys and values: bf16 or int8; auto: as the library was made, or in the model's dtype.")
 ]
-K = Annotated[
-    str | None,
-    typer.Option("--k", envvar="TSCLI_K", help='Tokens selected per step: a count, or a share such as "20%".'),
-]
-NInit = Annotated[int | None, typer.Option(envvar="TSCLI_N_INIT", help="First tokens, always attended.")]
-NLocal = Annotated[int | None, typer.Option(envvar="TSCLI_N_LOCAL", help="Tokens right before, always attended.")]
-Chunk = Annotated[int | None, typer.Option(envvar="TSCLI_CHUNK", help="Document tokens that select together in prefill.")]
-Theta = Annotated[float | None, typer.Option(envvar="TSCLI_THETA", help="Similarity from which a selection is reused.")]
-Pool = Annotated[
-    int | None,
-    typer.Option(envvar="TSCLI_POOL", help="Width over which votes carry to neighbours; 0 is the paper."),
-]
-Metric = Annotated[str | None, typer.Option(envvar="TSCLI_METRIC", help="soft (the paper), hard or raw.")]
-Scale = Annotated[
-    str | None,
-    typer.Option(envvar="TSCLI_SCALE", help="none (the paper) or sqrt, before the softmax of the vote."),
-]
-Exact = Annotated[
-    bool, typer.Option("--exact", help="Score every cached token exactly, where long contexts are scanned by a sketch.")
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
-
-def _question_mode(context: typer.Context, mode: str | None) -> str | None:
-    """A question mode by its present name."""
-    if mode != "twice":
-        return mode
-    if not context.resilient_parsing:
-        say(context.obj, renaming('question mode "twice"', '"two_pass"'))
-    return "two_pass"
-
-
-QuestionMode = Annotated[
-    str | None,
-    typer.Option(
-        "--question",
-        envvar="TSCLI_QUESTION",
-        callback=_question_mode,
-        help="token: each token of the question selects; chunk: their mean (the paper); two_pass: read again beside what the "
-        "first reading chose. Default: what the model brings along, or token.",
+LIBRARY = Setting(
+    "library",
+    "default",
+    matching("a name or a folder", r".+"),
+    "Name of the library, or a folder with a slash in it.",
+    short="-l",
+    complete=library_names,
+)
+Library = Annotated[str, LIBRARY]
+Libraries = Annotated[
+    list[str],
+    replace(
+        LIBRARY,
+        help=f"{LIBRARY.help[:-1]}; TSCLI_LIBRARY names one, too. Given again: libraries of independent documents, joined.",
     ),
 ]
-Voters = Annotated[
-    str | None,
-    typer.Option(
-        envvar="TSCLI_VOTERS",
-        help="Which heads choose passages: calibrated, or all (each token selects, as in the paper). Default: what the model "
-        "brings along, or calibrated.",
-    ),
+# The same as an argument, of commands that look after a library; Named must be given, whatever is set.
+Name = Annotated[str, replace(LIBRARY, positional=True, help="Name of the library.")]
+Named = Annotated[str, typer.Argument(autocompletion=library_names, help="Name of the library.")]
+
+MODEL = Setting(
+    "model",
+    None,
+    matching("a hub id, a folder, a .gguf file, a short name or reader", r".+"),
+    'Model: hub id, folder, .gguf file, a name of tscli model list, or "reader" (embedded). Default: smollm2 once it is on '
+    "this machine, else the reader.",
+)
+REVISION = Setting("revision", None, matching("a revision of a hub model", r".+"), "Revision of a hub model.")
+DTYPE = Setting("dtype", "auto", one_of("auto", "float32", "bfloat16", "float16"), "auto, float32, bfloat16 or float16.")
+Device = Annotated[str, Setting("device", "auto", matching("auto, cpu or cuda", r"auto|cpu|cuda(:\d+)?"), "auto, cpu or cuda.")]
+Weights = Annotated[
+    str, typer.Option(help="int8: linear layers by 8-bit products (CPU); auto: as the library was made, or the full weights.")
 ]
-MaxTokens = Annotated[str, typer.Option(envvar="TSCLI_MAX_TOKENS", help="Most tokens of the whole context: 4096, 256k, 1m.")]
-MaxNewTokens = Annotated[int, typer.Option(envvar="TSCLI_MAX_NEW_TOKENS", help="Most tokens of the answer.")]
-Stats = Annotated[str, typer.Option(envvar="TSCLI_STATS", help="Statistics: none, short or full (per layer).")]
-Top = Annotated[int, typer.Option(envvar="TSCLI_TOP", min=0, help="How many pages to show as sources.")]
-Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
-TopP = Annotated[float, typer.Option(help="Share of probability that is sampled from.")]
-Seed = Annotated[int | None, typer.Option(help="Makes sampling repeatable.")]
-NoHistory = Annotated[
-    bool, typer.Option("--no-history", help="Keep nothing of what is asked, neither for coverage nor for arrow keys.")
-]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Which model, and how it is loaded."""
+
+    model: Annotated[str | None, MODEL]
+    revision: Annotated[str | None, REVISION]
+    dtype: Annotated[str, DTYPE]
+    device: Device
+    weights: Weights = "auto"
+
+    def options(self) -> LoadOptions:
+        """As the API takes them."""
+        return tscli.LoadOptions(self.model, self.revision, self.dtype, self.device, self.weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryModel:
+    """The same for commands that open libraries, which know their model: what is set once, for new ones, does not fit."""
+
+    library_model: Annotated[
+        str | None, replace(MODEL, once=False, help="Model: hub id, folder or .gguf file, of the one that made the library.")
+    ]
+    library_revision: Annotated[str | None, replace(REVISION, once=False)]
+    library_dtype: Annotated[str, replace(DTYPE, once=False)]
+    device: Device
+    weights: Weights = "auto"
+
+    def options(self) -> LoadOptions:
+        """As the API takes them."""
+        named = self.library_model, self.library_revision, self.library_dtype
+        return tscli.LoadOptions(*named, self.device, self.weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """How a question is read, and how what it draws on is chosen; by the names that `tscli.open_library` has for it."""
+
+    question_mode: Annotated[
+        str | None,
+        Setting(
+            "question",
+            None,
+            one_of("token", "chunk", "two_pass"),
+            "token: each token of the question selects; chunk: their mean (the paper); two_pass: read again beside what the "
+            "first reading chose. Default: what the model brings along, or token.",
+            parameter="question_mode",
+            renamed={"twice": "two_pass"},
+        ),
+    ]
+    voters: Annotated[
+        str | None,
+        Setting(
+            "voters",
+            None,
+            one_of("calibrated", "all"),
+            "Which heads choose passages: calibrated, or all (each token selects, as in the paper). Default: what the model "
+            "brings along, or calibrated.",
+        ),
+    ]
+    dense: Annotated[bool, typer.Option("--dense", help="Full attention at true positions.")] = False
+    think: Annotated[
+        bool,
+        typer.Option("--think", help="Let the model think before it answers, where it can; --max-new-tokens counts that, too."),
+    ] = False
+
+
+def _selection(name: str, words: str, text: str, convert: Callable[[str], object] = int) -> Setting:
+    """One that the model has where nobody gives it; what it may be the API says."""
+
+    def accepts(value: str) -> bool:
+        try:
+            tscli.SelectionOptions(**{name: convert(value)}).check()  # type: ignore[arg-type]
+        except (UsageError, ValueError):
+            return False
+        return True
+
+    return Setting(name, None, Kind(words, accepts), text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The settings of TokenSelect; None leaves one to the model."""
+
+    k: Annotated[
+        str | None,
+        _selection("k", "a count or a share such as 20%", 'Tokens selected per step: a count, or a share such as "20%".', str),
+    ]
+    n_init: Annotated[int | None, _selection("n_init", "a count", "First tokens, always attended.")]
+    n_local: Annotated[int | None, _selection("n_local", "a count", "Tokens right before, always attended.")]
+    chunk: Annotated[
+        int | None,
+        _selection("chunk", "a power of two from 16 to 16384", "Document tokens that select together in prefill."),
+    ]
+    theta: Annotated[
+        float | None,
+        _selection("theta", "a number from -1 to 1.01", "Similarity from which a selection is reused.", float),
+    ]
+    pool: Annotated[
+        int | None,
+        _selection("pool", "0 or an odd number", "Width over which votes carry to neighbours; 0 is the paper."),
+    ]
+    metric: Annotated[str | None, _selection("metric", "soft, hard or raw", "soft (the paper), hard or raw.", str)]
+    scale: Annotated[
+        str | None, _selection("scale", "none or sqrt", "none (the paper) or sqrt, before the softmax of the vote.", str)
+    ]
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Score every cached token exactly, where long contexts are scanned by a sketch.")
+    ] = False
+
+    def options(self) -> SelectionOptions:
+        """As the API takes them."""
+        values = {name: value for name, value in vars(self).items() if name != "exact"}
+        return tscli.SelectionOptions(**values, scan="exact" if self.exact else None)
+
+
 System = Annotated[
     str | None,
-    typer.Option(
-        envvar="TSCLI_SYSTEM",
-        help='Instruction before the documents of a new library; "" leaves it out. Default: what the model brings along, or '
+    Setting(
+        "system",
+        None,
+        matching("a text", r"(?s).*"),
+        'Instruction before the documents of a new library; "" leaves it out. Default: what the model brings along, or '
         "tscli's own.",
     ),
 ]
-Think = Annotated[
-    bool,
-    typer.Option("--think", help="Let the model think before it answers, where it can; --max-new-tokens counts that, too."),
+MaxTokens = Annotated[
+    str,
+    Setting(
+        "max_tokens",
+        "1m",
+        matching("a number of tokens such as 4096, 256k or 1m", r"\d[\d_,]*(\.\d+)?\s*[kKmM]?"),
+        "Most tokens of the whole context: 4096, 256k, 1m.",
+    ),
 ]
-Dense = Annotated[bool, typer.Option("--dense", help="Full attention at true positions.")]
+MaxNewTokens = Annotated[
+    int, Setting("max_new_tokens", 128, matching("a count from 1", r"0*[1-9]\d*"), "Most tokens of the answer.")
+]
+Top = Annotated[int, Setting("top", 5, COUNT, "How many pages to show as sources.")]
 
 
-def scan(exact: bool) -> str | None:
-    """What --exact says of how long contexts are scanned; None leaves it to the model."""
-    return "exact" if exact else None
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How the tokens of an answer are chosen; by the names that `Session.ask` has for it."""
+
+    max_new_tokens: MaxNewTokens
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0
+    top_p: Annotated[float, typer.Option(help="Share of probability that is sampled from.")] = 1.0
+    seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable.")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What is shown of an answer beside its text, and where."""
+
+    as_json: Json = False
+    stats: Annotated[
+        str, Setting("stats", "short", one_of("none", "short", "full"), "Statistics: none, short or full (per layer).")
+    ]
+    top: Top
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a page about this answer: words, what they drew on, a heat map; needs no network."),
+    ] = None
+    ablate: Annotated[
+        bool, typer.Option("--ablate", help="Answer again without the cited passages: does the answer change?")
+    ] = False
+    map_: Annotated[
+        bool | None,
+        typer.Option("--map/--no-map", help="Draw where in each document the answer looked; default: on a terminal."),
+    ] = None
+
+
+SETTINGS = settings_of(Library, Model, Question, Selection, System, MaxTokens, MaxNewTokens, Shown)
 
 
 def opening(libraries: list[str]) -> str:

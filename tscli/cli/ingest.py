@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import tscli
+from tscli import internals
 from tscli.cli import flags
 from tscli.cli.budget import files_json, show_over_budget
 from tscli.cli.output import (
@@ -26,6 +27,7 @@ from tscli.cli.output import (
     size,
     stderr,
 )
+from tscli.cli.settings import without
 from tscli.errors import LibraryError, OverBudget, UsageError
 
 if TYPE_CHECKING:
@@ -40,11 +42,12 @@ MOST_NOTES = 20
 def ingest(
     context: typer.Context,
     paths: Annotated[list[Path], typer.Argument(help="Files and folders to read.", metavar="PATH...")],
-    library: flags.Library = "default",
+    *,
+    library: flags.Library,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop after the plan.")] = False,
     as_json: flags.Json = False,
-    max_tokens: flags.MaxTokens = "1m",
-    system: flags.System = None,
+    max_tokens: flags.MaxTokens,
+    system: flags.System,
     no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Take files that .gitignore and .ignore leave out.")] = False,
     hidden: Annotated[bool, typer.Option("--hidden", help="Take hidden files.")] = False,
     glob: Annotated[list[str] | None, typer.Option("--glob", "-g", help='Only files like this; "!*.py" leaves out.')] = None,
@@ -56,20 +59,9 @@ def ingest(
     ocr: Annotated[
         str, typer.Option(help='"auto" reads pages without text by tesseract or OCRmyPDF, "deu+eng" in these; "off" never.')
     ] = "auto",
-    model: flags.Model = None,
-    revision: flags.Revision = None,
-    dtype: flags.Dtype = "auto",
-    device: flags.Device = "auto",
-    weights: flags.Weights = "auto",
+    model: flags.Model,
     kv_dtype: flags.KVDtype = "auto",
-    k: flags.K = None,
-    n_init: flags.NInit = None,
-    n_local: flags.NLocal = None,
-    chunk: flags.Chunk = None,
-    pool: flags.Pool = None,
-    metric: flags.Metric = None,
-    scale: flags.Scale = None,
-    exact: flags.Exact = False,
+    selection: Annotated[flags.Selection, without("theta")],
     dense: Annotated[bool, typer.Option("--dense", help="Full attention in prefill; slow on long contexts.")] = False,
     documents: Annotated[
         str | None,
@@ -103,7 +95,7 @@ def ingest(
         hidden=hidden,
         globs=tuple(glob or ()),
         passwords=tuple(password or ()),
-        max_tokens=tscli.parse_count(max_tokens),
+        max_tokens=internals.parse_count(max_tokens),
         dense=dense,
         documents=documents,  # type: ignore[arg-type]
         kv_dtype=kv_dtype,  # type: ignore[arg-type]
@@ -113,14 +105,11 @@ def ingest(
         system=_system(context, library, system),
         ocr=ocr,
     )
-    selection = tscli.SelectionOptions(
-        k=k, n_init=n_init, n_local=n_local, chunk=chunk, scale=scale, pool=pool, metric=metric, scan=flags.scan(exact)
-    )
-    load = tscli.LoadOptions(model, revision, dtype, device, weights)
+    load = model.options()
     if all(path.exists() for path in paths):  # no download for a mistyped path, which is an error below
-        fetch_model(settings, tscli.planned_model(load, library))
+        fetch_model(settings, internals.planned_model(load, library))
     try:
-        preparation = _prepare(settings, paths, library, load, selection, options)
+        preparation = _prepare(settings, paths, library, load, selection.options(), options)
     except OverBudget as error:
         show_over_budget(settings, error, library, as_json=as_json)
         raise

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import tscli
 from tscli.cli import flags
 from tscli.cli.output import Settings, counted, error_line, kinds, print_json, progress, safe_line, say, size, working
+from tscli.cli.tables import Table, write
 from tscli.errors import LibraryError, UsageError
 from tscli.paths import library_folder
+
+if TYPE_CHECKING:
+    from tscli import LibraryInfo
 
 
 def list_(context: typer.Context, as_json: flags.Json = False) -> int:
@@ -41,18 +45,19 @@ def list_(context: typer.Context, as_json: flags.Json = False) -> int:
     if not found:
         say(context.obj, f"no libraries in {tscli.home()}; make one with: tscli ingest PATH")
         return 0
-    width = max(len("library"), *(len(info.name) for info in found))
-    print(f"{'library':<{width}}  {'on disk':>10}  {'tokens':>10}  {'last use':<16}  model")
-    for info in found:
-        last = _minute(info.last_used) if info.last_used else "-"
-        model = f"{safe_line(info.model_id)} ({safe_line(kinds(info.dtype, info.kv_dtype, info.weights))})"
-        held = f"damaged: {safe_line(info.error)}" if info.error else model
-        tokens = "?" if info.error else f"{info.num_tokens:,}"
-        print(f"{info.name:<{width}}  {size(info.size_bytes):>10}  {tokens:>10}  {last:<16}  {held}")
+    table = Table(("library", "on disk", "tokens", "last use", "model"), "<>><<", [_listed(info) for info in found])
+    write("text", table, ())
     return 0
 
 
-def info(context: typer.Context, library: flags.Name = "default", as_json: flags.Json = False) -> int:
+def _listed(info: LibraryInfo) -> tuple[str, ...]:
+    last = _minute(info.last_used) if info.last_used else "-"
+    model = f"{info.model_id} ({kinds(info.dtype, info.kv_dtype, info.weights)})"
+    held = f"damaged: {info.error}" if info.error else model
+    return (info.name, size(info.size_bytes), "?" if info.error else f"{info.num_tokens:,}", last, held)
+
+
+def info(context: typer.Context, library: flags.Name, as_json: flags.Json = False) -> int:
     """Show what a library holds."""
     details = tscli.info(library)
     if as_json:
@@ -103,7 +108,7 @@ def _prompt(template: dict[str, Any]) -> str:
 
 def verify(
     context: typer.Context,
-    library: flags.Name = "default",
+    library: flags.Name,
     rebuild_sketch: Annotated[
         bool, typer.Option("--rebuild-sketch", help="First make the sketch of the keys anew, from the keys.")
     ] = False,
@@ -126,7 +131,7 @@ def verify(
     return 0
 
 
-def repair(context: typer.Context, library: flags.Name = "default", as_json: flags.Json = False) -> int:
+def repair(context: typer.Context, library: flags.Name, as_json: flags.Json = False) -> int:
     """Compute again what is damaged of a library, and nothing else."""
     with progress(context.obj) as show:
         report = tscli.repair(library, lambda done, total, _: show(f"repairing library {library}", done, total))
@@ -164,7 +169,7 @@ def rm(
     return 0
 
 
-def prune(context: typer.Context, library: flags.Name = "default", as_json: flags.Json = False) -> int:
+def prune(context: typer.Context, library: flags.Name, as_json: flags.Json = False) -> int:
     """Remove segments that a library no longer refers to."""
     settings: Settings = context.obj
     files, num_bytes = tscli.prune(library)

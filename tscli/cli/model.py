@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import tscli
+from tscli import internals
 from tscli.cli import flags
 from tscli.cli.calibrate import voters_lines
 from tscli.cli.completion import model_names
 from tscli.cli.output import Settings, error_line, fetch_model, print_json, safe_line, say, size
+from tscli.cli.tables import Table, write
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,24 +29,17 @@ Name = Annotated[
     str, typer.Argument(autocompletion=model_names, help="A name of tscli model list, a folder, a .gguf file or a hub id.")
 ]
 KINDS = ("bfloat16", "int8")
-ALIGNED = "<<>><<<<"  # the columns of the list
+HEADS = ("name", "here", "weights", "window", "KV a token", "a million tokens", "licence", "hub id or file")
 
 
 @app.command("list", short_help="Show the models: size, window, what a library by them takes.")
 def list_(context: typer.Context, as_json: flags.Json = False) -> int:
     """Show the models that there are: size, window, licence, and what keys and values take."""
     found = tscli.models()
+    table = Table(HEADS, "<<>><<<<", [_row(model) for model in found])
+    write("json" if as_json else "text", table, [_fields(model) for model in found])
     if as_json:
-        print_json([_fields(model) for model in found])
         return 0
-    rows: list[tuple[str, ...]] = [
-        ("name", "here", "weights", "window", "KV a token", "a million tokens", "licence", "hub id or file")
-    ]
-    rows += [_row(model) for model in found]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = zip(row, widths, ALIGNED, strict=True)
-        print("  ".join(f"{cell:{side}{width}}" for cell, width, side in cells).rstrip())
     say(context.obj, "* runs where no model is named; KV and a million tokens: keys and values in bfloat16 / int8 (--kv-dtype)")
     for model in found:
         if model.note:
@@ -117,21 +112,21 @@ def show(context: typer.Context, name: Name, as_json: flags.Json = False) -> int
 
 def _voters(weights_hash: str) -> list[str]:
     """The heads that vote for passages, where a calibration found them."""
-    found = tscli.voters_of(weights_hash)
+    found = internals.voters_of(weights_hash)
     return voters_lines(found) if found else ["voters     not calibrated yet: the first ingest does it, or tscli calibrate"]
 
 
 def _row(model: ModelDetails) -> tuple[str, ...]:
     here = "*" if model.is_default else "yes" if model.folder else "-"
     return (
-        safe_line(model.name.rsplit("/", 1)[-1]),
+        model.name.rsplit("/", 1)[-1],
         here,
         size(model.num_bytes),
         f"{model.window:,}",
         _both(model.kv_bytes(kind) for kind in KINDS),
         _both(model.million_bytes(kind) for kind in KINDS),
-        safe_line(model.licence or "-"),
-        safe_line(model.hub_id or model.file or "-"),
+        model.licence or "-",
+        model.hub_id or model.file or "-",
     )
 
 

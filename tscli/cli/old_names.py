@@ -1,24 +1,49 @@
-"""Flags by the names that they had in the version before: they still work, and a note says what they are called now.
+"""Flags and commands by the names that they had in the version before: they still work, and a note says what they are called
+now.
 
-To be emptied with each version. What a question mode was called is known beside the modes (`flags.QuestionMode`).
+To be emptied with each version. Values by their old names are known beside the settings (`flags.py`).
 """
 
 from __future__ import annotations
 
 FLAGS = {"ask": {"--together": "--batch-size", "--check": "--ablate"}}  # by command: old, new
+# By command: flags that became commands below it; their values come first there, or stay behind the flag, or there is none.
+COMMANDS = {
+    "eval": {"--questions": ("questions", "first"), "--length": ("tasks", "stays")},
+    "bench": {"--attention": ("attention", "none")},
+}
 
 
-def with_new_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The arguments of a command with its flags by their present names, and a note on each that was given by its old one."""
-    names = FLAGS.get(arguments[0], {}) if arguments else {}
+def with_new_names(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments of a command with all names as they are now, and a note on each that was given by its old one."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    renamed, notes = list[str](), list[str]()
-    for argument in arguments[:end]:
+    given, notes = _with_new_command(arguments[:end])
+    names = FLAGS.get(arguments[0], {}) if arguments else {}
+    renamed = list[str]()
+    for argument in given:
         flag, equals, value = argument.partition("=")
         if flag in names:
             notes.append(renaming(flag, names[flag]))
         renamed.append(names.get(flag, flag) + equals + value)
     return renamed + arguments[end:], notes
+
+
+def _with_new_command(arguments: list[str]) -> tuple[list[str], list[str]]:
+    became = COMMANDS.get(arguments[0], {}) if arguments else {}
+    if arguments[1:2] and arguments[1] in [command for command, _ in became.values()]:
+        return arguments, []
+    for flag, (command, value) in became.items():
+        at = next((place for place, one in enumerate(arguments) if one.partition("=")[0] == flag), None)
+        if at is None:
+            continue
+        note = renaming(f"tscli {arguments[0]} {flag}", f"tscli {arguments[0]} {command}")
+        joined = "=" in arguments[at]
+        taken = [arguments[at].partition("=")[2]] if joined else arguments[at + 1 : at + 2]
+        if value == "first":
+            return [arguments[0], command, *taken, *arguments[1:at], *arguments[at + (1 if joined else 2) :]], [note]
+        rest = arguments[1:] if value == "stays" else arguments[1:at] + arguments[at + 1 :]
+        return [arguments[0], command, *rest], [note]
+    return arguments, []
 
 
 def renaming(old: str, new: str) -> str:

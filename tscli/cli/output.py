@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import tscli
+from tscli import internals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ def fetch_model(settings: Settings, load: LoadOptions, library: str | None = Non
     """
     if load.model is None and library is not None:
         with working(settings, f"opening library {library}"):
-            load = tscli.library_model(library)
+            load = internals.library_model(library)
     if load.model is None:
         return None
     text = f"{load.model} is not on this machine yet: downloading it into"

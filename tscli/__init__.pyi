@@ -1,0 +1,64 @@
+"""The public API and its types, in this one list: `__init__.py` reads it, and so do type checkers."""
+
+from . import errors as errors
+from .answer.calibration.store import calibrate_model as calibrate_model
+from .answer.chat import Chat as Chat
+from .answer.coverage import Coverage as Coverage
+from .answer.coverage import DocumentCoverage as DocumentCoverage
+from .answer.coverage import coverage as coverage
+from .answer.session import Session as Session
+from .answer.session import Stream as Stream
+from .answer.session import open_library as open_library
+from .answer.statistics import Answer as Answer
+from .answer.statistics import Fidelity as Fidelity
+from .answer.statistics import LayerStatistics as LayerStatistics
+from .answer.statistics import Source as Source
+from .answer.statistics import Statistics as Statistics
+from .bench import BenchResult as BenchResult
+from .bench import BenchRow as BenchRow
+from .bench import benchmark as benchmark
+from .evaluation import Question as Question
+from .evaluation import QuestionReport as QuestionReport
+from .evaluation import ScoredAnswer as ScoredAnswer
+from .evaluation import Tally as Tally
+from .evaluation import ask_all as ask_all
+from .evaluation import read_questions as read_questions
+from .evidence import CAVEAT as CAVEAT
+from .evidence import Citation as Citation
+from .evidence import Evidence as Evidence
+from .evidence import find_evidence as find_evidence
+from .evidence import render_report as render_report
+from .ingest.ingest import IngestPlan as IngestPlan
+from .ingest.ingest import IngestReport as IngestReport
+from .ingest.ingest import PlannedDocument as PlannedDocument
+from .ingest.ingest import Preparation as Preparation
+from .ingest.ingest import prepare as prepare
+from .ingest.options import IngestOptions as IngestOptions
+from .ingest.rebuild import rebuild_sketch as rebuild_sketch
+from .ingest.repair import RepairReport as RepairReport
+from .ingest.repair import repair as repair
+from .library.catalogue import LibraryDetails as LibraryDetails
+from .library.catalogue import export_library as export_library
+from .library.catalogue import import_library as import_library
+from .library.catalogue import info as info
+from .library.catalogue import libraries as libraries
+from .library.catalogue import prune as prune
+from .library.catalogue import remove as remove
+from .library.catalogue import verify as verify
+from .library.catalogue import versions as versions
+from .model.describe import ModelDetails as ModelDetails
+from .model.describe import describe_model as describe_model
+from .model.describe import models as models
+from .model.fetch import default_model as default_model
+from .model.fetch import remove_model as remove_model
+from .model.identity import fetch_model as fetch_model
+from .model.options import LoadOptions as LoadOptions
+from .paths import home as home
+from .selection.config import SelectionConfig as SelectionConfig
+from .selection.config import SelectionOptions as SelectionOptions
+from .selection.voters import Voters as Voters
+from .store import LibraryInfo as LibraryInfo
+from .store import Problem as Problem
+
+__version__: str
+__all__: list[str]

@@ -1,0 +1,31 @@
+"""What only the command line needs, and its types, in this one list: `internals.py` reads it."""
+
+from .answer.calibration.store import voters_of as voters_of
+from .bench import AttentionBench as AttentionBench
+from .bench import AttentionRow as AttentionRow
+from .bench import benchmark_attention as benchmark_attention
+from .evaluation import Agreement as Agreement
+from .evaluation import FidelityResult as FidelityResult
+from .evaluation import Result as Result
+from .evaluation import Trial as Trial
+from .evaluation import agreement_of as agreement_of
+from .evaluation import check_picture as check_picture
+from .evaluation import draw as draw
+from .evaluation import evaluate_tasks as evaluate_tasks
+from .evaluation import every_nth as every_nth
+from .evaluation import fidelity_of as fidelity_of
+from .evaluation import results_of as results_of
+from .evaluation import run_baselines as run_baselines
+from .evidence import DocumentMap as DocumentMap
+from .evidence import blocks as blocks
+from .evidence import is_weak as is_weak
+from .evidence import map_answer as map_answer
+from .ingest.doctor import Examination as Examination
+from .ingest.doctor import examine as examine
+from .library.storage_format import library_model as library_model
+from .library.storage_format import planned_model as planned_model
+from .model.fetch import known_models as known_models
+from .paths import library_names as library_names
+from .tokens.counts import parse_count as parse_count
+
+__all__: list[str]

@@ -113,7 +113,7 @@ def load(
             results = [_read(process, file, passwords, reading)]
         finally:
             idle.put(process)
-        results += _attached(file, reading) if isinstance(results[0], Document) else []
+        results += _attached(file, reading) if not isinstance(results[0], PassedOver) else []
         with lock:
             num_done += 1
             num_characters += sum(len(page) for result in results if isinstance(result, Document) for page in result.pages)
@@ -266,10 +266,10 @@ def _finish(file: FoundFile, reading: _Reading, end: Message) -> Result:
     without = tuple(number for number, text in enumerate(pages, start=1) if not text.strip())
     if not opened.paged and without:  # nothing but spaces
         return Failure(file.path, "is empty") if file.named else PassedOver(file.path, "is empty")
-    if opened.noun != "page" and len(reading.lost) == opened.num_pages:
-        return Failure(file.path, f"gave no {opened.noun}: {next(iter(reading.lost.values()))}")
+    if reading.lost and len(without) == opened.num_pages:  # nothing was read of it, and not because there is nothing
+        return Failure(file.path, f"gave no {opened.noun} with text: {next(iter(reading.lost.values()))}")
     if opened.noun != "page":  # a slide or a sheet without text is no scan
-        if len(without) == len(pages) and not reading.lost:
+        if len(without) == len(pages):
             return Failure(file.path, "holds no text")
         without = ()
     return Document(

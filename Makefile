@@ -68,7 +68,7 @@ kernels: $(STAMP)  ## compile every Triton kernel for sm_80 and sm_90 without a 
 	PYTHONPATH=kernels TRITON_DEFAULT_FP_FUSION=1 $(BIN)/python -m tscli_kernels.cuda.aot_compile
 
 evaluate: $(STAMP)  ## accuracy from 4K to 1M tokens, dense against sparse: the tables of docs/benchmarks.md, their picture and JSON
-	$(BIN)/python -m tscli.evaluation.publish
+	$(BIN)/python -m tests.harness.publish
 
 clean:  ## remove the environment and the demo's library
 	rm -rf $(VENV) $(DEMO_HOME) .models .evaluation docs/api

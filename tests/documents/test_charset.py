@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tscli.documents import load
-from tscli.documents.charset import decode, is_binary
+from tscli.documents.charset import Decoded, decode, is_binary
 from tscli.documents.invisible import hidden, visible
 from tscli.documents.plain import text_of
 from tscli.errors import UsageError
@@ -135,3 +135,39 @@ def test_drawings_in_markdown_give_their_words_and_code_stays_as_it_is() -> None
 )
 def test_no_encoding_is_guessed_that_tears_words_apart(text: str, encoding: str) -> None:
     assert decode(text.encode(encoding)).text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "encodings"),
+    [
+        ("Příliš žluťoučký kůň", ("cp1250", "iso8859-2")),
+        ("Ředitel: Jiří Dvořák", ("cp1250", "iso8859-2")),
+        ("Kierownik: Łukasz Wójcik", ("cp1250", "iso8859-2")),
+        ("Żółw śpi.", ("cp1250", "iso8859-2")),
+        ("Cena: 30 zł", ("cp1250", "iso8859-2")),
+        ("A hűtő zárva.", ("cp1250", "iso8859-2")),
+        ("Kuća je žuta, a čamac šaren.", ("cp1250", "iso8859-2")),
+        ("Casa galbenă şi câinele", ("cp1250", "iso8859-2")),
+        ("Où est le café ?", ("cp1252", "iso8859-15")),
+        ("Não há pão.", ("cp1252",)),
+        ("Räksmörgås på ön", ("cp1252",)),
+        ("£45 – “quoted”, 20 °C, 3 m²", ("cp1252",)),
+        ("één coördinaat", ("cp1252",)),
+    ],
+)
+def test_a_few_words_of_a_latin_alphabet_are_read_right(text: str, encodings: tuple[str, ...]) -> None:
+    for encoding in encodings:
+        assert decode(text.encode(encoding)).text == text
+
+
+@pytest.mark.parametrize("text", ["Kůň", "Ključ", "Účet č. 12: 450 Kč"])
+def test_what_fits_two_encodings_is_told_with_the_way_out(text: str) -> None:
+    found = decode(text.encode("cp1250"))
+    assert found.warning is not None
+    assert "--encoding cp1250" in found.warning
+    assert decode(text.encode("cp1250"), "cp1250") == Decoded(text, "cp1250")
+
+
+def test_nothing_is_told_of_what_all_encodings_read_alike() -> None:
+    assert decode("Schlüssel für Müller".encode("cp1252")).warning is None
+    assert decode(("Élève reçu à l'école. " * 9).encode("cp1252")).warning is None

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tscli.documents.hyphens import join_broken_words
+from tscli.documents.hyphens import Joined, join_broken_words
 
 
 @pytest.mark.parametrize(
@@ -26,17 +26,37 @@ from tscli.documents.hyphens import join_broken_words
     ],
 )
 def test_a_break_is_mended_by_what_stands_there(broken: str, joined: str) -> None:
-    assert join_broken_words([broken]) == (joined,)
+    assert join_broken_words([broken]).pages == (joined,)
 
 
 def test_the_document_decides_by_how_it_writes_the_word_elsewhere() -> None:
-    assert join_broken_words(["a light-\nhouse", "the light-house of Holm"])[0] == "a light-house"
-    assert join_broken_words(["the price-\ndetermining", "pricedetermining it is"])[0] == "the pricedetermining"
+    assert join_broken_words(["a light-\nhouse", "the light-house of Holm"]).pages[0] == "a light-house"
+    assert join_broken_words(["the price-\ndetermining", "pricedetermining it is"]).pages[0] == "the pricedetermining"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "the light-\nhouse\nis",
+        "Jean-\nPaul\ncame",
+        "a light\u2010\nhouse\n",
+        "the pum-\nping-\nhouse\nof",
+        "x\ufdd0y the light-\nhouse\n",
+    ],
+)
+def test_what_stood_at_a_break_is_told_by_its_place(page: str) -> None:
+    joined = join_broken_words(["no break", page])
+    text = joined.pages[1]
+    assert joined.breaks
+    for number, place, taken in reversed(joined.breaks):
+        assert number == 2
+        text = text[:place] + taken + text[place:]
+    assert text == page.replace("\ufdd0", "")
 
 
 def test_pages_without_breaks_are_what_they_were() -> None:
     pages = ("One.\nTwo.", "well-known", "")
-    assert join_broken_words(pages) == pages
+    assert join_broken_words(pages) == Joined(pages)
 
 
 @pytest.mark.parametrize(

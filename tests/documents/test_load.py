@@ -19,7 +19,7 @@ import pytest
 from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
-from tscli.documents import Document, FoundFile, Loaded, load, plain
+from tscli.documents import Document, Failure, FoundFile, Loaded, load, plain
 from tscli.documents.document import Opened
 from tscli.documents.load import _finish, _Reading
 from tscli.errors import ResourceError
@@ -144,6 +144,26 @@ def test_a_page_that_takes_too_long_loses_that_page_only(tmp_path: Path) -> None
     assert [page.strip() for page in document.pages] == ["First.", "", "Third."]
     assert document.warnings == ("page 2 lost: took longer than 2 s",)
     assert loaded.documents[1].pages == ("Behind it.",)
+
+
+def test_a_pdf_of_which_no_page_is_left_is_a_failure(tmp_path: Path) -> None:
+    heavy = with_content(
+        with_content(pdf("First.", "Second."), 0, b"BT (a) Tj ET " * 5_000_000), 1, b"BT (a) Tj ET " * 5_000_000
+    )
+    (tmp_path / "a.pdf").write_bytes(heavy)
+    (tmp_path / "b.txt").write_text("Behind it.")
+    loaded = load([tmp_path], page_seconds=1.0, workers=1)
+    assert [document.pages for document in loaded.documents] == [("Behind it.",)]
+    assert [(failure.path[-5:], failure.reason) for failure in loaded.failures] == [
+        ("a.pdf", "gave no page with text: took longer than 1 s")
+    ]
+
+
+def test_pages_that_are_lost_beside_blank_ones_are_a_failure_blank_ones_alone_are_not() -> None:
+    file = FoundFile("a.pdf", Path("/a.pdf"), False)
+    lost = _finish(file, _Reading(0.0, Opened("0", 2, True), {1: ""}, {2: "Failed to load page."}), ("done",))
+    assert lost == Failure("a.pdf", "gave no page with text: Failed to load page.")
+    assert isinstance(_finish(file, _Reading(0.0, Opened("0", 2, True), {1: "", 2: ""}), ("done",)), Document)
 
 
 def test_a_page_that_both_parsers_give_up_on_is_lost_with_their_reason() -> None:

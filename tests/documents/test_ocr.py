@@ -105,6 +105,9 @@ def test_a_program_that_fails_or_takes_too_long_loses_its_page_only(tmp_path: Pa
     program(tmp_path, "hangs", "exec sleep 60")
     with pytest.raises(OcrFailed, match="no such language"):
         ocr.read_picture(page, Engine("tesseract", str(tmp_path / "fails"), ""))
+    program(tmp_path, "lacks", "cat > /dev/null; echo \"Failed loading language 'deu'\" >&2; echo No luck. >&2; exit 1")
+    with pytest.raises(OcrFailed, match="no language deu; install it"):
+        ocr.read_picture(page, Engine("tesseract", str(tmp_path / "lacks"), "deu"))
     monkeypatch.setattr(ocr, "OCR_SECONDS", 0.5)
     monkeypatch.setattr(ocr, "_limit_time", lambda: None)
     with pytest.raises(OcrFailed, match="longer than"):

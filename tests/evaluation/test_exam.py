@@ -21,7 +21,7 @@ from tscli.evaluation.exam_names import Names
 from tscli.evaluation.exam_prose import GENRES, filler
 from tscli.evaluation.exam_relations import RELATIONS
 from tscli.evaluation.match import is_right
-from tscli.reader.entities import words
+from tscli.evaluation.words import words
 
 SMALL = Size(lookups=20, reworded=10, absent=10, two=5)
 STOP = set(words(

@@ -30,6 +30,26 @@ def context(tokenizer: Tokenizer) -> Context:
     return build_context(tokenizer, load_template(tokenizer), sources)
 
 
+@pytest.mark.parametrize(
+    ("taken", "text", "quote"),
+    [
+        ("-\n", "The old lighthouse\nof Holm is white.", "The old light- house of Holm is white."),
+        ("\n", "Mrs Long-Strand\nof Holm is here.", "Mrs Long- Strand of Holm is here."),
+    ],
+)
+def test_a_quote_has_a_word_as_the_documents_lines_break_it(tokenizer: Tokenizer, taken: str, text: str, quote: str) -> None:
+    page = f"The harbour opens at six. {text} Ships have to wait outside it."
+    place = page.index("house" if taken == "-\n" else "Strand")
+    source = SourceText("a.pdf", "1", ("No break.", page), True, "a.pdf", breaks=((1, 3, "-\n"), (2, place, taken)))
+    context = build_context(tokenizer, load_template(tokenizer), [source])
+    asked = np.flatnonzero((context.page == 2) & (context.char_start >= place) & (context.char_start < place + 12))
+    (citation,) = cite([attribution(asked)], context, tokenizer, top=1, floor=0.05)
+    assert citation.quote == quote
+    assert citation.as_read == citation.text == " ".join(text.split())
+    (before,) = cite([attribution(np.flatnonzero(context.page == 2)[:3])], context, tokenizer, top=1, floor=0.05)
+    assert (before.quote, before.text) == ("The harbour opens at six.", "")
+
+
 @pytest.fixture(scope="module")
 def at(context: Context) -> Callable[..., np.ndarray]:
     """Positions of the tokens that spell some words of a page."""

@@ -22,7 +22,7 @@ timeout 120 "$python" -m pytest -q -n 8 --continue-on-collection-errors tests/ke
   tests/model/test_paged.py > "$out/kernel-tests.txt" 2>&1
 tail -3 "$out/kernel-tests.txt"
 if [ -n "$data" ]; then
-  timeout $((60 * minutes + 60)) "$python" -m tscli.reader.train --data "$data" --out "$out/reader" --init-from tscli/reader \
+  timeout $((60 * minutes + 60)) "$python" -m tests.harness.reader_training.train --data "$data" --out "$out/reader" --init-from tscli/reader \
     --minutes "$minutes" --compile --batch-tokens 131072 --lengths 512,512,4096 --workers 12 --threads 4 --eval-sequences 512 \
     --save-minutes 2 > "$out/train.txt" 2>&1
   tail -5 "$out/train.txt" | tee -a "$out/log.txt"

@@ -46,6 +46,22 @@ def test_pages_have_the_names_that_viewers_give_them(load: tscli.LoadOptions, fo
     assert found
 
 
+def test_words_that_lines_break_are_found_in_one_and_quoted_as_they_stand(load: tscli.LoadOptions, tmp_path: Path) -> None:
+    sheet = lines("The keeper of the light-", "house at Holm is Odile Farrant.", "She has been there for nine years.")
+    (tmp_path / "a.pdf").write_bytes(painted(sheet))
+    made = tscli.prepare([tmp_path / "a.pdf"], load=load).run()
+    manifest = read_manifest(made.folder)
+    assert manifest is not None
+    ((page, place, taken),) = manifest.documents[0]["breaks"]
+    assert (page, taken) == (1, "-\n")
+    again = tscli.prepare([tmp_path / "a.pdf"], load=load)
+    assert again.plan.prefill_tokens == 0
+    again.run()
+    with tscli.open_library(load=load) as session:
+        assert session.context.documents[0].breaks == ((1, place, "-\n"),)
+        assert "lighthouse" in session.tokenizer.decode(session.context.token_ids.tolist())
+
+
 def test_a_library_without_labels_opens_as_before(load: tscli.LoadOptions, folder: Path) -> None:
     (folder / "a.pdf").unlink()
     (folder / "b.txt").write_text("The stone stands at the quay. " * 40)

@@ -8,6 +8,8 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from tscli.tokens.byte_level import byte_alphabet
+
 LLAMA3_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -50,11 +52,12 @@ PARTS = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}"
     "{% endif %}{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+RARE_BYTES = (0x04, 0x06, 0xC0, 0xC1, 0xF1, 0xFF)
 SENTENCE_PIECE = ("metaspace", "first", "llama2")
 
 
 def save(folder: Path, kind: str, template: str | None, special: list[str], eos: str) -> Path:
-    """A tokenizer of this kind (gpt2, llama3, qwen; SentencePiece's ways: metaspace, first, llama2) in Hugging Face layout."""
+    """A tokenizer of a kind (gpt2, llama3, qwen, smollm; SentencePiece's: metaspace, first, llama2) in Hugging Face layout."""
     pieces = kind in SENTENCE_PIECE
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>" if pieces else None, byte_fallback=pieces))
     alphabet: list[str] = []
@@ -67,6 +70,10 @@ def save(folder: Path, kind: str, template: str | None, special: list[str], eos:
         byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=kind == "gpt2")
         split = pre_tokenizers.Split(Regex(LLAMA3_SPLIT), "isolated")
         tokenizer.pre_tokenizer = byte_level if kind == "gpt2" else pre_tokenizers.Sequence([split, byte_level])
+        if kind == "smollm":  # digits apart; bytes that its training never met have no token
+            digits = pre_tokenizers.Digits(individual_digits=True)
+            tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+            alphabet = [char for char, byte in byte_alphabet().items() if byte not in RARE_BYTES]
         tokenizer.decoder = decoders.ByteLevel()
     if kind == "qwen":
         tokenizer.normalizer = normalizers.NFC()

@@ -17,13 +17,15 @@ from tscli.tokens import StreamDecoder, Tokenizer, known_tokenizer, load_tokeniz
 from tscli.tokens import tokenizer as tokenizers
 
 SPECIAL = ["<|im_start|>", "<|im_end|>"]
-KINDS = {"gpt2": "tiktoken", "llama3": "tiktoken", "qwen": "tiktoken", "metaspace": "huggingface"}
+KINDS = {"gpt2": "tiktoken", "llama3": "tiktoken", "qwen": "tiktoken", "smollm": "tiktoken", "metaspace": "huggingface"}
 TRICKY = [
     "",
     " ",
     "It's 12345 o'clock,\r\n\r\n  isn't IT'LL?\t\tend  ",
     "<|im_start|>system\nobey<|im_end|>",
     "e\u0301 decomposed, \u1e9b\u0323, ﬁ ligature",
+    " 1  2   3a\n 4\t\t5  b 67'll  8's  ",
+    "two bytes without a token: \x04 and \x06\x04, and more text",
     "日本語 Ελλάδα 👩‍💻🇪🇺 \u0000 \ufffd",
 ]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from charset_normalizer import from_bytes
+
+from tscli.documents.latin import latin_encoding
 
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -36,6 +38,9 @@ SCRIPT_SHARE = 0.9
 # Signs within words: letters of another encoding.
 TORN = re.compile(r"[^\W\d_][\u00a1-\u00a9\u00ac-\u00b4\u00b6\u00b8\u00b9\u00bc-\u00bf\u00d7\u00f7][^\W\d_]")
 ASIAN = "\u2e80-\ud7ff\uf900-\ufaff\uff66-\uffdc"
+BEYOND = re.compile(rb"[\x80-\xff]")
+FEW = 40  # letters beyond ASCII, of which statistics say little
+TURKISH_CODES = ("cp1254", "iso8859-9")
 TURKISH = re.compile("[ışğİŞĞ]")
 
 
@@ -65,7 +70,7 @@ def decode(data: bytes, encoding: str | None = None) -> Decoded:
         return decoded(data, "utf-8")
     if encoding is not None:
         return decoded(data, encoding)
-    return decoded(data, guessed(data))
+    return _by_guess(data)
 
 
 def decoded(data: bytes, name: str) -> Decoded:
@@ -152,12 +157,30 @@ def is_over_ascii(name: str) -> bool:
         return False
 
 
-def guessed(data: bytes) -> str:
-    """The encoding by the lines that are not plain ASCII; where others fit no better, cp1252 is the likeliest by far."""
+def guessed(data: bytes) -> tuple[str, str]:
+    """The encoding by the lines that are not plain ASCII; where others fit no better, cp1252 is the likeliest by far. And
+    another one where so few letters do not tell the two apart, or empty."""
     telling = b"\n".join(line for line in data.split(b"\n") if not line.isascii())
     cut = telling.rfind(b"\n", 0, SAMPLE_BYTES) if len(telling) > SAMPLE_BYTES else len(telling)
     sample = telling[: cut if cut > 0 else SAMPLE_BYTES]
-    return _of_another_script(sample) or _by_statistics(sample)
+    other = _of_another_script(sample)
+    latin = None if other in TURKISH_CODES else latin_encoding(sample)
+    if latin is not None:
+        return latin.encoding, latin.other or ""
+    if other is not None:
+        return other, ""
+    name = _by_statistics(sample)
+    return name, ("cp1252" if name == "cp1250" else "cp1250") if len(BEYOND.findall(sample)) < FEW else ""
+
+
+def _by_guess(data: bytes) -> Decoded:
+    """Text by what is likeliest; told where that may be wrong."""
+    name, other = guessed(data)
+    found = decoded(data, name)
+    if not other:
+        return found
+    guess = f"read as {found.encoding} by a guess from few letters; if they look wrong, name it: --encoding {other}"
+    return replace(found, warning=f"{found.warning}; {guess}" if found.warning else guess)
 
 
 def _of_another_script(sample: bytes) -> str | None:
@@ -172,7 +195,7 @@ def _of_another_script(sample: bytes) -> str | None:
     letters = [char for char in text if char > "\x7f" and unicodedata.category(char)[0] == "L"]
     of_script = sum(unicodedata.name(char, "").startswith(SCRIPTS) for char in letters)
     mixed = re.search(r"[A-Za-z][\u0370-\u06ff]|[\u0370-\u06ff][A-Za-z]", text)
-    turkish = name is not None and codecs.lookup(name).name in ("cp1254", "iso8859-9") and len(TURKISH.findall(text)) > 1
+    turkish = name is not None and codecs.lookup(name).name in TURKISH_CODES and len(TURKISH.findall(text)) > 1
     known = turkish or (letters and of_script >= SCRIPT_SHARE * len(letters) and not mixed and not _is_torn(text))
     return codecs.lookup(name).name if name and known else None
 

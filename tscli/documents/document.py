@@ -13,7 +13,8 @@ class Document:
     path: as shown to the user; source: absolute. sha256: of the file's bytes. pages_without_text: 1-based numbers.
     paged: pages are those of the file (of a PDF; a workbook's sheets, slides, chapters); otherwise the whole file is page 1.
     encoding: of a text file. labels: what the pages are called ("ii", a sheet's name), one each; empty where that is their
-    numbers. ocr_pages: 1-based, those read by OCR.
+    numbers. ocr_pages: 1-based, those read by OCR. breaks: where the file's lines break words that are one here: page
+    (1-based), character of the page, and what stood there ("-\n").
     """
 
     path: str
@@ -26,6 +27,7 @@ class Document:
     warnings: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     ocr_pages: tuple[int, ...] = ()
+    breaks: tuple[tuple[int, int, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Words that a line's end broke in two become one again, over all pages of a document. Knows nothing of files.
 
-What is joined is what the model reads, and so what a citation quotes. A break is a hyphen right behind a letter, the line's
+What is joined is what the model reads and what a search finds; what was taken out there is handed back beside it, so that a
+citation quotes the word as the document has it. A break is a hyphen right behind a letter, the line's
 end, and a letter. The first of these rules that says something decides:
 
 1. What follows begins with a capital behind a small letter, or the token holds a digit, a dot, a slash, an @ or another
@@ -18,6 +19,7 @@ import lzma
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,17 +29,36 @@ BREAK = re.compile(rf"(?<!\S)(\S*{LETTER})[-\u2010]\n({LETTER}\S*)(\n|[ \t]+|\Z)
 WORD = re.compile(rf"{LETTER}+(?:[-\u2010]{LETTER}+)*")
 ENDS = re.compile(rf"{LETTER}+\Z")
 BEGINS = re.compile(rf"\A{LETTER}+")
+# What is taken out at a join, and what marks its place until all are joined: characters that no text has.
+TAKEN = {"\ufdd0": "-\n", "\ufdd1": "\u2010\n", "\ufdd2": "\n"}
+MARKS = {taken: mark for mark, taken in TAKEN.items()}
+MARK = re.compile(f"[{''.join(TAKEN)}]")
+UNMARKED = dict.fromkeys(map(ord, TAKEN))
 
 
-def join_broken_words(pages: Sequence[str]) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Joined:
+    """Pages with their words in one. breaks: page (1-based), character of the joined page, and what stood there before."""
+
+    pages: tuple[str, ...]
+    breaks: tuple[tuple[int, int, str], ...] = ()
+
+
+def join_broken_words(pages: Sequence[str]) -> Joined:
     """The pages, with the words that their lines break written as one, or with their hyphen; see the rules above."""
     wordy = [page for page in pages if _is_wordy(page)]
     asked = {form for page in wordy for found in BREAK.finditer(page) for form in _forms(found)}
     if not asked:
-        return tuple(pages)
+        return Joined(tuple(pages))
     words = (word.lower() for page in pages for word in WORD.findall(BREAK.sub(" ", page)))
     written = Counter(word for word in words if word in asked)
-    return tuple(_joined(page, written) if _is_wordy(page) else page for page in pages)
+    joined, breaks = [], list[tuple[int, int, str]]()
+    for number, page in enumerate(pages, start=1):
+        marked = _joined(page.translate(UNMARKED), written) if _is_wordy(page) else page
+        marks = list(MARK.finditer(marked)) if marked is not page else []
+        breaks += [(number, mark.start() - before, TAKEN[mark[0]]) for before, mark in enumerate(marks)]
+        joined.append(marked.translate(UNMARKED) if marks else marked)
+    return Joined(tuple(joined), tuple(breaks))
 
 
 def _is_wordy(page: str) -> bool:
@@ -47,9 +68,13 @@ def _is_wordy(page: str) -> bool:
 
 
 def _joined(page: str, written: Counter[str]) -> str:
+    """The page with its words in one, and a mark where each was broken."""
+
     def join(found: re.Match[str]) -> str:
         first, second, space = found.groups()
-        return f"{first}{'-' if _keeps_hyphen(found, written) else ''}{second}" + ("\n" if space else "")
+        kept = _keeps_hyphen(found, written)
+        mark = MARKS["\n" if kept else f"{found.string[found.end(1)]}\n"]
+        return f"{first}{'-' if kept else ''}{mark}{second}" + ("\n" if space else "")
 
     # A word's end may begin the next break: a second pass takes the breaks that overlap with the first.
     return BREAK.sub(join, BREAK.sub(join, page))
@@ -57,14 +82,19 @@ def _joined(page: str, written: Counter[str]) -> str:
 
 def _forms(found: re.Match[str]) -> tuple[str, str]:
     """The word without its hyphen, and with it; in lower case, without what stands around it."""
-    first, second = ENDS.search(found[1]), BEGINS.search(found[2])
+    first, second = ENDS.search(_plain(found[1])), BEGINS.search(_plain(found[2]))
     assert first is not None
     assert second is not None
     return f"{first[0]}{second[0]}".lower(), f"{first[0]}-{second[0]}".lower()
 
 
+def _plain(word: str) -> str:
+    """Without the marks of joins before."""
+    return MARK.sub("", word)
+
+
 def _keeps_hyphen(found: re.Match[str], written: Counter[str]) -> bool:
-    first, second = found[1], found[2]
+    first, second = _plain(found[1]), _plain(found[2])
     if (
         (second[0].isupper() and not first[-1].isupper())
         or re.search(r"[\d./@\-\u2010]", first)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tscli.documents.document import Document, Failure, Loaded, Opened, PageNote, PassedOver
-from tscli.documents.hyphens import join_broken_words
+from tscli.documents.hyphens import Joined, join_broken_words
 from tscli.documents.process import OCR_SECONDS, Ended, Limits, Message, WorkerProcess
 from tscli.documents.walk import FoundFile, WalkOptions, walk
 from tscli.errors import UsageError
@@ -113,7 +113,7 @@ def load(
             results = [_read(process, file, passwords, reading)]
         finally:
             idle.put(process)
-        results += _attached(file, reading) if isinstance(results[0], Document) else []
+        results += _attached(file, reading) if not isinstance(results[0], PassedOver) else []
         with lock:
             num_done += 1
             num_characters += sum(len(page) for result in results if isinstance(result, Document) for page in result.pages)
@@ -261,14 +261,15 @@ def _finish(file: FoundFile, reading: _Reading, end: Message) -> Result:
         return Failure(file.path, str(end[-1]))
     opened = reading.opened
     pages = tuple(reading.pages.get(number, "") for number in range(1, opened.num_pages + 1))
-    pages = join_broken_words(pages) if opened.paged and opened.noun == "page" else pages
+    joined = join_broken_words(pages) if opened.paged and opened.noun == "page" else Joined(pages)
+    pages = joined.pages
     without = tuple(number for number, text in enumerate(pages, start=1) if not text.strip())
     if not opened.paged and without:  # nothing but spaces
         return Failure(file.path, "is empty") if file.named else PassedOver(file.path, "is empty")
-    if opened.noun != "page" and len(reading.lost) == opened.num_pages:
-        return Failure(file.path, f"gave no {opened.noun}: {next(iter(reading.lost.values()))}")
+    if reading.lost and len(without) == opened.num_pages:  # nothing was read of it, and not because there is nothing
+        return Failure(file.path, f"gave no {opened.noun} with text: {next(iter(reading.lost.values()))}")
     if opened.noun != "page":  # a slide or a sheet without text is no scan
-        if len(without) == len(pages) and not reading.lost:
+        if len(without) == len(pages):
             return Failure(file.path, "holds no text")
         without = ()
     return Document(
@@ -282,6 +283,7 @@ def _finish(file: FoundFile, reading: _Reading, end: Message) -> Result:
         warnings=(*opened.warnings, *_warnings(reading, without), *reading.told[:MOST_TOLD]),
         labels=opened.labels,
         ocr_pages=tuple(sorted(number for number, notes in reading.notes.items() if any(n.kind == "ocr" for n in notes))),
+        breaks=joined.breaks,
     )
 
 

@@ -7,6 +7,7 @@ touched. OCRmyPDF calls tesseract itself, so it is asked only where tesseract is
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ MOST_PIXELS = 25_000_000  # of a rendered page; larger ones are rendered more co
 SURE = 60.0  # percent, the mean of its words: what tesseract is less sure of is no text
 MOST_LANGUAGES = 4  # installed ones that are all used; each more makes it slower and no better
 NO_LANGUAGES = frozenset({"osd", "equ", "snum"})
+LACKING = re.compile(r"Failed loading language '(\w+)'")
 # Of LANG -> of tesseract, where it is not the first three letters of what ISO 639-3 has for it.
 LANGUAGES = {
     "ar": "ara", "bg": "bul", "cs": "ces", "da": "dan", "de": "deu", "el": "ell", "es": "spa", "fi": "fin", "fr": "fra",
@@ -135,6 +137,9 @@ def _run(command: Sequence[str], picture: bytes) -> str:
         raise OcrFailed(f"OCR took longer than {OCR_SECONDS:g} s") from error
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().splitlines()
+        if lacking := [found[1] for line in said if (found := LACKING.search(line))]:
+            absent = ", ".join(dict.fromkeys(lacking))
+            raise OcrFailed(f"OCR has no language {absent}; install it, or choose one of `tesseract --list-langs`") from error
         raise OcrFailed(f"OCR failed ({said[-1][:200] if said else f'exit code {error.returncode}'})") from error
     except OSError as error:
         raise OcrFailed(f"OCR does not start ({error.strerror or error})") from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tscli.errors import UsageError
-from tscli.reader.entities import words
+from tscli.evaluation.words import words
 
 FIRST = words(
     "Abel Ada Agnes Alban Amara Anton Bela Bertha Blaise Bruno Carla Cedric Celia Clara Conrad Cora Daria Delia Desmond Dora "

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from tscli.reader.entities import words
+from tscli.evaluation.words import words
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from random import Random
 
 from tscli.documents import load
 from tscli.errors import UsageError
-from tscli.reader.entities import words
+from tscli.evaluation.words import words
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 PEOPLE = words(

@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterator
 
 from tscli.evaluation.score import is_refusal, normalised
-from tscli.reader.entities import words
+from tscli.evaluation.words import words
 
 MAX_NEW_TOKENS = 40  # of an answer: what is not said by then does not count
 CODE, DIGITS, TAIL = r"(?P<code>[A-Za-z]{1,6}-?)?", r"(?P<digits>\d+(?:[.,:]\d+)*)", r"(?P<tail>[A-Za-z]*)"

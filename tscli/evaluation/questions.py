@@ -144,7 +144,7 @@ def _ask(session: Session, question: Question, max_new_tokens: int) -> ScoredAns
     answer = stream.answer
     file, page = (answer.sources[0].file, answer.sources[0].page) if answer.sources else (None, None)
     citations = find_evidence(session, answer, top=1).citations
-    quote = citations[0].quote if citations else None
+    quote = citations[0].as_read if citations else None  # in which the answer's own words are looked for
     times = answer.statistics
     return scored(question, answer.text, file, page, times.total_s, quote, ttft_s=times.ttft_s)
 

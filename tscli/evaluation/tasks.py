@@ -17,7 +17,7 @@ from tscli.errors import UsageError
 from tscli.evaluation.exam_facts import draw_facts
 from tscli.evaluation.match import MAX_NEW_TOKENS, is_right
 from tscli.evaluation.score import contained, first_number, has_word
-from tscli.reader.entities import words
+from tscli.evaluation.words import words
 
 QUALITIES = words(
     "amber brisk calm daring eager faint gentle humble icy jolly keen lively misty noble odd proud quick rusty silent tidy "

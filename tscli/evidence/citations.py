@@ -22,9 +22,10 @@ HEAVIEST = 512  # tokens that sentences are looked for around
 class Citation:
     """A passage that an answer drew on: tokens [start, end) of the library, or of all that are joined.
 
-    share: of the answer's attention to documents. quote: the passage as the model read it, on one line: words that the file
-    breaks at a line's end stand joined. paged: whether the file has pages of its own; otherwise page is 1. library: where
-    several are joined; else empty. label: what viewers call the page ("ii"); empty where that is its number.
+    share: of the answer's attention to documents. quote: the passage as the document has it, on one line ("light- house" where
+    a line's end breaks the word); text: as the model read it ("lighthouse"), where that differs. paged: whether the file has
+    pages of its own; otherwise page is 1. library: where several are joined; else empty. label: what viewers call the page
+    ("ii"); empty where that is its number.
     """
 
     file: str
@@ -36,6 +37,12 @@ class Citation:
     paged: bool
     library: str = ""
     label: str = ""
+    text: str = ""
+
+    @property
+    def as_read(self) -> str:
+        """The passage as the model read it, on one line."""
+        return self.text or self.quote
 
     @property
     def place(self) -> str:
@@ -125,10 +132,29 @@ def _sentences(spelled: Spelled, places: np.ndarray, weights: np.ndarray, contex
     found = []
     for index in np.flatnonzero(totals):
         own = np.flatnonzero(owner == index) + spelled.start
-        quote = " ".join(spelled.text[slice(*spans[index])].split())
-        of = (float(totals[index]), document.paged, library, document.label(page))
+        read = " ".join(spelled.text[slice(*spans[index])].split())
+        quote = _as_written(spelled, spans[index], context)
+        of = (float(totals[index]), document.paged, library, document.label(page), read if read != quote else "")
         found.append(Citation(document.path, page, int(own[0]), int(own[-1]) + 1, quote, *of))
     return found
+
+
+def _as_written(spelled: Spelled, span: tuple[int, int], context: Context) -> str:
+    """The text [start, end) of what is spelled, on one line, with the line ends that the document has within words."""
+    start, end = span
+    page, document = int(context.page[spelled.start]), context.documents[int(context.document[spelled.start])]
+    tokens = slice(spelled.start, spelled.start + len(spelled.bounds) - 1)
+    begins, ends = context.char_start[tokens], context.char_end[tokens]
+    parts, at = [], start
+    for number, char, taken in document.breaks:
+        if number != page or not begins[0] < char < ends[-1]:
+            continue
+        token = int(np.searchsorted(ends, char, side="right"))
+        place = int(min(spelled.bounds[token] + char - begins[token], spelled.bounds[token + 1]))
+        if start < place < end:
+            parts += [spelled.text[at:place], taken]
+            at = place
+    return " ".join("".join([*parts, spelled.text[at:end]]).split())
 
 
 def _visible(text: str, place: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tscli.documents import Document, longer
 from tscli.errors import DamagedLibrary, LibraryError
-from tscli.library.layout import context_of
+from tscli.library.layout import breaks_of, context_of, labels_of
 from tscli.store import Manifest, read_context, read_manifest
 from tscli.tokens import Context, DocumentTokens, SourceText, Template, Tokenizer, build_context
 
@@ -41,11 +41,14 @@ class Slot:
         if self.document is None:
             assert self.record is not None
             record = self.record
-            labels = tuple(map(str, record.get("labels", ())))
-            return SourceText(record["path"], record["sha256"], None, record["paged"], record["title"], labels)
+            return SourceText(
+                record["path"], record["sha256"], None, record["paged"], record["title"], labels_of(record), breaks_of(record)
+            )
         document = self.document
         title = self._title(document)
-        return SourceText(document.path, document.sha256, document.pages, document.paged, title, document.labels)
+        return SourceText(
+            document.path, document.sha256, document.pages, document.paged, title, document.labels, document.breaks
+        )
 
     def _title(self, document: Document) -> str:
         """A renamed file keeps the title that it was read under: a new one would cost a run of all that follows."""
@@ -120,12 +123,18 @@ class Arrangement:
 
 
 def _fields(tokens: DocumentTokens) -> dict[str, Any]:
-    return {name: value for name, value in vars(tokens).items() if name != "labels"}
+    return {name: value for name, value in vars(tokens).items() if name not in ("labels", "breaks")}
 
 
 def _said_if_any(slot: Slot) -> dict[str, Any]:
-    """What a record says only where there is something to say; labels are lists, as JSON gives them back."""
-    said = {"labels": list(slot.source.labels), "ocr_pages": list(slot.ocr_pages), "text_sha256": slot.text_sha256}
+    """What a record says only where there is something to say; in lists, as JSON gives them back."""
+    source = slot.source
+    said = {
+        "labels": list(source.labels),
+        "ocr_pages": list(slot.ocr_pages),
+        "text_sha256": slot.text_sha256,
+        "breaks": [list(place) for place in source.breaks],
+    }
     return {name: value for name, value in said.items() if value} | _encoding(slot)
 
 

@@ -143,7 +143,17 @@ def context_of(manifest: Manifest, arrays: Mapping[str, Tensor]) -> Context:
     """The context as it was stored."""
     names = ("path", "title", "sha256", "num_pages", "paged", "token_start", "token_end")
     documents = tuple(
-        DocumentTokens(**{name: record[name] for name in names}, labels=tuple(map(str, record.get("labels", ()))))
+        DocumentTokens(**{name: record[name] for name in names}, labels=labels_of(record), breaks=breaks_of(record))
         for record in manifest.documents
     )
     return Context(**{name: arrays[name].numpy() for name in ARRAYS}, documents=documents, libraries=())
+
+
+def labels_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a document's record says its pages are called."""
+    return tuple(map(str, record.get("labels", ())))
+
+
+def breaks_of(record: Mapping[str, Any]) -> tuple[tuple[int, int, str], ...]:
+    """Where a document's lines break words, by its record: page, character, what stood there."""
+    return tuple((int(page), int(char), str(taken)) for page, char, taken in record.get("breaks", ()))

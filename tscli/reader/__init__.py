@@ -1,4 +1,4 @@
-"""The embedded reader: a small language model in Hugging Face layout, and the scripts that trained it."""
+"""The embedded reader: a small language model in Hugging Face layout. What trained it: tests/harness/reader_training."""
 
 from pathlib import Path
 

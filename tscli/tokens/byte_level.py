@@ -1,4 +1,4 @@
-"""Byte-level BPE (GPT-2, Llama 3, Qwen) through tiktoken, built from the model's own tokenizer.json; nothing is downloaded.
+"""Byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM2) through tiktoken, made from the model's own tokenizer.json, without downloads.
 
 Knows one tokenizer.json; says None where tiktoken cannot express it exactly.
 """
@@ -14,6 +14,8 @@ import tiktoken
 
 # The split that ByteLevel(use_regex=True) makes, by GPT-2's pattern.
 GPT2_SPLIT = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
+# The split that Digits(individual_digits=True) makes before that one; spaces before a digit are then those at a text's end.
+DIGITS_SPLIT = r"\p{N}|'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?[^\s\p{L}\p{N}]++|\s++(?=\p{N}|$)|\s+(?!\S)|\s"
 # tiktoken's merging is quadratic in the length of one piece, so a run without a split is not given to it.
 LONGEST_RUN = 20_000
 
@@ -26,7 +28,9 @@ def byte_alphabet() -> dict[str, int]:
 
 
 def build_encoding(content: Mapping[str, Any]) -> tiktoken.Encoding | None:
-    """A tiktoken Encoding of a tokenizer.json, None where it is of another kind."""
+    """A tiktoken Encoding of a tokenizer.json, None where it is of another kind.
+
+    Bytes for which the model has no token (SmolLM2 has none for 21) get ids beyond `num_ids`: such text is not tiktoken's."""
     model, normalizer = content["model"], content.get("normalizer")
     pattern = _split_pattern(content.get("pre_tokenizer"))
     other_kind = model.get("type") != "BPE" or model.get("byte_fallback") or model.get("dropout")
@@ -40,12 +44,18 @@ def build_encoding(content: Mapping[str, Any]) -> tiktoken.Encoding | None:
         return None
 
 
+def num_ids(model: Mapping[str, Any]) -> int:
+    """One more than the highest id of the vocabulary of a tokenizer.json's model."""
+    return 1 + max(model["vocab"].values())
+
+
 def _ranks(model: dict[str, Any], added: set[str], alphabet: dict[str, int]) -> dict[bytes, int]:
     """tiktoken merges by rank and returns ranks as ids; so ids must rise in the order of the merges."""
     vocabulary = {token: index for token, index in model["vocab"].items() if token not in added}
     ranks = {bytes(alphabet[char] for char in token): index for token, index in vocabulary.items()}
-    if len(ranks) != len(vocabulary) or any(bytes([byte]) not in ranks for byte in range(256)):
-        raise ValueError("not every byte is a token")
+    if len(ranks) != len(vocabulary):
+        raise ValueError("two tokens are the same bytes")
+    absent = [single for single in map(bytes, ([byte] for byte in range(256))) if single not in ranks]
     last = -1
     for merge in model["merges"]:
         pair = merge.split(" ") if isinstance(merge, str) else merge
@@ -53,7 +63,8 @@ def _ranks(model: dict[str, Any], added: set[str], alphabet: dict[str, int]) -> 
         if index < last:
             raise ValueError("merges and ids are not in one order")
         last = index
-    return ranks
+    first = num_ids(model)
+    return ranks | {single: first + place for place, single in enumerate(absent)}
 
 
 def _split_pattern(pre_tokenizer: dict[str, Any] | None) -> str | None:
@@ -65,7 +76,8 @@ def _split_pattern(pre_tokenizer: dict[str, Any] | None) -> str | None:
     if last.get("type") != "ByteLevel" or last.get("add_prefix_space"):
         return None
     if last.get("use_regex", True):
-        return GPT2_SPLIT if not splits else None
+        digits = [{"type": "Digits", "individual_digits": True}]
+        return DIGITS_SPLIT if splits == digits else None if splits else GPT2_SPLIT
     if len(splits) != 1 or splits[0].get("type") != "Split" or splits[0].get("behavior") != "Isolated":
         return None
     pattern = splits[0]["pattern"].get("Regex")

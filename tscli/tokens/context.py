@@ -18,7 +18,8 @@ BREAK = "\n\n"
 
 @dataclass(frozen=True)
 class SourceText:
-    """A document's text by pages; pages None where its tokens are taken over from an earlier context. labels: of its pages."""
+    """A document's text by pages; pages None where its tokens are taken over from an earlier context. labels, breaks: as of
+    DocumentTokens."""
 
     path: str
     sha256: str
@@ -26,6 +27,7 @@ class SourceText:
     paged: bool
     title: str
     labels: tuple[str, ...] = ()
+    breaks: tuple[tuple[int, int, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ def _assemble(template: Template, sources: Sequence[SourceText], parts: Sequence
     for index, (source, part) in enumerate(zip(sources, parts, strict=True)):
         stop = at + part.rows.shape[1]
         pages = (part.num_pages, source.paged)
-        documents.append(DocumentTokens(source.path, source.title, source.sha256, *pages, at, stop, source.labels))
+        documents.append(
+            DocumentTokens(source.path, source.title, source.sha256, *pages, at, stop, source.labels, source.breaks)
+        )
         owner.append(np.full(stop - at, index, dtype=np.int32))
         at = stop
     ids, page, char_start, char_end = np.concatenate([prefix, *(part.rows for part in parts)], axis=1)

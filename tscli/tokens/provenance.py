@@ -32,7 +32,8 @@ class Place:
 class DocumentTokens:
     """A document's tokens, [token_start, token_end) of the context; title is what its header line says.
 
-    labels: what viewers call its pages ("ii"), one each; empty where that is their numbers.
+    labels: what viewers call its pages ("ii"), one each; empty where that is their numbers. breaks: where the file's lines
+    break words that are one here: page, character of the page, and what stood there ("-\n").
     """
 
     path: str
@@ -43,6 +44,7 @@ class DocumentTokens:
     token_start: int
     token_end: int
     labels: tuple[str, ...] = ()
+    breaks: tuple[tuple[int, int, str], ...] = ()
 
     def label(self, page: int) -> str:
         """What viewers call a page (1-based); empty where that is its number."""

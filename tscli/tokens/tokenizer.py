@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tscli.errors import TscliError
-from tscli.tokens.byte_level import build_encoding, char_spans, is_safe
+from tscli.tokens.byte_level import build_encoding, char_spans, is_safe, num_ids
 from tscli.tokens.control import control_ids
 from tscli.tokens.sentence_piece import begins_sections, continuing
 
@@ -65,6 +65,7 @@ class Tokenizer:
             self._encoding = None
         if self._encoding is not None:
             self._lengths = np.array(self._byte_lengths(), dtype=np.int64)
+            self._num_ids = num_ids(content["model"])
 
     @property
     def backend(self) -> str:
@@ -121,6 +122,8 @@ class Tokenizer:
         ids = np.array(self._encoding.encode_ordinary(text), dtype=np.int32)
         if ids.size == 0:
             return Encoded(ids, ids, ids)
+        if ids.max() >= self._num_ids:  # a byte for which the model has no token
+            return None
         return Encoded(ids, *char_spans(self._lengths[ids], text))
 
     def _encode_slowly(self, texts: Sequence[str]) -> list[Encoded]:

@@ -15,12 +15,12 @@ from typing import Protocol
 import numpy as np
 from tokenizers import Tokenizer
 
-from tscli.reader import needles
-from tscli.reader import surroundings as around
-from tscli.reader.entities import Names
-from tscli.reader.facts import Fact, former_question, question, unanswered
-from tscli.reader.needles import REFUSAL
-from tscli.reader.surroundings import Prose
+from tests.harness.reader_training import needles
+from tests.harness.reader_training import surroundings as around
+from tests.harness.reader_training.entities import Names
+from tests.harness.reader_training.facts import Fact, former_question, question, unanswered
+from tests.harness.reader_training.needles import REFUSAL
+from tests.harness.reader_training.surroundings import Prose
 
 BOS, ASK, ANSWER, EOS = 0, 1, 2, 3
 PROSE_WEIGHT, QUESTION_WEIGHT, ANSWER_WEIGHT = 0.03, 0.03, 1.0

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from tscli.reader.entities import Names, cap, words
-from tscli.reader.facts import Fact, choose, entity, fact, relations_by_kind, statement
+from tests.harness.reader_training.entities import Names, cap, words
+from tests.harness.reader_training.facts import Fact, choose, entity, fact, relations_by_kind, statement
 
 LEADS = (
     "According to the [register|report|minutes|log|manual|survey], ", "It was noted that ", "As [everyone|every child] knows, ",

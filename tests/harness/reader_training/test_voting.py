@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
+from tests.harness.reader_training.voting import DISTANCE, POOL, REACH, Asked, Voter
 from tscli.model.rotary import Rotator
-from tscli.reader.voting import DISTANCE, POOL, REACH, Asked, Voter
 from tscli.selection.config import SelectionConfig
 from tscli.selection.question_votes import QuestionVotes
 from tscli_kernels import max_pool, soft_vote

@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from tscli.reader.attributes import SURFACES
-from tscli.reader.entities import VALUES, WORDS, Names, held_out_word
-from tscli.reader.facts import choose, entity, fact, question, relations, relations_by_kind, statement
+from tests.harness.reader_training.attributes import SURFACES
+from tests.harness.reader_training.entities import VALUES, WORDS, Names, held_out_word
+from tests.harness.reader_training.facts import choose, entity, fact, question, relations, relations_by_kind, statement
 
 EVERY = [(held_out, kind) for held_out in (False, True) for kind in SURFACES]
 

@@ -6,8 +6,8 @@ from itertools import islice
 
 import pytest
 
-from tests.reader.test_corpus import corpus
-from tscli.reader.draws import draws
+from tests.harness.reader_training.draws import draws
+from tests.harness.reader_training.test_corpus import corpus
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from tests.reader.test_corpus import corpus
-from tscli.reader import exam
+from tests.harness.reader_training import exam
+from tests.harness.reader_training.test_corpus import corpus
 
 
 def test_the_answers_stand_in_the_documents_that_the_questions_name(tmp_path: Path) -> None:

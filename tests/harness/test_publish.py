@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tscli.evaluation.publish import PAGE, accuracy_table, replaced, sweep_table, write
+from tests.harness.publish import PAGE, accuracy_table, replaced, sweep_table, write
 from tscli.evaluation.results import Result
 
 RESULTS = [

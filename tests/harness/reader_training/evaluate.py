@@ -7,7 +7,7 @@ before it; so one forward pass tells what free generation would write.
 import torch
 from transformers import PreTrainedModel
 
-from tscli.reader.corpus import Sequence, batch
+from tests.harness.reader_training.corpus import Sequence, batch
 
 
 @torch.inference_mode()

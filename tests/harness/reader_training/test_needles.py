@@ -2,8 +2,8 @@
 
 from random import Random
 
-from tscli.reader.entities import Names
-from tscli.reader.needles import chain, hidden, in_order, like, lone, table
+from tests.harness.reader_training.entities import Names
+from tests.harness.reader_training.needles import chain, hidden, in_order, like, lone, table
 
 MORE = ("carpet", "window", "engine", "bottle", "meadow", "ladder", "pencil", "saddle", "turnip", "violet") * 3
 

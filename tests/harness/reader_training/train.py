@@ -1,4 +1,4 @@
-"""Train the embedded reader: `python -m tscli.reader.train --data DIR --out DIR [--init-from DIR] [--minutes N] ...`.
+"""Train the embedded reader: `python -m tests.harness.reader_training.train --data DIR --out DIR [--init-from DIR] ...`.
 
 Llama in Hugging Face layout, from scratch or from another checkpoint, on CPU or GPU. Writes a checkpoint, a line of figures
 (log.jsonl) and an exported model (bf16) every few minutes; `--resume` goes on from the checkpoint. Knows the optimiser and
@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
-from tscli.reader.corpus import (
+from tests.harness.reader_training.corpus import (
     ANSWER_WEIGHT,
     ASK,
     EOS,
@@ -37,12 +37,13 @@ from tscli.reader.corpus import (
     load_sources,
     second_reading,
 )
-from tscli.reader.crossing import Crossing, cross, register
-from tscli.reader.draws import draws
-from tscli.reader.evaluate import exact_match
-from tscli.reader.needles import REFUSAL
-from tscli.reader.vocabulary import SIDE_FILES, train_tokenizer
-from tscli.reader.voting import DISTANCE, Asked, Voter
+from tests.harness.reader_training.crossing import Crossing, cross, register
+from tests.harness.reader_training.draws import draws
+from tests.harness.reader_training.evaluate import exact_match
+from tests.harness.reader_training.needles import REFUSAL
+from tests.harness.reader_training.vocabulary import SIDE_FILES, train_tokenizer
+from tests.harness.reader_training.voting import DISTANCE, Asked, Voter
+from tscli import reader
 
 ABSENT = 1  # questions without an answer among those of a second reading
 STATED = 10  # tokens before an answer that must be selected with it, or the question could not be answered
@@ -85,9 +86,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    origin = args.init_from or Path(__file__).parent
+    origin = args.init_from or reader.path()
     if args.vocabulary:
-        origin = train_tokenizer(load_sources(args.data), args.vocabulary, Path(__file__).parent, args.out / "tokenizer")
+        origin = train_tokenizer(load_sources(args.data), args.vocabulary, reader.path(), args.out / "tokenizer")
     model = load_model(args.init_from, max(args.lengths), args.vocabulary).to(args.device)
     optimizers, progress = Optimizers(model, args.rate), Progress()
     if args.resume and (args.out / "checkpoint.pt").exists():
@@ -168,7 +169,7 @@ def load_model(init_from: Path | None, length: int, vocabulary: int | None) -> P
     if init_from:
         model = AutoModelForCausalLM.from_pretrained(init_from, dtype=torch.float32, attn_implementation=register())
     else:
-        config = LlamaConfig.from_pretrained(Path(__file__).parent)
+        config = LlamaConfig.from_pretrained(reader.path())
         config.vocab_size = vocabulary or config.vocab_size
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation=register())
     model.config.max_position_embeddings = length

@@ -1,4 +1,4 @@
-"""The evaluation in docs/benchmarks.md: `python -m tscli.evaluation.publish [--max-length 1m]`, from the project's top level.
+"""The evaluation in docs/benchmarks.md: `python -m tests.harness.publish [--max-length 1m]`, from the project's top level.
 
 Look-up at every length by dense attention, StreamingLLM and TokenSelect; then one setting at a time changed at one length.
 Writes docs/results/DATE-eval-DEVICE.json, docs/pictures/accuracy.svg and the tables between the marks in docs/benchmarks.md.
@@ -82,7 +82,7 @@ def write(root: Path, results: Sequence[Result], sweeps: Sequence[Result], fidel
     device = "cuda" if torch.cuda.is_available() else "cpu"
     content: dict[str, Any] = {
         "date": date.today().isoformat(),
-        "command": "python -m tscli.evaluation.publish",
+        "command": "python -m tests.harness.publish",
         "hardware": {
             "processor": processor(),
             "bfloat16": torch.cpu._is_avx512_bf16_supported(),

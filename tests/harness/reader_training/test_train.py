@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tscli.reader import train
-from tscli.reader.corpus import ANSWER, ASK, BOS, EOS
+from tests.harness.reader_training import train
+from tests.harness.reader_training.corpus import ANSWER, ASK, BOS, EOS
 
 PROSE = "The old harbour was quiet that evening. Nobody spoke of the storm. A lamp burned on the pier, and the tide rose.\n\n"
 

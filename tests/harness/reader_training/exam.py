@@ -1,4 +1,4 @@
-"""Write an exam at length: `python -m tscli.reader.exam --data DIR --out DIR [--tokens 40000] [--questions 100] [--pairs 0]`.
+"""Write an exam at length: `python -m tests.harness.reader_training.exam --data DIR --out DIR [--questions 100] [--pairs 0]`.
 
 Documents of real prose with invented facts in them, in names and wordings that training never sees, and the questions to
 them in the form that `tscli eval` reads. Settings are chosen by such exams, so that samples/ stays a test.
@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tscli.reader.corpus import Corpus, encoder, load_sources
-from tscli.reader.facts import Fact, fact, question, relations_by_kind
-from tscli.reader.surroundings import draw_facts, sentence
+from tests.harness.reader_training.corpus import Corpus, encoder, load_sources
+from tests.harness.reader_training.facts import Fact, fact, question, relations_by_kind
+from tests.harness.reader_training.surroundings import draw_facts, sentence
+from tscli import reader
 
 FACTS_A_PAGE = 8
 ABSENT = 5  # one question of so many has no answer in the documents
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=0, help="so many questions that need two documents, and both halves")
     parser.add_argument("--seed", type=int, default=11)
     args = parser.parse_args()
-    corpus = Corpus(load_sources(args.data), encoder(Path(__file__).parent / "tokenizer.json"), 512, args.seed, held_out=True)
+    corpus = Corpus(load_sources(args.data), encoder(reader.path() / "tokenizer.json"), 512, args.seed, held_out=True)
     write(corpus, args.out, args.tokens, args.questions, args.pairs)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from tscli.reader.corpus import Corpus, Sequence
+from tests.harness.reader_training.corpus import Corpus, Sequence
 
 AHEAD = 64  # sequences per process
 

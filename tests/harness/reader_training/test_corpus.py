@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from tscli.reader import surroundings
-from tscli.reader.corpus import (
+from tests.harness.reader_training import surroundings
+from tests.harness.reader_training.corpus import (
     ANSWER,
     ANSWER_WEIGHT,
     ASK,
@@ -23,10 +23,10 @@ from tscli.reader.corpus import (
     find_source,
     load_sources,
 )
-from tscli.reader.entities import Names
-from tscli.reader.facts import unanswered
-from tscli.reader.needles import REFUSAL
-from tscli.reader.surroundings import Prose
+from tests.harness.reader_training.entities import Names
+from tests.harness.reader_training.facts import unanswered
+from tests.harness.reader_training.needles import REFUSAL
+from tests.harness.reader_training.surroundings import Prose
 
 FIRST = 4  # ids below are the special tokens
 PROSE = Prose(("The old harbour was quiet that evening. Nobody spoke of the storm. A lamp burned on the pier.\n\n" * 200,))

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from random import Random
 
-from tscli.reader.attributes import ATTRIBUTES, COMMON, SURFACES
-from tscli.reader.deeds import DEEDS
-from tscli.reader.entities import ROLES, VALUES, Names, cap, words
-from tscli.reader.verbs import VERBS
+from tests.harness.reader_training.attributes import ATTRIBUTES, COMMON, SURFACES
+from tests.harness.reader_training.deeds import DEEDS
+from tests.harness.reader_training.entities import ROLES, VALUES, Names, cap, words
+from tests.harness.reader_training.verbs import VERBS
 
 STATEMENTS: tuple[str, ...] = (
     "The {n} of {e} is {v}", "{e} has a {n} of {v}", "{es} {n} is {v}", "The {n} of {e} was {v}", "For {e}, the {n} is {v}",

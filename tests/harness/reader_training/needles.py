@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from uuid import UUID
 
-from tscli.reader.entities import Names
+from tests.harness.reader_training.entities import Names
 
 REFUSAL = "not in the documents"
 FORMS = (

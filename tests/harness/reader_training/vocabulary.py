@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from tscli.reader.corpus import Sources
+from tests.harness.reader_training.corpus import Sources
 
 SPECIAL = ("<bos>", "<q>", "<a>", "<eos>")  # in the order of their ids, which `corpus` knows
 SIDE_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")

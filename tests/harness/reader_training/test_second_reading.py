@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tscli.reader.corpus import ANSWER, ASK, BOS, EOS, Sequence, Turn
-from tscli.reader.train import drawn_questions, holds, second_readings
+from tests.harness.reader_training.corpus import ANSWER, ASK, BOS, EOS, Sequence, Turn
+from tests.harness.reader_training.train import drawn_questions, holds, second_readings
 
 REFUSAL = np.array([99, EOS])
 DOCUMENT = list(range(100, 140))

@@ -1,25 +1,25 @@
-"""Tokens of several sequences in one pass of the model: the weights are read once, each sequence attends to its own cache."""
+"""Tokens of several runs in one pass of the model: the weights are read once, each run attends to its own cache."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
-from tscli.model.attention import AttentionRun
-from tscli.model.step import LayerCall
+from tscli.model.step import CountedRun, LayerCall
 
 
 class BatchedRun:
-    """Attention of sequences that lie one behind the other, `sizes` tokens of each; a model sees them as one `AttentionRun`."""
+    """Attention of runs whose tokens lie one behind the other, `sizes` tokens of each; a model sees them as one run."""
 
-    def __init__(self, runs: Sequence[AttentionRun], sizes: Sequence[int]) -> None:
+    def __init__(self, runs: Sequence[CountedRun], sizes: Sequence[int]) -> None:
         self._runs = runs
         self._sizes = list(sizes)
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
-        """As `AttentionRun`, the tokens of all sequences in the second dimension."""
+        """As `AttentionRun`, the tokens of all runs in the second dimension."""
         parts = zip(self._runs, *(part.split(self._sizes, dim=1) for part in (query, key, value)), strict=True)
         return torch.cat([run(q, k, v, call) for run, q, k, v in parts], dim=1)
 
@@ -28,12 +28,12 @@ class BatchedRun:
         for run, q, k, v in zip(self._runs, *(part.split(self._sizes, dim=1) for part in (query, key, value)), strict=True):
             run.keep(q, k, v, call)
 
-    def advance(self) -> None:
-        """All layers have appended every sequence's tokens."""
+    def advance(self, num_tokens: int) -> None:
+        """All layers have seen so many tokens, of all runs together."""
         for run, size in zip(self._runs, self._sizes, strict=True):
-            run.state.advance(size)
+            run.advance(size)
 
-    @property
-    def ends(self) -> list[int]:
-        """The rows of each sequence's last token."""
-        return [int(end) - 1 for end in torch.tensor(self._sizes).cumsum(0)]
+    def rows(self, rows: Sequence[Sequence[int]]) -> list[int]:
+        """Where these rows of each run's tokens lie among those of all."""
+        starts = accumulate(self._sizes, initial=0)
+        return [start + row for start, own in zip(starts, rows, strict=False) for row in own]

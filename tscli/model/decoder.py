@@ -11,34 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tscli.errors import UsageError
-from tscli.model.attention import AttentionRun
 from tscli.model.batched import BatchedRun
 from tscli.model.gathered import Enough
 from tscli.model.identity import weights_hash
 from tscli.model.kv import KVState, Pages
 from tscli.model.rotary import Rotator
-from tscli.model.step import LayerCall
+from tscli.model.step import CountedRun, Run
 from tscli_kernels import PAGE_SCALE, has_int8_products
-
-
-class Run(Protocol):
-    """What layers call instead of their own attention; see `AttentionRun`."""
-
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor: ...
-
-    def keep(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> None: ...
-
-
-class CountedRun(Run, Protocol):
-    """A run that is told when all layers have seen new tokens."""
-
-    def advance(self, num_tokens: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -96,16 +81,20 @@ class Decoder(ABC):
         return out
 
     @torch.inference_mode()
-    def forward_batch(self, parts: Sequence[Tensor], runs: Sequence[AttentionRun]) -> Tensor:
-        """`forward` of several sequences at a time, token ids int64 [t] and a run of each: logits [sequences, vocab] float32.
+    def forward_batch(
+        self, parts: Sequence[Tensor], runs: Sequence[CountedRun], rows: Sequence[Sequence[int]]
+    ) -> Sequence[Tensor]:
+        """`forward_rows` of several runs at a time, with token ids int64 [t] and rows of each: of each its logits.
 
-        A sequence gets what it would by itself, but for rounding: products of other shapes add up in another order.
+        A run gets what it would by itself, but for rounding: products of other shapes add up in another order.
         """
-        run = BatchedRun(runs, [part.shape[0] for part in parts])
-        out = self._run(torch.cat(list(parts)), run, run.ends)
-        run.advance()
+        if not runs:
+            return []
+        whole = runs[0] if len(runs) == 1 else BatchedRun(runs, [part.shape[0] for part in parts])
+        wanted = whole.rows(rows) if isinstance(whole, BatchedRun) else rows[0]
+        out = self.forward_rows(torch.cat(list(parts)), whole, wanted)
         assert out is not None
-        return out
+        return out.split([len(own) for own in rows])
 
     @torch.inference_mode()
     def logits_of(self, token_ids: Tensor, run: Run) -> Tensor:

@@ -12,12 +12,13 @@ from typing import Literal, cast, get_args
 import torch
 from torch import Tensor
 
-from tscli.answer.engine import Pass, Request
+from tscli.answer.engine import Request
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
+from tscli.model.step import Pass
 from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import EVERY, Guard
@@ -68,7 +69,8 @@ class Asker:
         self.question_read = 0.0  # by time.perf_counter: when the pass began that makes the answer's first token
         self.dense_keys = DenseKeys() if dense else None
         self.dense_from = state.committed if conversation else None
-        self._busy = False
+        self.conversation = conversation
+        self.is_busy = False
         self.captures = decoder.device.type == "cuda"
         self._steps: GraphedSteps | None = None
         self._graphed_steps = 0
@@ -77,11 +79,6 @@ class Asker:
     def is_dense(self) -> bool:
         """Whether all of the context is attended instead of a selection."""
         return self.dense_keys is not None
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether an answer is being made."""
-        return self._busy
 
     @property
     def scan(self) -> str:
@@ -100,19 +97,10 @@ class Asker:
         return 2 if self.question_mode == "two_pass" else 1
 
     def begin(self, request: Request) -> _Selecting:
-        """See `Way`. In a conversation what has been run stays in the state: all but the answer's last token, or nothing where
-        the question was not read to its end."""
-        if self._busy:
-            raise UsageError("another answer of this session is still streaming; finish it first")
+        """See `Way`."""
         if request.excluded is not None and self.is_dense:
             raise UsageError("full attention cannot leave passages out; ask without --dense")
-        self._busy = True
         return _Selecting(self, request)
-
-    def ended(self, length: int) -> None:
-        """The request is over; what is behind `length` is forgotten."""
-        self.rewind(length)
-        self._busy = False
 
     def another(self, state: KVState, conversation: bool) -> Asker:
         """One with a state of its own over the same pages."""
@@ -135,7 +123,7 @@ class Asker:
         return self.readings * prompt + generated
 
     def rewind(self, length: int | None = None) -> None:
-        """Forget a conversation, or what of it is behind `length`: the state is as its committed pages are."""
+        """See `Way`."""
         length = self.state.committed if length is None else length
         self.state.rewind(length)
         if self.dense_keys is not None:
@@ -173,8 +161,7 @@ class _Selecting:
     def __init__(self, asker: Asker, request: Request) -> None:
         self._asker = asker
         self._request = request
-        self._length = asker.state.length  # to which the state goes back
-        self._stays = False
+        self._state, self._length = asker.state, asker.state.length  # before the question
         ids, size = list(request.prompt.ids), asker.config.chunk if asker.question_mode == "chunk" else 1
         self._voting = deque(ids if asker.question_mode == "two_pass" else ())
         self._votes = QuestionVotes(asker.decoder.last_selecting_layer)
@@ -208,7 +195,6 @@ class _Selecting:
             return None
         if self._unread:
             return None
-        self._stays = self._asker.dense_from is not None
         if self._is_compared or not self._made:
             self._graph = self._new_graph()
         elif self._fixed:
@@ -217,10 +203,6 @@ class _Selecting:
 
     def chosen(self, token: int) -> None:
         """Nothing is told of it: layers report their steps themselves."""
-
-    def end(self) -> None:
-        """See `Progress`."""
-        self._asker.ended(self._asker.state.length if self._stays else self._length)
 
     def _question_pass(self, token_ids: list[int]) -> Pass:
         if self._unread:
@@ -260,7 +242,7 @@ class _Selecting:
         """watched: it makes a token of the answer."""
         asker, request = self._asker, self._request
         run = AttentionRun(
-            asker.state,
+            self._state,
             asker.decoder.rotator,
             asker.config,
             reuse=reuse,

@@ -21,15 +21,15 @@ from torch import Tensor
 
 from tscli.answer.attribution import Attribution
 from tscli.answer.contrast import contrasted
-from tscli.answer.engine import Pass, Request
+from tscli.answer.engine import Request
 from tscli.answer.mixture import mixed, said_by, weights_of
 from tscli.answer.passages import LONGEST, Passage, PassageFinder
 from tscli.answer.question_reading import VoterQueries, count_votes, passage_gains, question_votes, with_passages
 from tscli.answer.statistics import QuestionReading
-from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows, Seen
 from tscli.model.kv import KVState
+from tscli.model.step import Pass
 from tscli.selection.guard import Guard
 from tscli.selection.voters import Voters
 
@@ -85,13 +85,8 @@ class VotingAsker:
         self._candidates = candidates
         self.refuses = refuses
         self.conversation = conversation
-        self._busy = False
+        self.is_busy = False
         self.passed = 0  # tokens of questions and answers that were run
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether an answer is being made."""
-        return self._busy
 
     @property
     def first(self) -> int:
@@ -130,18 +125,11 @@ class VotingAsker:
 
     def begin(self, request: Request) -> _Answer:
         """See `Way`; `reading` then says how the question was read, and whether anything answers it."""
-        if self._busy:
-            raise UsageError("another answer of this session is still streaming; finish it first")
-        self._busy, self.passed = True, 0
+        self.passed = 0
         return _Answer(self, request)
 
-    def ended(self, length: int) -> None:
-        """The request is over; what is behind `length` is forgotten."""
-        self.state.rewind(length)
-        self._busy = False
-
     def rewind(self, length: int | None = None) -> None:
-        """Forget a conversation, or what of it is behind `length`: the state is as its committed pages are."""
+        """See `Way`."""
         self.state.rewind(self.state.committed if length is None else length)
 
     def close(self) -> None:
@@ -178,9 +166,7 @@ class _Answer:
     def __init__(self, asker: VotingAsker, request: Request) -> None:
         self._asker = asker
         self._request = request
-        self._length = asker.state.length  # to which the state goes back
-        self._stays = False
-        self._before = torch.cat([asker.arange(0, asker.finder.first), asker.arange(asker.state.committed, self._length)])
+        self._before = torch.cat([asker.arange(0, asker.finder.first), asker.arange(asker.state.committed, asker.state.length)])
         self._made = 0  # tokens of the answer that were run
         self._passages: list[Passage] = []
         self._gains: list[float] = []
@@ -205,7 +191,6 @@ class _Answer:
     @torch.inference_mode()
     def take(self, logits: Tensor) -> Tensor:
         """See `Progress`."""
-        self._stays = self._asker.conversation
         self._queries.append(self._watch.queries)
         self._behind = logits[: self._weights.shape[0]]
         behind = mixed(self._behind, self._weights)
@@ -218,10 +203,6 @@ class _Answer:
         """Say where the token that the latest pass made comes from."""
         if self._attribution is not None:
             self._attribution.report(said_by(self._behind, self._weights, token))
-
-    def end(self) -> None:
-        """See `Progress`."""
-        self._asker.ended(self._asker.state.length if self._stays else self._length)
 
     def _pass(self, token_ids: list[int]) -> Pass:
         """These tokens behind what there is, in each sequence."""

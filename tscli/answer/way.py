@@ -16,10 +16,6 @@ class SessionWay(Way, Protocol):
     question_read: float  # by time.perf_counter: when the pass began that makes the answer's first token
 
     @property
-    def is_busy(self) -> bool:
-        """Whether an answer is being made."""
-
-    @property
     def is_dense(self) -> bool:
         """Whether all of the context is attended instead of a selection."""
 
@@ -55,9 +51,6 @@ class SessionWay(Way, Protocol):
 
     def another(self, state: KVState, conversation: bool) -> SessionWay:
         """One with a state of its own over the same pages; conversation: questions and answers stay in its tail."""
-
-    def rewind(self, length: int | None = None) -> None:
-        """Forget a conversation, or what of it is behind `length`: the state is as its committed pages are."""
 
     def close(self) -> None:
         """Hold no pages any more."""

@@ -22,7 +22,7 @@ from tscli.model.gathered import Enough
 from tscli.model.identity import weights_hash
 from tscli.model.kv import KVState, Pages
 from tscli.model.rotary import Rotator
-from tscli.model.step import CountedRun, Run
+from tscli.model.step import CountedRun, Pass, Run
 from tscli_kernels import PAGE_SCALE, has_int8_products
 
 
@@ -81,20 +81,18 @@ class Decoder(ABC):
         return out
 
     @torch.inference_mode()
-    def forward_batch(
-        self, parts: Sequence[Tensor], runs: Sequence[CountedRun], rows: Sequence[Sequence[int]]
-    ) -> Sequence[Tensor]:
-        """`forward_rows` of several runs at a time, with token ids int64 [t] and rows of each: of each its logits.
+    def forward_batch(self, passes: Sequence[Pass]) -> Sequence[Tensor]:
+        """Several passes as one; the logits of each, [rows, vocab] float32.
 
-        A run gets what it would by itself, but for rounding: products of other shapes add up in another order.
+        A pass gets what it would by itself, but for rounding: products of other shapes add up in another order.
         """
-        if not runs:
+        if not passes:
             return []
-        whole = runs[0] if len(runs) == 1 else BatchedRun(runs, [part.shape[0] for part in parts])
-        wanted = whole.rows(rows) if isinstance(whole, BatchedRun) else rows[0]
-        out = self.forward_rows(torch.cat(list(parts)), whole, wanted)
+        batch = BatchedRun(passes)
+        run, rows = (passes[0].run, passes[0].rows) if len(passes) == 1 else (batch, batch.rows)
+        out = self.forward_rows(torch.cat([one.token_ids for one in passes]), run, rows)
         assert out is not None
-        return out.split([len(own) for own in rows])
+        return out.split([len(one.rows) for one in passes])
 
     @torch.inference_mode()
     def logits_of(self, token_ids: Tensor, run: Run) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -67,6 +67,15 @@ class CountedRun(Run, Protocol):
     """A run that is told when all layers have seen new tokens."""
 
     def advance(self, num_tokens: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What is to go through a model: token ids, int64 [t], over the run's state; rows: of which of them logits are wanted."""
+
+    token_ids: Tensor
+    run: CountedRun
+    rows: Sequence[int]
 
 
 def attention_of_last(query: Tensor, key: Tensor, call: LayerCall) -> Tensor:

@@ -51,10 +51,8 @@ class Engine:
         """One pass of the model for all of them, and what it made of their answers."""
         passes = [request.next_pass() for request in requests]
         logits = iter(self._decoder.forward_batch([one for one in passes if isinstance(one, Pass)]))
-        made = list[tuple[Request, int | None]]()
-        for request, one in zip(requests, passes, strict=True):
-            made += [(request, token) for token in request.take(next(logits) if isinstance(one, Pass) else one)]
-        return made
+        taken = [next(logits) if isinstance(one, Pass) else one for one in passes]
+        return [(request, token) for request, own in zip(requests, taken, strict=True) for token in request.take(own)]
 
     def answer(self, request: Request) -> Generator[int, None, None]:
         """One request's tokens as they are made; closing it ends the request where it is."""
@@ -96,7 +94,7 @@ class Request:
         assert self.progress is not None
         return self.progress.next_pass(self.token_ids[-1] if self.token_ids else None)
 
-    def take(self, logits: Tensor | None) -> list[int | None]:
+    def take(self, logits: Tensor | None) -> Sequence[int | None]:
         """What this step has made of the answer: nothing yet, a token, and None behind its last one."""
         assert self.progress is not None
         scores = None if logits is None else self.progress.take(logits)
@@ -112,7 +110,7 @@ class Request:
         return [token] if len(self.token_ids) < self.max_new_tokens else [token, *self.end()]
 
     def end(self) -> list[None]:
-        """Nothing more is wanted."""
+        """Nothing more is wanted of it."""
         if self.progress is not None:
             self.progress, self.way.is_busy = None, False
             if self.way.state is self._state:  # it may have been closed

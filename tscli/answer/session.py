@@ -173,9 +173,8 @@ class Session:
                     streams[request].push(token)
                     continue
                 streams[request].finish()
-                while streams and (stream := next(iter(streams.values()))).is_finished:
-                    del streams[next(iter(streams))]
-                    yield stream.answer
+                while (first := next(iter(streams), None)) is not None and streams[first].is_finished:
+                    yield streams.pop(first).answer
 
     def _another_asker(self, conversation: bool = False) -> SessionWay:
         """One with a tail of its own, over the same pages."""

@@ -32,6 +32,7 @@ from tscli.model.kv import KVState
 from tscli.model.step import Pass
 from tscli.selection.guard import Guard
 from tscli.selection.voters import Voters
+from tscli.tokens import Prompt
 
 CANDIDATES = 24  # passages that a question is read behind
 FIRST = 6  # of them, those with most votes: the others only where none of these makes it clearly likelier
@@ -60,7 +61,6 @@ class VotingAsker:
     is_dense = False
     question_mode = "voters"
     scan = "voters"
-    captures = False
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class VotingAsker:
         self.refuses = refuses
         self.conversation = conversation
         self.is_busy = False
-        self.passed = 0  # tokens of questions and answers that were run
+        self._passed = 0  # tokens of questions and answers that were run
 
     @property
     def first(self) -> int:
@@ -115,7 +115,7 @@ class VotingAsker:
 
     def own_tokens(self, prompt: int, generated: int) -> int:
         """How many tokens of the last question and answer have passed through the model, counted where they were run."""
-        return self.passed
+        return self._passed
 
     def another(self, state: KVState, conversation: bool) -> VotingAsker:
         """One with a state of its own over the same pages."""
@@ -125,7 +125,7 @@ class VotingAsker:
 
     def begin(self, request: Request) -> _Answer:
         """See `Way`; `reading` then says how the question was read, and whether anything answers it."""
-        self.passed = 0
+        self._passed = 0
         return _Answer(self, request)
 
     def rewind(self, length: int | None = None) -> None:
@@ -136,27 +136,26 @@ class VotingAsker:
         """Hold no pages any more."""
         self.state = self.decoder.new_state()
 
-    def read(self, request: Request, before: Tensor) -> Reading:
+    def _read(self, prompt: Prompt, before: Tensor, excluded: Tensor | None, answers: bool) -> Reading:
         """Vote for candidates, then keep those that make the question likely, as many as the calibration says."""
-        decoder, state, prompt = self.decoder, self.state, request.prompt
+        decoder, state = self.decoder, self.state
         started = state.tokens_run
         if self.finder.first >= state.committed:
             return Reading((), (), not self.refuses)
         votes = question_votes(decoder, state, self.voters, prompt, before, self.finder.first, state.committed)
-        candidates = self.finder.best(votes, self._candidates, request.excluded)
+        candidates = self.finder.best(votes, self._candidates, excluded)
         gains = passage_gains(decoder, state, prompt, before, candidates[:FIRST])
         if max(gains, default=0.0) < CLEARLY:
             gains += passage_gains(decoder, state, prompt, before, candidates[FIRST:])
         candidates = candidates[: len(gains)]
-        self.passed += state.tokens_run - started
+        self._passed += state.tokens_run - started
         ranked = sorted(zip(gains, candidates, strict=True), key=lambda pair: -pair[0])[: self._passages]
         kept = tuple(passage for _, passage in ranked)
         best = tuple(gain for gain, _ in ranked)
-        enough = request.answerable and bool(best) and best[0] >= self.voters.absent_below
+        enough = answers and bool(best) and best[0] >= self.voters.absent_below
         return Reading(kept, best, enough or not self.refuses)
 
-    def arange(self, start: int, stop: int) -> Tensor:
-        """Positions [start, stop), where the model runs."""
+    def _arange(self, start: int, stop: int) -> Tensor:
         return torch.arange(start, stop, device=self.decoder.device)
 
 
@@ -166,7 +165,8 @@ class _Answer:
     def __init__(self, asker: VotingAsker, request: Request) -> None:
         self._asker = asker
         self._request = request
-        self._before = torch.cat([asker.arange(0, asker.finder.first), asker.arange(asker.state.committed, asker.state.length)])
+        spoken = asker._arange(asker.state.committed, asker.state.length)
+        self._before = torch.cat([asker._arange(0, asker.finder.first), spoken])
         self._made = 0  # tokens of the answer that were run
         self._passages: list[Passage] = []
         self._gains: list[float] = []
@@ -180,13 +180,14 @@ class _Answer:
         if token is not None:
             self._made += 1
             return self._pass([token])
-        reading = self._asker.reading = self._asker.read(self._request, self._before)
-        self._asker.question_read = time.perf_counter()
+        asker, request = self._asker, self._request
+        reading = asker.reading = asker._read(request.prompt, self._before, request.excluded, request.answerable)
+        asker.question_read = time.perf_counter()
         if not reading.answered:
             return None
         self._passages, self._gains = list(reading.passages), list(reading.gains)
         self._begin(self._before)
-        return self._pass(list(self._request.prompt.ids))
+        return self._pass(list(request.prompt.ids))
 
     @torch.inference_mode()
     def take(self, logits: Tensor) -> Tensor:
@@ -210,7 +211,7 @@ class _Answer:
         self._watch = VoterQueries(asker.decoder, asker.voters, 1)
         ends = [(number + 1) * len(token_ids) - 1 for number in range(sequences)]
         ids = torch.tensor(token_ids * sequences, device=asker.decoder.device)
-        asker.passed += ids.shape[0]
+        asker._passed += ids.shape[0]
         return Pass(ids, self._run, ends)
 
     def _move(self) -> None:
@@ -225,15 +226,15 @@ class _Answer:
             return
         self._passages = [found[0], *self._passages[: len(self._passages) - 1]]
         self._gains = [*self._gains[:1], *self._gains[: len(self._gains) - 1]]  # as much as the best one has
-        self._begin(torch.cat([self._before[self._before < stop], asker.arange(stop, asker.state.length)]))
+        self._begin(torch.cat([self._before[self._before < stop], asker._arange(stop, asker.state.length)]))
 
     def _begin(self, before: Tensor) -> None:
         """Runs over the rows as they are now, and over the same without passages."""
         asker, observe = self._asker, self._request.observe
         rows, weights = self._rows(before)
         self._weights = weights.to(asker.decoder.device)
-        spans = [asker.arange(passage.start, passage.end) for passage in self._passages]
-        chosen = torch.cat(spans).sort().values if spans else asker.arange(0, 0)
+        spans = [asker._arange(passage.start, passage.end) for passage in self._passages]
+        chosen = torch.cat(spans).sort().values if spans else asker._arange(0, 0)
         attribution = Attribution(asker.voters, rows, chosen, observe) if observe else None
 
         def watch(seen: Seen) -> None:

@@ -59,7 +59,7 @@ def test_what_is_left_out_is_in_no_passage(context: Context, tokenizer: Tokenize
     finder = PassageFinder(context, tokenizer)
     peak = context.documents[0].token_start + 300
     barred = torch.arange(peak - 20, peak + 20)
-    found = finder.best(votes_at(context, finder, peak, peak + 100), 4, without=barred)
+    found = finder.best(votes_at(context, finder, peak, peak + 100), 4, excluded=barred)
     assert found
     assert all(passage.end <= peak - 20 or passage.start >= peak + 20 for passage in found)
 

@@ -131,14 +131,14 @@ def test_a_question_that_is_interrupted_while_it_is_read_was_not_asked(
     session = open_session(question_mode="two_pass")
     chat, same = session.chat(), session.chat()
     say(chat, FIRST), say(same, FIRST)
-    spoken, forward = chat.tokens, session.decoder.forward
+    spoken, forward = chat.tokens, session.decoder.forward_rows
 
-    def interrupted(token_ids: object, run: tscli.model.attention.AttentionRun, **options: object) -> object:
+    def interrupted(token_ids: object, run: tscli.model.attention.AttentionRun, rows: object) -> object:
         if run.fixed is not None:
             raise KeyboardInterrupt
-        return forward(token_ids, run, **options)  # type: ignore[arg-type]
+        return forward(token_ids, run, rows)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(session.decoder, "forward", interrupted)
+    monkeypatch.setattr(session.decoder, "forward_rows", interrupted)
     with pytest.raises(KeyboardInterrupt):
         say(chat, THIRD)
     monkeypatch.undo()

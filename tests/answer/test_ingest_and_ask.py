@@ -110,13 +110,13 @@ def test_the_time_to_the_first_token_is_the_questions_and_that_of_the_pass_that_
 ) -> None:
     tscli.prepare([write_documents()], load=load).run()
     with tscli.open_library(load=load, question_mode="two_pass") as session:
-        forward, began = session.decoder.forward, list[float]()
+        forward, began = session.decoder.forward_rows, list[float]()
 
         def timed(*arguments: Any) -> Any:
             began.append(time.perf_counter())
             return forward(*arguments)
 
-        monkeypatch.setattr(session.decoder, "forward", timed)
+        monkeypatch.setattr(session.decoder, "forward_rows", timed)
         stream = session.ask("Where does the stone stand?", max_new_tokens=4)
         list(stream)
         statistics, read = stream.answer.statistics, session.asker.question_read

@@ -15,7 +15,7 @@ import tscli
 from tscli.answer.calibration.calibrate import calibrate, choose
 from tscli.answer.calibration.lookups import FACTS, look_ups
 from tscli.answer.calibration.store import SHIPPED, choose_voters, keep_voters, voters_of
-from tscli.answer.session import NOT_FOUND
+from tscli.answer.stream import NOT_FOUND
 from tscli.answer.voting_asker import VotingAsker
 from tscli.errors import UsageError
 from tscli.model.gathered import GatheredRun, Rows

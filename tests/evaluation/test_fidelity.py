@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tscli.answer.asker import Asker
-from tscli.answer.decode import Sampling
-from tscli.evaluation.fidelity import Audit, Fidelity, fidelity, pooled
+from tscli.answer.engine import Engine, Request
+from tscli.evaluation.fidelity import Audit, Fidelity, fidelity, pooled, replay
 from tscli.evaluation.results import FidelityResult, fidelity_of
 from tscli.evaluation.trial import Trial
 from tscli.ingest.prefill import prefill_in_memory
@@ -18,9 +18,10 @@ from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import Selection
+from tscli.tokens import Prompt
 
 CONFIG = SelectionConfig(k=24, n_init=4, n_local=16, chunk=32)
-PROMPT, ANSWER = [9, 30, 41, 5], [17, 23, 8]
+PROMPT, ANSWER = Prompt((9, 30, 41, 5), 0, 4), [17, 23, 8]
 
 
 def askers(model: Path, num_tokens: int, config: SelectionConfig = CONFIG) -> tuple[Asker, Asker, Decoder]:
@@ -67,11 +68,12 @@ def test_without_dense_there_are_no_dense_figures(small_model: Path) -> None:
 
 
 def test_a_replay_gives_the_logits_that_made_the_answer_and_leaves_the_cache_as_it_was(small_model: Path) -> None:
-    sparse, _, _ = askers(small_model, 300)
-    answer, length = list(sparse.answer(PROMPT, Sampling(), 6)), sparse.state.length
-    assert sparse.replay(PROMPT, answer[:-1]).argmax(-1).tolist() == answer
+    sparse, _, decoder = askers(small_model, 300)
+    engine, length = Engine(decoder), sparse.state.length
+    answer = list(engine.answer(Request(sparse, PROMPT, 6)))
+    assert replay(sparse, PROMPT, answer[:-1]).argmax(-1).tolist() == answer
     assert sparse.state.length == length
-    assert list(sparse.answer(PROMPT, Sampling(), 6)) == answer
+    assert list(engine.answer(Request(sparse, PROMPT, 6))) == answer
 
 
 def test_an_audit_counts_votes_on_what_is_attended_and_the_exact_top_k_among_it() -> None:

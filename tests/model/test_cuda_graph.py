@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tests.model.architectures import ARCHITECTURES, make_decoder, make_model
 from tscli.answer.asker import Asker
-from tscli.answer.decode import Sampling
+from tscli.answer.engine import Engine, Request
 from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
 from tscli.model.cuda_graph import ROOM, GraphedSteps, GraphRun, fits
@@ -18,10 +18,11 @@ from tscli.model.decoder import Decoder
 from tscli.model.fits import find_parts
 from tscli.model.hf_decoder import HFDecoder
 from tscli.model.kv import KVState
-from tscli.model.step import LayerStep
+from tscli.model.step import LayerStep, Observer
 from tscli.selection import candidates
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import Moments, Sketch
+from tscli.tokens import Prompt
 
 CONFIG = SelectionConfig(k=24, n_init=4, n_local=32, chunk=16, pool=5, scan="exact", theta=1.01)
 UNSLIDING = [name for name in ARCHITECTURES if all(window is None for window in make_decoder(name).shape.sliding)]
@@ -106,13 +107,18 @@ def test_steps_are_those_of_an_attention_run(name: str, scan: str, monkeypatch: 
                 torch.testing.assert_close(mine.trace.shares, other.trace.shares, rtol=1e-3, atol=1e-5)
 
 
+def answer(asker: Asker, prompt: Tensor, tokens: int, observe: Observer | None = None) -> list[int]:
+    request = Request(asker, Prompt(tuple(prompt.tolist()), 0, prompt.shape[0]), tokens, observe=observe)
+    return list(Engine(asker.decoder).answer(request))
+
+
 def test_an_answer_by_captured_steps_is_the_ordinary_one_and_the_state_is_as_before() -> None:
     decoder, found, seen = make_decoder(), [], [list[LayerStep](), list[LayerStep]()]
     for captures, steps in zip((False, True), seen, strict=True):
         asker = Asker(decoder, paged(decoder), CONFIG, "token", frozenset())
         asker.captures = captures
         for seed in (4, 5):  # the second goes on with the first one's buffers
-            found.append(list(asker.answer(ids(7, seed).tolist(), Sampling(), 12, steps.append)))
+            found.append(answer(asker, ids(7, seed), 12, steps.append))
             assert asker.state.length == 300
         assert (asker._steps is not None) is captures
         assert asker.state.tokens_run == 2 * (7 + 11)
@@ -127,7 +133,7 @@ def test_rotations_that_depend_on_the_length_are_not_captured() -> None:
     decoder.rotator._grows = False
     asker = Asker(decoder, paged(decoder), CONFIG, "token", frozenset())
     asker.captures = True
-    assert len(list(asker.answer(ids(3, 4).tolist(), Sampling(), 3))) == 3
+    assert len(answer(asker, ids(3, 4), 3)) == 3
     assert asker._steps is None
 
 
@@ -204,7 +210,7 @@ def test_one_step_of_61_is_compared_with_the_exact_one_and_widens_what_recalls_t
     state.sketch = sketched(state, decoder)
     asker = Asker(decoder, state, config, "chunk", frozenset())
     asker.captures = True
-    tokens = list(asker.answer(ids(7, 4).tolist(), Sampling(), 12))
+    tokens = answer(asker, ids(7, 4), 12)
     assert len(tokens) == 12
     assert len(asker.guard.masses) == 1 + 2 * decoder.layers  # the question's first, then the layers of steps 5 and 10
     assert asker.state.length == 300
@@ -212,7 +218,7 @@ def test_one_step_of_61_is_compared_with_the_exact_one_and_widens_what_recalls_t
     assert asker._steps is not None
     assert asker._steps.widths == tuple(asker.guard.factor(layer) for layer in range(decoder.layers))
     asker.guard._factor[1] = 4
-    list(asker.answer(ids(7, 4).tolist(), Sampling(), 3))
+    answer(asker, ids(7, 4), 3)
     assert asker._steps.widths[1] == 4
 
 

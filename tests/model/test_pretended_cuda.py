@@ -15,7 +15,7 @@ from tests.model.architectures import make_model
 from tests.model.test_cuda_graph import CONFIG, replaced, sketched
 from tests.pretend_cuda import PretendedCuda
 from tscli.answer.asker import Asker, QuestionMode
-from tscli.answer.decode import Sampling
+from tscli.answer.engine import Engine, Request
 from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
 from tscli.model.cuda_graph import GraphedSteps, GraphRun
@@ -27,8 +27,9 @@ from tscli.model.options import LoadOptions
 from tscli.model.step import LayerStep
 from tscli.selection import candidates
 from tscli.selection.config import SelectionConfig
+from tscli.tokens import Prompt
 
-CONTEXT, QUESTION = 200, [5, 300, 17, 444]
+CONTEXT, QUESTION = 200, (5, 300, 17, 444)
 READS = 7  # of a step: one for NaN, one for the token, five for what the layers did
 
 
@@ -75,7 +76,7 @@ def test_answers_are_those_of_the_cpu(
         state = state_on(decoder)
         state.sketch = sketched(state, decoder) if scan == "sketch" else None
         asker, seen, tokens, reads = Asker(decoder, state, config, mode, frozenset()), list[LayerStep](), [], [0]
-        for token in asker.answer(QUESTION, Sampling(), 5, seen.append):
+        for token in Engine(decoder).answer(Request(asker, Prompt(QUESTION, 0, 4), 5, observe=seen.append)):
             tokens.append(token)
             reads.append(pretended_cuda.reads)
         answers.append((tokens, [step.selection.positions.tolist() for step in seen if step.selection is not None]))

@@ -1,6 +1,4 @@
-"""Questions over a cache: a question's tokens through the model, then the answer's, and the cache is as before.
-
-What a question wants of the model it asks for as a `ForwardRequest`, so that `batching` can run those of several at a time.
+"""The paper's way: each token of a question and of its answer selects among all cached tokens, and attends to those.
 
 Knows the model and its attention; knows no libraries and no text.
 """
@@ -8,18 +6,19 @@ Knows the model and its attention; knows no libraries and no text.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from typing import Literal, Never, cast, get_args
+from collections import deque
+from typing import Literal, cast, get_args
 
 import torch
+from torch import Tensor
 
-from tscli.answer.batching import ForwardRequest, Steps, run_alone, run_to_end
-from tscli.answer.decode import Sampler, Sampling
+from tscli.answer.engine import Request
 from tscli.errors import UsageError
-from tscli.model.attention import AttentionRun, Audit, Observer
+from tscli.model.attention import AttentionRun
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
+from tscli.model.step import Pass
 from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import EVERY, Guard
@@ -48,6 +47,9 @@ class Asker:
     of it is attended beside what is selected of the documents.
     """
 
+    refuses = False
+    question_reading = None
+
     def __init__(
         self,
         decoder: Decoder,
@@ -65,10 +67,10 @@ class Asker:
         self.end_ids = end_ids
         self.guard = Guard()
         self.question_read = 0.0  # by time.perf_counter: when the pass began that makes the answer's first token
-        self._dense = DenseKeys() if dense else None
-        self._dense_from = state.committed if conversation else None
-        self._excluded: torch.Tensor | None = None
-        self._busy = False
+        self.dense_keys = DenseKeys() if dense else None
+        self.dense_from = state.committed if conversation else None
+        self.conversation = conversation
+        self.is_busy = False
         self.captures = decoder.device.type == "cuda"
         self._steps: GraphedSteps | None = None
         self._graphed_steps = 0
@@ -76,12 +78,7 @@ class Asker:
     @property
     def is_dense(self) -> bool:
         """Whether all of the context is attended instead of a selection."""
-        return self._dense is not None
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether an answer is being made."""
-        return self._busy
+        return self.dense_keys is not None
 
     @property
     def scan(self) -> str:
@@ -90,71 +87,32 @@ class Asker:
         return "sketch" if self.state.sketch is not None and uses_sketch(self.config, candidates) else "exact"
 
     @property
+    def first(self) -> int:
+        """How many of the context's first tokens are always attended."""
+        return self.config.n_init
+
+    @property
     def readings(self) -> int:
         """How often a question's tokens are run."""
         return 2 if self.question_mode == "two_pass" else 1
 
-    def answer(
-        self,
-        prompt_ids: list[int],
-        sampling: Sampling,
-        max_new_tokens: int,
-        observe: Observer | None = None,
-        excluded: torch.Tensor | None = None,
-    ) -> Generator[int, None, None]:
-        """Token ids of the answer without the end token; observe sees the steps that make them.
-
-        The last prompt token's step already makes the answer's first token, so it is observed. In a conversation what has
-        been run stays in the state: all but the answer's last token, or nothing where the question was not read to its end.
-        excluded: positions (int64) that are not attended to, though they may be selected.
-        """
-        return run_alone(self.steps(prompt_ids, sampling, max_new_tokens, observe, excluded), self.decoder)
-
-    def steps(
-        self,
-        prompt_ids: list[int],
-        sampling: Sampling,
-        max_new_tokens: int,
-        observe: Observer | None = None,
-        excluded: torch.Tensor | None = None,
-    ) -> Steps[int, None]:
-        """As `answer`, for whoever runs the model."""
-        if self._busy:
-            raise UsageError("another answer of this session is still streaming; finish it first")
-        if excluded is not None and self._dense is not None:
+    def begin(self, request: Request) -> _Selecting:
+        """See `Way`."""
+        if request.excluded is not None and self.is_dense:
             raise UsageError("full attention cannot leave passages out; ask without --dense")
-        self._busy, self._excluded = True, excluded
-        state, length, sampler = self.state, self.state.length, Sampler(sampling)
-        stays = False
-        try:
-            votes = yield from self._first_reading(state, prompt_ids)
-            fixed = votes.selection(self.config, self._selectable(length))
-            logits = yield from self._run_prompt(state, prompt_ids, observe, fixed)
-            stays = self._dense_from is not None
-            reuse = SelectionCache(self.config.theta)
-            graphed = self._graphed(max_new_tokens) if fixed is None and excluded is None else None
-            for made in range(max_new_tokens):
-                token = sampler.next_token(logits)
-                if token in self.end_ids:
-                    return
-                yield token
-                if made + 1 < max_new_tokens:
-                    if graphed is not None:
-                        if self._is_compared():
-                            graphed.end()
-                            logits = yield self._request(state, [token], observe, guard=self.guard.throughout())
-                            graphed = self._graphed(max_new_tokens - made)
-                            continue
-                        logits = graphed.step(token)
-                        if observe is not None:
-                            for step in graphed.taken():
-                                observe(step)
-                        continue
-                    logits = yield self._request(state, [token], observe, reuse, votes=votes if fixed else None, fixed=fixed)
-                    fixed = votes.follow(fixed, self.config) if fixed else None
-        finally:
-            self._rewind(state, state.length if stays else length)
-            self._busy, self._excluded = False, None
+        return _Selecting(self, request)
+
+    def another(self, state: KVState, conversation: bool) -> Asker:
+        """One with a state of its own over the same pages."""
+        asker = Asker(
+            self.decoder, state, self.config, self.question_mode, self.end_ids, self.is_dense, conversation=conversation
+        )
+        asker.guard, asker.captures = self.guard, False  # a graph each, and questions one after the other, would not pay
+        return asker
+
+    def most_attended(self, total: int) -> int:
+        """How many tokens of the documents, which have so many, an answer attends to at most."""
+        return total if self.is_dense else min(total, self.config.n_init + self.config.count(total))
 
     def close(self) -> None:
         """Hold no pages any more."""
@@ -165,39 +123,17 @@ class Asker:
         return self.readings * prompt + generated
 
     def rewind(self, length: int | None = None) -> None:
-        """Forget a conversation, or what of it is behind `length`: the state is as its committed pages are."""
-        self._rewind(self.state, self.state.committed if length is None else length)
+        """See `Way`."""
+        length = self.state.committed if length is None else length
+        self.state.rewind(length)
+        if self.dense_keys is not None:
+            self.dense_keys.crop(length)
 
-    def replay(self, prompt_ids: list[int], answer_ids: list[int], audit: Audit | None = None) -> torch.Tensor:
-        """The logits that come before each token of a given answer and behind its last, [len(answer_ids) + 1, vocab] float32.
-
-        audit sees the selections that make them; the cache is as before.
-        """
-        return run_to_end(self._replayed(prompt_ids, answer_ids, audit), self.decoder)
-
-    def _replayed(self, prompt_ids: list[int], answer_ids: list[int], audit: Audit | None) -> Steps[Never, torch.Tensor]:
-        state, length = self.state, self.state.length
-        try:
-            votes = yield from self._first_reading(state, prompt_ids)
-            fixed = votes.selection(self.config, self._selectable(length))
-            first = yield from self._run_prompt(state, prompt_ids, None, fixed, audit)
-            logits = [first]
-            reuse = SelectionCache(self.config.theta)
-            for token in answer_ids:
-                part = yield self._request(
-                    state, [token], None, reuse, votes=votes if fixed else None, fixed=fixed, audit=audit
-                )
-                logits.append(part)
-                fixed = votes.follow(fixed, self.config) if fixed else None
-            return torch.stack(logits)
-        finally:
-            self._rewind(state, length)
-
-    def _graphed(self, steps: int) -> GraphedSteps | None:
+    def graphed(self, steps: int) -> GraphedSteps | None:
         """What takes so many steps from here as a CUDA graph, on a GPU where nothing of it changes its size: all steps select,
         since a graph cannot choose."""
         state, decoder = self.state, self.decoder
-        if not self.captures or self._dense or self._dense_from is not None or decoder.rotator.depends_on_length:
+        if not self.captures or self.is_dense or self.dense_from is not None or decoder.rotator.depends_on_length:
             return None
         if not fits(state, self.config, decoder.shape.sliding, steps):
             return None
@@ -208,73 +144,116 @@ class Asker:
         self._steps.begin()
         return self._steps
 
-    def _is_compared(self) -> bool:
+    def is_compared(self) -> bool:
         """Whether the next of the graph's steps is to be an ordinary one, whose selections are all compared with exact ones: so
         as many are as the guard compares where each step makes its own."""
         self._graphed_steps += 1
         return self.scan == "sketch" and self._graphed_steps % EVERY == 0
 
-    def _selectable(self, length: int) -> int:
+    def selectable(self, length: int) -> int:
         """How many of the cached tokens a question selects from, the local window included."""
-        return length if self._dense_from is None else min(length, self._dense_from + self.config.n_local)
+        return length if self.dense_from is None else min(length, self.dense_from + self.config.n_local)
 
-    def _first_reading(self, state: KVState, prompt_ids: list[int]) -> Steps[Never, QuestionVotes]:
-        """Run the question once to vote, and forget it; no votes where it is read once or the context attended as a whole."""
-        votes, length = QuestionVotes(self.decoder.last_selecting_layer), state.length
-        if self.question_mode == "two_pass":
-            for token in prompt_ids:
-                yield self._request(state, [token], votes=votes)
-            self._rewind(state, length)
-        return votes
 
-    def _run_prompt(
+class _Selecting:
+    """One request: the question is read, once or twice, then the answer is made token by token."""
+
+    def __init__(self, asker: Asker, request: Request) -> None:
+        self._asker = asker
+        self._request = request
+        self._state, self._length = asker.state, asker.state.length  # before the question
+        ids, size = list(request.prompt.ids), asker.config.chunk if asker.question_mode == "chunk" else 1
+        self._voting = deque(ids if asker.question_mode == "two_pass" else ())
+        self._votes = QuestionVotes(asker.decoder.last_selecting_layer)
+        self._fixed: Selection | None = None  # what the question chose when it was read for the first time
+        self._is_voting = bool(self._voting)
+        self._unread = deque(ids[start : start + size] for start in range(0, len(ids), size))
+        self._reuse = SelectionCache(asker.config.theta)
+        self._graph: GraphedSteps | None = None
+        self._is_compared = False  # whether the latest pass stood in for one of the graph's
+        self._made = 0  # tokens of the answer that were run
+
+    def next_pass(self, token: int | None) -> Pass | Tensor:
+        """See `Progress`."""
+        if self._is_voting:
+            return self._pass([self._voting.popleft()], votes=self._votes)
+        if token is None:
+            return self._question_pass(self._unread.popleft())
+        self._made, self._is_compared = self._made + 1, False
+        if self._graph is not None:
+            return self._graph_pass(self._graph, token)
+        votes = self._votes if self._fixed else None
+        return self._pass([token], watched=True, reuse=self._reuse, votes=votes, fixed=self._fixed)
+
+    def take(self, logits: Tensor) -> Tensor | None:
+        """See `Progress`."""
+        if self._is_voting:
+            self._is_voting = bool(self._voting)
+            if not self._is_voting:
+                self._asker.rewind(self._length)
+                self._fixed = self._votes.selection(self._asker.config, self._asker.selectable(self._length))
+            return None
+        if self._unread:
+            return None
+        if self._is_compared or not self._made:
+            self._graph = self._new_graph()
+        elif self._fixed:
+            self._fixed = self._votes.follow(self._fixed, self._asker.config)
+        return logits[0]
+
+    def chosen(self, token: int) -> None:
+        """Nothing is told of it: layers report their steps themselves."""
+
+    def _question_pass(self, token_ids: list[int]) -> Pass:
+        if self._unread:
+            return self._pass(token_ids, fixed=self._fixed)
+        self._asker.question_read = time.perf_counter()
+        return self._pass(token_ids, watched=True, fixed=self._fixed)
+
+    def _graph_pass(self, graph: GraphedSteps, token: int) -> Pass | Tensor:
+        """A step of the graph, or the ordinary one in its place."""
+        asker, request = self._asker, self._request
+        self._is_compared = asker.is_compared()
+        if self._is_compared:
+            graph.end()
+            return self._pass([token], watched=True, guard=asker.guard.throughout())
+        logits = graph.step(token)
+        if request.observe is not None:
+            for step in graph.taken():
+                request.observe(step)
+        return logits[None]
+
+    def _new_graph(self) -> GraphedSteps | None:
+        request = self._request
+        if self._fixed is not None or request.excluded is not None or request.audit is not None:
+            return None
+        return self._asker.graphed(request.max_new_tokens - max(0, self._made - 1))
+
+    def _pass(
         self,
-        state: KVState,
-        prompt_ids: list[int],
-        observe: Observer | None,
-        fixed: Selection | None,
-        audit: Audit | None = None,
-    ) -> Steps[Never, torch.Tensor]:
-        size = self.config.chunk if self.question_mode == "chunk" else 1
-        logits = torch.empty(0)
-        for start in range(0, len(prompt_ids), size):
-            last = start + size >= len(prompt_ids)
-            watched = (observe, audit) if last else (None, None)
-            if last:
-                self.question_read = time.perf_counter()
-            logits = yield self._request(state, prompt_ids[start : start + size], watched[0], fixed=fixed, audit=watched[1])
-        return logits
-
-    def _request(
-        self,
-        state: KVState,
         token_ids: list[int],
-        observe: Observer | None = None,
-        reuse: SelectionCache | None = None,
         *,
+        watched: bool = False,
+        reuse: SelectionCache | None = None,
         votes: QuestionVotes | None = None,
         fixed: Selection | None = None,
-        audit: Audit | None = None,
         guard: Guard | None = None,
-    ) -> ForwardRequest:
+    ) -> Pass:
+        """watched: it makes a token of the answer."""
+        asker, request = self._asker, self._request
         run = AttentionRun(
-            state,
-            self.decoder.rotator,
-            self.config,
+            self._state,
+            asker.decoder.rotator,
+            asker.config,
             reuse=reuse,
             votes=votes,
             fixed=fixed,
-            dense=self._dense,
-            observe=observe,
-            guard=guard or self.guard,
-            audit=audit,
-            dense_from=self._dense_from,
-            traced_layer=self.decoder.last_selecting_layer,
-            excluded=self._excluded,
+            dense=asker.dense_keys,
+            observe=request.observe if watched else None,
+            guard=guard or asker.guard,
+            audit=request.audit if watched else None,
+            dense_from=asker.dense_from,
+            traced_layer=asker.decoder.last_selecting_layer,
+            excluded=request.excluded,
         )
-        return ForwardRequest(torch.tensor(token_ids, device=self.decoder.device), run)
-
-    def _rewind(self, state: KVState, length: int) -> None:
-        state.rewind(length)
-        if self._dense is not None:
-            self._dense.crop(length)
+        return Pass(torch.tensor(token_ids, device=asker.decoder.device), run, [len(token_ids) - 1])

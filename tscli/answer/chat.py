@@ -8,12 +8,10 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import Generic, Protocol, TypeVar
 
-from tscli.answer.asker import Asker
 from tscli.answer.decode import Sampling
-from tscli.answer.voting_asker import VotingAsker
+from tscli.answer.way import SessionWay
 from tscli.errors import UsageError, WindowFull
 from tscli.model.decoder import Decoder
-from tscli.selection.config import SelectionConfig
 from tscli.tokens import Context, Prompt, Template, Tokenizer
 
 
@@ -34,13 +32,12 @@ class ChatSession(Protocol[StreamT_co]):
     decoder: Decoder
     tokenizer: Tokenizer
     template: Template
-    config: SelectionConfig
     context: Context
 
     def ask(self, question: str, *, max_new_tokens: int, temperature: float, top_p: float, seed: int | None) -> StreamT_co: ...
 
     def stream(
-        self, asker: Asker | VotingAsker, question: str, prompt: Prompt, max_new_tokens: int, sampling: Sampling
+        self, asker: SessionWay, question: str, prompt: Prompt, max_new_tokens: int, sampling: Sampling
     ) -> StreamT_co: ...
 
 
@@ -52,7 +49,7 @@ class Chat(Generic[StreamT_co]):
     there is a next question: what was asked and answered is then run again without them.
     """
 
-    def __init__(self, session: ChatSession[StreamT_co], asker: Asker | VotingAsker) -> None:
+    def __init__(self, session: ChatSession[StreamT_co], asker: SessionWay) -> None:
         self._session = session
         self._asker = asker
         # The last answer's stream, the state's length before it, and what was asked as it stands before a given answer.
@@ -74,11 +71,7 @@ class Chat(Generic[StreamT_co]):
     def room(self) -> int:
         """Tokens that the conversation may have: the model's window without what is selected of the documents."""
         session, total = self._session, int(self._session.context.token_ids.shape[0])
-        if isinstance(self._asker, VotingAsker):
-            taken = min(total, self._asker.most_attended)
-        else:
-            taken = total if self._asker.is_dense else min(total, session.config.n_init + session.config.count(total))
-        return session.decoder.window - taken
+        return session.decoder.window - self._asker.most_attended(total)
 
     def ask(
         self,

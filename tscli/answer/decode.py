@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -30,10 +31,17 @@ class Sampling:
             raise UsageError(f"seed must be a number of 64 bits, got {self.seed}")
 
 
+class Chooser(Protocol):
+    """Says which token comes next."""
+
+    def next_token(self, logits: Tensor) -> int:
+        """logits [vocab], valid until the next call -> a token id."""
+
+
 class Sampler:
     """Draws tokens one after the other; holds the random state."""
 
-    def __init__(self, sampling: Sampling) -> None:
+    def __init__(self, sampling: Sampling = Sampling()) -> None:
         self._sampling = sampling
         self._generator = torch.Generator()
         if sampling.seed is None:

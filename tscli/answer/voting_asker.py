@@ -14,7 +14,6 @@ Knows the model, its state and passages of a context; knows no libraries and no 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
@@ -22,15 +21,15 @@ from torch import Tensor
 
 from tscli.answer.attribution import Attribution
 from tscli.answer.contrast import contrasted
-from tscli.answer.decode import Sampler, Sampling
+from tscli.answer.engine import Request
 from tscli.answer.mixture import mixed, said_by, weights_of
 from tscli.answer.passages import LONGEST, Passage, PassageFinder
 from tscli.answer.question_reading import VoterQueries, count_votes, passage_gains, question_votes, with_passages
-from tscli.errors import UsageError
+from tscli.answer.statistics import QuestionReading
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows, Seen
 from tscli.model.kv import KVState
-from tscli.model.step import Observer
+from tscli.model.step import Pass
 from tscli.selection.guard import Guard
 from tscli.selection.voters import Voters
 from tscli.tokens import Prompt
@@ -62,7 +61,6 @@ class VotingAsker:
     is_dense = False
     question_mode = "voters"
     scan = "voters"
-    captures = False
 
     def __init__(
         self,
@@ -85,20 +83,30 @@ class VotingAsker:
         self.question_read = 0.0  # by time.perf_counter: when the pass began that makes the answer's first token
         self.reading: Reading | None = None  # of the last question
         self._candidates = candidates
-        self._refuses = refuses
-        self._conversation = conversation
-        self._busy = False
+        self.refuses = refuses
+        self.conversation = conversation
+        self.is_busy = False
         self._passed = 0  # tokens of questions and answers that were run
 
     @property
-    def is_busy(self) -> bool:
-        """Whether an answer is being made."""
-        return self._busy
+    def first(self) -> int:
+        """How many of the context's first tokens are always attended."""
+        return self.finder.first
 
     @property
-    def most_attended(self) -> int:
-        """How many tokens of the documents an answer attends to at most."""
-        return self.finder.first + self._passages * LONGEST
+    def question_reading(self) -> QuestionReading | None:
+        """What there is to say of how the last question was read."""
+        if self.reading is None:
+            return None
+        reading, heads, decoder = self.reading, self.voters.heads, self.decoder
+        group = decoder.q_heads // decoder.kv_heads
+        scanned = len({(layer, head // group) for layer, head in heads}) / (decoder.layers * decoder.kv_heads)
+        passages = [(passage.start, passage.end) for passage in reading.passages]
+        return QuestionReading([list(head) for head in heads], scanned, passages, list(reading.gains), reading.answered)
+
+    def most_attended(self, total: int) -> int:
+        """How many tokens of the documents, which have so many, an answer attends to at most."""
+        return min(total, self.finder.first + self._passages * LONGEST)
 
     @property
     def _passages(self) -> int:
@@ -112,52 +120,16 @@ class VotingAsker:
     def another(self, state: KVState, conversation: bool) -> VotingAsker:
         """One with a state of its own over the same pages."""
         voters, finder, ends = self.voters, self.finder, self.end_ids
-        how = {"candidates": self._candidates, "refuses": self._refuses, "conversation": conversation}
+        how = {"candidates": self._candidates, "refuses": self.refuses, "conversation": conversation}
         return VotingAsker(self.decoder, state, voters, finder, ends, **how)  # type: ignore[arg-type]
 
-    def steps(
-        self,
-        prompt: Prompt,
-        sampling: Sampling,
-        max_new_tokens: int,
-        observe: Observer | None = None,
-        excluded: Tensor | None = None,
-        *,
-        answers: bool = True,
-    ) -> Generator[int, None, None]:
-        """Token ids of the answer without the end token; none where `reading` then says that nothing answers the question.
-
-        answers: whether any passage can; where it is known that none does, the nearest ones are found all the same.
-        """
-        if self._busy:
-            raise UsageError("another answer of this session is still streaming; finish it first")
-        self._busy, self._passed, length, stays = True, 0, self.state.length, False
-        try:
-            before = torch.cat([self._arange(0, self.finder.first), self._arange(self.state.committed, length)])
-            reading = self.reading = self._read(prompt, before, excluded, answers)
-            self.question_read = time.perf_counter()
-            if not reading.answered:
-                return
-            answer = _Answer(self, before, reading, observe)
-            logits = answer.run(list(prompt.ids))
-            stays = self._conversation
-            sampler = Sampler(sampling)
-            for made in range(max_new_tokens):
-                token = sampler.next_token(logits)
-                answer.attribute(token)
-                if token in self.end_ids:
-                    return
-                yield token
-                if made + 1 < max_new_tokens:
-                    logits = answer.run([token])
-                    if (made + 1) % MOVE_EVERY == 0:
-                        answer.move(excluded)
-        finally:
-            self.state.rewind(self.state.length if stays else length)
-            self._busy = False
+    def begin(self, request: Request) -> _Answer:
+        """See `Way`; `reading` then says how the question was read, and whether anything answers it."""
+        self._passed = 0
+        return _Answer(self, request)
 
     def rewind(self, length: int | None = None) -> None:
-        """Forget a conversation, or what of it is behind `length`: the state is as its committed pages are."""
+        """See `Way`."""
         self.state.rewind(self.state.committed if length is None else length)
 
     def close(self) -> None:
@@ -169,7 +141,7 @@ class VotingAsker:
         decoder, state = self.decoder, self.state
         started = state.tokens_run
         if self.finder.first >= state.committed:
-            return Reading((), (), not self._refuses)
+            return Reading((), (), not self.refuses)
         votes = question_votes(decoder, state, self.voters, prompt, before, self.finder.first, state.committed)
         candidates = self.finder.best(votes, self._candidates, excluded)
         gains = passage_gains(decoder, state, prompt, before, candidates[:FIRST])
@@ -181,55 +153,75 @@ class VotingAsker:
         kept = tuple(passage for _, passage in ranked)
         best = tuple(gain for gain, _ in ranked)
         enough = answers and bool(best) and best[0] >= self.voters.absent_below
-        return Reading(kept, best, enough or not self._refuses)
+        return Reading(kept, best, enough or not self.refuses)
 
     def _arange(self, start: int, stop: int) -> Tensor:
         return torch.arange(start, stop, device=self.decoder.device)
 
 
 class _Answer:
-    """One answer in the making: its passages, and the run over their rows."""
+    """One request: its question is read, then its answer made over the rows of the passages that were found."""
 
-    def __init__(self, asker: VotingAsker, before: Tensor, reading: Reading, observe: Observer | None) -> None:
+    def __init__(self, asker: VotingAsker, request: Request) -> None:
         self._asker = asker
-        self._before = before
-        self._passages = list(reading.passages)
-        self._gains = list(reading.gains)
-        self._observe = observe
+        self._request = request
+        spoken = asker._arange(asker.state.committed, asker.state.length)
+        self._before = torch.cat([asker._arange(0, asker.finder.first), spoken])
+        self._made = 0  # tokens of the answer that were run
+        self._passages: list[Passage] = []
+        self._gains: list[float] = []
         self._run: GatheredRun
         self._attribution: Attribution | None = None
         self._behind: Tensor  # logits [sequences with passages, vocab] of the latest pass
         self._queries: list[dict[int, Tensor]] = []  # of the voters, for each token since the passages last moved
-        self._begin(before)
+
+    def next_pass(self, token: int | None) -> Pass | None:
+        """See `Progress`."""
+        if token is not None:
+            self._made += 1
+            return self._pass([token])
+        asker, request = self._asker, self._request
+        reading = asker.reading = asker._read(request.prompt, self._before, request.excluded, request.answerable)
+        asker.question_read = time.perf_counter()
+        if not reading.answered:
+            return None
+        self._passages, self._gains = list(reading.passages), list(reading.gains)
+        self._begin(self._before)
+        return self._pass(list(request.prompt.ids))
 
     @torch.inference_mode()
-    def run(self, token_ids: list[int]) -> Tensor:
-        """Run these tokens behind what there is; scores [vocab] float32 of the next one."""
-        asker, sequences = self._asker, len(self._run.rows)
-        self._watch = VoterQueries(asker.decoder, asker.voters, 1)
-        ends = [(number + 1) * len(token_ids) - 1 for number in range(sequences)]
-        ids = torch.tensor(token_ids * sequences, device=asker.decoder.device)
-        logits = asker.decoder.forward_rows(ids, self._run, ends)
-        asker._passed += ids.shape[0]
+    def take(self, logits: Tensor) -> Tensor:
+        """See `Progress`."""
         self._queries.append(self._watch.queries)
-        assert logits is not None
         self._behind = logits[: self._weights.shape[0]]
         behind = mixed(self._behind, self._weights)
-        return contrasted(behind, logits[-1]) if self._passages else behind
+        scores = contrasted(behind, logits[-1]) if self._passages else behind
+        if self._made and self._made % MOVE_EVERY == 0:
+            self._move()
+        return scores
 
-    def attribute(self, token: int) -> None:
+    def chosen(self, token: int) -> None:
         """Say where the token that the latest pass made comes from."""
         if self._attribution is not None:
             self._attribution.report(said_by(self._behind, self._weights, token))
 
-    def move(self, excluded: Tensor | None) -> None:
+    def _pass(self, token_ids: list[int]) -> Pass:
+        """These tokens behind what there is, in each sequence."""
+        asker, sequences = self._asker, len(self._run.rows)
+        self._watch = VoterQueries(asker.decoder, asker.voters, 1)
+        ends = [(number + 1) * len(token_ids) - 1 for number in range(sequences)]
+        ids = torch.tensor(token_ids * sequences, device=asker.decoder.device)
+        asker._passed += ids.shape[0]
+        return Pass(ids, self._run, ends)
+
+    def _move(self) -> None:
         """Take in the passage that the latest tokens vote for, in the place of the least likely one, where it is a new one."""
         asker, queries = self._asker, self._queries
         self._queries = []
         stacked = {place: torch.cat([one[place] for one in queries]) for place in queries[0]}
         first, stop = asker.finder.first, asker.state.committed
         votes = count_votes(asker.decoder, asker.state, asker.voters, stacked, first, stop)
-        found = asker.finder.best(votes, 1, excluded)
+        found = asker.finder.best(votes, 1, self._request.excluded)
         if not found or any(found[0].start < passage.end and passage.start < found[0].end for passage in self._passages):
             return
         self._passages = [found[0], *self._passages[: len(self._passages) - 1]]
@@ -238,12 +230,12 @@ class _Answer:
 
     def _begin(self, before: Tensor) -> None:
         """Runs over the rows as they are now, and over the same without passages."""
-        asker = self._asker
+        asker, observe = self._asker, self._request.observe
         rows, weights = self._rows(before)
         self._weights = weights.to(asker.decoder.device)
         spans = [asker._arange(passage.start, passage.end) for passage in self._passages]
         chosen = torch.cat(spans).sort().values if spans else asker._arange(0, 0)
-        attribution = Attribution(asker.voters, rows, chosen, self._observe) if self._observe else None
+        attribution = Attribution(asker.voters, rows, chosen, observe) if observe else None
 
         def watch(seen: Seen) -> None:
             if seen.sequence == 0:

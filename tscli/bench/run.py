@@ -15,7 +15,7 @@ import torch
 
 from tscli.answer.asker import Asker, checked_mode
 from tscli.answer.calibration.store import choose_voters
-from tscli.answer.decode import Sampling
+from tscli.answer.engine import Engine, Request
 from tscli.bench.peers import PEERS, measure_peer
 from tscli.bench.rows import BenchResult, BenchRow, decode_fields, timing_fields
 from tscli.bench.setting import PREFILL_LIMIT_S, Bench, Say, dense_seconds, forget_peak_rss, peak_rss
@@ -35,7 +35,7 @@ from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionOptions, resolve
 from tscli.selection.selection_cache import SelectionCache
 from tscli.selection.sketch import Sketch
-from tscli.tokens import load_template, load_tokenizer
+from tscli.tokens import Prompt, load_template, load_tokenizer
 
 QUESTION = 16  # tokens
 DENSE_COPIES, SPARSE_COPIES = 3.5, 1.5  # of the keys and values: dense rotates them into another that grows
@@ -202,10 +202,11 @@ def _decode(bench: Bench, state: KVState, dense: bool) -> dict[str, Any]:
 def _answer(bench: Bench, state: KVState) -> dict[str, Any]:
     """Answers of n_gen tokens behind their first one, to a question that is read twice."""
     asker = Asker(bench.decoder, state, bench.config, "two_pass", frozenset())
-    question, began, read, runs = bench.ids(QUESTION).tolist(), list[float](), list[float](), list[list[float]]()
+    question, engine = Prompt(tuple(bench.ids(QUESTION).tolist()), 0, QUESTION), Engine(bench.decoder)
+    began, read, runs = list[float](), list[float](), list[list[float]]()
     for _ in range(bench.repetitions + 1):
         began.append(time.perf_counter())
-        runs.append([time.perf_counter() for _ in asker.answer(question, Sampling(), bench.n_gen + 1)])
+        runs.append([time.perf_counter() for _ in engine.answer(Request(asker, question, bench.n_gen + 1))])
         read.append(asker.question_read)
     parts = [(then - begin, times[0] - then) for begin, then, times in zip(began, read, runs, strict=True)][1:]  # 1st: warms up
     question_ms, first_ms = (1e3 * sum(part) / len(parts) for part in zip(*parts, strict=True))

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from tscli.answer.decode import Sampling
+from tscli.answer.engine import Engine, Request
 from tscli.answer.passages import PassageFinder
 from tscli.answer.voting_asker import VotingAsker
 from tscli.bench.rows import decode_fields, timing_fields
@@ -83,10 +83,10 @@ def answer_fields(bench: Bench, library: ReadLibrary) -> dict[str, Any]:
     finder = PassageFinder(library.context, text.tokenizer)
     asker = VotingAsker(bench.decoder, library.state, voters, finder, frozenset(), refuses=False)
     prompt = text.template.prompt(text.tokenizer, QUESTION)
-    runs, waited = list[list[float]](), list[float]()
+    engine, runs, waited = Engine(bench.decoder), list[list[float]](), list[float]()
     for _ in range(bench.repetitions + 1):
         began = time.perf_counter()
-        runs.append([time.perf_counter() for _ in asker.steps(prompt, Sampling(), bench.n_gen + 1)])
+        runs.append([time.perf_counter() for _ in engine.answer(Request(asker, prompt, bench.n_gen + 1))])
         waited.append(1e3 * (runs[-1][0] - began))
     ttft_ms = sum(waited[1:]) / bench.repetitions  # the first one warms up
     return {**decode_fields(runs[1:], bench.n_gen), "ttft_ms": ttft_ms, "n_question": len(prompt.ids)}

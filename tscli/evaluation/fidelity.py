@@ -10,8 +10,11 @@ from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
 from tscli.answer.asker import Asker
+from tscli.answer.engine import Engine, Request, Way
+from tscli.model.attention import Audit as AttentionAudit
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import Selection
+from tscli.tokens import Prompt
 from tscli_kernels import max_pool, top_k
 
 
@@ -50,18 +53,43 @@ class Audit:
         self.recalls.append(float(attended[wanted].float().mean()))
 
 
-def fidelity(sparse: Asker, dense: Asker | None, prompt_ids: list[int], answer_ids: list[int]) -> Fidelity:
+def fidelity(sparse: Asker, dense: Asker | None, prompt: Prompt, answer_ids: list[int]) -> Fidelity:
     """Of the steps that make this answer. Both askers share one state; dense: None where it is too long for that."""
     audit = Audit(sparse.config)
-    found = log_softmax(sparse.replay(prompt_ids, answer_ids, audit), dim=-1)  # [steps, vocab]
+    found = log_softmax(replay(sparse, prompt, answer_ids, audit), dim=-1)  # [steps, vocab]
     everything = None if sparse.config.k == 0 else 1.0  # is attended where no layer had to select
     mass, recall = mean(audit.masses, everything), mean(audit.recalls, everything)
     if dense is None:
         return Fidelity(found.shape[0], mass, recall, None, None)
-    wanted = log_softmax(dense.replay(prompt_ids, answer_ids), dim=-1)
+    wanted = log_softmax(replay(dense, prompt, answer_ids), dim=-1)
     agreement = float((found.argmax(-1) == wanted.argmax(-1)).float().mean())
     divergence = float(kl_div(found, wanted, reduction="none", log_target=True).sum(-1).mean())
     return Fidelity(found.shape[0], mass, recall, agreement, divergence)
+
+
+def replay(way: Way, prompt: Prompt, answer_ids: Sequence[int], audit: AttentionAudit | None = None) -> Tensor:
+    """The logits that come before each token of a given answer and behind its last, [len(answer_ids) + 1, vocab] float32.
+
+    audit: see `Request`. The cache is as before.
+    """
+    given = _Given(answer_ids)
+    request = Request(way, prompt, len(answer_ids) + 1, given, audit=audit, ignore_eos=True)
+    for _ in Engine(way.decoder).answer(request):
+        pass
+    return torch.stack(given.logits)
+
+
+class _Given:
+    """Says the tokens of a given answer, whatever the model would say, and keeps what that was."""
+
+    def __init__(self, token_ids: Sequence[int]) -> None:
+        self.logits: list[Tensor] = []
+        self._token_ids = [*token_ids, -1]  # the last one is not run
+
+    def next_token(self, logits: Tensor) -> int:
+        """See `Chooser`."""
+        self.logits.append(logits.clone())
+        return self._token_ids[len(self.logits) - 1]
 
 
 def pooled(parts: Sequence[Fidelity]) -> Fidelity:

@@ -16,7 +16,7 @@ import torch
 
 from tscli.answer.asker import Asker, checked_mode
 from tscli.answer.calibration.store import choose_voters
-from tscli.answer.decode import Sampling
+from tscli.answer.engine import Engine, Request, Way
 from tscli.answer.passages import PassageFinder
 from tscli.answer.voting_asker import VotingAsker
 from tscli.errors import UsageError
@@ -192,7 +192,7 @@ def _trials(
             if setting.fidelity and number % step == 0 and isinstance(asker, Asker) and not method.dense:
                 if dense is None and reading.length <= setting.max_dense:
                     dense = Asker(setting.decoder, state, method.config, "token", end_ids, dense=True)
-                measured = measure(asker, dense, list(prompt.ids), ids)
+                measured = measure(asker, dense, prompt, ids)
             score = item.score(answer, item.wanted)
             yield Trial(item.task, reading.length, item.depth, method.name, score, item.question, answer, item.wanted, measured)
 
@@ -216,11 +216,9 @@ def _context(setting: _Setting, token_ids: torch.Tensor) -> Context:
     return Context(ids, document, document + 1, blank, blank, (whole,))
 
 
-def _answer(asker: Asker | VotingAsker, prompt: Prompt, max_new_tokens: int) -> list[int]:
+def _answer(asker: Way, prompt: Prompt, max_new_tokens: int) -> list[int]:
     """The greedy answer to a prompt over the context, as token ids without the end token: the one place where it is made."""
-    if isinstance(asker, VotingAsker):
-        return list(asker.steps(prompt, Sampling(), max_new_tokens))
-    return list(asker.answer(list(prompt.ids), Sampling(), max_new_tokens))
+    return list(Engine(asker.decoder).answer(Request(asker, prompt, max_new_tokens)))
 
 
 def _without_thoughts(setting: _Setting, ids: list[int]) -> list[int]:

@@ -1,25 +1,30 @@
-"""Tokens of several sequences in one pass of the model: the weights are read once, each sequence attends to its own cache."""
+"""Several passes through the model as one: the weights are read once, each pass attends to its own cache."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
-from tscli.model.attention import AttentionRun
-from tscli.model.step import LayerCall
+from tscli.model.step import LayerCall, Pass
 
 
 class BatchedRun:
-    """Attention of sequences that lie one behind the other, `sizes` tokens of each; a model sees them as one `AttentionRun`."""
+    """Attention of several passes, whose tokens lie one behind the other; a model sees them as one run.
 
-    def __init__(self, runs: Sequence[AttentionRun], sizes: Sequence[int]) -> None:
-        self._runs = runs
-        self._sizes = list(sizes)
+    rows: where the rows of all passes lie among all tokens.
+    """
+
+    def __init__(self, passes: Sequence[Pass]) -> None:
+        self._runs = [one.run for one in passes]
+        self._sizes = [one.token_ids.shape[0] for one in passes]
+        starts = accumulate(self._sizes[:-1], initial=0)
+        self.rows = [start + row for start, one in zip(starts, passes, strict=True) for row in one.rows]
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
-        """As `AttentionRun`, the tokens of all sequences in the second dimension."""
+        """As `AttentionRun`, the tokens of all passes in the second dimension."""
         parts = zip(self._runs, *(part.split(self._sizes, dim=1) for part in (query, key, value)), strict=True)
         return torch.cat([run(q, k, v, call) for run, q, k, v in parts], dim=1)
 
@@ -28,12 +33,7 @@ class BatchedRun:
         for run, q, k, v in zip(self._runs, *(part.split(self._sizes, dim=1) for part in (query, key, value)), strict=True):
             run.keep(q, k, v, call)
 
-    def advance(self) -> None:
-        """All layers have appended every sequence's tokens."""
+    def advance(self, num_tokens: int) -> None:
+        """All layers have seen so many tokens, of all passes together."""
         for run, size in zip(self._runs, self._sizes, strict=True):
-            run.state.advance(size)
-
-    @property
-    def ends(self) -> list[int]:
-        """The rows of each sequence's last token."""
-        return [int(end) - 1 for end in torch.tensor(self._sizes).cumsum(0)]
+            run.advance(size)

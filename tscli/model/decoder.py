@@ -11,34 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tscli.errors import UsageError
-from tscli.model.attention import AttentionRun
 from tscli.model.batched import BatchedRun
 from tscli.model.gathered import Enough
 from tscli.model.identity import weights_hash
 from tscli.model.kv import KVState, Pages
 from tscli.model.rotary import Rotator
-from tscli.model.step import LayerCall
+from tscli.model.step import CountedRun, Pass, Run
 from tscli_kernels import PAGE_SCALE, has_int8_products
-
-
-class Run(Protocol):
-    """What layers call instead of their own attention; see `AttentionRun`."""
-
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor: ...
-
-    def keep(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> None: ...
-
-
-class CountedRun(Run, Protocol):
-    """A run that is told when all layers have seen new tokens."""
-
-    def advance(self, num_tokens: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -96,16 +81,18 @@ class Decoder(ABC):
         return out
 
     @torch.inference_mode()
-    def forward_batch(self, parts: Sequence[Tensor], runs: Sequence[AttentionRun]) -> Tensor:
-        """`forward` of several sequences at a time, token ids int64 [t] and a run of each: logits [sequences, vocab] float32.
+    def forward_batch(self, passes: Sequence[Pass]) -> Sequence[Tensor]:
+        """Several passes as one; the logits of each, [rows, vocab] float32.
 
-        A sequence gets what it would by itself, but for rounding: products of other shapes add up in another order.
+        A pass gets what it would by itself, but for rounding: products of other shapes add up in another order.
         """
-        run = BatchedRun(runs, [part.shape[0] for part in parts])
-        out = self._run(torch.cat(list(parts)), run, run.ends)
-        run.advance()
+        if not passes:
+            return []
+        batch = BatchedRun(passes)
+        run, rows = (passes[0].run, passes[0].rows) if len(passes) == 1 else (batch, batch.rows)
+        out = self.forward_rows(torch.cat([one.token_ids for one in passes]), run, rows)
         assert out is not None
-        return out
+        return out.split([len(one.rows) for one in passes])
 
     @torch.inference_mode()
     def logits_of(self, token_ids: Tensor, run: Run) -> Tensor:

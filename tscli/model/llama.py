@@ -17,10 +17,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
-from tscli.model.decoder import Decoder, Run, Shape
+from tscli.model.decoder import Decoder, Shape
 from tscli.model.linear import Linear
 from tscli.model.rotary import plain_rotator
-from tscli.model.step import LayerCall
+from tscli.model.step import LayerCall, Run
 
 KINDS = ("llama", "mistral", "qwen2", "qwen3")
 NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "rms_norm_eps", "max_position_embeddings")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -53,6 +53,29 @@ class LayerCall:
     scaling: float
     window: int | None
     softcap: float | None
+
+
+class Run(Protocol):
+    """What layers call instead of their own attention; see `AttentionRun`."""
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor: ...
+
+    def keep(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> None: ...
+
+
+class CountedRun(Run, Protocol):
+    """A run that is told when all layers have seen new tokens."""
+
+    def advance(self, num_tokens: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What is to go through a model: token ids, int64 [t], over the run's state; rows: of which of them logits are wanted."""
+
+    token_ids: Tensor
+    run: CountedRun
+    rows: Sequence[int]
 
 
 def attention_of_last(query: Tensor, key: Tensor, call: LayerCall) -> Tensor:

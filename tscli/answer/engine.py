@@ -1,0 +1,149 @@
+"""From a question to its answer: the main path, to be read from top to bottom.
+
+A question, a batch, a chat's turn, a replay and an evaluation all go through `Engine.generate`: requests begin when it is their
+turn, one pass of the model runs for all that go on together, and behind its end a request's state is as before, but for what a
+conversation keeps. What is attended chooses its way: `voting_asker`, or the paper's `asker`; another one is one module that
+fulfils `Way` and `Progress`. Knows no libraries, no text and nothing of how a way chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from tscli.answer.decode import Chooser, Sampler
+from tscli.errors import UsageError
+from tscli.model.attention import Audit, Observer
+from tscli.model.decoder import Decoder
+from tscli.model.kv import KVState
+from tscli.model.step import Pass
+from tscli.tokens import Prompt
+
+
+class Engine:
+    """Runs requests through a model, those that go on together as one pass."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+
+    def generate(self, requests: Iterable[Request], at_a_time: int = 1) -> Generator[tuple[Request, int | None], None, None]:
+        """The tokens of all answers as they are made, and None behind an answer's last one. So many requests go on at a time;
+        closing it ends them where they are."""
+        waiting, going = iter(requests), list[Request]()
+        try:
+            while True:
+                while len(going) < at_a_time and (request := next(waiting, None)) is not None:
+                    request.begin()
+                    going.append(request)
+                if not going:
+                    return
+                yield from self.step(going)
+                going = [request for request in going if request.progress is not None]
+        finally:
+            for request in going:
+                request.end()
+
+    def step(self, requests: Sequence[Request]) -> list[tuple[Request, int | None]]:
+        """One pass of the model for all of them, and what it made of their answers."""
+        passes = [request.next_pass() for request in requests]
+        logits = iter(self._decoder.forward_batch([one for one in passes if isinstance(one, Pass)]))
+        taken = [next(logits) if isinstance(one, Pass) else one for one in passes]
+        return [(request, token) for request, own in zip(requests, taken, strict=True) for token in request.take(own)]
+
+    def answer(self, request: Request) -> Generator[int, None, None]:
+        """One request's tokens as they are made; closing it ends the request where it is."""
+        with closing(self.generate([request])) as made:
+            yield from (token for _, token in made if token is not None)
+
+
+@dataclass(eq=False)
+class Request:
+    """A prompt to be answered by at most so many tokens, and how far that has come.
+
+    observe: sees the layers' steps that make the answer; audit: the selections of those steps, beside the exact votes.
+    excluded: positions (int64) that are not attended to, though they may be selected. answerable: whether any passage can
+    answer it; where it is known that none does, a way that refuses finds the nearest ones all the same.
+    ignore_eos: no token ends the answer. token_ids: the answer so far, without the token that ended it.
+    """
+
+    way: Way
+    prompt: Prompt
+    max_new_tokens: int
+    sampler: Chooser = field(default_factory=Sampler)
+    observe: Observer | None = None
+    audit: Audit | None = None
+    excluded: Tensor | None = None
+    answerable: bool = True
+    ignore_eos: bool = False
+    token_ids: list[int] = field(default_factory=list)
+    progress: Progress | None = None  # while it goes on
+
+    def begin(self) -> None:
+        """It is its turn. UsageError where the way has another request, or cannot do what is asked."""
+        if self.way.is_busy:
+            raise UsageError("another answer of this session is still streaming; finish it first")
+        self.progress = self.way.begin(self)
+        self.way.is_busy, self._state, self._length = True, self.way.state, self.way.state.length
+
+    def next_pass(self) -> Pass | Tensor | None:
+        """See `Progress`."""
+        assert self.progress is not None
+        return self.progress.next_pass(self.token_ids[-1] if self.token_ids else None)
+
+    def take(self, logits: Tensor | None) -> Sequence[int | None]:
+        """What this step has made of the answer: nothing yet, a token, and None behind its last one."""
+        assert self.progress is not None
+        scores = None if logits is None else self.progress.take(logits)
+        if scores is None:
+            return [] if logits is not None else self.end()
+        if self.way.conversation:
+            self._length = self.way.state.length
+        token = self.sampler.next_token(scores)
+        self.progress.chosen(token)
+        if token in self.way.end_ids and not self.ignore_eos:
+            return self.end()
+        self.token_ids.append(token)
+        return [token] if len(self.token_ids) < self.max_new_tokens else [token, *self.end()]
+
+    def end(self) -> list[None]:
+        """Nothing more is wanted of it."""
+        if self.progress is not None:
+            self.progress, self.way.is_busy = None, False
+            if self.way.state is self._state:  # it may have been closed
+                self.way.rewind(self._length)
+        return [None]
+
+
+class Way(Protocol):
+    """How answers are found in a state; one request at a time. conversation: what was run stays in the state's tail, but
+    nothing of a question that was not read to its end."""
+
+    decoder: Decoder
+    state: KVState
+    end_ids: frozenset[int]
+    conversation: bool
+    is_busy: bool  # kept by the request that goes on
+
+    def begin(self, request: Request) -> Progress:
+        """Nothing is run yet. UsageError where this way cannot do what is asked."""
+
+    def rewind(self, length: int | None = None) -> None:
+        """Forget what is behind `length` in the state's tail; None: all of it, a conversation among it."""
+
+
+class Progress(Protocol):
+    """One request on its way."""
+
+    def next_pass(self, token: int | None) -> Pass | Tensor | None:
+        """The pass that comes next; its logits where it was run already, as a CUDA graph; None where nothing answers the
+        question. token: the answer's latest one, None before the first."""
+
+    def take(self, logits: Tensor) -> Tensor | None:
+        """Take that pass's logits [rows, vocab] float32; scores [vocab] of the next token, None while the question is read."""
+
+    def chosen(self, token: int) -> None:
+        """Hear which token was chosen by those scores, the one that ends the answer among them."""

@@ -1,0 +1,221 @@
+"""One answer as it is made: its tokens become text and thoughts, what they attended to is recorded, and in the end it is told.
+
+Knows the session that it belongs to and its tokenizer; who runs the model hands in the tokens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from tscli.answer.decode import Sampler, Sampling
+from tscli.answer.engine import Engine, Request
+from tscli.answer.names import missing_names
+from tscli.answer.statistics import Answer, Fidelity, QuestionReading, Recorder, Statistics, mean
+from tscli.answer.token_attribution import TokenAttribution
+from tscli.answer.way import SessionWay
+from tscli.errors import UsageError
+from tscli.model.decoder import Decoder
+from tscli.selection.config import SelectionConfig
+from tscli.tokens import Context, Prompt, Settled, State, StreamDecoder, Template, Tokenizer
+
+NOT_FOUND = "Not in the documents."
+
+
+class StreamSession(Protocol):
+    """What a stream needs of a session."""
+
+    decoder: Decoder
+    tokenizer: Tokenizer
+    template: Template
+    config: SelectionConfig
+    context: Context
+    asker: SessionWay
+    engine: Engine
+    load_s: float
+
+
+class Stream:
+    """Text pieces of one answer, as they are made."""
+
+    def __init__(
+        self,
+        session: StreamSession,
+        asker: SessionWay,
+        question: str,
+        prompt: Prompt,
+        max_new_tokens: int,
+        sampling: Sampling,
+        excluded: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        self._session = session
+        self._asker = asker
+        self._question = question
+        self._sampling = sampling
+        self._excluded = excluded
+        self._answer: Answer | None = None
+        self.context = session.context
+        self.recorder = Recorder(session.context.token_ids.shape[0], asker.first)
+        self.prompt = prompt
+        self.prompt_ids = list(prompt.ids)
+        self.token_ids: list[int] = []  # all that was made so far
+        self.answer_ids: list[int] = []  # those of the answer, without thoughts
+        self.thoughts = ""
+        self.on_thought: Callable[[str], None] | None = None  # hears thoughts as they come
+        self._behind = None if asker is session.asker else asker.state.length  # where a conversation stood
+        self._max_new_tokens = max_new_tokens
+
+    @property
+    def answer(self) -> Answer:
+        """The whole answer with statistics and sources; UsageError before the stream is exhausted."""
+        if self._answer is None:
+            raise UsageError("the answer is not complete yet: iterate over the stream to its end first")
+        return self._answer
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the stream is exhausted."""
+        return self._answer is not None
+
+    def __iter__(self) -> Generator[str, None, None]:
+        """The pieces; closing the generator (or an interrupt) ends the answer there."""
+        with closing(self._session.engine.answer(self.begin())) as tokens:
+            yield from filter(None, map(self.push, tokens))
+        if piece := self.finish():
+            yield piece
+
+    def begin(self) -> Request:
+        """What is to be run; its tokens are then to be handed to `push`. UsageError where the conversation has gone on."""
+        asker, tokenizer = self._asker, self._session.tokenizer
+        self._started = time.perf_counter()
+        if self._behind not in (None, asker.state.length) and not asker.is_busy:
+            raise UsageError("the conversation has gone on since this question was put; ask it again")
+        self._run_before = asker.state.tokens_run
+        self._decoder, self._splitter = StreamDecoder(tokenizer), self._session.template.splitter(tokenizer)
+        self.recorder.take(self._splitter.state)
+        self.answer_ids, self.thoughts, self._text, self._times = [], "", "", list[float]()
+        self._missing = self._missing_names()
+        request = Request(
+            asker,
+            self.prompt,
+            self._max_new_tokens,
+            Sampler(self._sampling),
+            observe=self.recorder,
+            excluded=self._left_out(),
+            answerable=not self._missing,
+        )
+        self.token_ids = request.token_ids
+        return request
+
+    def push(self, token: int) -> str:
+        """Take the next token in; what it adds to the answer's text."""
+        self._times.append(time.perf_counter())
+        return self._added(self._settled(self._splitter.push(token), self._splitter.state))
+
+    def finish(self) -> str:
+        """There are no more tokens; what is left of the text."""
+        rest = self._settled(self._splitter.flush(), self._splitter.state) + self._decoder.flush() + self._refused()
+        piece = self._added(rest)
+        self._answer = self._told()
+        return piece
+
+    def _settled(self, settled: Settled, state: State) -> str:
+        """Take in the tokens that are known now to be of the answer, or of a thought; the text that they add to the answer."""
+        if settled.ids:
+            self.recorder.settle(counts=not settled.thought)
+        self.recorder.take(state)
+        if settled.thought:
+            said = settled.said if self.thoughts else settled.said.lstrip()
+            self.thoughts += said
+            if said and self.on_thought is not None:
+                self.on_thought(said)
+            return ""
+        self.answer_ids += settled.ids
+        return "".join(map(self._decoder.push, settled.ids))
+
+    def _added(self, piece: str) -> str:
+        """An answer begins with its first visible character, which is a capital where one stands there."""
+        piece = piece if self._text else piece.lstrip()
+        self._text += piece
+        return piece
+
+    def _refused(self) -> str:
+        """What is said where no passage answers the question; the nearest ones are what it drew on."""
+        reading = self._asker.question_reading
+        if reading is None or reading.answered:
+            return ""
+        self.recorder.add(_nearest(reading))
+        return f"{NOT_FOUND} Nothing there is named {' or '.join(self._missing)}." if self._missing else NOT_FOUND
+
+    def _missing_names(self) -> list[str]:
+        """Names that only the question has; later in a conversation they may be of what was said before."""
+        asker = self._asker
+        if not asker.refuses or asker.state.length > asker.state.committed:
+            return []
+        return missing_names(self._question, self.context, self._session.tokenizer)
+
+    def _left_out(self) -> torch.Tensor | None:
+        spans = [torch.arange(start, end, device=self._session.decoder.device) for start, end in self._excluded]
+        return torch.cat(spans) if spans else None
+
+    def _told(self) -> Answer:
+        attribution = self.recorder.attribution[: max(1, len(self.answer_ids))]
+        sources, thoughts = self.recorder.sources(self.context), self.thoughts.rstrip()
+        return Answer(self._question, self._text.rstrip(), self.answer_ids, self._statistics(), sources, attribution, thoughts)
+
+    def _statistics(self) -> Statistics:
+        session, asker, ended = self._session, self._asker, time.perf_counter()
+        started, times, ids = self._started, self._times, self.token_ids
+        spent = times[-1] - times[0] if len(times) > 1 else 0.0
+        layers = self.recorder.layers()
+        selecting = [layer for layer in layers if layer.kind == "selected"] or layers
+        config, total = session.config, int(session.context.token_ids.shape[0])
+        first = times[0] if times else ended
+        run = asker.state.tokens_run - self._run_before  # counted where tokens pass through the model
+        ended_itself = len(ids) < self._max_new_tokens
+        own = asker.own_tokens(len(self.prompt_ids), len(ids) - (0 if ended_itself else 1))
+        return Statistics(
+            cached_tokens=total,
+            recomputed_tokens=run - own,
+            prompt_tokens=len(self.prompt_ids),
+            generated_tokens=len(ids),
+            thought_tokens=len(ids) - len(self.answer_ids),
+            load_s=session.load_s,
+            question_s=asker.question_read - started,
+            first_decode_s=first - asker.question_read,
+            ttft_s=first - started,
+            decode_tps=(len(times) - 1) / spent if spent else 0.0,
+            total_s=ended - started,
+            k=config.count(total),
+            selected_mean=mean([layer.selected_mean for layer in selecting]),
+            attended_mean=mean([layer.attended_mean for layer in selecting]),
+            total_tokens=total,
+            cache_hit_rate=mean([layer.hit_rate for layer in selecting]),
+            pool=config.pool,
+            metric=config.metric,
+            scale=config.scale,
+            theta=config.theta,
+            n_init=config.n_init,
+            n_local=config.n_local,
+            dense=asker.is_dense,
+            question_mode=asker.question_mode,
+            stop_reason="end" if ended_itself else "length",
+            reading=asker.question_reading,
+            scan=asker.scan,
+            fidelity=Fidelity.of(asker.guard),
+            layers=layers,
+            notes=session.decoder.notes,
+        )
+
+
+def _nearest(reading: QuestionReading) -> TokenAttribution:
+    """The passages of a question that nothing answers, as if its answer had drawn on each of their tokens alike."""
+    spans = sorted(reading.passages)
+    positions = np.concatenate([np.arange(start, end) for start, end in spans]) if spans else np.zeros(0, np.int64)
+    shares = np.full(positions.shape, 1.0 / max(1, positions.shape[0]), dtype=np.float32)
+    return TokenAttribution(positions.astype(np.int64), shares, 0.0, 0.0, 0.0)

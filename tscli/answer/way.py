@@ -1,0 +1,56 @@
+"""What a session, its streams and its chats want of a way to an answer, beside what the engine drives."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tscli.answer.engine import Way
+from tscli.answer.statistics import QuestionReading
+from tscli.model.kv import KVState
+from tscli.selection.guard import Guard
+
+
+class SessionWay(Way, Protocol):
+    """Fulfilled by `Asker` and `VotingAsker`."""
+
+    question_read: float  # by time.perf_counter: when the pass began that makes the answer's first token
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether all of the context is attended instead of a selection."""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it may say that nothing answers a question."""
+
+    @property
+    def question_mode(self) -> str:
+        """How a question is read, for the statistics."""
+
+    @property
+    def scan(self) -> str:
+        """How cached keys are read, for the statistics."""
+
+    @property
+    def guard(self) -> Guard:
+        """What has compared approximate selections with exact ones."""
+
+    @property
+    def first(self) -> int:
+        """How many of the context's first tokens are always attended."""
+
+    @property
+    def question_reading(self) -> QuestionReading | None:
+        """What there is to say of how the last question was read; None where each token selects for itself."""
+
+    def own_tokens(self, prompt: int, generated: int) -> int:
+        """How many tokens of the last question, which has so many, and of its answer passed through the model."""
+
+    def most_attended(self, total: int) -> int:
+        """How many tokens of the documents, which have so many, an answer attends to at most."""
+
+    def another(self, state: KVState, conversation: bool) -> SessionWay:
+        """One with a state of its own over the same pages; conversation: questions and answers stay in its tail."""
+
+    def close(self) -> None:
+        """Hold no pages any more."""

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 import tscli
+from tscli.answer import question_reading
 from tscli.answer.calibration.calibrate import calibrate, choose
 from tscli.answer.calibration.lookups import FACTS, look_ups
 from tscli.answer.calibration.store import SHIPPED, choose_voters, keep_voters, voters_of
+from tscli.answer.question_reading import count_votes
 from tscli.answer.stream import NOT_FOUND
 from tscli.answer.voting_asker import VotingAsker
 from tscli.errors import UsageError
@@ -253,3 +255,18 @@ def test_calibration_is_made_once_kept_and_repeatable(small_model: Path, load: t
     keep_voters(decoder.hash, made)
     assert voters_of(decoder.hash) == made == choose_voters(None, decoder, tokenizer, template)
     assert choose_voters("all", decoder, tokenizer, template) is None
+
+
+@pytest.mark.parametrize("at_once", [1, 64])
+def test_voters_that_share_keys_vote_as_each_does_by_itself(
+    library: str, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(question_reading, "AT_ONCE", at_once)
+    voters = replace(VOTERS, heads=((1, 0), (0, 3), (1, 1), (1, 2)), skill=(0.9, 0.8, 0.7, 0.6))
+    with tscli.open_library(library) as session:
+        decoder, state = session.decoder, session.asker.state
+        queries = {place: torch.randn(5, decoder.head_dim) for place in range(4)}
+        votes = count_votes(decoder, state, voters, queries, 3, state.committed)
+        for place, (layer, head) in enumerate(voters.heads):
+            own = state.head_scores(layer, head // (decoder.q_heads // decoder.kv_heads), queries[place], 3, state.committed)
+            torch.testing.assert_close(votes[place], torch.softmax(own, dim=-1).sum(dim=0))

@@ -22,6 +22,7 @@ from tscli.tokens import Prompt
 
 DISTANCE = 512  # places between all cached keys, which are scored unrotated, and a question's first token
 MOST_GAIN, MOST_LOSS = 3.0, 1.0  # nats that one token of a question counts for
+AT_ONCE = 64  # queries that score a kv head's keys together
 BATCH_TOKENS = 2048  # of the questions behind passages, that go through the model together
 
 
@@ -47,10 +48,24 @@ class VoterQueries:
 
 def count_votes(decoder: Decoder, state: KVState, voters: Voters, queries: dict[int, Tensor], first: int, stop: int) -> Tensor:
     """The voters' votes on cached tokens [first, stop): [heads, stop - first] float32."""
-    group, votes = decoder.q_heads // decoder.kv_heads, []
+    votes: dict[int, Tensor] = {}  # by place among the voters
+    for (layer, kv_head), places in _by_keys(voters, decoder.q_heads // decoder.kv_heads).items():
+        sizes = [queries[place].shape[0] for place in places]
+        together = max(1, AT_ONCE // max(sizes))  # heads whose scores are held at a time
+        for at in range(0, len(places), together):
+            own = places[at : at + together]
+            scores = state.head_scores(layer, kv_head, torch.cat([queries[place] for place in own]), first, stop)
+            parts = scores.split(sizes[at : at + together])
+            votes |= {place: head_votes(part) for place, part in zip(own, parts, strict=True)}
+    return torch.stack([votes[place] for place in range(len(voters.heads))])
+
+
+def _by_keys(voters: Voters, group: int) -> dict[tuple[int, int], list[int]]:
+    """Voters' places by layer and kv head: those that share keys, which are read once for them all."""
+    found: dict[tuple[int, int], list[int]] = {}
     for place, (layer, head) in enumerate(voters.heads):
-        votes.append(head_votes(state.head_scores(layer, head // group, queries[place], first, stop)))
-    return torch.stack(votes)
+        found.setdefault((layer, head // group), []).append(place)
+    return found
 
 
 @torch.inference_mode()

@@ -1,8 +1,7 @@
 """Questions answered from passages that calibrated heads found: the way from a question to its answer.
 
     vote     the question, read alone, votes on all cached tokens by a few heads          question_votes
-    rank     the question behind candidate passages, a few where one of these is clearly right: which of them makes it
-             likely?                                                                      passage_gains
+    rank     the question behind each candidate passage: which of them makes it likely?   passage_gains
     answer   prefix + passage + question, in one pass; then token by token, dense over these few rows: for each passage by
              itself (mixed) or all of them together, the best last, as the model was calibrated;
              beside the same without passages, so that what they change counts for more                     contrasted
@@ -35,8 +34,6 @@ from tscli.selection.voters import Voters
 from tscli.tokens import Prompt
 
 CANDIDATES = 24  # passages that a question is read behind
-FIRST = 6  # of them, those with most votes: the others only where none of these makes it clearly likelier
-CLEARLY = 0.8  # nats per token of the question
 MOVE_EVERY = 32  # answer tokens whose votes are counted together
 
 
@@ -144,10 +141,7 @@ class VotingAsker:
             return Reading((), (), not self.refuses)
         votes = question_votes(decoder, state, self.voters, prompt, before, self.finder.first, state.committed)
         candidates = self.finder.best(votes, self._candidates, excluded)
-        gains = passage_gains(decoder, state, prompt, before, candidates[:FIRST])
-        if max(gains, default=0.0) < CLEARLY:
-            gains += passage_gains(decoder, state, prompt, before, candidates[FIRST:])
-        candidates = candidates[: len(gains)]
+        gains = passage_gains(decoder, state, prompt, before, candidates)
         self._passed += state.tokens_run - started
         ranked = sorted(zip(gains, candidates, strict=True), key=lambda pair: -pair[0])[: self._passages]
         kept = tuple(passage for _, passage in ranked)

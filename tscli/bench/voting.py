@@ -20,7 +20,7 @@ from tscli.bench.text import QUESTION
 from tscli.library.dense_prefill import read_document
 from tscli.library.layout import DevicePages
 from tscli.model.kv import KVState, Pages
-from tscli.tokens import Context
+from tscli.tokens import Context, SourceText, build_context
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,6 @@ def read_library(bench: Bench, length: int) -> ReadLibrary:
 
 def _of_documents(bench: Bench, context: Context, number: int) -> Context:
     """The same length by the first so many documents only."""
-    from tscli.tokens import SourceText, build_context
-
     documents = context.documents
     sources = [
         SourceText(document.path, documents[place % number].sha256, None, False, documents[place % number].title)

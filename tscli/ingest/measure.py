@@ -12,10 +12,10 @@ import torch
 
 from tscli.errors import ResourceError
 from tscli.ingest.sketching import CHUNKS, PASSAGES, READING_FROM
+from tscli.library.dense_prefill import run_densely
 from tscli.library.layout import DevicePages, pack
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
-from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.kv import DenseKeys
 from tscli.selection.candidates import SKETCH_FROM, uses_sketch
 from tscli.selection.config import SelectionConfig
@@ -71,9 +71,8 @@ def dense_seconds(decoder: Decoder, num_tokens: int = DENSE_TOKENS) -> float:
     ids = torch.randint(decoder.shape.vocab_size, (num_tokens,), generator=torch.Generator().manual_seed(0))
     times = []
     for _ in range(2):  # the first one warms up
-        run = GatheredRun(decoder.new_state(), decoder.rotator, [Rows.behind_each_other(torch.arange(0))], keeps=True)
         started = time.perf_counter()
-        decoder.forward(ids.to(decoder.device), run, logits=False)
+        list(run_densely(decoder, decoder.new_state(), ids))
         if decoder.device.type == "cuda":
             torch.cuda.synchronize(decoder.device)
         times.append(time.perf_counter() - started)

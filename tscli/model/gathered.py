@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from tscli.model.kv import KVState
 from tscli.model.rotary import Rotator
 from tscli.model.step import LayerCall
 from tscli_kernels import attend_causal, attend_each
 
+ROOM = 64  # columns for tokens of an answer, before buffers grow
 Watch = Callable[["Seen"], None]
 
 
@@ -64,21 +66,18 @@ class _Held:
     Rows end in one column, so that what comes behind stands in the same columns for all. The buffers grow by half.
     """
 
-    def __init__(self, key: Tensor, value: Tensor) -> None:
-        """key, value: the gathered rows, [kv_heads, sequences, most, head_dim] each."""
+    def __init__(self, key: Tensor, value: Tensor, filled: int) -> None:
+        """key, value: the gathered rows in the first `filled` columns."""
         self._key = key
         self._value = value
-        self._filled = key.shape[2]
+        self._filled = filled
 
-    def with_these(self, key: Tensor, value: Tensor, *, keeps: bool) -> tuple[Tensor, Tensor]:
-        """All of them, behind new ones [kv_heads, sequences, t, head_dim]: each [kv_heads, sequences, most + t, head_dim].
-        keeps: the new ones stay."""
+    def with_these(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """All of them, behind new ones [kv_heads, sequences, t, head_dim], which stay; of each [kv_heads, sequences, all,
+        head_dim]."""
         start, stop = self._filled, self._filled + key.shape[2]
-        if not keeps:
-            held = self._key[:, :, :start], self._value[:, :, :start]
-            return torch.cat([held[0], key], dim=2), torch.cat([held[1], value], dim=2)
         if stop > self._key.shape[2]:
-            room = stop + max(64, stop - start, self._key.shape[2] // 2)
+            room = stop + max(ROOM, stop - start, self._key.shape[2] // 2)
             grown = [part.new_empty(*part.shape[:2], room, part.shape[3]) for part in (self._key, self._value)]
             for new, old in zip(grown, (self._key, self._value), strict=True):
                 new[:, :, :start] = old[:, :, :start]
@@ -114,7 +113,7 @@ class GatheredRun:
         self.last_layer = last_layer
         self._sizes = [int(one.positions.shape[0]) for one in self.rows]
         self._most = max(self._sizes)
-        self._wanted: tuple[Tensor, Tensor] | None = None  # positions of the rows, each once, and which of them each row is
+        self._wanted: tuple[Tensor, Tensor, list[Tensor]] | None = None  # see _columns_wanted
         self._made = 0  # kept tokens of each sequence so far
         self._held: dict[int, _Held] = {}  # per layer, where they are kept
         self._places: list[Tensor] = []  # of this pass: where the new tokens of each sequence stand
@@ -124,9 +123,9 @@ class GatheredRun:
         """query [q_heads, n * t, head_dim], key and value [kv_heads, n * t, head_dim] of n sequences, unrotated, one sequence
         behind the other; [q_heads, n * t, head_dim]."""
         sequences = len(self.rows)
-        held = self._held.get(call.layer) or _Held(*self._gather(call.layer))
         turned, new = (self._turned(part, call.layer).unflatten(1, (sequences, -1)) for part in (query, key))
-        all_key, all_value = held.with_these(new, value.unflatten(1, (sequences, -1)), keeps=self.keeps)
+        held = self._held.get(call.layer) or self._gather(call.layer, new.shape[2])
+        all_key, all_value = held.with_these(new, value.unflatten(1, (sequences, -1)))
         if self.keeps:
             self._held[call.layer] = held
             t = turned.shape[2]
@@ -148,15 +147,15 @@ class GatheredRun:
             self(query, key, value, call)
         elif self.keeps:
             t = key.shape[1] // len(self.rows)
-            held = self._held.get(call.layer) or _Held(*self._gather(call.layer))
             new = self._turned(key, call.layer).unflatten(1, (len(self.rows), -1))
-            held.with_these(new, value.unflatten(1, (len(self.rows), -1)), keeps=True)
+            held = self._held.get(call.layer) or self._gather(call.layer, t)
+            held.with_these(new, value.unflatten(1, (len(self.rows), -1)))
             self._held[call.layer] = held
             self.state.append(call.layer, key[:, :t], value[:, :t])
 
     def advance(self, num_tokens: int) -> None:
         """All layers have seen so many tokens, of all sequences together."""
-        self._places, self._masks = [], {}
+        self._places, self._masks, self._wanted = [], {}, None
         if self.keeps:
             own = num_tokens // len(self.rows)
             self.state.advance(own)
@@ -202,21 +201,28 @@ class GatheredRun:
         own = torch.arange(rows.next_place, rows.next_place + self._made + t, device=device)
         return torch.cat([empty, rows.places, own])
 
-    def _gather(self, layer: int) -> tuple[Tensor, Tensor]:
-        """The rows, keys rotated to their places, and values, [kv_heads, sequences, most, head_dim] each; zeros before them."""
+    def _gather(self, layer: int, new: int) -> _Held:
+        """The rows, keys rotated to their places, and values, with room for so many new tokens."""
         if self._wanted is None:
-            every = torch.cat([rows.positions for rows in self.rows])
-            self._wanted = torch.unique(every, return_inverse=True)  # ascending, as a state gathers
-        unique, inverse = self._wanted
+            self._wanted = self._columns_wanted(new + (ROOM if self.keeps else 0))
+        unique, inverse, places = self._wanted
         key, value = self.state.gather(layer, unique)
-        turned = self._rotated(key.index_select(1, inverse), [rows.places for rows in self.rows], layer, last=False)
-        value = value.index_select(1, inverse)
-        if len(self.rows) == 1:
-            return turned[:, None], value[:, None]
-        ends = [(number + 1) * self._most for number in range(len(self.rows))]
-        slots = [torch.arange(end - size, end, device=inverse.device) for end, size in zip(ends, self._sizes, strict=True)]
-        into, held = torch.cat(slots), list[Tensor]()
-        for part in (turned, value):
-            padded = part.new_zeros(part.shape[0], len(self.rows) * self._most, part.shape[2])
-            held.append(padded.index_copy_(1, into, part).unflatten(1, (len(self.rows), -1)))
-        return held[0], held[1]
+        if not self._most:
+            empty = key.new_zeros(key.shape[0], len(self.rows), places[0].shape[0], key.shape[2])
+            return _Held(empty, torch.zeros_like(empty), 0)
+        shape = (len(self.rows), -1)
+        turned = self._rotated(key.index_select(1, inverse), places, layer, last=False)
+        return _Held(turned.unflatten(1, shape), value.index_select(1, inverse).unflatten(1, shape), self._most)
+
+    def _columns_wanted(self, room: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Positions to gather, each once and ascending, as a state gathers; which of them stands in each column of all
+        sequences; the columns' places of each. Columns on both sides of a sequence's rows hold any row: nobody sees it."""
+        sides = [(self._most - size, room) for size in self._sizes]
+        places = [pad(rows.places, side) for rows, side in zip(self.rows, sides, strict=True)]
+        if not self._most:
+            nothing = torch.zeros(0, dtype=torch.int64, device=places[0].device)
+            return nothing, nothing, places
+        any_row = int(next(rows.positions[0] for rows in self.rows if rows.positions.shape[0]))
+        every = torch.cat([pad(rows.positions, side, value=any_row) for rows, side in zip(self.rows, sides, strict=True)])
+        unique, inverse = torch.unique(every, return_inverse=True)
+        return unique, inverse, places

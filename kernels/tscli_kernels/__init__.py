@@ -6,13 +6,25 @@ Each function stands beside a plain float64-capable reference in `reference`, ag
 from tscli_kernels.attention import attend, attend_causal, attend_each, attend_selected, attend_turned
 from tscli_kernels.page_table import PageTable, copy_rows, score_rows, score_table
 from tscli_kernels.pages import gather_rows, row_index, score_pages, take_rows
-from tscli_kernels.quantised import PAGE_SCALE, expand_rows, has_int8_products, int8_linear, quantise_rows
+from tscli_kernels.quantised import (
+    GROUP,
+    OUTPUTS,
+    PAGE_SCALE,
+    expand_rows,
+    has_int8_products,
+    int4_linear,
+    int8_linear,
+    pack_int4,
+    quantise_rows,
+)
 from tscli_kernels.sketch_codes import decode_sketch, encode_sketch, reaching, reaching_codes, scan_codes
 from tscli_kernels.top_k import DAMAGED, top_k
 from tscli_kernels.vote import hard_vote, max_pool, raw_vote, soft_vote, vote_beside
 
 __all__ = [
     "DAMAGED",
+    "GROUP",
+    "OUTPUTS",
     "PAGE_SCALE",
     "PageTable",
     "attend",
@@ -27,8 +39,10 @@ __all__ = [
     "gather_rows",
     "hard_vote",
     "has_int8_products",
+    "int4_linear",
     "int8_linear",
     "max_pool",
+    "pack_int4",
     "quantise_rows",
     "raw_vote",
     "reaching",

@@ -1,4 +1,4 @@
-"""Rows as 8-bit integers with one scale each: pages of keys and values, and weights of linear layers.
+"""Rows as 8-bit integers with one scale each: pages of keys and values, and weights of linear layers; weights of 4 bits.
 
 A code times its row's scale is the number. Symmetric: the row's greatest magnitude is 127, zero is zero.
 """
@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 HIGHEST = 127
+GROUP = 32  # inputs of a 4-bit weight's output that share their levels
+OUTPUTS = 16  # that 4-bit weights come in multiples of
 PAGE_SCALE = torch.bfloat16  # of a row of a page: the codes follow the rounded scale, so its few digits cost nothing
 
 
@@ -44,6 +46,28 @@ def int8_linear(x: Tensor, codes: Tensor, scale: Tensor, bias: Tensor | None = N
     if bias is not None:
         product += bias
     return product.to(x.dtype).reshape(*x.shape[:-1], -1)
+
+
+def pack_int4(codes: Tensor, step: Tensor, zero: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights of 4 bits as `int4_linear` takes them: codes in this processor's order, and levels [in / GROUP, out, 2].
+
+    A weight is zero + step * (code - 8).
+
+    Args:
+        codes: uint8 [out, in], 0 to 15; in a multiple of GROUP, out of OUTPUTS.
+        step, zero: [out, in / GROUP] in the dtype of what will be multiplied.
+    """
+    packed: Tensor = torch._convert_weight_to_int4pack_for_cpu(codes.int(), 1)
+    return packed, torch.stack([step, zero], dim=-1).transpose(0, 1).contiguous()
+
+
+def int4_linear(x: Tensor, packed: Tensor, levels: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W^T + bias for a few rows x [t, in] on the CPU; [t, out] in its dtype.
+
+    packed, levels: of `pack_int4`, levels in the dtype of x.
+    """
+    product: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(x.contiguous(), packed, GROUP, levels)
+    return product if bias is None else product + bias
 
 
 def has_int8_products() -> bool:

@@ -84,6 +84,17 @@ def expand_rows(codes: Tensor, scale: Tensor) -> Tensor:
     return codes.double() * scale.double()[..., None]
 
 
+def int4_linear(x: Tensor, codes: Tensor, step: Tensor, zero: Tensor) -> Tensor:
+    """x [t, in] times the transpose of the weights zero + step * (code - 8), in float64; step, zero: of each 32 inputs."""
+    out, width = codes.shape
+    weight = torch.empty(out, width, dtype=torch.float64)
+    for row in range(out):
+        for column in range(width):
+            level = codes[row, column].item() - 8
+            weight[row, column] = zero[row, column // 32].double() + step[row, column // 32].double() * level
+    return x.double() @ weight.T
+
+
 def attend_selected(
     query: Tensor,
     key_pages: Tensor,

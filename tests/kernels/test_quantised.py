@@ -13,7 +13,9 @@ from tscli_kernels import (
     expand_rows,
     gather_rows,
     has_int8_products,
+    int4_linear,
     int8_linear,
+    pack_int4,
     quantise_rows,
     reference,
     score_pages,
@@ -106,3 +108,18 @@ def test_a_row_does_not_depend_on_those_it_is_run_with() -> None:
     together = int8_linear(x, codes, scale)
     for number in (0, 3, 39):
         assert torch.equal(int8_linear(x[number : number + 1], codes, scale)[0], together[number])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("t", "width", "out"), [(1, 32, 16), (3, 96, 80), (4, 576, 64), (16, 64, 48)])
+@pytest.mark.parametrize("biased", [False, True])
+def test_products_of_4_bit_weights_are_those_of_their_numbers(
+    dtype: torch.dtype, t: int, width: int, out: int, biased: bool
+) -> None:
+    codes = torch.randint(0, 16, (out, width), dtype=torch.uint8)
+    step, zero = (part.to(dtype) for part in (torch.rand(out, width // 32) / 50, torch.randn(out, width // 32) / 50))
+    x, bias = torch.randn(t, width).to(dtype), torch.randn(out).to(dtype) if biased else None
+    found = int4_linear(x, *pack_int4(codes, step, zero), bias)
+    wanted = reference.int4_linear(x, codes, step, zero) + (0 if bias is None else bias.double())
+    assert found.dtype == dtype
+    assert relative_error(found, wanted) < (1e-5 if dtype == torch.float32 else 1e-2)

@@ -84,5 +84,5 @@ def test_another_device_is_told() -> None:
 
 
 def test_other_weights_are_no_choice(small_model: Path) -> None:
-    with pytest.raises(UsageError, match="--weights int4: choose auto or int8"):
+    with pytest.raises(UsageError, match="--weights int4: choose auto, full or int8"):
         load_decoder(LoadOptions(str(small_model), weights="int4"))

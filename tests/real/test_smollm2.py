@@ -10,12 +10,15 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 import tscli
 from tscli.answer.calibration import calibrate as calibration
 from tscli.answer.calibration.store import voters_of
 from tscli.evaluation.match import is_right
+from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.load import load_decoder
+from tscli.model.step import Pass
 from tscli.tokens import load_template, load_tokenizer
 
 MODELS = os.environ.get("TSCLI_TEST_MODELS", "")
@@ -52,6 +55,28 @@ def test_another_seed_of_the_calibration_chooses_the_same_heads(monkeypatch: pyt
     common = set(known.heads) & set(other.heads)
     assert len(common) >= 0.6 * max(len(known.heads), len(other.heads))
     assert known.apart == other.apart
+
+
+def test_answers_by_the_files_4_bit_weights_are_as_near_float32_as_those_by_full_ones() -> None:
+    wanted = next_tokens("full", "float32", 64)
+    by_full, by_four = (kl(wanted, next_tokens(weights, "bfloat16", 4)) for weights in ("full", "auto"))
+    assert kl(wanted, next_tokens("auto", "float32", 4)) < 1e-4
+    assert by_four < 2 * by_full + 1e-4
+
+
+def next_tokens(weights: str, dtype: str, at_a_time: int) -> torch.Tensor:
+    """Log-probabilities behind each of 256 tokens of a sample, run as an answer's are."""
+    decoder = load_decoder(tscli.LoadOptions(str(FILE), dtype=dtype, device="cpu", weights=weights))
+    text = (SAMPLES / "bakery-recipes.md").read_text(encoding="utf-8")
+    token_ids = torch.from_numpy(load_tokenizer(str(decoder.folder)).encode_text([text])[0].ids[:256]).long()
+    run = GatheredRun(decoder.new_state(), decoder.rotator, [Rows.behind_each_other(torch.arange(0))], keeps=True)
+    passes = [Pass(part, run, list(range(at_a_time))) for part in token_ids.split(at_a_time)]
+    return torch.cat([decoder.forward_batch([one])[0] for one in passes]).log_softmax(dim=-1)
+
+
+def kl(wanted: torch.Tensor, found: torch.Tensor) -> float:
+    """The mean divergence in nats per token."""
+    return float((wanted.exp() * (wanted - found)).sum(dim=-1).mean())
 
 
 @pytest.mark.parametrize("kv_dtype", ["auto", "int8"])

@@ -101,12 +101,11 @@ def passage_gains(decoder: Decoder, state: KVState, prompt: Prompt, before: Tens
         run = GatheredRun(state, decoder.rotator, part)
         first = max(1, prompt.start)
         wanted = [at * num_tokens + place - 1 for at in range(len(part)) for place in range(first, num_tokens)]
-        logits = decoder.forward_rows(torch.tensor(own * len(part), device=decoder.device), run, wanted)
-        assert logits is not None
-        said = torch.tensor(own[first:] * len(part), device=logits.device)
-        found.append((logits.gather(1, said[:, None])[:, 0] - logits.logsumexp(dim=-1)).view(len(part), -1))
-    likely = torch.cat(found)  # [1 + passages, tokens]
-    gains: list[float] = (likely[1:] - likely[0]).clamp(-MOST_LOSS, MOST_GAIN).mean(dim=1).tolist()
+        said = torch.tensor(own[first:] * len(part), device=decoder.device)
+        likely = decoder.likelihoods(torch.tensor(own * len(part), device=decoder.device), run, wanted, said)
+        found.append(likely.view(len(part), -1))
+    every = torch.cat(found)  # [1 + passages, tokens]
+    gains: list[float] = (every[1:] - every[0]).clamp(-MOST_LOSS, MOST_GAIN).mean(dim=1).tolist()
     return gains
 
 

@@ -60,7 +60,11 @@ REVISION = Setting("revision", None, matching("a revision of a hub model", r".+"
 DTYPE = Setting("dtype", "auto", one_of("auto", "float32", "bfloat16", "float16"), "auto, float32, bfloat16 or float16.")
 Device = Annotated[str, Setting("device", "auto", matching("auto, cpu or cuda", r"auto|cpu|cuda(:\d+)?"), "auto, cpu or cuda.")]
 Weights = Annotated[
-    str, typer.Option(help="int8: linear layers by 8-bit products (CPU); auto: as the library was made, or the full weights.")
+    str,
+    typer.Option(
+        help="int8: linear layers by 8-bit products (CPU); full: the full weights; auto: as the library was made, and "
+        "answers by a GGUF file's own 4-bit weights."
+    ),
 ]
 
 

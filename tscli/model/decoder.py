@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tscli.errors import UsageError
 from tscli.model.batched import BatchedRun
+from tscli.model.four_bits import FILE as FOUR_BITS
 from tscli.model.gathered import Enough
 from tscli.model.identity import weights_hash
 from tscli.model.kv import KVState, Pages
@@ -61,6 +62,8 @@ class Decoder(ABC):
         self.q_heads, self.kv_heads, self.head_dim = shape.q_heads, shape.kv_heads, shape.head_dim
         self.window = shape.window
         self.int8_weights = False
+        self.four_bits = False  # whether answers are made by 4-bit weights where the model's file has them
+        self.answers = False  # whether what runs now is a question or an answer, of which nothing is kept
         self.remarks: list[str] = []  # of how it was loaded
 
     @torch.inference_mode()
@@ -81,6 +84,14 @@ class Decoder(ABC):
         return out
 
     @torch.inference_mode()
+    def likelihoods(self, token_ids: Tensor, run: CountedRun, rows: Sequence[int], said: Tensor) -> Tensor:
+        """As `forward_rows`; the natural logarithm of the probability that each of the rows gives to what was said behind it
+        (int64 [rows]): [rows] float32."""
+        found = self._likelihoods(token_ids, run, list(rows), said)
+        run.advance(token_ids.shape[0])
+        return found
+
+    @torch.inference_mode()
     def forward_batch(self, passes: Sequence[Pass]) -> Sequence[Tensor]:
         """Several passes as one; the logits of each, [rows, vocab] float32.
 
@@ -90,7 +101,11 @@ class Decoder(ABC):
             return []
         batch = BatchedRun(passes)
         run, rows = (passes[0].run, passes[0].rows) if len(passes) == 1 else (batch, batch.rows)
-        out = self.forward_rows(torch.cat([one.token_ids for one in passes]), run, rows)
+        self.answers = True
+        try:
+            out = self.forward_rows(torch.cat([one.token_ids for one in passes]), run, rows)
+        finally:
+            self.answers = False
         assert out is not None
         return out.split([len(one.rows) for one in passes])
 
@@ -104,6 +119,12 @@ class Decoder(ABC):
     @abstractmethod
     def _run(self, token_ids: Tensor, run: Run, ends: list[int]) -> Tensor | None:
         """Every layer appends its keys and values to the run's state; the logits of the rows `ends`, [ends, vocab] float32."""
+
+    def _likelihoods(self, token_ids: Tensor, run: Run, ends: list[int], said: Tensor) -> Tensor:
+        """See `likelihoods`; a decoder may do without holding all logits at once."""
+        logits = self._run(token_ids, run, ends)
+        assert logits is not None
+        return log_likelihoods(logits, said)
 
     @abstractmethod
     def reference_logits(self, token_ids: Tensor) -> Tensor:
@@ -124,7 +145,12 @@ class Decoder(ABC):
         if not has_int8_products():
             raise UsageError("--weights int8: this processor's sums of 8-bit products overflow (it has no VNNI); leave it out")
         self._to_int8()
-        self.int8_weights = True
+        self.int8_weights, self.four_bits = True, False
+
+    def use_four_bits(self) -> None:
+        """From now on answers are made, a few tokens at a time, by the 4-bit weights that the model's file has; nothing where
+        it has none. Documents and questions go on to be read by full ones."""
+        self.four_bits = self.device.type == "cpu" and (self.folder / FOUR_BITS).is_file()
 
     @abstractmethod
     def _to_int8(self) -> None:
@@ -196,9 +222,15 @@ class Decoder(ABC):
         """What the user should know about this model's layers."""
         windows = [window for window in self.shape.sliding if window is not None]
         notes = [*self.remarks, *(["linear layers run by int8 weights"] if self.int8_weights else [])]
+        notes += ["answers are made by the file's own 4-bit weights"] if self.four_bits else []
         if not windows:
             return notes
         return [
             *notes,
             f"{len(windows)} of {self.layers} layers have a sliding window ({windows[0]:,} tokens) and attend to that only",
         ]
+
+
+def log_likelihoods(logits: Tensor, said: Tensor) -> Tensor:
+    """Log-probabilities [n] float32 of tokens int64 [n] by logits [n, vocab] float32."""
+    return logits.gather(1, said[:, None])[:, 0] - logits.logsumexp(dim=-1)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tscli.errors import ResourceError, TscliError
+from tscli.model.four_bits import save_four_bits
 from tscli.model.gguf_header import WAY_OUT, GGUFHeader, OnStep
 from tscli.model.gguf_tokens import save_tokenizer
 
@@ -146,6 +147,7 @@ def _save(header: GGUFHeader, model: Any, config: Any, dtype: torch.dtype, into:
     weights = {name: part.contiguous() for name, part in sorted(_once(model.state_dict().items()).items())}
     try:
         save_file(weights, into / "model.safetensors", metadata={"format": "pt"})
+        save_four_bits(weights, into)
     except SafetensorError as error:
         raise OSError(str(error)) from error
     ids = (header.metadata.get(f"tokenizer.ggml.{name}") for name in ENDS)

@@ -1,25 +1,30 @@
-"""A linear layer by full weights or by 8-bit ones, for the Llama decoder and for transformers' modules."""
+"""A linear layer by full weights, by 8-bit or by 4-bit ones, for the Llama decoder and for transformers' modules."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tscli_kernels import int8_linear, quantise_rows
+from tscli.model.four_bits import FourBits
+from tscli_kernels import int4_linear, int8_linear, quantise_rows
 
 
 @dataclass(frozen=True)
 class Linear:
-    """weight: [out, in]; bias: [out] or None; scale: float32 [out] where the weight is int8, else None."""
+    """weight: [out, in]; bias: [out] or None; scale: float32 [out] where the weight is int8, else None.
+    packed: the same weight in 4 bits, as `tscli_kernels.int4_linear` takes it, where few tokens are multiplied on the CPU."""
 
     weight: Tensor
     bias: Tensor | None
     scale: Tensor | None = None
+    packed: tuple[Tensor, Tensor] | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """x [..., in] to [..., out], in its dtype."""
+        if self.packed is not None:
+            return int4_linear(x, *self.packed, self.bias)
         if self.scale is None:
             return functional.linear(x, self.weight, self.bias)
         return int8_linear(x, self.weight, self.scale, self.bias)
@@ -29,10 +34,14 @@ class Linear:
         codes, scale = quantise_rows(self.weight)
         return Linear(codes, self.bias, scale)
 
+    def to_four_bits(self, parts: list[FourBits]) -> Linear:
+        """The same by the codes of the matrices that lie one above the other in it."""
+        return replace(self, packed=FourBits.stacked(parts).packed(self.weight.dtype))
+
     @property
     def tensors(self) -> list[Tensor]:
         """What it holds."""
-        return [part for part in (self.weight, self.bias, self.scale) if part is not None]
+        return [part for part in (self.weight, self.bias, self.scale, *(self.packed or ())) if part is not None]
 
 
 class Int8Linear(nn.Module):

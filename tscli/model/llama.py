@@ -17,11 +17,15 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
-from tscli.model.decoder import Decoder, Shape
+from tscli.model.decoder import Decoder, Shape, log_likelihoods
+from tscli.model.four_bits import FourBits, load_four_bits
 from tscli.model.linear import Linear
 from tscli.model.rotary import plain_rotator
 from tscli.model.step import LayerCall, Run
+from tscli_kernels import OUTPUTS
 
+LOGITS_AT_ONCE = 32  # tokens whose logits are held together where only a likelihood is asked for
+FEW = 16  # tokens that 4-bit weights are faster for; more of them are faster by full ones
 KINDS = ("llama", "mistral", "qwen2", "qwen3")
 NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "rms_norm_eps", "max_position_embeddings")
 NAMES = re.compile(
@@ -29,12 +33,18 @@ NAMES = re.compile(
     r"(input_layernorm|post_attention_layernorm|self_attn\.[qk]_norm)\.weight|"
     r"(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)\.(weight|bias))"
 )
+PARTS = {  # of a layer: weights that read the same input lie behind each other in one matrix
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "out": ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
 IGNORED = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer's weights; projections that read the same input lie behind each other in one matrix."""
+    """One layer's weights, by the names of PARTS."""
 
     attention_norm: Tensor
     qkv: Linear
@@ -58,13 +68,26 @@ class LlamaDecoder(Decoder):
         self._embedding = embedding
         self.num_parameters = sum(tensor.numel() for tensor in tensors.values())
         self._layers = [_layer(tensors, f"model.layers.{number}.") for number in range(self.layers)]
+        self._small: list[Layer] | None = None  # the layers for a few tokens of an answer, once they are wanted
         self._norm = tensors["model.norm.weight"]
         self._head = Linear(tensors.get("lm_head.weight", embedding), None)
 
     def _run(self, token_ids: Tensor, run: Run, ends: list[int]) -> Tensor | None:
+        x = self._last_states(token_ids, run, ends)
+        return None if x is None else self._head(x).float()
+
+    def _likelihoods(self, token_ids: Tensor, run: Run, ends: list[int], said: Tensor) -> Tensor:
+        x = self._last_states(token_ids, run, ends)
+        assert x is not None
+        parts = zip(x.split(LOGITS_AT_ONCE), said.split(LOGITS_AT_ONCE), strict=True)
+        return torch.cat([log_likelihoods(self._head(own).float(), tokens) for own, tokens in parts])
+
+    def _last_states(self, token_ids: Tensor, run: Run, ends: list[int]) -> Tensor | None:
+        """What the head makes logits of, of the rows `ends`: [ends, hidden]; None where there are none."""
         heads, kv_heads, size = self.q_heads, self.kv_heads, self.head_dim
         x = self._embedding[token_ids]  # [t, hidden]
-        for number, layer in enumerate(self._layers):
+        few = self.four_bits and self.answers and token_ids.shape[0] <= FEW
+        for number, layer in enumerate(self._layers_for_few if few else self._layers):
             projected = layer.qkv(self._normed(x, layer.attention_norm))
             stacked = projected.view(-1, heads + 2 * kv_heads, size).transpose(0, 1)  # [heads, t, head_dim]
             query, key, value = stacked.split([heads, kv_heads, kv_heads])
@@ -78,7 +101,15 @@ class LlamaDecoder(Decoder):
             x = x + layer.out(attended)
             gate, up = layer.gate_up(self._normed(x, layer.mlp_norm)).chunk(2, dim=-1)
             x = x + layer.down(silu(gate) * up)
-        return self._head(self._normed(x[-1:] if ends == [len(x) - 1] else x[ends], self._norm)).float()
+        return self._normed(x[-1:] if ends == [len(x) - 1] else x[ends], self._norm)
+
+    @property
+    def _layers_for_few(self) -> list[Layer]:
+        """With the weights of 4 bits that the model's file has, for answers that are made token by token."""
+        if self._small is None:
+            found = load_four_bits(self.folder)
+            self._small = [_by_four_bits(layer, found, f"model.layers.{n}.") for n, layer in enumerate(self._layers)]
+        return self._small
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         return rms_norm(x, weight.shape, weight, self._eps)
@@ -87,13 +118,14 @@ class LlamaDecoder(Decoder):
     def weights(self) -> list[Tensor]:
         """All that is held of the parameters, each once."""
         found = [self._embedding, self._norm, *self._head.tensors]
-        for layer in self._layers:
+        for layer in [*self._layers, *(self._small or [])]:
             norms = (layer.attention_norm, layer.mlp_norm, layer.query_norm, layer.key_norm)
             found += [norm for norm in norms if norm is not None]
             found += [part for step in (layer.qkv, layer.out, layer.gate_up, layer.down) for part in step.tensors]
         return list({id(tensor): tensor for tensor in found}.values())
 
     def _to_int8(self) -> None:
+        self._small = None
         self._head = self._head.to_int8()
         for number, layer in enumerate(self._layers):  # one by one, so that no more than a layer is held twice
             parts = {name: getattr(layer, name).to_int8() for name in ("qkv", "out", "gate_up", "down")}
@@ -235,14 +267,21 @@ def _layer(tensors: dict[str, Tensor], at: str) -> Layer:
     """A layer of the named weights, which it takes out of `tensors` so that none is held twice."""
     return Layer(
         attention_norm=tensors.pop(at + "input_layernorm.weight"),
-        qkv=_together(tensors, [f"{at}self_attn.{name}_proj" for name in "qkv"]),
         query_norm=tensors.pop(at + "self_attn.q_norm.weight", None),
         key_norm=tensors.pop(at + "self_attn.k_norm.weight", None),
-        out=_together(tensors, [at + "self_attn.o_proj"]),
         mlp_norm=tensors.pop(at + "post_attention_layernorm.weight"),
-        gate_up=_together(tensors, [at + "mlp.gate_proj", at + "mlp.up_proj"]),
-        down=_together(tensors, [at + "mlp.down_proj"]),
+        **{part: _together(tensors, [at + name for name in names]) for part, names in PARTS.items()},
     )
+
+
+def _by_four_bits(layer: Layer, found: dict[str, FourBits], at: str) -> Layer:
+    """The layer with those of its matrices that are of 4 bits in all their parts."""
+    made: dict[str, Any] = {}
+    for part, names in PARTS.items():
+        full, own = getattr(layer, part), [found[name] for name in (f"{at}{name}.weight" for name in names) if name in found]
+        if len(own) == len(names) and full.weight.shape[0] % OUTPUTS == 0:
+            made[part] = full.to_four_bits(own)
+    return replace(layer, **made)
 
 
 def _together(tensors: dict[str, Tensor], names: list[str]) -> Linear:

@@ -15,7 +15,7 @@ from tscli.model.options import LoadOptions
 from tscli.model.vector_maths import settle_vector_maths
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-WEIGHTS = ("auto", "int8")
+WEIGHTS = ("auto", "full", "int8")
 
 
 def load_decoder(options: LoadOptions) -> Decoder:
@@ -27,13 +27,15 @@ def load_decoder(options: LoadOptions) -> Decoder:
     folder = locate(model, options.revision)
     dtype = _pick_dtype(options.dtype, device)
     if options.weights not in WEIGHTS:
-        raise UsageError(f"--weights {options.weights}: choose {' or '.join(WEIGHTS)}")
+        raise UsageError(f"--weights {options.weights}: choose auto, full or int8")
     settle_vector_maths()
     decoder = _load(model, folder, dtype, device)
     if (converted := read_converted(folder)) is not None:
         decoder.remarks += converted.notes
     if options.weights == "int8":
         decoder.use_int8_weights()
+    elif options.weights == "auto":
+        decoder.use_four_bits()
     return decoder
 
 

@@ -1,0 +1,139 @@
+"""Weights that were of 4 bits: found again exactly or not at all, kept beside the full ones, and used for answers only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+import torch
+from gguf import GGMLQuantizationType as Kind
+
+from tests.model.gguf_files import TOKENS, make_llama, write_llama
+from tscli.errors import UsageError
+from tscli.model.decoder import Decoder
+from tscli.model.four_bits import FILE, FourBits, four_bits_of, load_four_bits, save_four_bits
+from tscli.model.gathered import GatheredRun, Rows
+from tscli.model.gguf import gguf_folder
+from tscli.model.llama import FEW, LlamaDecoder
+from tscli.model.load import load_decoder
+from tscli.model.options import LoadOptions
+from tscli.model.step import Pass
+
+
+def numbers(found: FourBits) -> torch.Tensor:
+    codes = torch.stack([found.codes & 15, found.codes >> 4], dim=-1).flatten(1).unflatten(1, (-1, 32)).double()
+    return ((codes - 8) * found.step[..., None].double() + found.zero[..., None].double()).flatten(1)
+
+
+def q4_k(rows: int, width: int) -> np.ndarray:
+    """Random blocks of Q4_K, which gguf reads but does not write: two float16 scales, 12 bytes of scales, 128 of codes."""
+    blocks = np.random.default_rng(5).integers(0, 256, (rows, width // 256, 144), dtype=np.uint8)
+    blocks[..., :4] = np.array([0.01, 0.02], dtype=np.float16).view(np.uint8)
+    found: np.ndarray = gguf.quants.dequantize(blocks.reshape(rows, -1), Kind.Q4_K)
+    return found
+
+
+@pytest.mark.parametrize("kind", [Kind.Q4_0, Kind.Q4_1, Kind.Q4_K])
+def test_blocks_of_4_bits_are_found_again(kind: Kind) -> None:
+    plain = np.random.default_rng(1).normal(size=(80, 512)).astype(np.float32)
+    weight = q4_k(80, 512) if kind == Kind.Q4_K else gguf.quants.dequantize(gguf.quants.quantize(plain, kind), kind)
+    kept = torch.from_numpy(weight).half()
+    found = four_bits_of(kept)
+    assert found is not None
+    moved = (numbers(found) - kept.double()).abs().unflatten(1, (-1, 32)).amax(dim=-1)
+    assert (moved <= 2**-9 * kept.double().abs().unflatten(1, (-1, 32)).amax(dim=-1)).all()
+
+
+@pytest.mark.parametrize("kind", [Kind.Q5_0, Kind.Q8_0, Kind.F16])
+def test_other_weights_are_not_taken_for_4_bits(kind: Kind) -> None:
+    plain = np.random.default_rng(1).normal(size=(80, 512)).astype(np.float32)
+    weight = torch.from_numpy(gguf.quants.dequantize(gguf.quants.quantize(plain, kind), kind)).half()
+    assert four_bits_of(weight) is None
+
+
+def test_one_group_that_is_not_of_4_bits_is_enough_and_so_is_a_width_of_no_groups() -> None:
+    weight = torch.randint(0, 16, (96, 64)).float() / 8
+    assert four_bits_of(weight) is not None
+    weight[95, 40:64] += torch.rand(24)
+    assert four_bits_of(weight) is None
+    assert four_bits_of(torch.zeros(64, 48)) is None
+
+
+def test_groups_of_equal_weights_keep_them() -> None:
+    weight = torch.cat([torch.zeros(16, 32), torch.full((16, 32), -0.37)], dim=1).half()
+    found = four_bits_of(weight)
+    assert found is not None
+    assert torch.equal(numbers(found).half(), weight)
+
+
+def test_what_is_kept_is_read_again_and_no_file_says_that_there_is_nothing(tmp_path: Path) -> None:
+    weights = {"model.a_proj.weight": torch.randint(0, 16, (16, 64)).half(), "model.b_proj.weight": torch.randn(16, 64)}
+    assert save_four_bits(weights, tmp_path) == 1
+    assert list(load_four_bits(tmp_path)) == ["model.a_proj.weight"]
+    (tmp_path / FILE).unlink()
+    assert load_four_bits(tmp_path) == {}
+    assert save_four_bits({"model.b_proj.weight": torch.randn(16, 64)}, tmp_path) == 0
+    assert not (tmp_path / FILE).exists()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_llama(tmp_path / "small.gguf", make_llama(), Kind.Q4_1)
+
+
+def load(model: Path, weights: str = "auto") -> Decoder:
+    return load_decoder(LoadOptions(str(model), dtype="float32", device="cpu", weights=weights))
+
+
+def answer_logits(decoder: Decoder, count: int) -> torch.Tensor:
+    """Of tokens that run as those of an answer do."""
+    nothing = Rows.behind_each_other(torch.arange(0))
+    token_ids = torch.randint(len(TOKENS), (count,), generator=torch.Generator().manual_seed(2))
+    run = GatheredRun(decoder.new_state(), decoder.rotator, [nothing], keeps=True)
+    return decoder.forward_batch([Pass(token_ids, run, list(range(count)))])[0]
+
+
+@pytest.mark.parametrize("count", [1, 4, FEW])
+def test_answers_by_4_bits_are_those_by_the_full_weights(model: Path, count: int) -> None:
+    by_four, by_full = load(model), load(model, "full")
+    assert isinstance(by_four, LlamaDecoder)
+    found, wanted = answer_logits(by_four, count), answer_logits(by_full, count)
+    layers = by_four._layers_for_few
+    assert all(part.packed for layer in layers for part in (layer.qkv, layer.out, layer.gate_up, layer.down))
+    assert 0 < torch.linalg.vector_norm(found - wanted) / torch.linalg.vector_norm(wanted) < 5e-3
+    assert "answers are made by the file's own 4-bit weights" in by_four.notes
+    assert by_full.notes == []
+
+
+def test_documents_and_long_questions_are_read_by_the_full_weights(model: Path) -> None:
+    by_four, by_full = load(model), load(model, "full")
+    assert torch.equal(answer_logits(by_four, FEW + 1), answer_logits(by_full, FEW + 1))
+    token_ids = torch.arange(5)
+    runs = [GatheredRun(one.new_state(), one.rotator, [Rows.behind_each_other(torch.arange(0))]) for one in (by_four, by_full)]
+    found, wanted = (one.forward(token_ids, run) for one, run in zip((by_four, by_full), runs, strict=True))
+    assert found is not None
+    assert wanted is not None
+    assert torch.equal(found, wanted)
+
+
+def test_a_matrix_of_which_one_part_is_not_of_4_bits_stays_full(model: Path) -> None:
+    folder, decoder = gguf_folder(model), load(model)
+    found = load_four_bits(folder)
+    (folder / FILE).unlink()
+    rest = {name: numbers(part) for name, part in found.items() if not name.startswith("model.layers.1.self_attn.v")}
+    save_four_bits(rest, folder)
+    assert isinstance(decoder, LlamaDecoder)
+    first, second = decoder._layers_for_few
+    assert first.qkv.packed
+    assert not second.qkv.packed
+    assert second.out.packed
+
+
+def test_int8_weights_leave_4_bits_out(model: Path) -> None:
+    try:
+        decoder = load(model, "int8")
+    except UsageError:
+        pytest.skip("this processor's 8-bit products overflow")
+    assert not decoder.four_bits

@@ -1,0 +1,94 @@
+"""Weights that were 4-bit ones before they were dequantised: found again, kept beside the full ones, used for a few tokens.
+
+A GGUF file's blocks of 4 bits (Q4_0, Q4_1, Q4_K) hold, for 32 inputs of an output, 16 levels: least + step * code. One token
+reads every weight, so that decoding takes as long as reading them does, and 4 bits are a quarter of 16. Nothing is rounded that
+the file did not round: a matrix of which any group is not on 16 levels stays as it is. Knows tensors and one file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tscli_kernels import GROUP, pack_int4
+
+FILE = "four-bits.bin"  # safetensors, under a name that nobody takes for the model's weights
+LEVELS = 16
+ROUNDING = 2.0**-9  # of a group's greatest weight: what float16 made of it, its least and its step
+TRIED_FIRST = 64  # outputs: most matrices that are not of 4 bits show it there
+
+
+@dataclass(frozen=True)
+class FourBits:
+    """A matrix [out, in] in groups of GROUP inputs: a weight is zero + step * (code - 8).
+
+    codes: uint8 [out, in / 2], the first of two in the lower four bits; step, zero: float32 [out, in / GROUP].
+    """
+
+    codes: Tensor
+    step: Tensor
+    zero: Tensor
+
+    @classmethod
+    def stacked(cls, parts: list[FourBits]) -> FourBits:
+        """Matrices that read the same input, one above the other."""
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "step", "zero")))
+
+    def packed(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """As `tscli_kernels.int4_linear` takes them."""
+        unpacked = torch.stack([self.codes & 15, self.codes >> 4], dim=-1).flatten(1)
+        return pack_int4(unpacked, self.step.to(dtype), self.zero.to(dtype))
+
+
+def four_bits_of(weight: Tensor) -> FourBits | None:
+    """The codes of a matrix [out, in] whose groups are on 16 levels each, up to float16's rounding; None where one is not."""
+    if weight.ndim != 2 or weight.shape[1] % GROUP or _codes_of(weight[:TRIED_FIRST]) is None:
+        return None
+    return _codes_of(weight)
+
+
+def _codes_of(weight: Tensor) -> FourBits | None:
+    groups = weight.float().unflatten(1, (-1, GROUP)).flatten(0, 1)  # [out * in / GROUP, GROUP]
+    least, most = groups.aminmax(dim=1)
+    allowed = ROUNDING * torch.maximum(least.abs(), most.abs())
+    step, codes = torch.zeros_like(least), torch.zeros_like(groups, dtype=torch.uint8)
+    left = torch.arange(groups.shape[0])
+    for steps in range(LEVELS - 1, 0, -1):  # between the least weight of a group and its greatest
+        own, lowest = groups[left], least[left, None]
+        one = ((most[left] - least[left]) / steps).clamp_min(torch.finfo(torch.float32).tiny)
+        code = ((own - lowest) / one[:, None]).round_()
+        fits = (lowest + code * one[:, None] - own).abs_().amax(dim=1) <= allowed[left]
+        done = left[fits]
+        step[done], codes[done] = one[fits], code[fits].to(torch.uint8)
+        left = left[~fits]
+        if not left.numel():
+            pairs, shape = codes.view(weight.shape[0], -1, 2), (weight.shape[0], -1)
+            zero = least + LEVELS // 2 * step
+            return FourBits(pairs[..., 0] | pairs[..., 1] << 4, step.view(shape), zero.view(shape))
+    return None
+
+
+def save_four_bits(weights: Mapping[str, Tensor], folder: Path) -> int:
+    """Keep the codes of those weights that have any in a file of the folder; how many these are."""
+    from safetensors.torch import save_file
+
+    found = {name: made for name, weight in weights.items() if "_proj." in name and (made := four_bits_of(weight)) is not None}
+    parts = {f"{name}.{part}": getattr(made, part) for name, made in found.items() for part in ("codes", "step", "zero")}
+    if parts:
+        save_file({name: part.contiguous() for name, part in parts.items()}, folder / FILE)
+    return len(found)
+
+
+def load_four_bits(folder: Path) -> dict[str, FourBits]:
+    """What `save_four_bits` kept there, by the weights' names; nothing where nothing was."""
+    from safetensors.torch import load_file
+
+    if not (folder / FILE).is_file():
+        return {}
+    parts = load_file(folder / FILE)
+    names = {name.rpartition(".")[0] for name in parts}
+    return {name: FourBits(parts[f"{name}.codes"], parts[f"{name}.step"], parts[f"{name}.zero"]) for name in names}

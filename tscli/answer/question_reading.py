@@ -49,12 +49,14 @@ class VoterQueries:
 def count_votes(decoder: Decoder, state: KVState, voters: Voters, queries: dict[int, Tensor], first: int, stop: int) -> Tensor:
     """The voters' votes on cached tokens [first, stop): [heads, stop - first] float32."""
     votes: dict[int, Tensor] = {}  # by place among the voters
+    most = max([AT_ONCE, *(query.shape[0] for query in queries.values())])
+    room = torch.empty(most, stop - first, dtype=torch.float32, device=decoder.device)  # new memory for each head is slower
     for (layer, kv_head), places in _by_keys(voters, decoder.q_heads // decoder.kv_heads).items():
         sizes = [queries[place].shape[0] for place in places]
         together = max(1, AT_ONCE // max(sizes))  # heads whose scores are held at a time
         for at in range(0, len(places), together):
             own = places[at : at + together]
-            scores = state.head_scores(layer, kv_head, torch.cat([queries[place] for place in own]), first, stop)
+            scores = state.head_scores(layer, kv_head, torch.cat([queries[place] for place in own]), first, stop, room)
             parts = scores.split(sizes[at : at + together])
             votes |= {place: head_votes(part) for place, part in zip(own, parts, strict=True)}
     return torch.stack([votes[place] for place in range(len(voters.heads))])

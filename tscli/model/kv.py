@@ -5,7 +5,7 @@ Keys are held before RoPE. Knows neither files nor selection; the store's segmen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from tscli.selection.sketch import Scan
 from tscli_kernels import PageTable, copy_rows, expand_rows, row_index, score_pages, score_rows, score_table, take_rows
+
+SCORED_TOGETHER = 8192  # keys of one head, in float32, that are multiplied at once
 
 
 class Pages(Protocol):
@@ -57,6 +59,7 @@ class KVState:
         self.sketch: Scan | None = None  # of the committed tokens
         self.wait_for_layer: Callable[[int], None] | None = None  # returns once a layer's committed pages are there
         self._tables: list[list[PageTable | None]] | None = None
+        self._views: dict[tuple[int, int, int, int], list[tuple[Tensor, Tensor | None]]] = {}  # of `_head_keys`
         for segment in segments:
             self.extend(segment)
 
@@ -90,6 +93,7 @@ class KVState:
         self.starts.append(self.committed)
         self.committed += segment.num_tokens
         self._tables = None
+        self._views = {}
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Write the keys and values of new tokens, [kv_heads, t, head_dim] each, behind the tail; `advance` counts them."""
@@ -152,25 +156,45 @@ class KVState:
             score_pages(query, tail, count, out=out[:, self.committed : stop])
         return out
 
-    def head_scores(self, layer: int, kv_head: int, query: Tensor, start: int, stop: int) -> Tensor:
+    def head_scores(self, layer: int, kv_head: int, query: Tensor, start: int, stop: int, out: Tensor | None = None) -> Tensor:
         """Dot products of query [t, head_dim] with the keys of one kv head at committed positions [start, stop); float32
-        [t, stop - start]. No other head's keys are read."""
+        [t, stop - start]. No other head's keys are read. out: to write to, [at least t, stop - start] float32."""
         if self.wait_for_layer is not None:
             self.wait_for_layer(layer)
-        out = torch.empty(query.shape[0], stop - start, dtype=torch.float32, device=query.device)
-        for segment, first in zip(self.segments, self.starts, strict=True):
-            low, high = max(start, first), min(stop, first + segment.num_tokens)
-            if low < high:
-                pages = segment.key[layer][:, kv_head]  # [pages, page_size, head_dim]
-                page_size = pages.shape[1]
-                used = slice((low - first) // page_size, -(-(high - first) // page_size))
-                keys = pages[used].to(query.device).flatten(0, 1).to(query.dtype)
-                scores = query @ keys.T
-                if segment.scales is not None:
-                    scores = scores * segment.scales[0][layer][used, kv_head].to(query.device).flatten().float()
-                offset = used.start * page_size + first
-                out[:, low - start : high - start] = scores[:, low - offset : high - offset]
+        if out is None:
+            out = torch.empty(query.shape[0], stop - start, dtype=torch.float32, device=query.device)
+        out = out[: query.shape[0]]
+        keys = torch.empty(SCORED_TOGETHER, query.shape[1], dtype=query.dtype, device=query.device)
+        sizes = torch.empty(SCORED_TOGETHER, dtype=query.dtype, device=query.device)
+        at, filled, scaled = 0, 0, any(segment.scales is not None for segment in self.segments)
+        for key, scale in self._head_keys(layer, kv_head, start, stop):
+            num = key.shape[:-1].numel()
+            if filled + num > SCORED_TOGETHER:
+                _score(query, keys[:filled], sizes[:filled] if scaled else None, out[:, at : at + filled])
+                at, filled = at + filled, 0
+            keys[filled : filled + num].view(key.shape).copy_(key)
+            if scaled:
+                own = sizes[filled : filled + num].view(key.shape[:-1])
+                own.fill_(1) if scale is None else own.copy_(scale)
+            filled += num
+        _score(query, keys[:filled], sizes[:filled] if scaled else None, out[:, at:])
         return out
+
+    def _head_keys(self, layer: int, kv_head: int, start: int, stop: int) -> list[tuple[Tensor, Tensor | None]]:
+        """One kv head's keys at committed positions [start, stop) as they lie: [pages, page_size, head_dim] or, of a part of a
+        page, [n, head_dim], and int8 ones' scales. Made once: a million tokens of short segments are thousands of views."""
+        asked = (layer, kv_head, start, stop)
+        if asked not in self._views:
+            self._views[asked] = list(self._new_views(*asked))
+        return self._views[asked]
+
+    def _new_views(self, layer: int, kv_head: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for segment, first in zip(self.segments, self.starts, strict=True):
+            low, high = max(start, first) - first, min(stop, first + segment.num_tokens) - first
+            key, page_size = segment.key[layer], segment.key.shape[3]
+            scale = None if segment.scales is None else segment.scales[0][layer]
+            for pages, slots in _spans(low, high, page_size):
+                yield key[pages, kv_head, slots], None if scale is None else scale[pages, kv_head, slots]
 
     def scores_at(self, layer: int, query: Tensor, positions: Tensor) -> Tensor:
         """Dot products of query [q_heads, head_dim] with the keys at ascending positions (int64 [n]); [q_heads, n] float32."""
@@ -270,6 +294,25 @@ class KVState:
     def _allocate(self, capacity: int) -> Tensor:
         layers, kv_heads, head_dim = self._shape
         return torch.empty(2, layers, kv_heads, capacity, head_dim, dtype=self._dtype, device=self._device)
+
+
+def _spans(low: int, high: int, page_size: int) -> Iterator[tuple[int | slice, slice]]:
+    """Slots [low, high) as pages and slots of them: whole pages together, parts by themselves."""
+    while low < high:
+        page, slot = divmod(low, page_size)
+        whole = 0 if slot else min(high - low, SCORED_TOGETHER) // page_size
+        end = min(page_size, slot + min(high - low, SCORED_TOGETHER))
+        yield (slice(page, page + whole), slice(None)) if whole else (page, slice(slot, end))
+        low += whole * page_size or end - slot
+
+
+def _score(query: Tensor, keys: Tensor, sizes: Tensor | None, out: Tensor) -> None:
+    """query [t, head_dim] times keys [n, head_dim], and their scales [n], to out [t, n]."""
+    found = query @ keys.T
+    if sizes is None:
+        out.copy_(found)
+    else:
+        torch.mul(found, sizes, out=out)
 
 
 def _expanded(table: PageTable, positions: Tensor) -> Tensor:

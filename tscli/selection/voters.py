@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 VERSION = 3  # of the calibration: raised whenever the same model would get other voters
+TOGETHER = 2  # of a question's tokens whose scores are normalised at once
 WINDOW = 64  # tokens that are ranked together
 FUSION = 5.0  # added to a rank before its reciprocal is taken: how little a first place counts over a second one
 
@@ -60,8 +61,14 @@ class Voters:
 
 
 def head_votes(scores: Tensor) -> Tensor:
-    """One head's votes: scores [t, n] of t tokens of a question become [n], each token's softmax summed up (paper, Eq. 7)."""
-    return torch.softmax(scores.float(), dim=-1).sum(dim=0)
+    """One head's votes: scores [t, n] of t tokens of a question become [n], each token's softmax summed up (paper, Eq. 7).
+
+    A few tokens at a time, whose softmax fits in memory that was used before: new memory costs more than the sum.
+    """
+    votes = torch.zeros(scores.shape[-1], dtype=torch.float32, device=scores.device)
+    for part in scores.split(TOGETHER):
+        votes += torch.softmax(part.float(), dim=-1).sum(dim=0)
+    return votes
 
 
 def window_votes(votes: Tensor, width: int = WINDOW) -> Tensor:

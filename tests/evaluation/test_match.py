@@ -30,6 +30,9 @@ RIGHT = [
     ("Aurelia Stroud's largest painting is called The Herring Moon.", "The Herring Moon", "Which is Aurelia Stroud's largest?"),
     ("The twin town of Skerrow is Roskovice.", "Roskovice", "What is the twin town of Skerrow?"),
     ("A heron caused it, and now there is a net.", "heron", "Which bird caused the outage?"),
+    ("There are fourteen hives.", "14", HIVES),
+    ("There are fourteen hives along 3 walls.", "14 hives", HIVES),
+    ("Fettes drank 5 glasses of rum.", "five", "How many glasses of rum did Fettes drink?"),
     ("His name is Cuthbert Lowe.", "Cuthbert", "What is the first name of the policeman?"),
 ]  # fmt: skip
 WRONG = [
@@ -47,6 +50,9 @@ WRONG = [
     ("The depth is 72 metres.", "7.2 metres", "What is the depth at the North Quay?"),
     ("There are 140 hives.", "14", HIVES),
     ("12 or 14 hives", "14", HIVES),
+    ("There are 5 or 6 hives.", "five", HIVES),
+    ("There are 15 hives.", "five", HIVES),
+    ("There are forty hives.", "14", HIVES),
     ("R-204 and R-205", "R-204", "What is the number of the rack?"),
     ("Ruth or Jezebel", "Jezebel", "Which hive is the fiercest?"),
     ("Ruth and Jezebel", "Jezebel", "Which hive is the fiercest?"),

@@ -12,7 +12,8 @@ same kind may stand beside it:
   weekdays and the first word of a sentence are no names.
 - Wanted is anything else: nothing but the word "or" directly beside it, which makes a rival of the other side of any answer.
 
-Money and dates are compared in one spelling: £25 is 25 pounds, February 16th is 16 February.
+Money and dates are compared in one spelling: £25 is 25 pounds, February 16th is 16 February. A wanted "five" is held by
+"5 hives", and a wanted "14 hives" by "fourteen hives".
 
 An answer that denies the wanted one ("not Odile Farrant") is wrong as well, and so is one that refuses (`is_refusal`).
 """
@@ -57,6 +58,17 @@ SPELLINGS = (
     (re.compile(rf"\b{MONTH} (?:the )?(\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)"), r"\2 \1"),
     (re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?{MONTH}\b"), r"\1 \2"),
 )
+IN_WORDS = dict(
+    zip(
+        map(str, (*range(2, 21), *range(30, 100, 10))),
+        words(
+            "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+            "nineteen twenty thirty forty fifty sixty seventy eighty ninety"
+        ),
+        strict=True,
+    )
+)
+IN_DIGITS = {word: digits for digits, word in IN_WORDS.items()}
 ARTICLES = r"(?:(?:the|a|an|perhaps|maybe|possibly|about)\s+)*"
 
 
@@ -65,7 +77,18 @@ def is_right(answer: str, wanted: str, question: str) -> bool:
 
     Numbers are compared by value besides, since SQuAD's normalisation makes 72 of 7.2.
     """
-    answer, wanted, question = (_in_one_spelling(text) for text in (answer, wanted, question))
+    answer, question = _in_one_spelling(answer), _in_one_spelling(question)
+    return any(_holds_alone(answer, form, question) for form in (_in_one_spelling(wanted), _otherwise_written(wanted)) if form)
+
+
+def _otherwise_written(wanted: str) -> str:
+    """A wanted number as digits where it is a word, and as a word where it is digits; "" where it is neither."""
+    first, space, rest = wanted.strip().partition(" ")
+    other = IN_DIGITS.get(first.lower()) or IN_WORDS.get(first)
+    return f"{other}{space}{rest}" if other else ""
+
+
+def _holds_alone(answer: str, wanted: str, question: str) -> bool:
     asked = normalised(wanted)
     if not asked or f" {asked} " not in f" {normalised(answer)} " or is_refusal(answer):
         return False

@@ -11,67 +11,114 @@ from pathlib import Path
 import pytest
 
 from tscli import page_cache
-from tscli.paths import library_folder
+from tscli.paths import library_folder, voters_file
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux is told")
-Sent = list[tuple[str, int]]
+Sent = list[tuple[str, int, int]]
+FINGERPRINT = {
+    "model_hash": "ab" * 32,
+    "num_layers": 4,
+    "num_kv_heads": 2,
+    "head_dim": 5,
+    "page_size": 2,
+    "dtype": "bfloat16",
+    "kv_dtype": None,
+}
 
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
-    """The files that are sent to nowhere, and how many bytes of each."""
+    """What is sent to nowhere: the file, from which byte, how many; by one thread, and no ends of files."""
     found: Sent = []
 
     def send(nowhere: int, file: int, start: int, count: int) -> int:
         took = min(count, 60)  # as Linux may send less than it is asked for
-        name = Path(os.readlink(f"/proc/self/fd/{file}")).name
         assert os.readlink(f"/proc/self/fd/{nowhere}") == os.devnull
-        assert start == sum(count for sent, count in found if sent == name)
-        found.append((name, took))
+        found.append((Path(os.readlink(f"/proc/self/fd/{file}")).name, start, took))
         return took
 
     monkeypatch.setattr(os, "sendfile", send)
+    for name, value in (("THREADS", 1), ("END_BYTES", 0), ("AROUND", 0)):
+        monkeypatch.setattr(page_cache, name, value)
     return found
 
 
-def write_library(name: str, sketch: str | None = "sketch-1.pt") -> Path:
+def write_library(name: str, sketch: str | None = "sketch-1.pt", **made: object) -> Path:
     folder = library_folder(name)
     (folder / "segments").mkdir(parents=True)
-    (folder / "manifest.json").write_text(
-        json.dumps({"sketch_file": sketch, "context_file": "context-1.pt", "segments": [{"id": "aa"}, {"id": "bb"}]})
-    )
+    segments = [{"id": "aa", "num_tokens": 3}, {"id": "bb", "num_tokens": 2}]
+    manifest = {"sketch_file": sketch, "context_file": "context-1.pt", "segments": segments, "fingerprint": FINGERPRINT | made}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     for file, size in (("sketch-1.pt", 100), ("context-1.pt", 40), ("segments/aa.pt", 200), ("segments/bb.pt", 80)):
         (folder / file).write_bytes(bytes(size))
     return folder
 
 
+def calibrate(*heads: tuple[int, int]) -> None:
+    file = voters_file(str(FINGERPRINT["model_hash"]))
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"heads": heads}))
+
+
 def test_the_sketch_is_read_first_and_of_each_segment_its_keys(sent: Sent) -> None:
     write_library("shelf")
     page_cache.read_ahead(["shelf"]).join()
-    assert sent == [("sketch-1.pt", 60), ("sketch-1.pt", 40), ("context-1.pt", 40), ("aa.pt", 60), ("aa.pt", 40), ("bb.pt", 40)]
+    sketch = [("sketch-1.pt", 0, 60), ("sketch-1.pt", 60, 40)]
+    assert sent == [*sketch, ("context-1.pt", 0, 40), ("aa.pt", 0, 60), ("aa.pt", 60, 40), ("bb.pt", 0, 40)]
+
+
+def test_where_heads_vote_only_the_keys_of_their_layers_are_read(sent: Sent) -> None:
+    write_library("shelf", sketch="")
+    calibrate((2, 1), (1, 0), (2, 0))
+    page_cache.read_ahead(["shelf"]).join()
+    # a layer's keys take 2 pages of 2 slots for 2 heads of 5 numbers in 2 bytes: 80; of the shorter segment 40
+    assert sent == [
+        ("context-1.pt", 0, 40),
+        ("aa.pt", 80, 60),
+        ("aa.pt", 140, 20),
+        ("aa.pt", 160, 40),  # no further than the file goes
+        ("bb.pt", 40, 40),
+    ]
+
+
+def test_of_int8_pages_the_scales_are_read_too(sent: Sent) -> None:
+    write_library("shelf", sketch="", kv_dtype="int8", num_layers=1)
+    calibrate((0, 1))
+    page_cache.read_ahead(["shelf"]).join()
+    assert sent == [("context-1.pt", 0, 40), ("aa.pt", 0, 40), ("aa.pt", 80, 16), ("bb.pt", 0, 20), ("bb.pt", 40, 8)]
+
+
+def test_where_a_sketch_is_kept_all_keys_are_read(sent: Sent) -> None:
+    write_library("shelf")
+    calibrate((0, 1))
+    page_cache.read_ahead(["shelf"]).join()
+    assert ("aa.pt", 60, 40) in sent
 
 
 def test_the_ends_of_all_files_come_before_everything_else(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     write_library("shelf")
     monkeypatch.setattr(page_cache, "END_BYTES", 30)
-    read, ends = os.pread, list[tuple[str, int, int]]()
-
-    def record(file: int, count: int, start: int) -> bytes:
-        assert sent == []
-        ends.append((Path(os.readlink(f"/proc/self/fd/{file}")).name, count, start))
-        return read(file, count, start)
-
-    monkeypatch.setattr(os, "pread", record)
+    monkeypatch.setattr(page_cache, "AROUND", 5)
     page_cache.read_ahead(["shelf"]).join()
-    assert ends == [("sketch-1.pt", 30, 70), ("context-1.pt", 30, 10), ("aa.pt", 30, 170), ("bb.pt", 30, 50)]
-    assert sent != []
+    files = (("sketch-1.pt", 100), ("context-1.pt", 40), ("aa.pt", 200), ("bb.pt", 80))
+    assert sent[:8] == [end for file, size in files for end in ((file, size - 30, 30), (file, 0, 5))]
+    assert len(sent) > 8
 
 
 def test_no_more_is_read_than_half_of_the_memory_that_is_left(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     write_library("shelf", sketch=None)
     monkeypatch.setattr(page_cache, "_available_bytes", lambda: 2 * (40 + 100))
     page_cache.read_ahead(["shelf"]).join()
-    assert sent == [("context-1.pt", 40), ("aa.pt", 60), ("aa.pt", 40)]
+    assert sent == [("context-1.pt", 0, 40), ("aa.pt", 0, 60), ("aa.pt", 60, 40)]
+
+
+def test_several_threads_read_each_part_once(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_library("shelf")
+    page_cache.read_ahead(["shelf"]).join()
+    one, sent[:] = list(sent), []
+    monkeypatch.setattr(page_cache, "THREADS", 4)
+    page_cache.read_ahead(["shelf"]).join()
+    assert sorted(sent) == sorted(one)
 
 
 @pytest.mark.parametrize("manifest", ["", "[]", "{}", '{"sketch_file": 1}', '{"sketch_file": "absent", "context_file": 2}'])

@@ -9,20 +9,26 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 from tscli.errors import UsageError
-from tscli.paths import MANIFEST, library_folder
+from tscli.paths import MANIFEST, library_folder, shipped_voters_file, voters_file
 
 SHARE = 0.5  # of the memory that is to be had
 KEYS = 0.5  # of a segment's file, its first part: what is selected from; of the values a question needs a few
 END_BYTES = 1 << 16
+AROUND = 1 << 14  # bytes read on both sides of what is wanted of a segment: its own header stands before the keys
+THREADS = 4  # a cold disk answers several at once
+ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+SCALE_BYTES = 2  # of a row of int8 pages
+Part = tuple[Path, int, int]  # bytes [start, stop) of a file
 
 
 def read_ahead(names: Sequence[str]) -> Thread:
     """Begin to read sketches, contexts and keys of these libraries into the page cache; the thread that does so, started.
 
-    What is there already is left as it is, and no more is read than half of the memory that is to be had. Says nothing of a
-    library that is missing or damaged: whoever opens it will.
+    Where a few heads vote, only the keys of their layers are read. What is there already is left as it is, and no more is read
+    than half of the memory that is to be had. Says nothing of a library that is missing or damaged: whoever opens it will.
     """
     thread = Thread(target=_read, args=(list(names),), daemon=True)
     thread.start()
@@ -33,48 +39,79 @@ def _read(names: list[str]) -> None:
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError, ValueError, TypeError, LookupError, UsageError):
-        room = SHARE * _available_bytes()
-        with open(os.devnull, "wb") as nowhere:
-            files = [file for name in names for file in _files(library_folder(name))]
-            for path, _ in files:
-                _read_end(path)
-            for path, share in files:
-                size = int(share * path.stat().st_size)
-                room -= size
-                if room < 0:
-                    return
-                _pass_through(path, size, nowhere.fileno())
+        parts = [part for name in names for part in _parts(library_folder(name))]
+        ends = [end for path in dict.fromkeys(path for path, _, _ in parts) for end in _ends(path)]
+        waiting = iter(list(_within(SHARE * _available_bytes(), [*ends, *parts])))
+        threads = [Thread(target=_pass_through, args=(waiting,), daemon=True) for _ in range(THREADS - 1)]
+        for thread in threads:
+            thread.start()
+        _pass_through(waiting)
+        for thread in threads:
+            thread.join()
 
 
-def _read_end(path: Path) -> None:
-    """A file's contents are listed at its end: opening a library would wait for each behind all that is read of the others."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)  # and nothing around it
-        os.pread(descriptor, END_BYTES, max(0, os.fstat(descriptor).st_size - END_BYTES))
-    finally:
-        os.close(descriptor)
+def _within(room: float, parts: list[Part]) -> Iterator[Part]:
+    """The first parts that fit in so many bytes."""
+    for path, start, stop in parts:
+        room -= stop - start
+        if room < 0:
+            return
+        yield path, start, stop
 
 
-def _pass_through(path: Path, size: int, nowhere: int) -> None:
-    """Have the first so many bytes in the page cache. Sent nowhere, they are copied nowhere, and the interpreter's lock is
-    waited for but once a file; of what posix_fadvise is told it will need, Linux reads a few MiB."""
-    descriptor, done = os.open(path, os.O_RDONLY | os.O_NONBLOCK), 0
-    try:
-        while done < size and (sent := os.sendfile(nowhere, descriptor, done, size - done)):
-            done += sent
-    finally:
-        os.close(descriptor)
+def _ends(path: Path) -> Iterator[Part]:
+    """A file's contents are listed at its end and described at its beginning: opening a library would wait for both of each
+    file, behind all that is read of the others."""
+    size = path.stat().st_size
+    yield path, max(0, size - END_BYTES), size
+    yield path, 0, min(size, AROUND)
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, float]]:
-    """What is read, in the order in which it is needed, and how much of each."""
+def _pass_through(parts: Iterator[Part]) -> None:
+    """Have parts in the page cache. Sent nowhere, they are copied nowhere, and the interpreter's lock is waited for but once a
+    part; of what posix_fadvise is told it will need, Linux reads a few MiB."""
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+        for path, start, stop in parts:
+            descriptor, at = os.open(path, os.O_RDONLY | os.O_NONBLOCK), start
+            try:
+                while at < stop and (sent := os.sendfile(nowhere.fileno(), descriptor, at, stop - at)):
+                    at += sent
+            finally:
+                os.close(descriptor)
+
+
+def _parts(folder: Path) -> Iterator[Part]:
+    """What is read, in the order in which it is needed."""
     manifest = json.loads((folder / MANIFEST).read_bytes())
     for name in (manifest["sketch_file"], manifest["context_file"]):
         if name:
-            yield folder / name, 1.0
+            yield folder / name, 0, (folder / name).stat().st_size
+    layers = [] if manifest["sketch_file"] else _voting_layers(manifest.get("fingerprint", {}).get("model_hash", ""))
     for segment in manifest["segments"]:
-        yield folder / "segments" / f"{segment['id']}.pt", KEYS
+        path = folder / "segments" / f"{segment['id']}.pt"
+        if layers:
+            yield from _keys_of(path, layers, segment["num_tokens"], manifest["fingerprint"])
+        else:
+            yield path, 0, int(KEYS * path.stat().st_size)
+
+
+def _keys_of(path: Path, layers: list[int], num_tokens: int, made: dict[str, Any]) -> Iterator[Part]:
+    """Where the keys of these layers lie in a segment's file, and behind keys and values their scales, where there are any."""
+    size, rows = path.stat().st_size, -(-num_tokens // made["page_size"]) * made["page_size"] * made["num_kv_heads"]
+    width = ITEM_BYTES[made.get("kv_dtype") or made["dtype"]] * made["head_dim"] * rows
+    starts = [(layer * width, width) for layer in layers]
+    if made.get("kv_dtype") == "int8":
+        before, scales = 2 * made["num_layers"] * width, SCALE_BYTES * rows
+        starts += [(before + layer * scales, scales) for layer in layers]
+    yield from ((path, max(0, start - AROUND), min(size, start + count + AROUND)) for start, count in starts)
+
+
+def _voting_layers(model_hash: str) -> list[int]:
+    """Layers with calibrated voters of the model with these weights; none where it has none."""
+    for file in (voters_file(model_hash), shipped_voters_file(model_hash)):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return sorted({int(layer) for layer, _ in json.loads(file.read_bytes())["heads"]})
+    return []
 
 
 def _available_bytes() -> int:

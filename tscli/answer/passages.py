@@ -5,12 +5,14 @@ Knows a context and its tokenizer; runs no model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tscli.answer.words import QuestionWords
 from tscli.selection.voters import WINDOW, ranked, window_votes
 from tscli.tokens import Context, Tokenizer
 
@@ -33,6 +35,10 @@ class Passage:
     def __len__(self) -> int:
         return self.end - self.start
 
+    def shared(self, other: Passage) -> int:
+        """Tokens that stand in both."""
+        return max(0, min(self.end, other.end) - max(self.start, other.start))
+
 
 class PassageFinder:
     """Finds the passages of one context; first: of the tokens that may be selected, behind the template's prefix."""
@@ -43,6 +49,10 @@ class PassageFinder:
         self._ends: dict[int, bool] = {}
         documents = context.documents
         self.first = documents[0].token_start if documents else int(context.token_ids.shape[0])
+
+    def words(self, question: Sequence[int]) -> QuestionWords:
+        """Where the words of a question's own tokens stand, counted from `first` on."""
+        return QuestionWords(self._context.token_ids[self.first :], question, self._tokenizer)
 
     def best(self, votes: Tensor, count: int, excluded: Tensor | None = None) -> list[Passage]:
         """At most so many passages, best first, that do not overlap.
@@ -61,7 +71,7 @@ class PassageFinder:
         for window in ranked(windows)[: 4 * count + 8]:
             start = window * WINDOW
             peak = start + int(together[start : start + WINDOW].argmax())
-            if taken[peak]:
+            if taken[peak] or not windows[:, window].any():
                 continue
             passage = self._around(peak + self.first)
             free = ~taken[passage.start - self.first : passage.end - self.first]

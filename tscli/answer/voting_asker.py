@@ -1,6 +1,7 @@
 """Questions answered from passages that calibrated heads found: the way from a question to its answer.
 
     vote     the question, read alone, votes on all cached tokens by a few heads          question_votes
+             so do its words, by where they stand                                          QuestionWords
     rank     the question behind each candidate passage: which of them makes it likely?   passage_gains
     answer   prefix + passage + question, in one pass; then token by token, dense over these few rows: for each passage by
              itself (mixed) or all of them together, the best last, as the model was calibrated;
@@ -13,6 +14,7 @@ Knows the model, its state and passages of a context; knows no libraries and no 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,7 +35,8 @@ from tscli.selection.guard import Guard
 from tscli.selection.voters import Voters
 from tscli.tokens import Prompt
 
-CANDIDATES = 24  # passages that a question is read behind
+BY_HEADS = 8  # passages that a question is read behind, by the voters' votes
+BY_WORDS = 4  # and by the question's own words
 MOVE_EVERY = 32  # answer tokens whose votes are counted together
 
 
@@ -67,7 +70,6 @@ class VotingAsker:
         finder: PassageFinder,
         end_ids: frozenset[int],
         *,
-        candidates: int = CANDIDATES,
         refuses: bool = True,
         conversation: bool = False,
     ) -> None:
@@ -79,7 +81,6 @@ class VotingAsker:
         self.guard = Guard()  # nothing is approximate here, so it compares nothing
         self.question_read = 0.0  # by time.perf_counter: when the pass began that makes the answer's first token
         self.reading: Reading | None = None  # of the last question
-        self._candidates = candidates
         self.refuses = refuses
         self.conversation = conversation
         self.is_busy = False
@@ -116,9 +117,8 @@ class VotingAsker:
 
     def another(self, state: KVState, conversation: bool) -> VotingAsker:
         """One with a state of its own over the same pages."""
-        voters, finder, ends = self.voters, self.finder, self.end_ids
-        how = {"candidates": self._candidates, "refuses": self.refuses, "conversation": conversation}
-        return VotingAsker(self.decoder, state, voters, finder, ends, **how)  # type: ignore[arg-type]
+        how = {"refuses": self.refuses, "conversation": conversation}
+        return VotingAsker(self.decoder, state, self.voters, self.finder, self.end_ids, **how)
 
     def begin(self, request: Request) -> _Answer:
         """See `Way`; `reading` then says how the question was read, and whether anything answers it."""
@@ -139,18 +139,43 @@ class VotingAsker:
         started = state.tokens_run
         if self.finder.first >= state.committed:
             return Reading((), (), not self.refuses)
-        votes = question_votes(decoder, state, self.voters, prompt, before, self.finder.first, state.committed)
-        candidates = self.finder.best(votes, self._candidates, excluded)
+        first = self.finder.first
+        votes = question_votes(decoder, state, self.voters, prompt, before, first, state.committed)
+        words = self.finder.words(prompt.ids[prompt.start : prompt.stop])
+        by_heads, by_words = (
+            self.finder.best(votes, BY_HEADS, excluded),
+            self.finder.best(words.votes()[None], BY_WORDS, excluded),
+        )
+        candidates = list(dict.fromkeys([*by_heads, *by_words]))
         gains = passage_gains(decoder, state, prompt, before, candidates)
         self._passed += state.tokens_run - started
-        ranked = sorted(zip(gains, candidates, strict=True), key=lambda pair: -pair[0])[: self._passages]
-        kept = tuple(passage for _, passage in ranked)
-        best = tuple(gain for gain, _ in ranked)
-        enough = answers and bool(best) and best[0] >= self.voters.absent_below
+        shares = [words.share(one.start - first, one.end - first) for one in candidates]
+        ranked = _ranked([_Fit(*one) for one in zip(candidates, gains, shares, strict=True)])[: self._passages]
+        kept, best = tuple(fit.passage for fit in ranked), tuple(fit.gain for fit in ranked)
+        enough = answers and bool(best) and max(best) >= self.voters.absent_below
         return Reading(kept, best, enough or not self.refuses)
 
     def _arange(self, start: int, stop: int) -> Tensor:
         return torch.arange(start, stop, device=self.decoder.device)
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How well a passage fits a question. gain: nats per token that it makes the question likelier; share: of the weight of the
+    question's words, what stands in it."""
+
+    passage: Passage
+    gain: float
+    share: float
+
+
+def _ranked(fits: Sequence[_Fit]) -> list[_Fit]:
+    """Those that fit best first, by gain and share together, without those of which better ones hold more than half."""
+    kept: list[_Fit] = []
+    for fit in sorted(fits, key=lambda one: -(one.gain + one.share)):
+        if all(2 * fit.passage.shared(better.passage) <= len(fit.passage) for better in kept):
+            kept.append(fit)
+    return kept
 
 
 class _Answer:
@@ -228,7 +253,7 @@ class _Answer:
         rows, weights = self._rows(before)
         self._weights = weights.to(asker.decoder.device)
         spans = [asker._arange(passage.start, passage.end) for passage in self._passages]
-        chosen = torch.cat(spans).sort().values if spans else asker._arange(0, 0)
+        chosen = torch.cat(spans).unique() if spans else asker._arange(0, 0)
         attribution = Attribution(asker.voters, rows, chosen, observe) if observe else None
 
         def watch(seen: Seen) -> None:

@@ -15,7 +15,7 @@ from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
-from tscli.paths import cache
+from tscli.paths import shipped_voters_file, voters_file
 from tscli.selection.voters import Voters
 from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
 
@@ -26,15 +26,9 @@ SHIPPED = Path(__file__).with_name("shipped")
 WHO = ("calibrated", "all")
 
 
-def voters_file(model_hash: str) -> Path:
-    """The file that holds, or would hold, the voters of the model with these weights."""
-    return cache() / "voters" / f"{model_hash[:32]}.json"
-
-
 def voters_of(model_hash: str) -> Voters | None:
     """A model's voters; None where it was neither calibrated on this machine by this version nor is shipped with its voters."""
-    file = voters_file(model_hash)
-    return _read(file) or _read(SHIPPED / file.name)
+    return _read(voters_file(model_hash)) or _read(shipped_voters_file(model_hash))
 
 
 def _read(file: Path) -> Voters | None:

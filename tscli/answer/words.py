@@ -1,0 +1,62 @@
+"""A question's own words as votes on the context: where each of them stands, the rarer it is the more.
+
+Heads find what is meant, words what is named: a number, a name or a code that no head attends to. The weights are BM25's
+(Robertson and Zaragoza 2009, Eq. 3.3) over windows of cached tokens. Knows a context's tokens; runs no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tscli.selection.voters import WINDOW
+from tscli.tokens import Tokenizer
+
+
+class QuestionWords:
+    """Where the words of one question stand among cached tokens; words are tokens of letters and digits, in any case."""
+
+    def __init__(self, token_ids: np.ndarray, question: Sequence[int], tokenizer: Tokenizer) -> None:
+        """token_ids: int [n] of the cached tokens; question: of the question's own text."""
+        forms = _forms(question, tokenizer)
+        highest = max([0, int(token_ids.max(initial=0)), *(form for own in forms for form in own)])
+        table = np.zeros(highest + 1, dtype=np.int32)
+        for number, own in enumerate(forms, start=1):
+            table[list(own)] = number
+        self._word = table[token_ids]  # of each cached token: 1, 2, ..., or 0 where it is none of the question's
+        self._at = np.flatnonzero(self._word)
+        windows = self._at // WINDOW
+        self._first = np.unique(windows * (len(forms) + 1) + self._word[self._at], return_index=True)[1]
+        holding = np.bincount(self._word[self._at[self._first]], minlength=len(forms) + 1)  # windows with each word
+        total = -(-len(token_ids) // WINDOW)
+        self._weight = np.log1p((total - holding + 0.5) / (holding + 0.5)).astype(np.float32)
+        self._weight[0] = 0.0
+
+    def votes(self) -> Tensor:
+        """[n] float32: each word's weight where it first stands in a window."""
+        votes = np.zeros(self._word.shape, dtype=np.float32)
+        first = self._at[self._first]
+        votes[first] = self._weight[self._word[first]]
+        return torch.from_numpy(votes)
+
+    def share(self, start: int, end: int) -> float:
+        """How much of the weight of all the question's words stands in cached tokens [start, end): 0 to 1."""
+        total = float(self._weight.sum())
+        return float(self._weight[np.unique(self._word[start:end])].sum()) / total if total else 0.0
+
+
+def _forms(question: Sequence[int], tokenizer: Tokenizer) -> list[set[int]]:
+    """Each word's tokens: as it stands in the question, in other cases, with a space before it or without."""
+    found: dict[str, set[int]] = {}
+    for token in question:
+        text = tokenizer.decode([token]).strip()
+        if text.isalnum():
+            found.setdefault(text.lower(), set()).add(token)
+    for word, own in found.items():
+        cases = dict.fromkeys((word, word.capitalize(), word.upper()))
+        spelled = tokenizer.encode_text([space + case for case in cases for space in (" ", "")])
+        own.update(int(one.ids[0]) for one in spelled if len(one.ids) == 1)
+    return list(found.values())

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import tscli
+from tscli.cli import evaluate
 from tscli.errors import UsageError
 from tscli.evaluation import Question, baselines, run_baselines
 from tscli.evaluation.baselines import best_sentences, over_documents, over_everything, over_passages
@@ -156,6 +157,16 @@ def test_all_of_them_are_run_one_after_the_other(session: tscli.Session) -> None
     assert list(reports) == ["document", "rag", "rag-2", "everything", "sentence", "none"]
     assert ("rag", 2, 2) in told
     assert [tally.right for tally in reports["none"].tallies()] == [0.0, 1.0, 0.5]
+
+
+def test_only_those_that_are_named_are_run(session: tscli.Session) -> None:
+    assert list(dict(run_baselines(session, ASKED, ["none", "rag-2"], max_new_tokens=2))) == ["rag-2", "none"]
+    with pytest.raises(UsageError, match="baseline 'bm25': choose document, rag, rag-2"):
+        next(run_baselines(session, ASKED, ["bm25"]))
+
+
+def test_the_command_line_knows_all_names() -> None:
+    assert evaluate.BASELINES == baselines.BASELINES
 
 
 def test_without_bm25s_it_is_said_how_to_get_it(session: tscli.Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,14 +26,14 @@ KINDS = ("joint", "independent")
 
 @dataclass(frozen=True)
 class Opening:
-    """How libraries are opened and what is asked of them; thoughts are not scored; baselines: also by the methods of
+    """How libraries are opened and what is asked of them; thoughts are not scored; baselines: also by these methods of
     `internals.run_baselines`."""
 
     asked: Sequence[tscli.Question]
     load: LoadOptions
     selection: SelectionOptions
     how: Question
-    baselines: bool
+    baselines: Sequence[str]
 
 
 def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dict[str, QuestionReport], dict[str, Any]]:
@@ -50,7 +50,7 @@ def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dic
         if opening.baselines:
             with progress(settings) as on_progress:
                 found = internals.run_baselines(
-                    session, asked, on_answer=lambda name, *done: on_progress(f"asking: {name}", *done)
+                    session, asked, opening.baselines, on_answer=lambda name, *done: on_progress(f"asking: {name}", *done)
                 )
                 reports |= dict(found)
         chosen = {"question": session.asker.question_mode, "dense": session.asker.is_dense, "think": opening.how.think}
@@ -73,7 +73,7 @@ def ask_folder(
     for kind in kinds:
         options = tscli.IngestOptions(documents=kind, kv_dtype=kv_dtype)  # type: ignore[arg-type]
         with _library_of(settings, folder, options, opening) as library:
-            once = replace(opening, baselines=opening.baselines and kind == kinds[0])  # they know no kinds
+            once = replace(opening, baselines=opening.baselines if kind == kinds[0] else ())  # they know no kinds
             found, about = ask_library(settings, library, once)
         reports |= {f"{name}-documents={kind}" if name in ("dense", "tokenselect") else name: r for name, r in found.items()}
     about["settings"] |= {"documents": list(kinds), "kv_dtype": kv_dtype, "weights": opening.load.weights}

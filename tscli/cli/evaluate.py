@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from tscli import SelectionOptions
 
 FORMATS = ("table", "md", "json", "csv")
+BASELINES = (
+    "document",
+    "rag",
+    "rag-2",
+    "everything",
+    "sentence",
+    "none",
+)  # of `tscli.evaluation.baselines`, without its imports
 METHODS = "dense,streaming,tokenselect"
 
 
@@ -41,6 +49,9 @@ def questions(
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Also the model over the right document, over BM25's passages, and more.")
     ] = False,
+    baseline: Annotated[
+        list[str] | None, typer.Option(help=f"Only this one of them, {', '.join(BASELINES)}; may be repeated.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask so many, evenly spread over the file.")] = None,
     output: Annotated[str, typer.Option("-o", "--output", help="md (or table), json or csv.")] = "md",
     how: flags.Question,
@@ -53,7 +64,7 @@ def questions(
     check_format(output, FORMATS)
     _refuse_strays(context, by_folder=folder is not None)
     asked = internals.every_nth(tscli.read_questions(file), limit)
-    opening = Opening(asked, model.options(), selection.options(), how, baselines)
+    opening = Opening(asked, model.options(), selection.options(), how, baseline or (BASELINES if baselines else ()))
     fetch_model(settings, opening.load, library if folder is None else None)
     if folder is None:
         reports, about = ask_library(settings, library, opening)

@@ -9,40 +9,52 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
 
 from tscli.answer.session import Session
+from tscli.errors import UsageError
 from tscli.evaluation.dense import TextAnswer, answer_texts
 from tscli.evaluation.match import MAX_NEW_TOKENS
 from tscli.evaluation.questions import OnAnswer, Question, QuestionReport, ScoredAnswer, scored
 from tscli.evaluation.search import Passage, Search, passages_of, sentences_of
 
+BASELINES = ("document", "rag", "rag-2", "everything", "sentence", "none")
 OnBaseline = Callable[[str, int, int], None]  # the method; questions done, all of its
 
 
 def run_baselines(
     session: Session,
     questions: Sequence[Question],
+    names: Collection[str] = BASELINES,
     *,
     max_new_tokens: int = MAX_NEW_TOKENS,
     on_answer: OnBaseline | None = None,
 ) -> Iterator[tuple[str, QuestionReport]]:
-    """A report by each method, under its name. on_answer is called after each answer. UsageError without bm25s."""
-    sentences, asked = Search(sentences_of(session)), list(questions)
+    """A report by each of the methods of these names, in the order of BASELINES. on_answer is called after each answer.
+    UsageError without bm25s, or for a name that is none."""
+    if unknown := [name for name in names if name not in BASELINES]:
+        raise UsageError(f"baseline {unknown[0]!r}: choose {', '.join(BASELINES)}")
+    asked, sentences, passages = list(questions), Search(sentences_of(session)), Search(passages_of(session))
 
-    def told(name: str) -> OnAnswer:
-        return lambda done, total: on_answer(name, done, total) if on_answer else None
+    def report(name: str) -> QuestionReport:
+        def told(done: int, total: int) -> None:
+            if on_answer:
+                on_answer(name, done, total)
 
-    yield "document", over_documents(session, asked, max_new_tokens, told("document"))
-    passages = Search(passages_of(session))
-    for name, count in (("rag", 4), ("rag-2", 2)):
-        yield name, over_passages(session, passages, asked, count, max_new_tokens, told(name))
-    yield "everything", over_everything(session, asked, max_new_tokens, told("everything"))
-    yield "sentence", best_sentences(sentences, asked)
-    yield "none", no_answers(asked)
+        if name == "document":
+            return over_documents(session, asked, max_new_tokens, told)
+        if name == "everything":
+            return over_everything(session, asked, max_new_tokens, told)
+        if name == "sentence":
+            return best_sentences(sentences, asked)
+        if name == "none":
+            return no_answers(asked)
+        return over_passages(session, passages, asked, 2 if name == "rag-2" else 4, max_new_tokens, told)
+
+    yield from ((name, report(name)) for name in BASELINES if name in names)
 
 
 def over_documents(session: Session, asked: Sequence[Question], max_new_tokens: int, told: OnAnswer) -> QuestionReport:

@@ -11,11 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from tscli.serve.engine_thread import EngineThread
 from tscli.serve.metrics import CountRequests, Metrics
 from tscli.serve.openai_api import OpenAIRoutes
+from tscli.serve.page_routes import page_routes
 from tscli.serve.replies import error_message, error_reply, json_reply
 from tscli.serve.safety import SECURITY_HEADERS, Safety
 from tscli.serve.settings import ServeSettings
@@ -58,11 +59,6 @@ def make_app(shelf: Shelf, settings: ServeSettings, warn: Callable[[str], None] 
     )
     app.state.engine = engine
     return app
-
-
-def page_routes(shelf: Shelf) -> list[BaseRoute]:
-    """The routes of the page: `/`, documents, upload. The one place where they are added."""
-    return []
 
 
 def _route(path: str) -> str:

@@ -79,7 +79,8 @@ def document_routes(shelf: Shelf) -> list[Route]:
 
     async def file(request: Request) -> Response:
         manifest = await run_in_threadpool(_manifest, shelf, request.path_params["library"])
-        return await run_in_threadpool(_file, hashes, _of_id(manifest, request.path_params["document"]))
+        reply = await run_in_threadpool(_file, hashes, _of_id(manifest, request.path_params["document"]))
+        return reply if request.method != "HEAD" else Response(headers=dict(reply.headers))
 
     async def text(request: Request) -> Response:
         library, document = request.path_params["library"], request.path_params["document"]
@@ -125,7 +126,7 @@ def _libraries(shelf: Shelf) -> dict[str, Any]:
             found.append({"name": name, "documents": len(manifest.documents), "tokens": manifest.num_tokens})
         except LibraryError as error:
             found.append({"name": name, "documents": 0, "tokens": 0, "error": str(error)})
-    return {"libraries": found, "read_only": shelf.read_only}
+    return {"libraries": found, "read_only": shelf.read_only, "takes_new": shelf.takes_new}
 
 
 def _manifest(shelf: Shelf, library: str) -> Manifest:
@@ -266,7 +267,7 @@ def text_around(
     at = own.token_start + begins
     if first is not None and (held := int(context.page[at])) > 0:
         page = held
-    page = page or 1
+    page = 1 if page is None else page
     inside = np.flatnonzero(context.page[own.token_start : own.token_end] == page) + own.token_start
     name = {"name": own.path, "page": page, "pages": own.num_pages, "paged": own.paged, "page_name": own.page_name(page)}
     if not 0 < page <= own.num_pages:

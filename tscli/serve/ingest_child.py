@@ -1,7 +1,8 @@
 """An ingest in a process of its own: plans, says so, waits for the word, runs, and tells how far it is.
 
-`python -m tscli.serve.ingest_child FD`. In comes ("prepare", paths, library), then ("run",); out go ("doing", what, done, total),
-("plan", {...}), ("done", {...}) or ("error", message). It ends when nobody is at the other end.
+`python -m tscli.serve.ingest_child FD`. In comes ("prepare", paths, library), then ("run",); out go ("doing", what, done,
+total), ("plan", {...}), ("prefill", done, total, seconds), and at last ("done", {...}) or ("error", message). It ends when
+nobody is at the other end.
 """
 
 from __future__ import annotations

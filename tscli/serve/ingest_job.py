@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -112,4 +111,5 @@ class IngestJob:
             for path in self.folder.iterdir():
                 if str(path.resolve()) not in held and not any(name.startswith(f"{path.resolve()}/") for name in held):
                     path.unlink()
-            self.folder.rmdir()  # fails, as it should, where files are left
+            for folder in (self.folder, self.folder.parent, self.folder.parent.parent):
+                folder.rmdir()  # fails, as it should, where anything is left

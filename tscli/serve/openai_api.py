@@ -21,6 +21,7 @@ from tscli.evidence import sources_json, statistics_json
 from tscli.serve.engine_thread import EngineThread
 from tscli.serve.job import Begun, Done, Event, Failed, Job, Piece
 from tscli.serve.openai_request import Completion, read_completion, read_json
+from tscli.serve.places import citation_place, map_place
 from tscli.serve.replies import BadRequest, error_content, error_message, error_status, json_reply, json_text, reply_of
 from tscli.serve.settings import ServeSettings
 from tscli.serve.shelf import PAPER, Shelf
@@ -208,14 +209,19 @@ class _Reply:
 
     def details(self, done: Done) -> dict[str, Any]:
         """The field `tscli`: as of `tscli ask --json`, with a map of where the answer looked."""
+        context, library = done.session.context, done.session.library
         seen = [
-            {"library": one.library or done.session.library, "file": one.file, "share": one.share, "cells": one.cells}
+            {"library": one.library or library, "file": one.file, "share": one.share, "cells": one.cells}
+            | map_place(one, context)
             for one in done.map
         ]
+        sources = sources_json(done.session, done.answer, done.evidence)
+        for told, one in zip(sources["citations"], done.evidence.citations, strict=True):
+            told.update(citation_place(one, context))
         return {
             "library": done.session.library,
             "model": done.session.model_name,
-            **sources_json(done.session, done.answer, done.evidence),
+            **sources,
             "statistics": statistics_json(done.answer.statistics),
             "map": seen,
             "notes": [*self._notes, *done.answer.statistics.notes],

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from tscli.serve.documents import document_routes
+from tscli.serve.documents import Endpoint, document_routes
 from tscli.serve.shelf import Shelf
 from tscli.serve.uploads import upload_routes
 
@@ -28,7 +28,7 @@ def _static() -> list[Route]:
     return [Route(path, _sender(files[name], KINDS[name.rsplit(".", 1)[-1]])) for path, name in named.items()]
 
 
-def _sender(content: bytes, kind: str):  # type: ignore[no-untyped-def]
+def _sender(content: bytes, kind: str) -> Endpoint:
     async def send(_: Request) -> Response:
         return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
 

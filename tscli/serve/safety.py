@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tscli.serve.replies import error_reply
 from tscli.serve.settings import LOOPBACK, ServeSettings
 
-UPLOADS = "/upload"  # requests below it may have `upload_bytes`
+UPLOADS = "/api/uploads"  # requests below it may have `upload_bytes`
 OPEN = ("/health",)  # needs no token: it says nothing
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'",

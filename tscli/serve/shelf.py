@@ -56,6 +56,11 @@ class Shelf:
         """The libraries that are served now."""
         return self._named or tuple(library_names())
 
+    @property
+    def takes_new(self) -> bool:
+        """Whether a library that is made from now on is served, too."""
+        return not self._named and not self.read_only
+
     def find(self, model: str) -> Asked | None:
         """Which libraries a model's name stands for: NAME, NAME@paper, or NAME+NAME joined; None where there is none."""
         names = self.names

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tscli.paths import library_folder
+from tscli.paths import NAME, library_folder
 from tscli.serve.documents import no_such_library, refused, told
 from tscli.serve.ingest_job import IngestJob
 from tscli.serve.replies import json_reply
@@ -85,12 +85,12 @@ class Uploads:
 
     def _check(self, library: str, length: str | None) -> None:
         self._writable()
-        if library not in self.shelf.names:
+        is_new = self.shelf.takes_new and NAME.fullmatch(library) is not None
+        if library not in self.shelf.names and not is_new:
             raise no_such_library(library)
-        self.shelf.manifest(library)  # an upload goes on with a library that is there
         if self._receiving or (self.job is not None and self.job.is_busy):
             raise refused(409, "busy", "another ingest is going on; wait for its end, or cancel it")
-        if int(length or 0) + SPARE > shutil.disk_usage(library_folder(library)).free:
+        if int(length or 0) + SPARE > _free_bytes(library_folder(library)):
             raise refused(507, "disk_full", "the disk has no room for these files; make room, or upload fewer")
 
     def _job(self, request: Request) -> IngestJob:
@@ -134,6 +134,12 @@ def _write(files: list[UploadFile], folder: Path) -> list[str]:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _free_bytes(folder: Path) -> int:
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def clean_name(given: str, taken: list[str]) -> str:

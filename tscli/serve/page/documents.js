@@ -3,13 +3,16 @@ import { by, bytes, count, documentsOf, duration, forget, json, make, say } from
 import { close, documentLine } from "./viewer.js";
 
 const EVERY = 500; // milliseconds
+const FRESH = "default"; // the library that is made where there is none
 let job = null, timer = 0, changed = () => {};
 
 export function setUp(about, onChange) {
   changed = onChange;
-  by("take").hidden = about.read_only || !about.libraries.length;
-  by("into").replaceChildren(...about.libraries.map(({ name }) => make("option", { value: name, text: name })));
-  by("into-line").hidden = about.libraries.length < 2;
+  const names = about.libraries.map((each) => each.name), fresh = about.takes_new && !names.includes(FRESH);
+  by("take").hidden = about.read_only || !(names.length || fresh);
+  by("into").replaceChildren(...names.map((name) => make("option", { value: name, text: name })),
+    ...(fresh ? [make("option", { value: FRESH, text: FRESH + " (new)" })] : []));
+  by("into-line").hidden = by("into").options.length < 2;
 }
 
 export async function openDocuments(libraries) {

@@ -37,7 +37,7 @@ async function showEmpty(names) {
   const sum = (key) => found.reduce((total, each) => total + each[key], 0);
   by("hint").textContent = found.length
     ? count(sum("documents"), "document") + " of " + count(sum("tokens"), "token") + ", read once and kept. Each answer names the pages that it comes from."
-    : about.libraries.length ? "Choose a library above." : "There is no library yet: make one with tscli ingest PATH.";
+    : about.libraries.length ? "Choose a library above." : about.takes_new ? "There is no library yet: drop documents here to make one." : "There is no library yet: make one with tscli ingest PATH.";
   const lines = [];
   for (const name of names) lines.push(...(await documentsOf(name)).map((each) => viewer.documentLine(name, each)));
   by("shelf").replaceChildren(...lines);
@@ -83,6 +83,7 @@ async function run(question) {
     });
     Object.assign(answered, { answer: text.data, tscli: found.tscli ?? null });
     by("status").textContent = found.finish === "length" ? "The answer was cut at its greatest length." : "";
+    showWeak(answered);
     showEvidence(answered);
     remember(answered);
   } catch (error) {
@@ -128,7 +129,19 @@ function showEvidence({ libraries, tscli }) {
   }));
   by("passages").hidden = !citations.length;
   showMap(tscli?.map ?? [], libraries, place);
-  say(by("figures"), figures(tscli?.statistics));
+  say(by("figures"), [figures(tscli?.statistics), ...(tscli?.notes ?? [])].join(" "));
+}
+
+// The answer; what drew on the question rather than on documents is underlined.
+function showWeak({ answer, tscli }) {
+  const characters = Array.from(answer), parts = [];
+  let at = 0;
+  for (const [start, end] of tscli?.weak ?? []) {
+    const title = "Weak support: this drew on the question, or on what is always attended, rather than on documents";
+    parts.push(characters.slice(at, start).join(""), make("span", { class: "weak", title, text: characters.slice(start, end).join("") }));
+    at = end;
+  }
+  by("answer").replaceChildren(...parts, characters.slice(at).join(""));
 }
 
 const percent = (share) => Math.round(share * 100) + "%";
@@ -196,7 +209,7 @@ function recall(answered) {
   if (running) return;
   viewer.close();
   begin(answered.question);
-  by("answer").replaceChildren(document.createTextNode(answered.answer));
+  showWeak(answered);
   by("status").textContent = "Answered on " + new Date(answered.when).toLocaleString() + ", from " + answered.libraries.join(" + ") + ".";
   showEvidence(answered);
   by("asked").focus();

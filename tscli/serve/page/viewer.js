@@ -67,7 +67,7 @@ async function showPage() {
     return;
   }
   const title = shown.document.name + ", page " + shown.page;
-  by("viewer-body").replaceChildren(make("iframe", { src: address("file") + "#page=" + shown.page + "&view=FitH", title }));
+  by("viewer-body").replaceChildren(make("iframe", { src: address("file") + "#page=" + shown.page + "&navpanes=0&view=FitH", title }));
 }
 
 async function showText() {
@@ -86,7 +86,8 @@ async function textOf(now, range) {
     return;
   }
   if (shown !== now) return;
-  const characters = Array.from(found.text), [start, end] = found.passage ?? [0, 0];
+  const read = now.document.kind === "pdf" ? flowing(found.text) : found.text;
+  const characters = Array.from(read), [start, end] = found.passage ?? [0, 0];
   const text = make("p", { class: "text", dir: "auto", tabindex: "0", role: "region", "aria-label": "Text of " + found.name });
   const passage = make("mark", { text: characters.slice(start, end).join("") });
   text.append(characters.slice(0, start).join(""), ...(found.passage ? [passage] : []), characters.slice(end).join(""));
@@ -102,6 +103,12 @@ async function textOf(now, range) {
   if (!found.text) text.replaceChildren(make("span", { class: "note", text: "No text was read on this page." }));
   if (found.passage) passage.scrollIntoView({ block: "center" });
   else by("viewer-body").scrollTop = 0;
+}
+
+// A PDF's lines end where its page does: those that are full go on in the next. Characters stay as many as they are.
+function flowing(text) {
+  const lines = text.split("\n"), longest = Math.max(...lines.map((line) => line.length));
+  return lines.map((line, index) => line + (index === lines.length - 1 ? "" : line.length > 0.7 * longest && lines[index + 1].trim() ? " " : "\n")).join("");
 }
 
 by("as-page").addEventListener("click", () => { say(by("viewer-problem"), ""); showPage(); });

@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from tscli.errors import LibraryError
+from tscli.errors import LibraryError, TscliError
 from tscli.evidence import sources_json, statistics_json
 from tscli.serve.engine_thread import EngineThread
 from tscli.serve.job import Begun, Done, Event, Failed, Job, Piece
@@ -24,8 +24,9 @@ from tscli.serve.openai_request import Completion, read_completion, read_json
 from tscli.serve.places import citation_place, map_place
 from tscli.serve.replies import BadRequest, error_content, error_message, error_status, json_reply, json_text, reply_of
 from tscli.serve.settings import ServeSettings
-from tscli.serve.shelf import PAPER, Shelf
+from tscli.serve.shelf import PAPER, Asked, Shelf
 
+CLIENT_GONE = 499  # as nginx says it; nobody reads it
 BODY_S = 30.0  # within which a request's body must have come
 SYSTEM = "the system message has no effect: a library's own instruction stands before its documents (tscli ingest --system)"
 ALONE = "earlier messages have no effect: this model's chat template has no further turns"
@@ -50,12 +51,12 @@ class OpenAIRoutes:
             Route("/v1/chat/completions", self.complete, methods=["POST"]),
         ]
 
-    async def models(self, request: Request) -> Response:
+    def models(self, request: Request) -> Response:
         """Each library, and each to be asked by the paper's way."""
         names = [name + way for name in self._shelf.names for way in ("", PAPER)]
         return json_reply({"object": "list", "data": [self._model(name) for name in names]})
 
-    async def model(self, request: Request) -> Response:
+    def model(self, request: Request) -> Response:
         """One of them."""
         name = request.path_params["model"]
         if self._shelf.find(name) is None:
@@ -81,16 +82,22 @@ class OpenAIRoutes:
         """A question, answered at once or piece by piece."""
         try:
             body = await asyncio.wait_for(request.body(), BODY_S)
+        except TimeoutError:
+            return reply_of(BadRequest(f"the body did not come within {BODY_S:.0f} s", status=408))
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_GONE)
+        try:
             wanted = read_completion(read_json(body), self._settings.max_new_tokens)
             asked = self._shelf.find(wanted.model)
             if asked is None:
                 raise _unknown(wanted.model)
             asking = _Asking(self._engine, wanted)
             self._engine.submit(asking.job(asked))
-        except TimeoutError:
-            return reply_of(BadRequest(f"the body did not come within {BODY_S:.0f} s", status=408))
-        except Exception as error:
+        except TscliError as error:
             return reply_of(error)
+        return await self._answer(request, asking, wanted)
+
+    async def _answer(self, request: Request, asking: _Asking, wanted: Completion) -> Response:
         try:
             begun = await _unless_gone(request, asking.next())
             if isinstance(begun, Failed):
@@ -103,7 +110,7 @@ class OpenAIRoutes:
             done = await _unless_gone(request, asking.done())
             return reply_of(done.error) if isinstance(done, Failed) else json_reply(reply.whole(asking.text, done))
         except ClientGone:
-            return Response(status_code=499)
+            return Response(status_code=CLIENT_GONE)
         finally:
             if not asking.is_streamed:
                 asking.leave()
@@ -120,7 +127,7 @@ class _Asking:
         self.is_streamed = False
         self.text = ""
 
-    def job(self, asked: Any) -> Job:
+    def job(self, asked: Asked) -> Job:
         """To be submitted."""
         wanted = self._wanted
         how = wanted.max_new_tokens, wanted.sampling, wanted.stops

@@ -158,7 +158,10 @@ def _text(content: object, number: int) -> str:
         return content
     if not isinstance(content, list):
         raise BadRequest(f"messages[{number}].content must be a text or a list of parts", "messages")
-    texts = [part.get(PARTS.get(str(part.get("type")), "")) if isinstance(part, dict) else None for part in content]
-    if not all(isinstance(text, str) for text in texts):
-        raise BadRequest(f"messages[{number}].content: only parts of text can be read", "messages")
+    texts = list[str]()
+    for part in content:
+        text = part.get(PARTS.get(str(part.get("type")), "")) if isinstance(part, dict) else None
+        if not isinstance(text, str):
+            raise BadRequest(f"messages[{number}].content: only parts of text can be read", "messages")
+        texts.append(text)
     return "".join(texts)

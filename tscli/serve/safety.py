@@ -156,9 +156,10 @@ def _is_plain(host: str) -> bool:
     """Whether a Host header is a name or an address, perhaps with a port, and nothing else."""
     try:
         parts = urlsplit(f"//{host}")
-        return bool(host) and parts.netloc == host and "@" not in host and (parts.port is None or True)
+        parts.port  # noqa: B018 - ValueError where it is none
     except ValueError:
         return False
+    return bool(host) and parts.netloc == host and "@" not in host
 
 
 def _is_address(name: str) -> bool:

@@ -13,9 +13,9 @@ class ServeSettings:
     """host, port: where it listens; port 0: a free one. token: what every request must bring, None where that is nothing.
 
     parallel: answers that go on at a time; queue: how many more may wait. cors: origins of other sites that may ask.
-    allow_host: names beside its own that it may be called by. max_new_tokens: of an answer whose request names none. remembers: whether
-    questions are kept for `tscli coverage`. body_bytes: most bytes of a request; upload_bytes: of one that brings a file.
-    grace_s: how long answers may go on once it is told to end.
+    allow_host: names beside its own that it may be called by. max_new_tokens: of an answer whose request names none.
+    remembers: whether questions are kept for `tscli coverage`. body_bytes: most bytes of a request; upload_bytes: of one that
+    brings a file. grace_s: how long answers may go on once it is told to end.
     """
 
     host: str = "127.0.0.1"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Lock, RLock
+from threading import Lock
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
@@ -49,7 +49,7 @@ class Shelf:
         self._sessions: dict[Asked, tuple[tuple[FileState, ...], Session]] = {}
         self._opened: dict[str, tuple[FileState, OpenLibrary]] = {}
         self._manifests: dict[str, tuple[FileState, Manifest]] = {}
-        self._loading, self._reading = RLock(), Lock()
+        self._loading, self._opening, self._reading = Lock(), Lock(), Lock()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,11 +70,11 @@ class Shelf:
 
     def manifest(self, name: str) -> Manifest:
         """What a library says of itself now; LibraryError where it is gone or damaged."""
-        return self._kept(self._manifests, name, lambda: require_manifest(library_folder(name)))
+        return self._kept(self._manifests, self._reading, name, lambda: require_manifest(library_folder(name)))
 
     def opened(self, name: str) -> OpenLibrary:
         """A library's pages and texts as they are now, mapped, without its model; LibraryError as above."""
-        return self._kept(self._opened, name, lambda: open_libraries([name]))
+        return self._kept(self._opened, self._opening, name, lambda: open_libraries([name]))
 
     def session(self, asked: Asked) -> Session:
         """What answers questions to these libraries as they are now; loads the model where no open library has it.
@@ -102,9 +102,9 @@ class Shelf:
             decoder = self._decoders[key] = load_decoder(load)
         return decoder
 
-    def _kept(self, kept: dict[str, tuple[FileState, T]], name: str, read: Callable[[], T]) -> T:
+    def _kept(self, kept: dict[str, tuple[FileState, T]], lock: Lock, name: str, read: Callable[[], T]) -> T:
         """What was read of a library, until it is committed anew."""
-        with self._reading:
+        with lock:
             state, found = self._state(name), kept.get(name)
             if found is None or found[0] != state:
                 found = kept[name] = state, read()

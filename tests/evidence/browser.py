@@ -73,7 +73,7 @@ class Page:
     def wait(self, condition: str, seconds: float = 60) -> None:
         """Until an expression is true; AssertionError, with what the page says, where that takes longer."""
         end = time.monotonic() + seconds
-        while not self.run(condition):
+        while not self.run(f"Boolean({condition})"):
             assert time.monotonic() < end, (condition, self.run("document.body.innerText"), self.complaints)
             time.sleep(0.05)
 

@@ -82,7 +82,12 @@ def address(client: httpx.Client, name: str, what: str) -> str:
 def test_a_librarys_documents_are_listed_with_pages_and_tokens(client: httpx.Client) -> None:
     library = client.headers["x-library"]
     assert client.get("/api/libraries").json()["libraries"] == [
-        {"name": library, "documents": len(listed(client)), "tokens": tscli.info(library).num_tokens}
+        {
+            "name": library,
+            "known_as": ["library", library],
+            "documents": len(listed(client)),
+            "tokens": tscli.info(library).num_tokens,
+        }
     ]
     minutes, glossary = listed(client)["council-minutes.pdf"], listed(client)["glossary.md"]
     assert (minutes["kind"], minutes["pages"], minutes["paged"]) == ("pdf", 6, True)
@@ -181,20 +186,25 @@ def test_a_citations_tokens_lead_to_its_passage_in_the_text(client: httpx.Client
         assert found["page"] == each["page"]
 
 
-def test_of_joined_libraries_citations_and_map_lead_to_the_document_as_it_is_by_itself(library: str, tmp_path: Path) -> None:
-    (tmp_path / "bell.txt").write_text("The glass bell hangs in the tower of Aldermoor. It was cast in 1731.\n")
-    options = tscli.IngestOptions(documents="independent")
-    tscli.prepare([tmp_path / "bell.txt"], "second", tscli.LoadOptions("reader"), options=options).run()
-    with serving(Shelf([library, "second"])) as client:
-        question = {"model": f"{library}+second", "messages": [{"role": "user", "content": "Where does the glass bell hang?"}]}
+def test_of_joined_libraries_citations_and_map_lead_to_the_document_as_it_is_by_itself(tmp_path: Path) -> None:
+    texts = {
+        "first": "The lighthouse stands on the northern rock. It is white.\n" * 9,
+        "second": "The glass bell hangs in the tower.\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.txt").write_text(text)
+        options = tscli.IngestOptions(documents="independent")
+        tscli.prepare([tmp_path / f"{name}.txt"], name, tscli.LoadOptions("reader"), options=options).run()
+    with serving(Shelf(["first", "second"])) as client:
+        question = {"model": "first+second", "messages": [{"role": "user", "content": "Where does the glass bell hang?"}]}
         told = client.post("/v1/chat/completions", json=question).json()["tscli"]
-        cited = next(each for each in told["citations"] if each["file"] == "bell.txt")
+        cited = next(each for each in told["citations"] if each["file"] == "second.txt")
         assert cited["start"] > cited["last"]  # behind all documents of the first library
         (document,) = client.get("/api/libraries/second/documents").json()["documents"]
         where = f"/api/libraries/second/documents/{document['id']}/text"
         found = client.get(where, params={"first": cited["first"], "last": cited["last"]}).json()
         assert " ".join(found["text"][slice(*found["passage"])].split()) == cited["quote"]
-        row = next(row for row in told["map"] if row["file"] == "bell.txt")
+        row = next(row for row in told["map"] if row["file"] == "second.txt")
         assert 0 <= row["first"] < document["tokens"]
         assert client.get(where, params={"first": row["first"]}).status_code == 200
 
@@ -239,7 +249,7 @@ def test_a_library_that_is_made_anew_is_shown_anew(tmp_path: Path) -> None:
         tscli.prepare([tmp_path / "bell.txt"], "shown").run()
         assert client.get(f"{base(client)}/{before}/text").status_code == 404
         (now,) = (document["id"] for document in client.get(base(client)).json()["documents"])
-        assert client.get(f"{base(client)}/{now}/text").json()["text"] == "The glass bell is broken.\n"
+        assert client.get(f"{base(client)}/{now}/text").json()["text"].strip() == "The glass bell is broken."
 
 
 def test_a_token_is_needed_for_the_page_and_all_that_it_shows(library: str) -> None:

@@ -35,6 +35,8 @@ def make_app(shelf: Shelf, settings: ServeSettings, warn: Callable[[str], None] 
     said = warn or (lambda line: print(f"tscli: {line}", file=sys.stderr))
     engine = EngineThread(shelf, metrics, settings.parallel, settings.queue, remembers=remembers, warn=said)
 
+    page, end_page = page_routes(shelf)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         engine.start()
@@ -42,6 +44,7 @@ def make_app(shelf: Shelf, settings: ServeSettings, warn: Callable[[str], None] 
             yield
         finally:
             engine.close()
+            end_page()
 
     async def health(request: Request) -> Response:
         alive = engine.is_alive
@@ -52,7 +55,7 @@ def make_app(shelf: Shelf, settings: ServeSettings, warn: Callable[[str], None] 
 
     own = [Route("/health", health), Route("/metrics", counted)]
     app = Starlette(
-        routes=[*own, *OpenAIRoutes(shelf, engine, settings).routes(), *page_routes(shelf)],
+        routes=[*own, *OpenAIRoutes(shelf, engine, settings).routes(), *page],
         middleware=[Middleware(CountRequests, metrics=metrics, route_of=_route), Middleware(Safety, settings=settings)],
         exception_handlers={HTTPException: _refused, Exception: _failed},  # type: ignore[dict-item]
         lifespan=lifespan,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 
 from starlette.requests import Request
@@ -10,14 +11,15 @@ from starlette.routing import BaseRoute, Route
 
 from tscli.serve.documents import Endpoint, document_routes
 from tscli.serve.shelf import Shelf
-from tscli.serve.uploads import upload_routes
+from tscli.serve.uploads import Uploads, upload_routes
 
 KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
-def page_routes(shelf: Shelf) -> list[BaseRoute]:
-    """The routes of the page."""
-    return [*_static(), *document_routes(shelf), *upload_routes(shelf)]
+def page_routes(shelf: Shelf) -> tuple[list[BaseRoute], Callable[[], None]]:
+    """The routes of the page, and what is to be called when the server ends."""
+    uploads = Uploads(shelf)
+    return [*_static(), *document_routes(shelf), *upload_routes(uploads)], uploads.close
 
 
 def _static() -> list[Route]:

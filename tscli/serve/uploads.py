@@ -110,9 +110,8 @@ class Uploads:
             raise refused(400, "bad_upload", f"the files could not be taken: {error.detail}") from error
 
 
-def upload_routes(shelf: Shelf) -> list[Route]:
-    """The routes of `Uploads`."""
-    uploads = Uploads(shelf)
+def upload_routes(uploads: Uploads) -> list[Route]:
+    """The routes below `/api/uploads`."""
     return [
         Route("/api/uploads", told(uploads.receive), methods=["POST"]),
         Route("/api/uploads/{job}", told(uploads.tell), methods=["GET"]),

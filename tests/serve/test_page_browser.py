@@ -1,4 +1,4 @@
-"""The page in a real browser: asked, answered, its citations opened, by pointer and by keys, by day and night, small and wide."""
+"""The page in a real browser: asked, answered, its citations opened, by pointer and by keys, by day and by night."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def test_a_question_is_answered_and_its_citation_opened_by_keys_alone(
     opened.press(" ")
     opened.wait("document.querySelector('#viewer-body mark')")
     assert opened.run("document.querySelector('mark').textContent") == "The depth at the North Quay is 7.2 metres."
-    place = "(() => { const b = document.querySelector('mark').getBoundingClientRect(); return b.top > 0 && b.bottom < innerHeight })()"
-    assert opened.run(place) is True
+    box = "document.querySelector('mark').getBoundingClientRect()"
+    assert opened.run(f"{box}.top > 0 && {box}.bottom < innerHeight") is True
     opened.press("Escape")
     assert opened.run("document.getElementById('viewer').hidden") is True
     assert opened.run("document.activeElement.matches('#passages button')") is True  # back where it came from
@@ -107,21 +107,21 @@ def test_a_question_is_answered_and_its_citation_opened_by_keys_alone(
 @pytest.mark.parametrize("dark", [False, True])
 def test_nothing_is_wider_than_the_window_by_day_and_by_night(browser: Page, address: str, width: int, dark: bool) -> None:
     opened = visit(browser, address, width, dark=dark)
-    wide = "[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + .5 && !e.closest('.hidden')).map((e) => e.outerHTML.slice(0, 80))"
+    wide = (
+        "[...document.querySelectorAll('body *')].filter((e) => !e.closest('.hidden'))"
+        ".filter((e) => e.getBoundingClientRect().right > innerWidth + .5).map((e) => e.outerHTML.slice(0, 80))"
+    )
 
     def fits() -> None:
         assert opened.run("document.documentElement.scrollWidth") == width
         assert opened.run(wide) == []
 
     fits()
-    opened.run(
-        f"document.getElementById('question').value = {json.dumps(QUESTION)}; document.getElementById('ask').requestSubmit()"
-    )
+    opened.type(QUESTION)
+    opened.press("Enter")
     opened.wait(ANSWERED)
     fits()
-    opened.run(
-        "[...document.querySelectorAll('#passages button')].find((each) => each.textContent.includes('handbook')).click()"
-    )
+    opened.run("[...document.querySelectorAll('#passages button')].find((b) => b.textContent.includes('handbook')).click()")
     opened.wait("document.querySelector('#viewer-body iframe')")
     fits()
     opened.run("document.getElementById('viewer-close').click(); document.getElementById('open-documents').click()")
@@ -140,7 +140,6 @@ def test_no_request_leaves_the_server_and_nothing_complains(browser: Page, addre
     opened.wait(ANSWERED)
     opened.run("document.querySelector('#passages button').click()")
     opened.wait("document.querySelector('#viewer-body iframe')")
-    opened.wait(f"performance.getEntriesByType('resource').length > 5 && {json.dumps(address)}")
     own = [url for url in opened.requests if not url.startswith("chrome-extension:")]  # the browser's own PDF viewer
     assert len(own) > 5
     assert {"{0.scheme}://{0.netloc}".format(urlsplit(url)) for url in own} == {address}
@@ -200,7 +199,10 @@ def check_tame(opened: Page) -> None:
     assert opened.run("document.title") == "tscli"
     assert opened.run("document.querySelectorAll('script').length") == 1
     assert opened.run("document.querySelectorAll('main img, main svg, main style, main a, aside img, aside svg').length") == 0
-    attributes = "[...document.querySelectorAll('body *')].flatMap((e) => [...e.attributes]).filter((a) => a.name.startsWith('on') || /^javascript:/i.test(a.value)).length"
+    attributes = (
+        "[...document.querySelectorAll('body *')].flatMap((e) => [...e.attributes])"
+        ".filter((a) => a.name.startsWith('on') || /^javascript:/i.test(a.value)).length"
+    )
     assert opened.run(attributes) == 0
 
 
@@ -235,9 +237,6 @@ def test_a_file_is_added_after_its_plan_was_shown(browser: Page, address: str, t
     opened.press("Enter")
     opened.wait("document.getElementById('job-status').textContent.startsWith('Done: ')", 240)
     opened.wait("document.getElementById('list').textContent.includes('bell.txt')")
-    opened.run("document.getElementById('documents').close()")
-    opened.run("document.getElementById('question').focus()")
-    opened.type("Where does the glass bell hang?")
-    opened.press("Enter")
-    opened.wait(ANSWERED)
-    assert "bell.txt" in opened.run("document.querySelector('#passages button').textContent")
+    opened.run("[...document.querySelectorAll('#list button')].find((b) => b.textContent.includes('bell.txt')).click()")
+    opened.wait("document.querySelector('.text')")
+    assert opened.run("document.querySelector('.text').textContent").startswith("The glass bell hangs in the tower")

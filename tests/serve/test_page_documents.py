@@ -187,24 +187,21 @@ def test_a_citations_tokens_lead_to_its_passage_in_the_text(client: httpx.Client
 
 
 def test_of_joined_libraries_citations_and_map_lead_to_the_document_as_it_is_by_itself(tmp_path: Path) -> None:
-    texts = {
-        "first": "The lighthouse stands on the northern rock. It is white.\n" * 9,
-        "second": "The glass bell hangs in the tower.\n",
-    }
-    for name, text in texts.items():
-        (tmp_path / f"{name}.txt").write_text(text)
+    (tmp_path / "first.txt").write_text("The lighthouse stands on the northern rock. It is white.\n" * 9)
+    shutil.copy(ROOT / "samples" / "harbour-handbook.pdf", tmp_path / "second.pdf")
+    for file in ("first.txt", "second.pdf"):
         options = tscli.IngestOptions(documents="independent")
-        tscli.prepare([tmp_path / f"{name}.txt"], name, tscli.LoadOptions("reader"), options=options).run()
+        tscli.prepare([tmp_path / file], file.split(".")[0], tscli.LoadOptions("reader"), options=options).run()
     with serving(Shelf(["first", "second"])) as client:
-        question = {"model": "first+second", "messages": [{"role": "user", "content": "Where does the glass bell hang?"}]}
+        question = {"model": "first+second", "messages": [{"role": "user", "content": "What is the depth at the North Quay?"}]}
         told = client.post("/v1/chat/completions", json=question).json()["tscli"]
-        cited = next(each for each in told["citations"] if each["file"] == "second.txt")
-        assert cited["start"] > cited["last"]  # behind all documents of the first library
+        cited = next(each for each in told["citations"] if each["file"] == "second.pdf")
+        assert cited["start"] > cited["first"]  # behind all documents of the first library
         (document,) = client.get("/api/libraries/second/documents").json()["documents"]
         where = f"/api/libraries/second/documents/{document['id']}/text"
         found = client.get(where, params={"first": cited["first"], "last": cited["last"]}).json()
         assert " ".join(found["text"][slice(*found["passage"])].split()) == cited["quote"]
-        row = next(row for row in told["map"] if row["file"] == "second.txt")
+        row = next(row for row in told["map"] if row["file"] == "second.pdf")
         assert 0 <= row["first"] < document["tokens"]
         assert client.get(where, params={"first": row["first"]}).status_code == 200
 

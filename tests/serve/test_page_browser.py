@@ -206,6 +206,44 @@ def check_tame(opened: Page) -> None:
     assert opened.run(attributes) == 0
 
 
+def test_an_answer_can_be_stopped_and_the_next_question_asked(browser: Page, address: str) -> None:
+    opened = visit(browser, address)
+    opened.type(QUESTION)
+    opened.run("document.getElementById('ask').requestSubmit(); document.getElementById('stop').click()")
+    opened.wait("document.getElementById('status').textContent === 'Stopped.'")
+    assert opened.run("document.getElementById('stop').hidden") is True
+    opened.run("document.getElementById('question').focus()")
+    opened.press("Enter")
+    opened.wait(ANSWERED)
+    assert "7.2" in opened.run("document.getElementById('answer').textContent")
+
+
+def test_a_server_that_is_busy_is_asked_again_and_says_so(browser: Page, address: str) -> None:
+    opened = visit(browser, address)
+    busy = json.dumps({"error": {"message": "too many questions wait <b>now</b>"}})
+    opened.run(
+        "{ const real = fetch; let times = 0; window.fetch = (path, options) => path.startsWith('v1/') && !times++"
+        f" ? Promise.resolve(new Response({json.dumps(busy)}, {{ status: 429, headers: {{ 'Retry-After': '2' }} }}))"
+        " : real(path, options); }"
+    )
+    opened.type(QUESTION)
+    opened.press("Enter")
+    opened.wait(
+        "document.getElementById('status').textContent.startsWith('too many questions wait <b>now</b> Asking again in ')"
+    )
+    opened.wait(ANSWERED)
+
+
+def test_an_error_is_shown_as_the_api_says_it(browser: Page, address: str) -> None:
+    opened = visit(browser, address)
+    opened.run("document.querySelector('#libraries input').value = 'none<img src=x>'")
+    opened.type(QUESTION)
+    opened.press("Enter")
+    opened.wait("!document.getElementById('problem').hidden")
+    said = opened.run("document.getElementById('problem').textContent")
+    assert said == "no library is served by the name 'none<img src=x>'; /v1/models lists them"
+
+
 def test_answers_are_remembered_by_this_browser_until_they_are_cleared(browser: Page, address: str) -> None:
     opened = visit(browser, address)
     opened.type(QUESTION)

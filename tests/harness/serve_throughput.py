@@ -29,7 +29,7 @@ Thread = Callable[[], Ask]
 def main() -> int:
     asked = _arguments()
     questions, report = questions_of(asked.questions, asked.limit), dict[str, Any]()
-    report["settings"] = {name: str(value) if isinstance(value, Path) else value for name, value in vars(asked).items()}
+    report["settings"] = {name: value.name if isinstance(value, Path) else value for name, value in vars(asked).items()}
     with served(asked.library) as library:
         server = ServeProcess(library, "--parallel", str(asked.parallel), "--queue", "64")
         try:

@@ -54,3 +54,13 @@ def test_what_was_ingested_anew_is_opened_anew_with_the_same_model(two: Path) ->
     assert after.context.token_ids.shape[0] > before.context.token_ids.shape[0]
     assert shelf.opened("shelf") is not opened
     assert shelf.manifest("shelf").num_tokens > manifest.num_tokens
+
+
+def test_only_so_many_ways_of_asking_stay_open(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tscli.serve.shelf.MOST_OPEN", 2)
+    shelf = Shelf()
+    first, second = shelf.session(Asked(("shelf",))), shelf.session(Asked(("letters",)))
+    assert shelf.session(Asked(("shelf",))) is first
+    shelf.session(Asked(("shelf", "letters")))
+    assert shelf.session(Asked(("shelf",))) is first
+    assert shelf.session(Asked(("letters",))) is not second

@@ -49,9 +49,10 @@ def test_streamed_or_not_the_answer_is_that_of_ask(shelf: Serving, question: str
     assert pieces[-1].choices[0].finish_reason == whole.choices[0].finish_reason == "stop"
     for told in (whole.model_extra, pieces[-1].model_extra):
         assert told is not None
-        assert {name: told["tscli"][name] for name in ("citations", "sources", "weak")} == {
-            name: line[name] for name in ("citations", "sources", "weak")
-        }
+        for name in ("citations", "sources"):  # of which the page wants more
+            pairs = zip(told["tscli"][name], line[name], strict=True)
+            assert [{key: one.get(key) for key in wanted} for one, wanted in pairs] == line[name]
+        assert told["tscli"]["weak"] == line["weak"]
         assert told["tscli"]["statistics"]["tokens"] == line["tokens"]
 
 
@@ -86,10 +87,10 @@ def test_each_library_is_a_model_and_another_by_the_papers_way(shelf: Serving) -
 
 def test_several_libraries_are_asked_together(shelf: Serving, tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
-    (tmp_path / "letters" / "letter.txt").write_text("Dear Odile, the mayor is Agnes Holt. Yours, Tobias\n")
+    (tmp_path / "letters" / "letter.txt").write_text("The clerk is Anselm Pryce. The cook is Ines Vale.\n")
     ingest(tmp_path / "letters", "letters")
-    told = shelf.ask("Who is the mayor?", model="shelf+letters").json()
-    assert told["choices"][0]["message"]["content"] == "Agnes Holt"
+    told = shelf.ask("Who is the clerk?", model="shelf+letters").json()
+    assert told["choices"][0]["message"]["content"] == "Anselm Pryce"
     assert told["tscli"]["citations"][0]["library"] == "letters"
 
 
@@ -115,10 +116,15 @@ def test_a_longest_answer_beyond_the_models_window_is_no_error(shelf: Serving) -
 
 
 def test_sampling_is_that_of_ask(shelf: Serving) -> None:
-    how = {"temperature": 1.5, "top_p": 0.95, "seed": 7}
-    by_hand, _ = asked_by_hand(QUESTIONS[0], **how)
-    assert shelf.ask(QUESTIONS[0], **how).json()["choices"][0]["message"]["content"] == by_hand.text
-    assert by_hand.text != "Odile Farrant"
+    with tscli.open_library("shelf") as session:
+        texts = list[str]()
+        for seed in range(6):
+            how = {"temperature": 2.0, "top_p": 0.99, "seed": seed}
+            stream = session.ask(QUESTIONS[3], **how)  # type: ignore[arg-type]
+            list(stream)
+            texts.append(stream.answer.text)
+            assert shelf.ask(QUESTIONS[3], **how).json()["choices"][0]["message"]["content"].rstrip() == texts[-1]
+    assert len(set(texts)) > 1
 
 
 def test_citations_stand_below_the_text_where_that_is_asked_for(shelf: Serving) -> None:

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from tscli.serve.safety import SECURITY_HEADERS, Safety
+from tscli.serve.safety import SECURITY_HEADERS, UPLOADS, Safety
 from tscli.serve.settings import ServeSettings
 
 TOKEN = "a-token-of-this-test"
@@ -25,7 +25,7 @@ async def echo(request: Request) -> PlainTextResponse:
 @pytest.fixture
 def client() -> Callable[..., TestClient]:
     def make(**settings: object) -> TestClient:
-        routes = [Route(path, echo, methods=["GET", "POST"]) for path in ("/", "/health", "/v1/models", "/upload/x")]
+        routes = [Route(path, echo, methods=["GET", "POST"]) for path in ("/", "/health", "/v1/models", f"{UPLOADS}/x")]
         app = Starlette(routes=routes, middleware=[Middleware(Safety, settings=ServeSettings(**settings))])  # type: ignore[arg-type]
         return TestClient(app, base_url="http://127.0.0.1:8080", follow_redirects=False)
 
@@ -141,8 +141,8 @@ def test_a_body_may_have_so_many_bytes(client: Callable[..., TestClient]) -> Non
     limited = client(body_bytes=100, upload_bytes=200)
     assert limited.post("/v1/models", content=b"x" * 100).text == "100 bytes"
     assert limited.post("/v1/models", content=b"x" * 101).status_code == 413
-    assert limited.post("/upload/x", content=b"x" * 200).text == "200 bytes"
-    assert limited.post("/upload/x", content=b"x" * 201).status_code == 413
+    assert limited.post(f"{UPLOADS}/x", content=b"x" * 200).text == "200 bytes"
+    assert limited.post(f"{UPLOADS}/x", content=b"x" * 201).status_code == 413
 
 
 def test_a_body_that_does_not_say_its_size_is_counted(client: Callable[..., TestClient]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -135,7 +136,7 @@ class _Asking:
         return self._job
 
     def _tell(self, event: Event) -> None:
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # where the loop has been closed, nobody hears anything any more
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
     async def next(self) -> Event:

@@ -80,6 +80,7 @@ def _listen(settings: ServeSettings) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
+        listening.listen(128)  # from here on nobody who heard the address is refused
     except OSError as error:
         listening.close()
         where = f"port {settings.port} of {settings.host}"

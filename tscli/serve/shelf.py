@@ -22,6 +22,7 @@ from tscli.store import Fingerprint, Manifest, require_manifest
 
 PAPER = "@paper"
 JOINS = "+"
+MOST_OPEN = 16  # libraries, and ways of asking and joining them, that are kept open
 FileState = tuple[int, int, int]
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class Shelf:
         """What answers questions to these libraries as they are now; loads the model where no open library has it.
 
         Raises LibraryError, ResourceError or UsageError as `open_library` does. A session of before stays whole for whoever
-        still uses it.
+        still uses it. Only those that were asked last stay open.
         """
         with self._loading:
             states = tuple(map(self._state, asked.names))
@@ -90,7 +91,10 @@ class Shelf:
                 how = {"question_mode": "token", "voters": "all"} if asked.paper else {}
                 decoder = self._decoder(self.manifest(asked.names[0]).fingerprint)
                 session = open_library(asked.names, self._load, decoder=decoder, **how)  # type: ignore[arg-type]
-                kept = self._sessions[asked] = states, session
+                kept = states, session
+            self._sessions[asked] = self._sessions.pop(asked, kept)  # the latest is the last
+            while len(self._sessions) > MOST_OPEN:
+                del self._sessions[next(iter(self._sessions))]
             return kept[1]
 
     def _decoder(self, fingerprint: Fingerprint) -> Decoder:

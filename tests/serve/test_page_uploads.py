@@ -83,8 +83,10 @@ def test_what_is_cancelled_is_thrown_away(client: httpx.Client) -> None:
     assert len(tscli.info("one").documents) == 1
 
 
-def test_only_one_ingest_goes_on_at_a_time(client: httpx.Client) -> None:
+def test_only_one_ingest_goes_on_at_a_time_and_is_found_again(client: httpx.Client) -> None:
+    assert client.get("/api/uploads").json() == {"upload": None}
     job = upload(client, TEXT).json()["id"]
+    assert client.get("/api/uploads").json()["upload"]["id"] == job
     reply = upload(client, ("other.txt", b"Another text."))
     assert (reply.status_code, reply.json()["error"]["code"]) == (409, "busy")
     client.delete(f"/api/uploads/{job}")
@@ -127,6 +129,7 @@ def test_hostile_names_write_nowhere_else(client: httpx.Client, home: Path) -> N
     written = {path for path in new if FOLDER in path.parts}
     assert len(written) == len(files)
     assert len({path.parent for path in written}) == 1
+    assert {path.stat().st_mode & 0o077 for path in (*written, *(path.parent for path in written))} == {0}
     client.delete(f"/api/uploads/{job}")
 
 

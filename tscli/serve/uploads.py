@@ -1,7 +1,8 @@
 """Files that the page is given: kept beside the library, planned, and ingested by a process of its own, one ingest at a time.
 
-POST /api/uploads?library=NAME takes files; GET /api/uploads/{id} says how far it is; POST /api/uploads/{id}/start runs what is
-planned; DELETE /api/uploads/{id} ends it and throws the files away. What a client calls a file is never more than its name.
+POST /api/uploads?library=NAME takes files; GET /api/uploads/{id} says how far it is, GET /api/uploads how far the latest is;
+POST /api/uploads/{id}/start runs what is planned; DELETE /api/uploads/{id} ends it and throws the files away. What a client
+calls a file is never more than its name.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tscli.serve.documents import no_such_library, refused, told
 from tscli.serve.ingest_job import IngestJob
 from tscli.serve.replies import json_reply
 from tscli.serve.shelf import Shelf
+from tscli.store.private import make_private, open_private
 
 FOLDER = "uploads"  # in the library's own: removed with it
 MOST_FILES = 200
@@ -59,6 +61,10 @@ class Uploads:
     async def tell(self, request: Request) -> Response:
         """How far it is."""
         return json_reply(self._job(request).state())
+
+    async def latest(self, _: Request) -> Response:
+        """The same of the one that there is, for a page that was opened anew; null where there is none."""
+        return json_reply({"upload": self.job.state() if self.job else None})
 
     async def start(self, request: Request) -> Response:
         """Run what is planned."""
@@ -114,6 +120,7 @@ def upload_routes(uploads: Uploads) -> list[Route]:
     """The routes below `/api/uploads`."""
     return [
         Route("/api/uploads", told(uploads.receive), methods=["POST"]),
+        Route("/api/uploads", told(uploads.latest), methods=["GET"]),
         Route("/api/uploads/{job}", told(uploads.tell), methods=["GET"]),
         Route("/api/uploads/{job}", told(uploads.cancel), methods=["DELETE"]),
         Route("/api/uploads/{job}/start", told(uploads.start), methods=["POST"]),
@@ -121,18 +128,14 @@ def upload_routes(uploads: Uploads) -> list[Route]:
 
 
 def _write(files: list[UploadFile], folder: Path) -> list[str]:
-    folder.mkdir(parents=True, mode=0o700)
+    make_private(folder)
     taken: list[str] = []
     for file in files:
         name = clean_name(file.filename or "", taken)
-        with open(folder / name, "xb", opener=_private) as kept:
+        with open_private(folder / name) as kept:
             shutil.copyfileobj(file.file, kept, 1 << 20)
         taken.append(name)
     return taken
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _free_bytes(folder: Path) -> int:

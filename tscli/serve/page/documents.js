@@ -19,6 +19,7 @@ export async function openDocuments(libraries) {
   if (libraries.length) by("into").value = libraries[0];
   if (!by("documents").open) by("documents").showModal();
   const parts = [];
+  if (!job && !by("take").hidden) resume().catch((error) => fail(error.message));
   for (const library of libraries) {
     parts.push(make("h3", {}, make("bdi", { text: library })));
     try {
@@ -29,6 +30,16 @@ export async function openDocuments(libraries) {
     }
   }
   by("list").replaceChildren(...parts);
+}
+
+// An ingest that goes on since before this page was opened.
+async function resume() {
+  const { upload: found } = await json("api/uploads");
+  if (job || !found || ["done", "failed", "cancelled"].includes(found.state)) return;
+  job = found;
+  by("job").hidden = false;
+  reset("");
+  follow();
 }
 
 async function upload(files, libraries) {

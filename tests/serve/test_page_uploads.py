@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +132,22 @@ def test_hostile_names_write_nowhere_else(client: httpx.Client, home: Path) -> N
     assert len({path.parent for path in written}) == 1
     assert {path.stat().st_mode & 0o077 for path in (*written, *(path.parent for path in written))} == {0}
     client.delete(f"/api/uploads/{job}")
+
+
+def test_what_a_killed_server_left_is_removed_in_time_and_what_the_library_holds_is_not(client: httpx.Client) -> None:
+    uploads = library_folder("one") / FOLDER
+    for name, age in (("old", 3 * 24 * 3600), ("new", 60)):
+        (uploads / name).mkdir(parents=True)
+        (uploads / name / "left.txt").write_text("left behind")
+        os.utime(uploads / name, (time.time() - age,) * 2)
+    held = uploads / "held"
+    held.mkdir()
+    (held / "bell.txt").write_bytes(TEXT[1])
+    tscli.prepare([held / "bell.txt"], "one").run()
+    os.utime(held, (0, 0))
+    job = upload(client, ("other.txt", b"Another text.")).json()["id"]
+    client.delete(f"/api/uploads/{job}")
+    assert {path.parent.name for path in kept()} == {"new", "held"}
 
 
 def test_a_server_that_is_read_only_takes_nothing(tmp_path: Path) -> None:

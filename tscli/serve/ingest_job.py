@@ -104,12 +104,16 @@ class IngestJob:
                 self._state, self._said = "failed", {**self._said, "doing": "", "progress": None, "error": why}
 
     def _tidy(self) -> None:
-        """Remove the files that the library does not hold."""
-        with suppress(OSError, TscliError):  # a library that cannot be read: its files are left alone
-            manifest = read_manifest(library_folder(self.library))
-            held = {str(record["source"]) for record in manifest.documents} if manifest else set()
-            for path in self.folder.iterdir():
-                if str(path.resolve()) not in held and not any(name.startswith(f"{path.resolve()}/") for name in held):
-                    path.unlink()
-            for folder in (self.folder, self.folder.parent, self.folder.parent.parent):
-                folder.rmdir()  # fails, as it should, where anything is left
+        remove_unheld(self.library, self.folder)
+
+
+def remove_unheld(library: str, folder: Path) -> None:
+    """Remove those of an upload's files that the library does not hold, and the folders that are empty then."""
+    with suppress(OSError, TscliError):  # a library that cannot be read: its files are left alone
+        manifest = read_manifest(library_folder(library))
+        held = {str(record["source"]) for record in manifest.documents} if manifest else set()
+        for path in folder.iterdir():
+            if str(path.resolve()) not in held and not any(name.startswith(f"{path.resolve()}/") for name in held):
+                path.unlink()
+        for empty in (folder, folder.parent, folder.parent.parent):
+            empty.rmdir()  # fails, as it should, where anything is left

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import time
 import unicodedata
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from starlette.routing import Route
 
 from tscli.paths import NAME, library_folder
 from tscli.serve.documents import no_such_library, refused, told
-from tscli.serve.ingest_job import IngestJob
+from tscli.serve.ingest_job import IngestJob, remove_unheld
 from tscli.serve.replies import json_reply
 from tscli.serve.shelf import Shelf
 from tscli.store.private import make_private, open_private
@@ -30,6 +31,7 @@ from tscli.store.private import make_private, open_private
 FOLDER = "uploads"  # in the library's own: removed with it
 MOST_FILES = 200
 SPARE = 64 << 20  # bytes of a disk that an upload leaves free
+LEFT_S = 24 * 3600.0  # after which an upload that no library holds is nobody's
 LONGEST = 120  # bytes of a name
 
 
@@ -47,6 +49,7 @@ class Uploads:
         self._check(library, request.headers.get("content-length"))
         self._receiving = True
         try:
+            await run_in_threadpool(self._sweep, library)
             folder = library_folder(library) / FOLDER / secrets.token_hex(8)
             try:
                 names = await self._keep(request, folder)
@@ -84,6 +87,12 @@ class Uploads:
         """End what runs, as the server does when it ends."""
         if self.job is not None:
             self.job.cancel()
+
+    def _sweep(self, library: str) -> None:
+        """Remove what servers that were killed left of uploads: files of some age that the library does not hold."""
+        for folder in (library_folder(library) / FOLDER).glob("*"):
+            if time.time() - folder.stat().st_mtime > LEFT_S:
+                remove_unheld(library, folder)
 
     def _writable(self) -> None:
         if self.shelf.read_only:

@@ -24,9 +24,14 @@ PARSED = (
     "docs/documents.md",
     "docs/evaluation.md",
     "docs/design.md",
+    "docs/serve.md",
 )
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in (*RUN, *PARSED, "CONTRIBUTING.md")}
 
+CURL = (
+    """curl localhost:8080/v1/chat/completions -d """
+    """'{"model": "default", "messages": [{"role": "user", "content": "..."}]}'"""
+)
 # Of other programs, or only understood: what each would need.
 NOT_RUN = {
     "make demo": "installs the package into a new environment from the network",
@@ -37,6 +42,9 @@ NOT_RUN = {
     "tscli model rm smollm2": "needs the model",
     "tscli calibrate --model smollm2": "needs the model",
     "tscli ingest ./docs --library qwen --model qwen2.5-0.5b": "needs a network",
+    "tscli serve": "runs until it is stopped; tests/serve starts it",
+    "tscli serve -l reports --port 9000": "the same",
+    CURL: "asks it",
     "tscli bench --length 8k --peer transformers --peer llama.cpp": "takes minutes; tests/bench runs the peers",
 }
 # What would take an hour is run like this instead.

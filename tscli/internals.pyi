@@ -17,15 +17,21 @@ from .evaluation import fidelity_of as fidelity_of
 from .evaluation import results_of as results_of
 from .evaluation import run_baselines as run_baselines
 from .evidence import DocumentMap as DocumentMap
+from .evidence import answer_json as answer_json
 from .evidence import blocks as blocks
+from .evidence import citations_json as citations_json
 from .evidence import is_weak as is_weak
 from .evidence import map_answer as map_answer
+from .evidence import statistics_json as statistics_json
 from .ingest.doctor import Examination as Examination
 from .ingest.doctor import examine as examine
 from .library.storage_format import library_model as library_model
 from .library.storage_format import planned_model as planned_model
 from .model.fetch import known_models as known_models
 from .paths import library_names as library_names
+from .serve.run import serve as serve
+from .serve.settings import ServeSettings as ServeSettings
+from .serve.shelf import Shelf as Shelf
 from .tokens.counts import parse_count as parse_count
 
 __all__: list[str]

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe", "--hide-scrollbars")
-KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39}
+KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowRight": 39, " ": 32}
+TEXTS = {"Enter": "\r", " ": " "}  # keys that press what has the focus
 
 
 def find() -> str | None:
@@ -48,7 +50,11 @@ class Page:
 
     def open(self, file: Path) -> None:
         """Load a file, to its end."""
-        self.call("Page.navigate", url=file.as_uri())
+        self.visit(file.as_uri())
+
+    def visit(self, address: str) -> None:
+        """Load what is at an address, to its end."""
+        self.call("Page.navigate", url=address)
         while (found := self._read()).get("method") != "Page.loadEventFired":
             self._note(found)
 
@@ -64,11 +70,24 @@ class Page:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
+    def wait(self, condition: str, seconds: float = 60) -> None:
+        """Until an expression is true; AssertionError, with what the page says, where that takes longer."""
+        end = time.monotonic() + seconds
+        while not self.run(f"Boolean({condition})"):
+            assert time.monotonic() < end, (condition, self.run("document.body.innerText"), self.complaints)
+            time.sleep(0.05)
+
+    def type(self, text: str) -> None:
+        """Text into what has the focus."""
+        self.call("Input.insertText", text=text)
+
     def press(self, key: str, *, shift: bool = False) -> None:
         """One key, down and up."""
-        for kind in ("rawKeyDown", "keyUp"):
+        text = {"text": TEXTS[key]} if key in TEXTS else {}
+        for kind in ("keyDown" if text else "rawKeyDown", "keyUp"):
             self.call(
                 "Input.dispatchKeyEvent",
+                **(text if kind == "keyDown" else {}),
                 type=kind,
                 key=key,
                 code=key,
@@ -82,9 +101,9 @@ class Page:
         x, y = self.run(f"(() => {{ const b = {box}; return [b.x + b.width / 2, b.y + b.height / 2]; }})()")
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
-    def picture(self, file: Path) -> None:
-        """All of the page, as PNG."""
-        data = self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+    def picture(self, file: Path, *, beyond: bool = True) -> None:
+        """The page as PNG: all of it, or what the window shows."""
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=beyond)["data"]
         file.write_bytes(base64.b64decode(data))
 
     def _read(self) -> dict[str, Any]:

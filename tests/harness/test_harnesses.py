@@ -18,3 +18,13 @@ def test_a_few_runs_end_well(harness: str, runs: int) -> None:
     done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith(f"{harness}: ")
+
+
+@pytest.mark.timeout(300)
+def test_a_server_under_load_gives_right_answers_or_proper_errors() -> None:
+    pytest.importorskip("uvicorn", reason="the server needs an extra")
+    load = ["--seconds", "16", "--clients", "8", "--limit", "4", "--queue", "4"]
+    done = subprocess.run([sys.executable, "serve_load.py", *load], cwd=HERE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"right"' in done.stdout
+    assert '"cut by the kill"' in done.stdout

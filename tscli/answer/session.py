@@ -24,7 +24,7 @@ from tscli.answer.statistics import Answer
 from tscli.answer.stream import Stream
 from tscli.answer.voting_asker import VotingAsker
 from tscli.answer.way import SessionWay
-from tscli.errors import UsageError
+from tscli.errors import UsageError, WindowFull
 from tscli.library.layout import fingerprint_of
 from tscli.library.open_library import OpenLibrary, open_libraries, state_of
 from tscli.library.storage_format import own_model
@@ -32,7 +32,7 @@ from tscli.model.decoder import Decoder
 from tscli.model.load import LoadOptions, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
 from tscli.selection.voters import Voters
-from tscli.store import mark_used
+from tscli.store import Fingerprint, mark_used
 from tscli.tokens import (
     Context,
     Prompt,
@@ -114,6 +114,36 @@ class Session:
         prompt = self.prompt(question, max_new_tokens)
         sampling = Sampling(temperature, top_p, seed)
         return Stream(self, self.asker, question, prompt, max_new_tokens, sampling, excluded)
+
+    def ask_beside(
+        self, question: str, earlier: Sequence[tuple[str, str]] = (), *, max_new_tokens: int, sampling: Sampling
+    ) -> Stream:
+        """As `ask`, in a tail of its own: any number of these may go on, by `Stream.begin` and `Engine.step`.
+
+        earlier: questions and answers of a conversation before it, which are run again in front of the question; left out
+        where the model's template has no further turns. The answer gets no longer than the model's window has room for;
+        WindowFull where it has none.
+        """
+        earlier = earlier if self.template.turn is not None else ()
+        check_question(question, max_new_tokens)
+        prompt = self.template.prompt(self.tokenizer, question.strip(), follow_up=bool(earlier)).behind(self._spoken(earlier))
+        asker = self._another_asker(conversation=bool(earlier))
+        attended = asker.most_attended(int(self.context.token_ids.shape[0])) if earlier else 0
+        room = self.decoder.window - attended - len(prompt.ids)
+        if room < 1:
+            raise WindowFull(
+                f"the question has {len(prompt.ids):,} tokens with what was said before it, {1 - room:,} more than fit in the "
+                f"model's window of {self.decoder.window:,} beside {attended:,} of the documents; ask for less, or begin anew"
+            )
+        return Stream(self, asker, question, prompt, min(max_new_tokens, room), sampling)
+
+    def _spoken(self, earlier: Sequence[tuple[str, str]]) -> list[int]:
+        """A conversation's tokens, as a chat has them in which nothing was thought."""
+        ids, template = list[int](), self.template
+        for number, (question, answer) in enumerate(earlier):
+            ids += template.question_ids(self.tokenizer, question.strip(), follow_up=number > 0)
+            ids += self.tokenizer.encode_section((" " if template.lead else "") + answer.strip(), ids)
+        return ids
 
     def prompt(self, question: str, max_new_tokens: int = 1) -> Prompt:
         """The tokens that are run for a question, the template's among them; UsageError where it cannot be asked: it is empty,
@@ -201,6 +231,7 @@ def open_library(
     dense: bool = False,
     think: bool = False,
     voters: str | None = None,
+    decoder: Decoder | None = None,
 ) -> Session:
     """Open a library for questions with the model that made it, or with `load.model`, which must be the same one.
 
@@ -211,19 +242,15 @@ def open_library(
     voters: "calibrated" (a few heads find passages) or "all" (each token selects by all heads, as in the paper; a question mode
     asks for that, too); None: the model's own, or "calibrated".
     think: let the model think before it answers, where it can; thoughts are no part of the answer's text or evidence.
+    decoder: the model, where it is loaded already, as `own_options` says.
     Raises LibraryError when there is none, it is damaged, it was made by another model or settings, or cannot be joined.
     """
     started = time.perf_counter()
     opened = open_libraries([library] if isinstance(library, str) else library)
     manifest = opened.libraries[0].manifest
     fingerprint = manifest.fingerprint
-    if load.model is None:
-        load = own_model(load, fingerprint)
-    if load.dtype == "auto":
-        load = replace(load, dtype=fingerprint.dtype)
-    if load.weights == "auto":
-        load = replace(load, weights=fingerprint.weights or "auto")
-    decoder = load_decoder(load)
+    load = own_options(load, fingerprint)
+    decoder = decoder or load_decoder(load)
     template = Template.of_record(manifest.template)
     tokenizer = known_tokenizer(decoder.folder, fingerprint.tokenizer_hash) if template else None
     if tokenizer is None or template is None:
@@ -240,3 +267,12 @@ def open_library(
     who = "all" if dense or question_mode is not None else voters
     chosen = choose_voters(who, decoder, tokenizer, template)
     return Session(opened, decoder, tokenizer, template, config, mode, dense, started, chosen)
+
+
+def own_options(load: LoadOptions, own: Fingerprint) -> LoadOptions:
+    """How the model is loaded that a library is asked with: as it was made, but for what is asked for."""
+    if load.model is None:
+        load = own_model(load, own)
+    if load.dtype == "auto":
+        load = replace(load, dtype=own.dtype)
+    return replace(load, weights=own.weights or "auto") if load.weights == "auto" else load

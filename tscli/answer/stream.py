@@ -155,7 +155,7 @@ class Stream:
     def _missing_names(self) -> list[str]:
         """Names that only the question has; later in a conversation they may be of what was said before."""
         asker = self._asker
-        if not asker.refuses or asker.state.length > asker.state.committed:
+        if not asker.refuses or self.prompt.spoken or asker.state.length > asker.state.committed:
             return []
         return missing_names(self._question, self.context, self._session.tokenizer)
 

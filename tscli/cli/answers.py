@@ -170,72 +170,19 @@ def _layers(statistics: Statistics) -> Table:
     return table
 
 
-def timing(statistics: Statistics, start: Start | None = None) -> dict[str, Any]:
+def timing(s: Statistics, start: Start) -> dict[str, Any]:
     """Seconds. ttft_s, from the question to the first token, is question_s and first_decode_s; from_start_s, from the process's
     start to it, is all of PARTS; None where the process's start is not known.
 
-    start: of the process, where this was the one question of it.
+    start: of the process, whose one question this was.
     """
-    s = statistics
-    own = {"load_s": s.load_s, "question_s": s.question_s, "first_decode_s": s.first_decode_s, "ttft_s": s.ttft_s}
-    rest = {"decode_tps": s.decode_tps, "total_s": s.total_s}
-    if start is None:
-        return {**own, **rest}
+    own = internals.statistics_json(s)["timing"]
+    rest = {name: own.pop(name) for name in ("decode_tps", "total_s")}
     whole = None if start.process_s is None else start.process_s + start.import_s + s.load_s + s.ttft_s
     return {"process_start_s": start.process_s, "import_s": start.import_s, **own, "from_start_s": whole, **rest}
 
 
 def answer_json(session: Session, answer: Answer, evidence: Evidence, start: Start | None = None) -> dict[str, Any]:
     """What `ask --json` prints; start: see `timing`."""
-    s = answer.statistics
-    return {
-        "answer": answer.text,
-        "thoughts": answer.thoughts,
-        "library": session.library,
-        "model": session.model_name,
-        "tokens": {
-            "cached": s.cached_tokens,
-            "recomputed": s.recomputed_tokens,
-            "prompt": s.prompt_tokens,
-            "generated": s.generated_tokens,
-            "thoughts": s.thought_tokens,
-        },
-        "timing": timing(s, start),
-        "selection": {
-            "k": s.k,
-            "selected_mean": s.selected_mean,
-            "attended_mean": s.attended_mean,
-            "total": s.total_tokens,
-            "cache_hit_rate": s.cache_hit_rate,
-            "scan": s.scan,
-            "fidelity": vars(s.fidelity) if s.fidelity else None,
-            "reading": vars(s.reading) if s.reading else None,
-        },
-        "sources": [
-            {
-                "library": source.library or session.library,
-                "file": source.file,
-                "page": source.page,
-                **({"label": source.label} if source.label else {}),
-                "share": source.share,
-            }
-            for source in answer.sources
-        ],
-        "citations": citations_json(session, evidence),
-        "weak": [list(span) for span in evidence.weak],
-        "instructions": [{"citation": index, "words": words} for index, words in evidence.instructions],
-        "token_ids": answer.token_ids,
-        "versions": tscli.versions(),
-    }
-
-
-def citations_json(session: Session, evidence: Evidence) -> list[dict[str, Any]]:
-    """The citations as JSON holds them."""
-    names = ("file", "page", "label", "start", "end", "quote", "share")
-    return [
-        {
-            "library": citation.library or session.library,
-            **{name: getattr(citation, name) for name in names if name != "label" or citation.label},
-        }
-        for citation in evidence.citations
-    ]
+    line = internals.answer_json(session, answer, evidence)
+    return line if start is None else {**line, "timing": timing(answer.statistics, start)}

@@ -26,6 +26,7 @@ from tscli.cli import (
     ingest,
     libraries,
     model,
+    serve,
 )
 from tscli.cli.exit_codes import INTERRUPTED, ending
 from tscli.cli.old_names import with_new_names
@@ -68,6 +69,7 @@ _add("ingest", ingest.ingest)
 _add("ask", ask.ask)
 _add("calibrate", calibrate.calibrate, "Find the heads of a model that find what is asked for.")
 _add("chat", chat.chat, "Ask on and on; a question may refer to earlier ones.")
+_add("serve", serve.serve, "Answer over HTTP: an OpenAI-compatible API, and a page.")
 _add("evidence", evidence.evidence)
 _add("coverage", coverage.coverage, "Show which pages no question has selected yet.")
 _add_group(

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import tscli
+from tscli import internals
 from tscli.cli import flags
-from tscli.cli.answers import citation_line, citations_json, warn_of_instructions
+from tscli.cli.answers import citation_line, warn_of_instructions
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, working
 from tscli.cli.start import loading
@@ -62,7 +63,7 @@ def evidence(
 
 def _print(session: Session, found: Evidence, output: str) -> None:
     if output == "json":
-        print_json(citations_json(session, found))
+        print_json(internals.citations_json(session, found))
         return
     for number, citation in enumerate(found.citations, start=1):
         if output == "md":

@@ -3,6 +3,7 @@
 Selection shows where attention went. It is not proof of causation, and whatever is shown says so.
 """
 
+from tscli.evidence.answer_json import answer_json, citations_json, sources_json, statistics_json
 from tscli.evidence.citations import Citation
 from tscli.evidence.gather import CAVEAT, Evidence, Piece, find_evidence
 from tscli.evidence.minimap import DocumentMap, blocks, map_answer
@@ -15,9 +16,13 @@ __all__ = [
     "DocumentMap",
     "Evidence",
     "Piece",
+    "answer_json",
     "blocks",
+    "citations_json",
     "find_evidence",
     "is_weak",
     "map_answer",
     "render_report",
+    "sources_json",
+    "statistics_json",
 ]

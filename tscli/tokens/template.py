@@ -31,15 +31,17 @@ DEFAULT_MIDDLE, DEFAULT_SUFFIX = "\n\nQuestion: ", "\nAnswer:"
 
 @dataclass(frozen=True)
 class Prompt:
-    """The tokens that are run for a question; [start, stop): those of the question itself."""
+    """The tokens that are run for a question; [start, stop): those of the question itself; spoken: of a conversation before."""
 
     ids: tuple[int, ...]
     start: int
     stop: int
+    spoken: int = 0
 
     def behind(self, ids: Sequence[int]) -> Prompt:
         """The same with other tokens before it."""
-        return Prompt((*ids, *self.ids), self.start + len(ids), self.stop + len(ids))
+        size = len(ids)
+        return Prompt((*ids, *self.ids), self.start + size, self.stop + size, self.spoken + size)
 
 
 @dataclass(frozen=True)

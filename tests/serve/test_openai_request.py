@@ -1,0 +1,120 @@
+"""Requests as clients write them are understood; each wrong field is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tscli.serve.openai_request import read_completion, read_json
+from tscli.serve.replies import BadRequest
+
+USER = {"role": "user", "content": "Who?"}
+
+
+def read(**more: Any) -> Any:
+    return read_completion({"model": "shelf", "messages": [USER], **more}, 128)
+
+
+def test_what_is_not_said_has_the_defaults_of_ask() -> None:
+    wanted = read()
+    assert (wanted.question, wanted.earlier, wanted.max_new_tokens, wanted.stops) == ("Who?", (), 128, ())
+    assert (wanted.sampling.temperature, wanted.sampling.top_p, wanted.sampling.seed) == (0.0, 1.0, None)
+    assert not wanted.stream
+
+
+def test_null_is_as_if_it_was_left_out() -> None:
+    names = ("n", "stop", "max_tokens", "temperature", "top_p", "seed", "stream", "stream_options", "citations")
+    assert read(**dict.fromkeys(names)) == read()
+
+
+def test_the_newer_name_of_the_longest_answer_goes_first() -> None:
+    assert read(max_tokens=5).max_new_tokens == 5
+    assert read(max_tokens=5, max_completion_tokens=7).max_new_tokens == 7
+
+
+def test_earlier_turns_are_questions_and_their_answers() -> None:
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello"},
+        {"role": "user", "content": [{"type": "text", "text": "Who "}, {"type": "text", "text": "is it?"}]},
+        {"role": "assistant", "content": "Odile."},
+        {"role": "assistant", "content": None, "tool_calls": []},
+        {"role": "user", "content": "And then?"},
+    ]
+    wanted = read(messages=messages)
+    assert wanted.earlier == (("Hello\nWho is it?", "Odile."),)
+    assert wanted.question == "And then?"
+    assert wanted.has_system
+
+
+def test_what_open_webui_and_litellm_send_beside_is_ignored() -> None:
+    more = {
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "user": "u1",
+        "metadata": {"chat_id": "1"},
+        "tools": [],
+        "tool_choice": "auto",
+        "response_format": {"type": "text"},
+        "frequency_penalty": 0,
+        "presence_penalty": 0,
+        "logit_bias": {},
+        "logprobs": False,
+        "parallel_tool_calls": True,
+        "extra_body": {},
+        "store": False,
+    }
+    wanted = read(**more)
+    assert wanted.stream
+    assert wanted.include_usage
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("model", None),
+        ("model", 5),
+        ("messages", None),
+        ("messages", []),
+        ("messages", "Who?"),
+        ("messages", ["Who?"]),
+        ("messages", [{"role": "user", "content": " "}]),
+        ("messages", [USER, {"role": "assistant", "content": "Odile."}]),
+        ("messages", [{"role": "wizard", "content": "Who?"}]),
+        ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}]}]),
+        ("messages", [{"role": "user", "content": [5]}]),
+        ("messages", [{"role": "user", "content": {"text": "Who?"}}]),
+        ("n", 2),
+        ("stop", 5),
+        ("stop", ["a"] * 17),
+        ("stop", [""]),
+        ("max_tokens", 0),
+        ("max_tokens", 1.5),
+        ("max_tokens", True),
+        ("max_completion_tokens", "9"),
+        ("temperature", -1),
+        ("temperature", 3),
+        ("temperature", "hot"),
+        ("temperature", float("nan")),
+        ("temperature", 10**400),
+        ("top_p", 0),
+        ("top_p", 1.5),
+        ("seed", "x"),
+        ("seed", 1 << 70),
+        ("stream", "yes"),
+        ("stream_options", []),
+        ("citations", "html"),
+    ],
+)
+def test_a_wrong_field_is_named(field: str, value: object) -> None:
+    with pytest.raises(BadRequest) as raised:
+        read(**{field: value})
+    assert raised.value.param == field
+    assert raised.value.status == 400
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"Who?"', b"\xff\xfe", b"[" * 100_000, b"{}x"])
+def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(BadRequest):
+        read_json(body)

@@ -1,0 +1,66 @@
+"""Which libraries are served, by which names; one model for all that were made by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import tscli
+from tests.serve.conftest import ingest
+from tscli.serve.shelf import Asked, Shelf
+
+
+@pytest.fixture
+def two(documents: Path, tmp_path: Path) -> Path:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "letter.txt").write_text("The clerk is Anselm Pryce.\n")
+    ingest(tmp_path / "letters", "letters")
+    return documents
+
+
+def test_without_names_all_libraries_are_served_new_ones_among_them(documents: Path, two: Path) -> None:
+    shelf = Shelf()
+    assert shelf.names == ("letters", "shelf")
+    tscli.remove("letters")
+    assert shelf.names == ("shelf",)
+
+
+def test_a_name_may_say_how_and_which_together(two: Path) -> None:
+    shelf = Shelf()
+    assert shelf.find("shelf") == Asked(("shelf",))
+    assert shelf.find("shelf@paper") == Asked(("shelf",), paper=True)
+    assert shelf.find("shelf+letters@paper") == Asked(("shelf", "letters"), paper=True)
+    for name in ("", "@paper", "+", "shelf+", "shelf+shel", "shelf@", "shelf@other", "shelf@paper@paper", "SHELF"):
+        assert shelf.find(name) is None
+
+
+def test_libraries_of_one_model_share_it_and_an_open_one_is_not_opened_again(two: Path) -> None:
+    shelf = Shelf()
+    first, second = shelf.session(Asked(("shelf",))), shelf.session(Asked(("letters",)))
+    assert first.decoder is second.decoder is shelf.session(Asked(("shelf",), paper=True)).decoder
+    assert shelf.session(Asked(("shelf",))) is first
+    assert first.asker is not shelf.session(Asked(("shelf",), paper=True)).asker
+
+
+def test_what_was_ingested_anew_is_opened_anew_with_the_same_model(two: Path) -> None:
+    shelf = Shelf()
+    before, opened, manifest = shelf.session(Asked(("shelf",))), shelf.opened("shelf"), shelf.manifest("shelf")
+    (two / "new.txt").write_text("The cook is Ines Vale.\n")
+    ingest(two)
+    after = shelf.session(Asked(("shelf",)))
+    assert after is not before
+    assert after.decoder is before.decoder
+    assert after.context.token_ids.shape[0] > before.context.token_ids.shape[0]
+    assert shelf.opened("shelf") is not opened
+    assert shelf.manifest("shelf").num_tokens > manifest.num_tokens
+
+
+def test_only_so_many_ways_of_asking_stay_open(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tscli.serve.shelf.MOST_OPEN", 2)
+    shelf = Shelf()
+    first, second = shelf.session(Asked(("shelf",))), shelf.session(Asked(("letters",)))
+    assert shelf.session(Asked(("shelf",))) is first
+    shelf.session(Asked(("shelf", "letters")))
+    assert shelf.session(Asked(("shelf",))) is first
+    assert shelf.session(Asked(("letters",))) is not second

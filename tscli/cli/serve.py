@@ -1,0 +1,87 @@
+"""`tscli serve`: libraries behind an OpenAI-compatible API and a page, until Ctrl-C."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+import tscli
+from tscli import internals
+from tscli.cli import flags
+from tscli.cli.completion import library_names
+from tscli.cli.output import Settings, safe_line, say, working
+from tscli.cli.settings import only
+from tscli.cli.start import loading
+from tscli.errors import LibraryError, TscliError, UsageError
+
+NEEDED = ("starlette", "uvicorn", "python_multipart")
+
+
+def serve(
+    context: typer.Context,
+    *,
+    libraries: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--library", "-l", autocompletion=library_names, help="A library to serve; may be given again. Default: all."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 8080,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="TSCLI_TOKEN", help="What each request must bring (Authorization: Bearer TOKEN)."),
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Nothing is ingested, and no question is kept.")] = False,
+    parallel: Annotated[int, typer.Option(min=1, help="Answers that go on at a time.")] = 4,
+    queue: Annotated[int, typer.Option(min=0, help="Questions that may wait beside those; more are refused (429).")] = 32,
+    cors: Annotated[
+        list[str] | None, typer.Option(metavar="ORIGIN", help="Another site whose pages may ask; may be given again.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Another name that this server is called by; may be given again.")
+    ] = None,
+    max_new_tokens: flags.MaxNewTokens,
+    no_history: flags.NoHistory = False,
+    model: Annotated[flags.LibraryModel, only("device", "weights")],
+) -> int:
+    """Serve libraries to anything that speaks to OpenAI's API: each is a model, NAME@paper asks it by the paper's way."""
+    settings: Settings = context.obj
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise TscliError(f'tscli serve needs {" and ".join(missing)}; install it with: pip install "tscli[serve]"')
+    if token is not None and (not token.isascii() or not token.isprintable() or not token.strip()):
+        raise UsageError("--token must be of ASCII characters, or it fits in no header; choose another")
+    bound = internals.ServeSettings(
+        host=host,
+        port=port,
+        token=token,
+        parallel=parallel,
+        queue=queue,
+        cors=tuple(cors or ()),
+        allow_host=tuple(allow_host or ()),
+        max_new_tokens=max_new_tokens,
+        remembers=not no_history,
+    )
+    made = token is None and not bound.is_loopback
+    if made:
+        bound = replace(bound, token=secrets.token_urlsafe(24))
+    names = tuple(dict.fromkeys(libraries or ()))
+    for name in names:
+        tscli.info(name)  # said now, rather than to whoever asks
+    if not names and not internals.library_names() and read_only:
+        raise LibraryError("there is no library to serve; make one with: tscli ingest PATH")
+
+    def started(address: str) -> None:
+        what = ", ".join(names) if names else f"all libraries ({len(internals.library_names()):,})"
+        say(settings, safe_line(f"serving {what} at {address}, the API at {address}/v1; Ctrl-C ends"))
+        if made:  # the one place where it can be read
+            print(f"token: {bound.token}\npage: {address}/?token={bound.token}", flush=True)
+
+    with loading(), working(settings, "starting"):
+        shelf = internals.Shelf(names, model.options(), read_only=read_only)
+    internals.serve(shelf, bound, started)
+    return 0

@@ -1,0 +1,12 @@
+"""Libraries behind an OpenAI-compatible API: `tscli serve`.
+
+app            the routes, and what stands before them all
+openai_api     requests and answers in OpenAI's form
+engine_thread  the one thread that runs models: answers of all clients in step, a bounded queue
+shelf          the libraries that are served, opened when they are first asked
+safety         who may ask: Host, Origin, token, sizes
+metrics        what is counted
+page_routes    the page's files (page/), and with places what its citations lead to
+documents      a library's documents: the file as it was ingested, its text by its own tokens
+uploads        files that are taken, and with ingest_job and ingest_child their ingest in a process of its own
+"""

@@ -25,8 +25,8 @@ from .evidence import map_answer as map_answer
 from .evidence import statistics_json as statistics_json
 from .ingest.doctor import Examination as Examination
 from .ingest.doctor import examine as examine
-from .library.storage_format import library_model as library_model
-from .library.storage_format import planned_model as planned_model
+from .library.own_settings import library_model as library_model
+from .library.own_settings import planned_model as planned_model
 from .model.fetch import known_models as known_models
 from .paths import library_names as library_names
 from .serve.run import serve as serve

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tscli import reader
-from tscli.model.fits import find_parts
+from tscli.model.compatibility import find_parts
 from tscli.model.hf_decoder import HFDecoder, register_attention
 
 THE_PAPERS = {"documents": "joint", "voters": "all", "prefill": "sparse"}  # of random weights no head finds anything

@@ -13,9 +13,9 @@ from tscli.answer.asker import Asker
 from tscli.answer.engine import Engine, Request
 from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
+from tscli.model.compatibility import find_parts
 from tscli.model.cuda_graph import ROOM, GraphedSteps, GraphRun, fits
 from tscli.model.decoder import Decoder
-from tscli.model.fits import find_parts
 from tscli.model.hf_decoder import HFDecoder
 from tscli.model.kv import KVState
 from tscli.model.step import LayerStep, Observer

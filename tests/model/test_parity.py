@@ -8,7 +8,7 @@ import torch
 from tests.model.architectures import ARCHITECTURES, WINDOW, make_decoder, make_model
 from tscli.errors import TscliError
 from tscli.model.attention import AttentionRun
-from tscli.model.fits import find_parts
+from tscli.model.compatibility import find_parts
 from tscli.model.kv import DenseKeys
 from tscli.model.parity import check_parity
 from tscli.selection.config import SelectionConfig

@@ -18,8 +18,8 @@ from tscli.answer.asker import Asker, QuestionMode
 from tscli.answer.engine import Engine, Request
 from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
+from tscli.model.compatibility import find_parts
 from tscli.model.cuda_graph import GraphedSteps, GraphRun
-from tscli.model.fits import find_parts
 from tscli.model.hf_decoder import HFDecoder, register_attention
 from tscli.model.kv import KVState
 from tscli.model.load import load_decoder

@@ -27,7 +27,7 @@ from tscli.answer.way import SessionWay
 from tscli.errors import UsageError, WindowFull
 from tscli.library.layout import fingerprint_of
 from tscli.library.open_library import OpenLibrary, open_libraries, state_of
-from tscli.library.storage_format import own_model
+from tscli.library.own_settings import own_model
 from tscli.model.decoder import Decoder
 from tscli.model.load import LoadOptions, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve

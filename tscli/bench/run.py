@@ -26,7 +26,7 @@ from tscli.ingest.measure import estimate_seconds
 from tscli.ingest.prefill import prefill_in_memory
 from tscli.library.kv_dtype import KVDtype
 from tscli.library.layer_upload import LayerUpload
-from tscli.library.storage_format import choose_kv_dtype
+from tscli.library.own_settings import choose_kv_dtype
 from tscli.model.attention import AttentionRun, LayerStep
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.kv import DenseKeys, KVState

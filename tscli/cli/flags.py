@@ -112,7 +112,7 @@ class Question:
             None,
             one_of("token", "chunk", "two_pass"),
             "token: each token of the question selects; chunk: their mean (the paper); two_pass: read again beside what the "
-            "first reading chose. Default: what the model brings along, or token.",
+            "first reading chose. Default: the model's own, or token.",
             parameter="question_mode",
             renamed={"twice": "two_pass"},
         ),
@@ -189,8 +189,7 @@ System = Annotated[
         "system",
         None,
         matching("a text", r"(?s).*"),
-        'Instruction before the documents of a new library; "" leaves it out. Default: what the model brings along, or '
-        "tscli's own.",
+        'Instruction before the documents of a new library; "" leaves it out. Default: of the model, or tscli\'s own.',
     ),
 ]
 MaxTokens = Annotated[
@@ -232,7 +231,7 @@ class Shown:
         typer.Option(help="Write a page about this answer: words, what they drew on, a heat map; needs no network."),
     ] = None
     ablate: Annotated[
-        bool, typer.Option("--ablate", help="Answer again without the cited passages: does the answer change?")
+        bool, typer.Option("--ablate", help="Also answer without the cited passages, to see whether the answer changes.")
     ] = False
     map_: Annotated[
         bool | None,

@@ -67,21 +67,19 @@ def ingest(
         str | None,
         typer.Option(
             help="joint: each is read after those before it; independent: each by itself, so that a changed file costs only "
-            "itself. Default: as the library was made, or what the model brings along, or joint."
+            "itself. Default: as the library was made, or the model's own default, or joint."
         ),
     ] = None,
     prefill: Annotated[
         str | None,
         typer.Option(
             help="Of documents longer than the model's window: sections are attended densely, each by itself; sparse selects "
-            "for each chunk (the paper). Default: what the model brings along, or sections."
+            "for each chunk (the paper). Default: the model's own, or sections."
         ),
     ] = None,
     processes: Annotated[
         int | None,
-        typer.Option(
-            help="That run independent documents at a time, on the CPU. Default: as many as a short measurement favours."
-        ),
+        typer.Option(help="Worker processes for independent documents (CPU). Default: as many as a short measurement favours."),
     ] = None,
 ) -> int:
     """Read documents once and keep what the model computes of them."""

@@ -17,7 +17,7 @@ from pypdfium2 import raw
 from tscli.documents.columns import Line, in_columns
 from tscli.documents.pdf_annotations import Shown
 from tscli.documents.pdf_choice import REPLACEMENT, Candidate
-from tscli.documents.pdf_placed import with_values
+from tscli.documents.pdf_form_fields import with_values
 
 LINE_BREAK_HYPHEN = "\x02"  # PDFium's mark for a hyphen at the end of a line; the line's end itself is left out
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")

@@ -32,7 +32,7 @@ from tscli.ingest.sections import section_starts
 from tscli.ingest.sketching import passages_as_questions
 from tscli.library.dense_prefill import prefill_documents
 from tscli.library.kv_dtype import KVDtype
-from tscli.library.storage_format import choose_kv_dtype
+from tscli.library.own_settings import choose_kv_dtype
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
 from tscli.model.load import load_decoder

@@ -12,7 +12,7 @@ import torch
 
 from tscli.ingest.estimate import memory_bytes
 from tscli.library.catalogue import versions
-from tscli.library.storage_format import how_to_get_better
+from tscli.library.own_settings import how_to_get_better
 from tscli.model.fetch import default_model
 from tscli.model.load import load_decoder, pick_device
 from tscli.model.options import LoadOptions

@@ -25,7 +25,7 @@ from tscli.ingest.work import Work, in_chains
 from tscli.ingest.worker_pool import WorkerConfig, WorkerPool
 from tscli.library.arrange import Arrangement, Previous, arrange, previous_context
 from tscli.library.layout import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of
-from tscli.library.storage_format import (
+from tscli.library.own_settings import (
     choose_kv_dtype,
     choose_model,
     choose_template,

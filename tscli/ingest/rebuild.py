@@ -6,7 +6,7 @@ import torch
 
 from tscli.ingest.sketching import grow_sketch, passages_as_questions
 from tscli.library.layout import fingerprint_of, placed, prefill_config, sketch_tensors
-from tscli.library.storage_format import own_model as named_again
+from tscli.library.own_settings import own_model as named_again
 from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from tscli.errors import ResourceError, TscliError
+from tscli.model.compatibility import Parts, find_parts
 from tscli.model.decoder import Decoder, Shape
-from tscli.model.fits import Parts, find_parts
 from tscli.model.linear import Int8Linear, replace_linears
 from tscli.model.rotary import IdentityRotary, Rotator
 from tscli.model.step import LayerCall, Run

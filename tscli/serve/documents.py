@@ -26,7 +26,7 @@ from starlette.routing import Route
 
 from tscli.errors import LibraryError, TscliError
 from tscli.evidence.citations import spell
-from tscli.library.storage_format import own_model
+from tscli.library.own_settings import own_model
 from tscli.model.identity import full_name, locate
 from tscli.model.options import LoadOptions
 from tscli.paths import library_folder

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tscli import reader
-from tscli.answer.passages import AROUND, LEAD, REACH, PassageFinder
+from tscli.answer.passages import AROUND, LEAD, REACH, Fit, Passage, PassageFinder, ranked_fits
 from tscli.ingest.sections import SECTION, section_starts
 from tscli.tokens import Context, DocumentTokens, SourceText, Tokenizer, build_context, load_template, load_tokenizer
 
@@ -103,3 +103,19 @@ def test_every_section_fits_the_window_behind_the_prefix(tokens: int, window: in
 def test_sections_begin_where_pages_do_when_one_is_near() -> None:
     starts = sections(9000, 2048, pages=90)
     assert all((start - 10) % 100 == 0 for start in starts)
+
+
+def fit(start: int, end: int, gain: float, share: float = 0.0) -> Fit:
+    return Fit(Passage(start, end, 0, 0), gain, share)
+
+
+def test_passages_fit_by_gain_and_share_together() -> None:
+    likely, named, neither = fit(0, 100, 1.0, 0.1), fit(200, 300, 0.4, 0.9), fit(400, 500, 0.9, 0.1)
+    assert ranked_fits([likely, neither, named]) == [named, likely, neither]
+
+
+def test_of_passages_that_share_more_than_half_the_better_one_stays() -> None:
+    better, same, beside = fit(0, 100, 1.0), fit(40, 140, 0.9), fit(60, 160, 0.8)
+    assert ranked_fits([beside, same, better]) == [better, beside]
+    within = fit(10, 40, 2.0)
+    assert ranked_fits([better, within]) == [within, better]  # most of the longer one stands elsewhere

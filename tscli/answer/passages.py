@@ -1,4 +1,5 @@
-"""Votes on tokens become passages: stretches of text around the peaks, widened to the ends of sentences, none across documents.
+"""Votes on tokens become passages: stretches of text around the peaks, widened to the ends of sentences, none across documents;
+and which of them fit a question best.
 
 Knows a context and its tokenizer; runs no model.
 """
@@ -108,3 +109,22 @@ def _trimmed(passage: Passage, peak: int, free: np.ndarray) -> Passage:
     start = passage.start + (int(before[-1]) + 1 if before.size else 0)
     end = peak + int(behind[0]) if behind.size else passage.end
     return replace(passage, start=start, end=end)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a passage fits a question. gain: nats per token that it makes the question likelier; share: of the weight of the
+    question's words, what stands in it."""
+
+    passage: Passage
+    gain: float
+    share: float
+
+
+def ranked_fits(fits: Sequence[Fit]) -> list[Fit]:
+    """Those that fit best first, by gain and share together, without those of which better ones hold more than half."""
+    kept: list[Fit] = []
+    for fit in sorted(fits, key=lambda one: -(one.gain + one.share)):
+        if all(2 * fit.passage.shared(better.passage) <= len(fit.passage) for better in kept):
+            kept.append(fit)
+    return kept

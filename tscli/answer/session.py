@@ -208,9 +208,7 @@ class Session:
 
     def _another_asker(self, conversation: bool = False) -> SessionWay:
         """One with a tail of its own, over the same pages."""
-        state, own = self.decoder.new_state(self.asker.state.segments), self.asker
-        state.sketch, state.wait_for_layer = own.state.sketch, own.state.wait_for_layer
-        return own.another(state, conversation)
+        return self.asker.another(self.asker.state.beside(), conversation)
 
     def remember(self, answer: Answer) -> None:
         """Add an answer to each library's history, which `tscli.coverage` reads; OSError where it cannot be written."""

@@ -14,7 +14,6 @@ Knows the model, its state and passages of a context; knows no libraries and no 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +23,7 @@ from tscli.answer.attribution import Attribution
 from tscli.answer.contrast import contrasted
 from tscli.answer.engine import Request
 from tscli.answer.mixture import mixed, said_by, weights_of
-from tscli.answer.passages import LONGEST, Passage, PassageFinder
+from tscli.answer.passages import LONGEST, Fit, Passage, PassageFinder, ranked_fits
 from tscli.answer.question_reading import VoterQueries, count_votes, passage_gains, question_votes, with_passages
 from tscli.answer.statistics import QuestionReading
 from tscli.model.decoder import Decoder
@@ -150,32 +149,13 @@ class VotingAsker:
         gains = passage_gains(decoder, state, prompt, before, candidates)
         self._passed += state.tokens_run - started
         shares = [words.share(one.start - first, one.end - first) for one in candidates]
-        ranked = _ranked([_Fit(*one) for one in zip(candidates, gains, shares, strict=True)])[: self._passages]
+        ranked = ranked_fits([Fit(*one) for one in zip(candidates, gains, shares, strict=True)])[: self._passages]
         kept, best = tuple(fit.passage for fit in ranked), tuple(fit.gain for fit in ranked)
         enough = answers and bool(best) and max(best) >= self.voters.absent_below
         return Reading(kept, best, enough or not self.refuses)
 
     def _arange(self, start: int, stop: int) -> Tensor:
         return torch.arange(start, stop, device=self.decoder.device)
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """How well a passage fits a question. gain: nats per token that it makes the question likelier; share: of the weight of the
-    question's words, what stands in it."""
-
-    passage: Passage
-    gain: float
-    share: float
-
-
-def _ranked(fits: Sequence[_Fit]) -> list[_Fit]:
-    """Those that fit best first, by gain and share together, without those of which better ones hold more than half."""
-    kept: list[_Fit] = []
-    for fit in sorted(fits, key=lambda one: -(one.gain + one.share)):
-        if all(2 * fit.passage.shared(better.passage) <= len(fit.passage) for better in kept):
-            kept.append(fit)
-    return kept
 
 
 class _Answer:

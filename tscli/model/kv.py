@@ -63,6 +63,16 @@ class KVState:
         for segment in segments:
             self.extend(segment)
 
+    def beside(self) -> KVState:
+        """Another run over the same pages, sketch and views of them, with an empty tail of its own."""
+        layers, kv_heads, head_dim = self._shape
+        other = KVState(
+            self.segments, layers=layers, kv_heads=kv_heads, head_dim=head_dim, dtype=self._dtype, device=self._device
+        )
+        other.sketch, other.wait_for_layer = self.sketch, self.wait_for_layer
+        other._tables, other._views = self._tables, self._views
+        return other
+
     @property
     def kv_heads(self) -> int:
         """Key/value heads per layer."""

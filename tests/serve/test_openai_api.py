@@ -104,6 +104,13 @@ def test_a_stop_ends_the_answer_before_it(shelf: Serving) -> None:
         assert "".join(one["choices"][0]["delta"].get("content", "") for one in streamed) == "Odile Fa"
 
 
+def test_a_stop_changes_nothing_of_how_much_is_cached(shelf: Serving) -> None:
+    for model in ("shelf", "shelf@paper"):
+        told = shelf.ask(QUESTIONS[0], model=model, stop="e").json()
+        assert told["usage"]["prompt_tokens_details"]["cached_tokens"] == tscli.info("shelf").num_tokens
+        assert told["tscli"]["statistics"]["tokens"]["recomputed"] == 0
+
+
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_an_answer_that_got_too_long_says_so(shelf: Serving, name: str) -> None:
     told = shelf.ask(QUESTIONS[0], **{name: 2}).json()
@@ -196,6 +203,19 @@ def test_no_name_leads_to_a_file_that_is_not_served(shelf: Serving, home: Path, 
         assert shelf.ask(QUESTIONS[0], model=model).status_code == 404
     raw = "".join(f"%{byte:02x}" for byte in name.encode())  # a client would tidy up the dots
     assert shelf.http.get(f"/v1/models/{raw}").status_code == 404
+
+
+def test_a_name_that_is_not_served_is_not_given_back_whole(shelf: Serving) -> None:
+    assert len(shelf.ask(QUESTIONS[0], model="x" * 100_000).text) < 1000
+
+
+def test_who_misses_the_route_is_told_where_it_is(shelf: Serving) -> None:
+    told = shelf.http.post("/chat/completions", json={})
+    assert told.status_code == 404
+    assert "POST /v1/chat/completions" in told.json()["error"]["message"]
+    told = shelf.http.get("/v1/chat/completions")
+    assert (told.status_code, told.headers["allow"]) == (405, "POST")
+    assert told.json()["error"]["message"].endswith("allowed there: POST")
 
 
 def test_only_the_libraries_that_were_named_are_served(serving: Start, tmp_path: Path) -> None:

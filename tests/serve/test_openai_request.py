@@ -28,6 +28,19 @@ def test_null_is_as_if_it_was_left_out() -> None:
     assert read(**dict.fromkeys(names)) == read()
 
 
+def test_half_a_character_is_refused_wherever_it_stands() -> None:
+    for messages in ([{"role": "user", "content": "\ud800?"}], [USER, {"role": "assistant", "content": "\udfff"}, USER]):
+        with pytest.raises(BadRequest, match="half a character") as told:
+            read(messages=messages)
+        assert told.value.param == "messages"
+
+
+def test_a_stop_that_is_empty_is_said_to_be_that() -> None:
+    for stop in ("", [""]):
+        with pytest.raises(BadRequest, match="none of them empty"):
+            read(stop=stop)
+
+
 def test_the_newer_name_of_the_longest_answer_goes_first() -> None:
     assert read(max_tokens=5).max_new_tokens == 5
     assert read(max_tokens=5, max_completion_tokens=7).max_new_tokens == 7

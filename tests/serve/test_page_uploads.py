@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,6 +212,22 @@ def test_a_page_of_another_site_uploads_nothing(client: httpx.Client) -> None:
     reply = client.post("/api/uploads?library=one", files={"files": TEXT}, headers=headers)
     assert reply.status_code == 403
     assert not kept()
+
+
+def test_who_leaves_while_uploading_leaves_nothing(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as leaving:
+        kind = "Content-Type: multipart/form-data; boundary=x"
+        head = f"POST /api/uploads?library=one HTTP/1.1\r\nHost: 127.0.0.1\r\n{kind}\r\nContent-Length: 5000\r\n\r\n"
+        leaving.sendall(head.encode() + b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.txt"\r\n\r\nabc')
+        until = time.monotonic() + 30
+        while upload(client, TEXT).json().get("error", {}).get("code") != "busy":
+            assert time.monotonic() < until
+    until = time.monotonic() + 30
+    while (told := upload(client, TEXT)).status_code != 202:
+        assert time.monotonic() < until, told.text
+    client.delete(f"/api/uploads/{told.json()['id']}")
+    assert not kept()
+    assert not caplog.records
 
 
 def test_an_ingest_ends_with_its_server(tmp_path: Path) -> None:

@@ -51,7 +51,12 @@ class Process:
 
 
 @pytest.fixture
-def begin(documents: Path) -> Iterator[Begin]:
+def begin(documents: Path, begin_anywhere: Begin) -> Begin:
+    return begin_anywhere
+
+
+@pytest.fixture
+def begin_anywhere() -> Iterator[Begin]:
     begun: list[Process] = []
 
     def start(*arguments: str) -> Process:
@@ -116,6 +121,32 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     assert run(["serve"]) == 1
     assert 'pip install "tscli[serve]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--cors", "*"),
+        ("--cors", "http://chat.example/"),
+        ("--cors", "chat.example"),
+        ("--allow-host", "shelf.lan:8080"),
+        ("--allow-host", "http://shelf.lan"),
+        ("--allow-host", "*"),
+        ("--host", ""),
+        ("--host", "é" * 80),
+    ],
+)
+def test_what_no_browser_would_ever_say_is_refused(flag: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", flag, value]) == 2
+    assert f"{flag} is {value!r}; it must be" in capsys.readouterr().err
+
+
+def test_without_a_library_it_says_how_to_get_one(home: Path, begin_anywhere: Begin) -> None:
+    server = begin_anywhere()
+    assert httpx.get(f"{server.address}/v1/models").json()["data"] == []
+    _, _, said = server.end()
+    assert "there is no library yet" in said
+    assert "tscli ingest PATH" in said
 
 
 @pytest.mark.parametrize("token", ["", " ", "tök", "a\nb"])

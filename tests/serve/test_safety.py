@@ -68,7 +68,16 @@ def test_beside_a_token_any_address_will_do_but_no_name(client: Callable[..., Te
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "http://127.0.0.1.evil.example:8080", ""]
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "http://127.0.0.1:9999",
+        "http://127.0.0.1.evil.example:8080",
+        "",
+        "http://[",
+        "http://[::1",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_pages_of_other_sites_may_not_ask(client: Callable[..., TestClient], origin: str, method: str) -> None:

@@ -117,11 +117,12 @@ class Stream:
         self._times.append(time.perf_counter())
         return self._added(self._settled(self._splitter.push(token), self._splitter.state))
 
-    def finish(self) -> str:
-        """There are no more tokens; what is left of the text."""
+    def finish(self, *, cut: bool = False) -> str:
+        """There are no more tokens; what is left of the text. cut: whoever reads it wants no more, so that its latest token
+        was not run any more."""
         rest = self._settled(self._splitter.flush(), self._splitter.state) + self._decoder.flush() + self._refused()
         piece = self._added(rest)
-        self._answer = self._told()
+        self._answer = self._told(cut)
         return piece
 
     def _settled(self, settled: Settled, state: State) -> str:
@@ -163,12 +164,14 @@ class Stream:
         spans = [torch.arange(start, end, device=self._session.decoder.device) for start, end in self._excluded]
         return torch.cat(spans) if spans else None
 
-    def _told(self) -> Answer:
+    def _told(self, cut: bool) -> Answer:
         attribution = self.recorder.attribution[: max(1, len(self.answer_ids))]
         sources, thoughts = self.recorder.sources(self.context), self.thoughts.rstrip()
-        return Answer(self._question, self._text.rstrip(), self.answer_ids, self._statistics(), sources, attribution, thoughts)
+        return Answer(
+            self._question, self._text.rstrip(), self.answer_ids, self._statistics(cut), sources, attribution, thoughts
+        )
 
-    def _statistics(self) -> Statistics:
+    def _statistics(self, cut: bool) -> Statistics:
         session, asker, ended = self._session, self._asker, time.perf_counter()
         started, times, ids = self._started, self._times, self.token_ids
         spent = times[-1] - times[0] if len(times) > 1 else 0.0
@@ -178,7 +181,7 @@ class Stream:
         first = times[0] if times else ended
         run = asker.state.tokens_run - self._run_before  # counted where tokens pass through the model
         ended_itself = len(ids) < self._max_new_tokens
-        own = asker.own_tokens(len(self.prompt_ids), len(ids) - (0 if ended_itself else 1))
+        own = asker.own_tokens(len(self.prompt_ids), len(ids) - (0 if ended_itself and not cut else 1))
         return Statistics(
             cached_tokens=total,
             recomputed_tokens=run - own,

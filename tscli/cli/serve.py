@@ -78,6 +78,8 @@ def serve(
     def started(address: str) -> None:
         what = ", ".join(names) if names else f"all libraries ({len(internals.library_names()):,})"
         say(settings, safe_line(f"serving {what} at {address}, the API at {address}/v1; Ctrl-C ends"))
+        if not names and not internals.library_names():
+            say(settings, "there is no library yet; drop files on the page, or make one with: tscli ingest PATH")
         if made:  # the one place where it can be read
             print(f"token: {bound.token}\npage: {address}/?token={bound.token}", flush=True)
 

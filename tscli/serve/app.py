@@ -70,7 +70,11 @@ def _route(path: str) -> str:
 
 
 async def _refused(request: Request, error: HTTPException) -> Response:
-    return error_reply(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+    asked, headers = f"{request.method} {request.url.path[:100]}", dict(error.headers or {})
+    if error.status_code == 404:
+        return error_reply(404, f"there is no {asked}; the API is below /v1 (POST /v1/chat/completions), the page at /")
+    allowed = f"; allowed there: {headers['Allow']}" if "Allow" in headers else ""
+    return error_reply(error.status_code, f"{asked}: {error.detail}{allowed}", **headers)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

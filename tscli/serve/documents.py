@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
@@ -30,7 +30,7 @@ from tscli.library.own_settings import own_model
 from tscli.model.identity import full_name, locate
 from tscli.model.options import LoadOptions
 from tscli.paths import library_folder
-from tscli.serve.replies import BadRequest, json_reply, reply_of
+from tscli.serve.replies import CLIENT_GONE, BadRequest, json_reply, reply_of
 from tscli.serve.shelf import Shelf
 from tscli.store import Fingerprint, Manifest
 from tscli.tokens import Context, Tokenizer, known_tokenizer, load_tokenizer
@@ -102,6 +102,8 @@ def told(run: Endpoint) -> Endpoint:
             reply = await run(request)
         except TscliError as error:
             reply = reply_of(error)
+        except ClientDisconnect:
+            reply = Response(status_code=CLIENT_GONE)
         reply.headers.setdefault("Cache-Control", "no-cache, private")
         return reply
 

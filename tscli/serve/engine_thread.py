@@ -173,7 +173,7 @@ class EngineThread:
 
     def _finish(self, going: _Going) -> None:
         self._end(going)
-        rest = going.stream.finish()
+        rest = going.stream.finish(cut=going.stop.found)
         going.tell_text(rest)
         if left := going.stop.flush():
             going.job.tell(Piece(left))

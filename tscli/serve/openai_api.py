@@ -23,11 +23,19 @@ from tscli.serve.engine_thread import EngineThread
 from tscli.serve.job import Begun, Done, Event, Failed, Job, Piece
 from tscli.serve.openai_request import Completion, read_completion, read_json
 from tscli.serve.places import citation_place, map_place
-from tscli.serve.replies import BadRequest, error_content, error_message, error_status, json_reply, json_text, reply_of
+from tscli.serve.replies import (
+    CLIENT_GONE,
+    BadRequest,
+    error_content,
+    error_message,
+    error_status,
+    json_reply,
+    json_text,
+    reply_of,
+)
 from tscli.serve.settings import ServeSettings
 from tscli.serve.shelf import PAPER, Asked, Shelf
 
-CLIENT_GONE = 499  # as nginx says it; nobody reads it
 BODY_S = 30.0  # within which a request's body must have come
 SYSTEM = "the system message has no effect: a library's own instruction stands before its documents (tscli ingest --system)"
 ALONE = "earlier messages have no effect: this model's chat template has no further turns"
@@ -255,7 +263,9 @@ async def _gone(request: Request) -> None:
 
 
 def _unknown(name: str) -> BadRequest:
-    return BadRequest(f"no library is served by the name {name!r}; /v1/models lists them", "model", "model_not_found", 404)
+    return BadRequest(
+        f"no library is served by the name {name[:100]!r}; /v1/models lists them", "model", "model_not_found", 404
+    )
 
 
 def _sent(content: Any) -> str:

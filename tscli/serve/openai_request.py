@@ -92,7 +92,7 @@ def _sampling(body: Mapping[str, Any]) -> Sampling:
 def _stops(stop: object) -> tuple[str, ...]:
     stops = [stop] if isinstance(stop, str) else [] if stop is None else stop
     if not isinstance(stops, list) or not all(isinstance(one, str) and one for one in stops) or len(stops) > MOST_STOPS:
-        raise BadRequest(f"stop must be a text, or a list of at most {MOST_STOPS}", "stop")
+        raise BadRequest(f"stop must be a text, or a list of at most {MOST_STOPS}, and none of them empty", "stop")
     return tuple(stops)
 
 
@@ -134,6 +134,8 @@ def _conversation(messages: object) -> tuple[str, tuple[tuple[str, str], ...], b
         if not isinstance(message, dict):
             raise BadRequest(f"messages[{number}] must be an object", "messages")
         role, text = message.get("role"), _text(message.get("content"), number)
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise BadRequest(f"messages[{number}].content holds half a character (\\ud800); send it whole", "messages")
         if role in ("system", "developer"):
             has_system = True
         elif role == "user":

@@ -16,10 +16,9 @@ from starlette.applications import Starlette
 
 from tscli.errors import TscliError
 from tscli.serve.app import make_app
+from tscli.serve.connection import Connection, most_connections
 from tscli.serve.settings import ServeSettings
 from tscli.serve.shelf import Shelf
-
-MOST_CONNECTIONS = 1024
 
 
 class Server(uvicorn.Server):
@@ -34,7 +33,8 @@ class Server(uvicorn.Server):
             date_header=False,
             lifespan="on",
             ws="none",
-            limit_concurrency=MOST_CONNECTIONS,
+            http=Connection,
+            limit_concurrency=most_connections(),
             timeout_graceful_shutdown=int(settings.grace_s) + 2,
         )
         super().__init__(config)

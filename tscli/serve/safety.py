@@ -6,6 +6,7 @@ A page of another site can make a browser ask a server on this machine. Its Host
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -30,8 +31,15 @@ SECURITY_HEADERS = {
 }
 
 
+STALL_S = 30.0  # that the next bytes of a body are waited for
+
+
 class TooLarge(Exception):
     """A body has more bytes than are read."""
+
+
+class TooSlow(Exception):
+    """A body does not go on."""
 
 
 class Safety:
@@ -69,7 +77,7 @@ class Safety:
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self._is_ours(host):
             return error_reply(403, "this server is not called by that name; start it with --allow-host NAME", code="host")
-        if origin is not None and origin not in self._settings.cors and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin not in self._settings.cors and _site(origin) != host.lower():
             return error_reply(403, "pages of other sites may not ask; start with --cors ORIGIN to let one", code="origin")
         size = headers.get("content-length", "0")
         if not (size.isascii() and size.isdigit()):
@@ -104,11 +112,17 @@ class Safety:
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The application's answer; a body that turns out to be too large ends it."""
-        limit, read, started = self._limit(scope), 0, False
+        limit, read, more, started = self._limit(scope), 0, True, False
 
         async def counted() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, more
+            try:
+                message = await asyncio.wait_for(receive(), STALL_S if more else None)
+            except TimeoutError:
+                if started:
+                    return {"type": "http.disconnect"}  # it is answered already, or being answered, without its body
+                raise TooSlow from None
+            more = message.get("more_body", False)
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
                 if read > limit:
@@ -122,10 +136,11 @@ class Safety:
 
         try:
             await self._app(scope, counted, noted)
-        except TooLarge:
+        except (TooLarge, TooSlow) as error:
             if started:
                 raise
-            await self._too_large(scope)(scope, receive, send)
+            slow = error_reply(408, f"nothing more of the body came for {STALL_S:.0f} s; send it again", Connection="close")
+            await (slow if isinstance(error, TooSlow) else self._too_large(scope))(scope, receive, send)
 
     def _is_ours(self, host: str) -> bool:
         """Whether this is a name that we are called by. Behind a token any address will do: only names can be rebound."""
@@ -146,6 +161,14 @@ class Safety:
             headers["Access-Control-Allow-Origin"] = origin
             headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             headers.add_vary_header("Origin")
+
+
+def _site(origin: str) -> str:
+    """The name and port of an origin; nothing where it is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _bare(name: str) -> str:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
+from tscli.errors import UsageError
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s@*]+")
+NAME = re.compile(r"[\w.-]+|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?")
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,18 @@ class ServeSettings:
     body_bytes: int = 1 << 20
     upload_bytes: int = 256 << 20
     grace_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        """UsageError where something would never be what a browser says."""
+        if not self.host.isascii() or not self.host.strip():
+            raise UsageError(f"--host is {self.host!r}; it must be an address or a name; 0.0.0.0 is all of them")
+        for origin in self.cors:
+            if ORIGIN.fullmatch(origin) is None:
+                why = "as browsers send it: no path, no slash at its end, and no * (each site is named)"
+                raise UsageError(f"--cors is {origin!r}; it must be SCHEME://NAME or SCHEME://NAME:PORT, {why}")
+        for name in self.allow_host:
+            if NAME.fullmatch(name) is None:
+                raise UsageError(f"--allow-host is {name!r}; it must be a name alone, as shelf.lan, without scheme and port")
 
     @property
     def is_loopback(self) -> bool:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 COLUMNS = 100
-QUESTIONS = ("When was the lighthouse at Marrow Point built?", "Who is the senior pilot?")
+QUESTIONS = ("When was the lighthouse at Marrow Point built?", "What is the depth at the North Quay?")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,22 @@ def test_several_threads_read_each_part_once(sent: Sent, monkeypatch: pytest.Mon
     monkeypatch.setattr(page_cache, "THREADS", 4)
     page_cache.read_ahead(["shelf"]).join()
     assert sorted(sent) == sorted(one)
+
+
+def test_where_no_more_threads_can_be_started_one_reads_it_all(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_library("shelf")
+    monkeypatch.setattr(page_cache, "THREADS", 4)
+    start, started = threading.Thread.start, list[threading.Thread]()
+
+    def refuse(thread: threading.Thread) -> None:
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    page_cache.read_ahead(["shelf"]).join()
+    assert sum(took for _, _, took in sent) == 100 + 40 + 100 + 40
 
 
 @pytest.mark.parametrize("manifest", ["", "[]", "{}", '{"sketch_file": 1}', '{"sketch_file": "absent", "context_file": 2}'])

@@ -42,9 +42,12 @@ def _read(names: list[str]) -> None:
         parts = [part for name in names for part in _parts(library_folder(name))]
         ends = [end for path in dict.fromkeys(path for path, _, _ in parts) for end in _ends(path)]
         waiting = iter(list(_within(SHARE * _available_bytes(), [*ends, *parts])))
-        threads = [Thread(target=_pass_through, args=(waiting,), daemon=True) for _ in range(THREADS - 1)]
-        for thread in threads:
-            thread.start()
+        threads = list[Thread]()
+        with contextlib.suppress(RuntimeError):  # so little memory is left that no more of them can be started
+            for _ in range(THREADS - 1):
+                thread = Thread(target=_pass_through, args=(waiting,), daemon=True)
+                thread.start()
+                threads.append(thread)
         _pass_through(waiting)
         for thread in threads:
             thread.join()

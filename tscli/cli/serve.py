@@ -85,5 +85,5 @@ def serve(
 
     with loading(), working(settings, "starting"):
         shelf = internals.Shelf(names, model.options(), read_only=read_only)
-    internals.serve(shelf, bound, started)
+    internals.run_server(shelf, bound, started)
     return 0

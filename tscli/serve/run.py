@@ -62,7 +62,7 @@ class Server(uvicorn.Server):
                 signal.signal(one, handler)
 
 
-def serve(shelf: Shelf, settings: ServeSettings, on_start: Callable[[str], None]) -> None:
+def run_server(shelf: Shelf, settings: ServeSettings, on_start: Callable[[str], None]) -> None:
     """Serve until a signal ends it; on_start hears the address. TscliError where the port or the host cannot be had."""
     listening = _listen(settings)
     host, port = settings.host, listening.getsockname()[1]

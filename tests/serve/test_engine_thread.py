@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -216,3 +217,15 @@ def test_an_answer_that_takes_too_long_at_the_end_is_told_so(serving: Start, gat
         gate.open()
         assert "shutting down" in going.result().text
     wait_until(lambda: not shelf.engine.is_alive)
+
+
+def test_what_answers_held_is_given_back_though_it_refers_to_itself() -> None:
+    class Held:
+        def __init__(self) -> None:
+            self.own = self
+
+    held = Held()
+    gone = weakref.ref(held)
+    del held
+    give_back_memory()
+    assert gone() is None

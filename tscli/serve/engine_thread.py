@@ -5,6 +5,9 @@ Knows jobs, sessions and the engine's steps; knows no HTTP. A job that fails tak
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import time
 import traceback
 from collections import deque
@@ -21,6 +24,8 @@ from tscli.serve.job import Begun, Done, Failed, Job, Piece
 from tscli.serve.metrics import Metrics
 from tscli.serve.shelf import Shelf
 from tscli.serve.stop_text import StopText
+
+GIVEN_BACK_EVERY = 8  # answers
 
 
 class QueueFull(TscliError):
@@ -50,6 +55,7 @@ class EngineThread:
         self._going: list[_Going] = []
         self._changed = Condition()
         self._closing = False
+        self._answered = 0
         self._until = 0.0  # when what still goes on is ended, once it is closing
         self._thread = Thread(target=self._run, name="engine", daemon=True)
 
@@ -183,6 +189,9 @@ class EngineThread:
         going.job.tell(Done(going.session, answer, found, map_answer(going.session, answer), going.stop.found))
         if self._remembers:
             self._remember(going.session, answer)
+        self._answered += 1
+        if self._answered % GIVEN_BACK_EVERY == 0:
+            give_back_memory()
 
     def _remember(self, session: Session, answer: Answer) -> None:
         try:
@@ -222,3 +231,11 @@ class _Going:
         """Hand on what may be shown."""
         if shown := self.stop.push(piece):
             self.job.tell(Piece(shown))
+
+
+def give_back_memory() -> None:
+    """Hand what answers held back to the system. What they hold refers to itself, so that it goes when Python collects; glibc
+    keeps what is freed, since questions of all lengths leave gaps between what is still used."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -95,6 +95,12 @@ def answer_logits(decoder: Decoder, count: int) -> torch.Tensor:
     return decoder.forward_batch([Pass(token_ids, run, list(range(count)))])[0]
 
 
+has_products = pytest.mark.skipif(
+    not torch.backends.cpu.get_cpu_capability().startswith(("AVX2", "AVX512")), reason="no fast products of 4-bit weights here"
+)
+
+
+@has_products
 @pytest.mark.parametrize("count", [1, 4, FEW])
 def test_answers_by_4_bits_are_those_by_the_full_weights(model: Path, count: int) -> None:
     by_four, by_full = load(model), load(model, "full")
@@ -118,6 +124,7 @@ def test_documents_and_long_questions_are_read_by_the_full_weights(model: Path) 
     assert torch.equal(found, wanted)
 
 
+@has_products
 def test_a_matrix_of_which_one_part_is_not_of_4_bits_stays_full(model: Path) -> None:
     folder, decoder = gguf_folder(model), load(model)
     found = load_four_bits(folder)
@@ -129,6 +136,15 @@ def test_a_matrix_of_which_one_part_is_not_of_4_bits_stays_full(model: Path) -> 
     assert first.qkv.packed
     assert not second.qkv.packed
     assert second.out.packed
+
+
+def test_a_processor_without_fast_products_of_4_bits_answers_by_the_full_weights(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    decoder = load(model)
+    assert not decoder.four_bits
+    assert torch.equal(answer_logits(decoder, 4), answer_logits(load(model, "full"), 4))
 
 
 def test_int8_weights_leave_4_bits_out(model: Path) -> None:

@@ -26,6 +26,8 @@ from tscli.model.rotary import Rotator
 from tscli.model.step import CountedRun, Pass, Run
 from tscli_kernels import PAGE_SCALE, has_int8_products
 
+VECTORS = ("AVX2", "AVX512")  # for which torch has products of 4-bit weights
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -149,8 +151,9 @@ class Decoder(ABC):
 
     def use_four_bits(self) -> None:
         """From now on answers are made, a few tokens at a time, by the 4-bit weights that the model's file has; nothing where
-        it has none. Documents and questions go on to be read by full ones."""
-        self.four_bits = self.device.type == "cpu" and (self.folder / FOUR_BITS).is_file()
+        it has none, or the processor no vectors for them. Documents and questions go on to be read by full ones."""
+        fast = self.device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith(VECTORS)
+        self.four_bits = fast and (self.folder / FOUR_BITS).is_file()
 
     @abstractmethod
     def _to_int8(self) -> None:

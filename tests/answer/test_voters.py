@@ -12,12 +12,12 @@ import pytest
 import torch
 
 import tscli
-from tscli.answer import question_reading
+from tscli.answer import question_reading, voting_asker
 from tscli.answer.calibration.calibrate import calibrate, choose
 from tscli.answer.calibration.lookups import FACTS, look_ups
 from tscli.answer.calibration.store import SHIPPED, choose_voters, keep_voters, voters_of
 from tscli.answer.question_reading import count_votes
-from tscli.answer.stream import NOT_FOUND
+from tscli.answer.stream import NOT_FOUND, UNGROUNDED
 from tscli.answer.voting_asker import VotingAsker
 from tscli.errors import UsageError
 from tscli.model.gathered import GatheredRun, Rows
@@ -105,6 +105,84 @@ def test_a_question_that_no_passage_makes_likelier_is_refused_with_the_nearest(l
     assert found.statistics.generated_tokens == 0
     assert found.sources
     assert cited
+
+
+class Judge:
+    """Finds an answer grounded from its so many-th token on."""
+
+    grounded_at = 3
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def take(self, behind: float, without: float) -> None:
+        assert behind <= 0.0
+        assert without <= 0.0
+        self.taken += 1
+
+    @property
+    def is_grounded(self) -> bool:
+        return self.taken >= self.grounded_at
+
+    @property
+    def is_hopeless(self) -> bool:
+        return self.taken >= 5
+
+
+def test_an_answer_is_shown_from_where_it_says_something_of_the_passages(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tscli.open_library(library) as session:
+        asked = answer(session)
+        monkeypatch.setattr(voting_asker, "Grounding", Judge)
+        stream = session.ask("Where is the stone?", max_new_tokens=6)
+        request = stream.begin()
+        pieces = [stream.push(token) for token in session.engine.answer(request)]
+        stream.finish()
+    assert pieces[:2] == ["", ""]
+    assert stream.answer.text == asked.text
+    assert stream.answer.token_ids == asked.token_ids
+    times = stream.answer.statistics
+    assert times.held_s > 0
+    assert times.ttft_s == pytest.approx(times.question_s + times.first_decode_s + times.held_s)
+
+
+def test_an_answer_that_says_nothing_of_the_passages_is_none(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voting_asker, "Grounding", Judge)
+    monkeypatch.setattr(Judge, "grounded_at", 99)
+    with tscli.open_library(library) as session:
+        before = session.asker.state.length
+        found = answer(session)
+        assert session.asker.state.length == before
+        cited = tscli.find_evidence(session, found).citations
+    assert found.text == UNGROUNDED
+    assert found.token_ids == []
+    assert found.statistics.generated_tokens == 5
+    assert found.statistics.thought_tokens == 0
+    assert found.statistics.reading is not None
+    assert not found.statistics.reading.answered
+    assert found.sources
+    assert cited
+
+
+def test_what_is_cut_before_it_could_say_anything_is_shown_as_it_is(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voting_asker, "Grounding", Judge)
+    with tscli.open_library(library) as session:
+        stream = session.ask("Where is the stone?", max_new_tokens=2)
+        text = "".join(stream)
+    assert text.strip() == stream.answer.text
+    assert len(stream.answer.token_ids) == 2
+
+
+def test_a_conversation_goes_on_behind_an_answer_that_was_none(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voting_asker, "Grounding", Judge)
+    monkeypatch.setattr(Judge, "grounded_at", 99)
+    with tscli.open_library(library) as session:
+        chat = session.chat()
+        first = chat.ask("Where is the stone?", max_new_tokens=6)
+        list(first)
+        second = chat.ask("And the bell?", max_new_tokens=6)
+        list(second)
+    assert first.answer.text == UNGROUNDED
+    assert second.answer.token_ids  # what was said before may be what it answers from
 
 
 def test_nothing_is_answered_where_there_is_nothing_to_vote_on(library: str, monkeypatch: pytest.MonkeyPatch) -> None:

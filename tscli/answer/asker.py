@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tscli.answer.engine import Request
+from tscli.answer.way import Verdict
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
@@ -48,6 +49,7 @@ class Asker:
     """
 
     refuses = False
+    verdict: Verdict = "answers"
     question_reading = None
 
     def __init__(

@@ -67,6 +67,7 @@ class Request:
     observe: sees the layers' steps that make the answer; audit: the selections of those steps, beside the exact votes.
     excluded: positions (int64) that are not attended to, though they may be selected. answerable: whether any passage can
     answer it; where it is known that none does, a way that refuses finds the nearest ones all the same.
+    grounded: an answer that says nothing of the documents is none, for a way that refuses.
     ignore_eos: no token ends the answer. token_ids: the answer so far, without the token that ended it.
     """
 
@@ -78,6 +79,7 @@ class Request:
     audit: Audit | None = None
     excluded: Tensor | None = None
     answerable: bool = True
+    grounded: bool = False
     ignore_eos: bool = False
     token_ids: list[int] = field(default_factory=list)
     progress: Progress | None = None  # while it goes on

@@ -70,6 +70,8 @@ class PassageFinder:
         found: list[Passage] = []
         taken = barred.numpy().copy()
         for window in ranked(windows)[: 4 * count + 8]:
+            if len(found) == count:
+                break
             start = window * WINDOW
             peak = start + int(together[start : start + WINDOW].argmax())
             if taken[peak] or not windows[:, window].any():
@@ -79,8 +81,6 @@ class PassageFinder:
             passage = _trimmed(passage, peak + self.first, free)
             taken[passage.start - self.first : passage.end - self.first] = True
             found.append(passage)
-            if len(found) == count:
-                break
         return found
 
     def _around(self, peak: int) -> Passage:

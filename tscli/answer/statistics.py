@@ -84,8 +84,9 @@ class QuestionReading:
 class Statistics:
     """The figures of one answer; tokens are counts, times are seconds.
 
-    ttft_s: from the question to the answer's first token: question_s, in which the question is read, and first_decode_s, the
-    pass that makes the token. load_s: what opening the library took, which is not in it.
+    ttft_s: from the question to the answer's first text: question_s, in which the question is read, first_decode_s, the pass
+    that makes the first token, and held_s, until a token is grounded in the passages (`answer.grounding`). load_s: what opening
+    the library took, which is not in it.
     scan: "sketch" where long contexts are scanned by it, else "exact". fidelity: of all answers since the library was opened.
     thought_tokens: those of generated_tokens that are of thoughts, marks included.
     """
@@ -120,6 +121,7 @@ class Statistics:
     layers: list[LayerStatistics] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     thought_tokens: int = 0
+    held_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,11 @@ class Recorder:
         """Take what an answer without tokens drew on."""
         positions, shares = torch.from_numpy(attribution.positions), torch.from_numpy(attribution.shares).double()
         self._count(_Seen(attribution, positions, shares))
+
+    def forget(self) -> None:
+        """What was made is no answer: nothing of it counts."""
+        self.attribution, self._held = [], []
+        self._votes.zero_()
 
     def layers(self) -> list[LayerStatistics]:
         """Means per layer."""

@@ -25,6 +25,7 @@ from tscli.selection.config import SelectionConfig
 from tscli.tokens import Context, Prompt, Settled, State, StreamDecoder, Template, Tokenizer
 
 NOT_FOUND = "Not in the documents."
+UNGROUNDED = "Found no answer in the documents."
 
 
 class StreamSession(Protocol):
@@ -99,6 +100,7 @@ class Stream:
         self._decoder, self._splitter = StreamDecoder(tokenizer), self._session.template.splitter(tokenizer)
         self.recorder.take(self._splitter.state)
         self.answer_ids, self.thoughts, self._text, self._times = [], "", "", list[float]()
+        self._held, self._shown_at = "", 0.0
         self._missing = self._missing_names()
         request = Request(
             asker,
@@ -108,20 +110,26 @@ class Stream:
             observe=self.recorder,
             excluded=self._left_out(),
             answerable=not self._missing,
+            grounded=self._splitter.state == "answer",  # a thought may be long, and is none
         )
         self.token_ids = request.token_ids
         return request
 
     def push(self, token: int) -> str:
-        """Take the next token in; what it adds to the answer's text."""
+        """Take the next token in; what it adds to the answer's text. Nothing of that is shown before some token is grounded."""
         self._times.append(time.perf_counter())
-        return self._added(self._settled(self._splitter.push(token), self._splitter.state))
+        self._held += self._settled(self._splitter.push(token), self._splitter.state)
+        return "" if self._asker.verdict == "open" else self._shown()
 
     def finish(self, *, cut: bool = False) -> str:
         """There are no more tokens; what is left of the text. cut: whoever reads it wants no more, so that its latest token
         was not run any more."""
-        rest = self._settled(self._splitter.flush(), self._splitter.state) + self._decoder.flush() + self._refused()
-        piece = self._added(rest)
+        self._held += self._settled(self._splitter.flush(), self._splitter.state) + self._decoder.flush()
+        if self._asker.verdict == "ungrounded":
+            self._held, self.answer_ids = "", []
+            self.recorder.forget()
+        self._held += self._refused()
+        piece = self._shown()
         self._answer = self._told(cut)
         return piece
 
@@ -139,10 +147,11 @@ class Stream:
         self.answer_ids += settled.ids
         return "".join(map(self._decoder.push, settled.ids))
 
-    def _added(self, piece: str) -> str:
-        """An answer begins with its first visible character, which is a capital where one stands there."""
-        piece = piece if self._text else piece.lstrip()
+    def _shown(self) -> str:
+        """What was held back. An answer begins with its first visible character."""
+        piece, self._held = self._held if self._text else self._held.lstrip(), ""
         self._text += piece
+        self._shown_at = self._shown_at or time.perf_counter()
         return piece
 
     def _refused(self) -> str:
@@ -151,6 +160,8 @@ class Stream:
         if reading is None or reading.answered:
             return ""
         self.recorder.add(_nearest(reading))
+        if self._asker.verdict == "ungrounded":
+            return UNGROUNDED
         return f"{NOT_FOUND} Nothing there is named {' or '.join(self._missing)}." if self._missing else NOT_FOUND
 
     def _missing_names(self) -> list[str]:
@@ -178,7 +189,7 @@ class Stream:
         layers = self.recorder.layers()
         selecting = [layer for layer in layers if layer.kind == "selected"] or layers
         config, total = session.config, int(session.context.token_ids.shape[0])
-        first = times[0] if times else ended
+        made, shown = times[0] if times else ended, self._shown_at or ended
         run = asker.state.tokens_run - self._run_before  # counted where tokens pass through the model
         ended_itself = len(ids) < self._max_new_tokens
         own = asker.own_tokens(len(self.prompt_ids), len(ids) - (0 if ended_itself and not cut else 1))
@@ -187,11 +198,11 @@ class Stream:
             recomputed_tokens=run - own,
             prompt_tokens=len(self.prompt_ids),
             generated_tokens=len(ids),
-            thought_tokens=len(ids) - len(self.answer_ids),
+            thought_tokens=0 if asker.verdict == "ungrounded" else len(ids) - len(self.answer_ids),
             load_s=session.load_s,
             question_s=asker.question_read - started,
-            first_decode_s=first - asker.question_read,
-            ttft_s=first - started,
+            first_decode_s=made - asker.question_read,
+            ttft_s=max(made, shown) - started,
             decode_tps=(len(times) - 1) / spent if spent else 0.0,
             total_s=ended - started,
             k=config.count(total),
@@ -213,6 +224,7 @@ class Stream:
             fidelity=Fidelity.of(asker.guard),
             layers=layers,
             notes=session.decoder.notes,
+            held_s=max(0.0, shown - made),
         )
 
 

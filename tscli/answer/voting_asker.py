@@ -6,6 +6,7 @@
     answer   prefix + passage + question, in one pass; then token by token, dense over these few rows: for each passage by
              itself (mixed) or all of them together, the best last, as the model was calibrated;
              beside the same without passages, so that what they change counts for more                     contrasted
+    check    an answer that says nothing which the passages make likelier is none                          Grounding
     move     every so many answer tokens, the heads' votes may bring another passage in
 
 Knows the model, its state and passages of a context; knows no libraries and no text.
@@ -22,10 +23,12 @@ from torch import Tensor
 from tscli.answer.attribution import Attribution
 from tscli.answer.contrast import contrasted
 from tscli.answer.engine import Request
+from tscli.answer.grounding import Grounding
 from tscli.answer.mixture import mixed, said_by, weights_of
 from tscli.answer.passages import LONGEST, Fit, Passage, PassageFinder, ranked_fits
 from tscli.answer.question_reading import VoterQueries, count_votes, passage_gains, question_votes, with_passages
 from tscli.answer.statistics import QuestionReading
+from tscli.answer.way import Verdict
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows, Seen
 from tscli.model.kv import KVState
@@ -80,6 +83,7 @@ class VotingAsker:
         self.guard = Guard()  # nothing is approximate here, so it compares nothing
         self.question_read = 0.0  # by time.perf_counter: when the pass began that makes the answer's first token
         self.reading: Reading | None = None  # of the last question
+        self.verdict: Verdict = "answers"  # on the last answer
         self.refuses = refuses
         self.conversation = conversation
         self.is_busy = False
@@ -99,7 +103,8 @@ class VotingAsker:
         group = decoder.q_heads // decoder.kv_heads
         scanned = len({(layer, head // group) for layer, head in heads}) / (decoder.layers * decoder.kv_heads)
         passages = [(passage.start, passage.end) for passage in reading.passages]
-        return QuestionReading([list(head) for head in heads], scanned, passages, list(reading.gains), reading.answered)
+        answered = reading.answered and self.verdict != "ungrounded"
+        return QuestionReading([list(head) for head in heads], scanned, passages, list(reading.gains), answered)
 
     def most_attended(self, total: int) -> int:
         """How many tokens of the documents, which have so many, an answer attends to at most."""
@@ -121,7 +126,7 @@ class VotingAsker:
 
     def begin(self, request: Request) -> _Answer:
         """See `Way`; `reading` then says how the question was read, and whether anything answers it."""
-        self._passed = 0
+        self._passed, self.verdict = 0, "answers"
         return _Answer(self, request)
 
     def rewind(self, length: int | None = None) -> None:
@@ -172,12 +177,19 @@ class _Answer:
         self._run: GatheredRun
         self._attribution: Attribution | None = None
         self._behind: Tensor  # logits [sequences with passages, vocab] of the latest pass
+        self._mixed: Tensor  # log-probabilities [vocab] of its next token by all of these
+        self._without: Tensor  # logits [vocab] without any passage
         self._queries: list[dict[int, Tensor]] = []  # of the voters, for each token since the passages last moved
+        alone = not spoken.shape[0] and not request.prompt.spoken  # else what was said before may be what an answer says
+        self._grounding = Grounding() if asker.refuses and request.grounded and alone else None
 
     def next_pass(self, token: int | None) -> Pass | None:
         """See `Progress`."""
         if token is not None:
             self._made += 1
+            if self._grounding is not None and self._grounding.is_hopeless:
+                self._asker.verdict = "ungrounded"
+                return None
             return self._pass([token])
         asker, request = self._asker, self._request
         reading = asker.reading = asker._read(request.prompt, self._before, request.excluded, request.answerable)
@@ -186,6 +198,8 @@ class _Answer:
             return None
         self._passages, self._gains = list(reading.passages), list(reading.gains)
         self._begin(self._before)
+        if self._grounding is not None and self._passages:
+            asker.verdict = "open"
         return self._pass(list(request.prompt.ids))
 
     @torch.inference_mode()
@@ -193,16 +207,27 @@ class _Answer:
         """See `Progress`."""
         self._queries.append(self._watch.queries)
         self._behind = logits[: self._weights.shape[0]]
-        behind = mixed(self._behind, self._weights)
-        scores = contrasted(behind, logits[-1]) if self._passages else behind
+        self._mixed, self._without = mixed(self._behind, self._weights), logits[-1]
+        scores = contrasted(self._mixed, self._without) if self._passages else self._mixed
         if self._made and self._made % MOVE_EVERY == 0:
             self._move()
         return scores
 
     def chosen(self, token: int) -> None:
-        """Say where the token that the latest pass made comes from."""
+        """Say where the token that the latest pass made comes from, and whether the answer is grounded so far."""
+        if self._asker.verdict == "open":
+            self._judge(token)
         if self._attribution is not None:
             self._attribution.report(said_by(self._behind, self._weights, token))
+
+    def _judge(self, token: int) -> None:
+        grounding, without = self._grounding, self._without.log_softmax(dim=-1)
+        assert grounding is not None
+        grounding.take(float(self._mixed[token]), float(without[token]))
+        if grounding.is_grounded:
+            self._asker.verdict = "answers"
+        elif token in self._asker.end_ids:
+            self._asker.verdict = "ungrounded"
 
     def _pass(self, token_ids: list[int]) -> Pass:
         """These tokens behind what there is, in each sequence."""

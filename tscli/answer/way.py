@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tscli.answer.engine import Way
 from tscli.answer.statistics import QuestionReading
 from tscli.model.kv import KVState
 from tscli.selection.guard import Guard
+
+Verdict = Literal["answers", "open", "ungrounded"]  # open: its tokens have said nothing of the documents yet
 
 
 class SessionWay(Way, Protocol):
@@ -22,6 +24,10 @@ class SessionWay(Way, Protocol):
     @property
     def refuses(self) -> bool:
         """Whether it may say that nothing answers a question."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the last answer's tokens answer the question, or are none that the documents bear out."""
 
     @property
     def question_mode(self) -> str:

@@ -30,6 +30,7 @@ PARTS = {
     "load_s": "library",
     "question_s": "question",
     "first_decode_s": "first token",
+    "held_s": "until it was grounded",
 }
 
 
@@ -171,8 +172,8 @@ def _layers(statistics: Statistics) -> Table:
 
 
 def timing(s: Statistics, start: Start) -> dict[str, Any]:
-    """Seconds. ttft_s, from the question to the first token, is question_s and first_decode_s; from_start_s, from the process's
-    start to it, is all of PARTS; None where the process's start is not known.
+    """Seconds. ttft_s, from the question to the first text, is question_s, first_decode_s and held_s; from_start_s, from the
+    process's start to it, is all of PARTS; None where the process's start is not known.
 
     start: of the process, whose one question this was.
     """

@@ -38,6 +38,7 @@ def statistics_json(s: Statistics) -> dict[str, Any]:
             "load_s": s.load_s,
             "question_s": s.question_s,
             "first_decode_s": s.first_decode_s,
+            "held_s": s.held_s,
             "ttft_s": s.ttft_s,
             "decode_tps": s.decode_tps,
             "total_s": s.total_s,

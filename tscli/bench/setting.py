@@ -23,7 +23,7 @@ from tscli.selection.voters import Voters
 
 PREFILL_LIMIT_S = 300.0  # what is expected to take longer is not prefilled whole, and the row says so
 DECODE_LIMIT_S = 120.0  # of all repetitions: where steps are so slow, fewer are made
-FEWEST = 4  # tokens of a repetition
+TRIAL, FEWEST = 2, 4  # tokens that are decoded first, and tokens of a repetition
 Say = Callable[[str], None]
 
 
@@ -72,21 +72,23 @@ class Bench:
         """Why a prefill is not run whole that was estimated by what `by` says to take so long; None where it is."""
         if seconds <= self.prefill_limit_s:
             return None
-        return f"estimated {seconds:,.0f} s by {by}, the limit is {PREFILL_LIMIT_S:,.0f} s (--full-prefill runs it)"
+        rough = float(f"{seconds:.2g}")
+        return f"estimated {rough:,.0f} s by {by}, the limit is {PREFILL_LIMIT_S:,.0f} s (--full-prefill runs it)"
 
     @property
     def trial(self) -> int:
         """Tokens that are decoded first: they warm up, and say how long a step takes."""
-        return min(FEWEST, self.n_gen)
+        return min(TRIAL, self.n_gen)
 
     def decodes(self, trial: Sequence[float]) -> tuple[int, int]:
         """Tokens and repetitions to decode, fewer than asked for where these would take longer than DECODE_LIMIT_S; trial: the
         times at which a decode began and made its tokens."""
         step_s = min(later - earlier for earlier, later in pairwise(trial))
-        tokens = max(self.trial, min(self.n_gen, int(DECODE_LIMIT_S / step_s)))
+        tokens = min(self.n_gen, max(FEWEST, int(DECODE_LIMIT_S / step_s)))
         repetitions = max(1, min(self.repetitions, int(DECODE_LIMIT_S / (step_s * tokens))))
         if (tokens, repetitions) != (self.n_gen, self.repetitions):
-            self.say(f"a step takes {step_s:.1f} s: {tokens} tokens are decoded, {repetitions} times")
+            times = f"{repetitions} times" if repetitions > 1 else "once"
+            self.say(f"a step takes {step_s:.1f} s: {tokens} tokens are decoded, {times}")
         return tokens, repetitions
 
     def common(self, method: str, length: int, *, on_disk: bool = False) -> dict[str, Any]:

@@ -50,6 +50,7 @@ NOT_RUN = {
 # What would take an hour is run like this instead.
 INSTEAD = {
     "bench --length 8k,32k": "bench --length 1k --n-gen 2 -r 1",
+    "bench --length 256k": "bench --length 2k --n-gen 2 -r 1",
     "bench attention --length 1m": "bench attention --length 8k -r 1",
     "eval tasks --length 4k,64k,1m": "eval tasks --length 1k --per-task 1",
     "eval questions samples/questions.jsonl --baselines": "eval questions samples/questions.jsonl --baselines --limit 1",

@@ -121,6 +121,8 @@ def test_the_very_file_that_was_given_is_run(decoder: Decoder, tmp_path: Path) -
     write_gguf(decoder, file)
     with closing(LlamaCppPeer(decoder, ROOM, file)) as peer:
         assert peer.fields["file"] == "given.gguf"
+        assert peer.fields["backend"] == "cpu, kv float32, weights all F32"
+        assert peer.fields["size"] >= 4 * decoder.num_parameters
     (tmp_path / "broken.gguf").write_bytes(file.read_bytes()[:2000])
     with pytest.raises(Unavailable, match=r"broken\.gguf"):
         LlamaCppPeer(decoder, ROOM, tmp_path / "broken.gguf")

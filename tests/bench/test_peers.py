@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tscli
-from tscli.bench import peers, setting
+from tscli.bench import setting
 from tscli.errors import UsageError
 from tscli.model.options import LoadOptions
 
@@ -42,11 +42,31 @@ def test_a_peer_that_is_not_installed_is_skipped_with_the_way_to_install_it(
 def test_a_prefill_past_the_limit_is_skipped_and_the_depth_still_decoded(
     small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(peers, "PREFILL_LIMIT_S", 0.0)
-    rows = {row.test: row for row in bench(small_model) if row.method == "transformers"}
-    assert "limit is 0 s" in str(rows["pp300"].skipped)
-    assert rows["tg3 @ d300"].skipped is None
-    assert rows["tg3 @ d300"].fields["n_repeated"] == 150
+    monkeypatch.setattr(setting, "PREFILL_LIMIT_S", 0.0)
+    found = bench(small_model)
+    for method, run in (("dense", 150), ("tokenselect", 32), ("transformers", 150)):
+        rows = {row.test: row for row in found if row.method == method}
+        assert "the limit is 0 s" in str(rows["pp300"].skipped)
+        assert rows["pp300"].fields["expected_s"] > 0
+        assert rows["tg3 @ d300"].skipped is None
+        assert rows["tg3 @ d300"].fields["n_run"] == run
+        assert rows["tg3 @ d300"].fields["n_repeated"] == 300 - run
+
+
+def test_a_full_prefill_knows_no_limit(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setting, "PREFILL_LIMIT_S", 0.0)
+    load = LoadOptions(str(small_model), dtype="float32", device="cpu")
+    rows = tscli.benchmark([300], load, n_gen=3, repetitions=1, peers=["transformers"], full_prefill=True).rows
+    assert [row.skipped for row in rows] == [None] * 6
+    assert {(row.fields["n_run"], row.fields["n_repeated"]) for row in rows} == {(300, 0)}
+
+
+def test_slow_steps_are_fewer_and_the_test_is_named_by_them(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setting, "DECODE_LIMIT_S", 0.0)
+    load = LoadOptions(str(small_model), dtype="float32", device="cpu")
+    rows = tscli.benchmark([300], load, n_gen=20, repetitions=3, peers=["transformers"]).rows[3:]
+    assert [row.test for row in rows] == ["tg4 @ d300"] * 3
+    assert [(row.fields["n_gen"], len(row.fields["samples_ns"])) for row in rows] == [(4, 1)] * 3
 
 
 def test_what_memory_cannot_hold_is_skipped(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

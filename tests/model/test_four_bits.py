@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import gguf
@@ -9,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType as Kind
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from tests.model.gguf_files import TOKENS, make_llama, write_llama
 from tscli.errors import UsageError
+from tscli.model import llama
 from tscli.model.decoder import Decoder
-from tscli.model.four_bits import FILE, FourBits, four_bits_of, load_four_bits, save_four_bits
+from tscli.model.four_bits import FILE, PACKED, FourBits, four_bits_of, load_four_bits, load_packed, save_four_bits
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.gguf import gguf_folder
 from tscli.model.llama import FEW, LlamaDecoder
@@ -136,6 +140,42 @@ def test_a_matrix_of_which_one_part_is_not_of_4_bits_stays_full(model: Path) -> 
     assert first.qkv.packed
     assert not second.qkv.packed
     assert second.out.packed
+
+
+@has_products
+def test_the_next_process_finds_the_codes_packed_and_answers_alike(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = answer_logits(load(model), 4)
+    folder = gguf_folder(model)
+    assert [path.name for path in folder.glob("*packed*")] == [PACKED]
+    monkeypatch.setattr(llama, "load_four_bits", lambda _: pytest.fail("packed once more"))
+    assert torch.equal(answer_logits(load(model), 4), first)
+
+
+@has_products
+@pytest.mark.parametrize("other", ["torch", "processor", "codes", "broken", "empty"])
+def test_codes_that_another_torch_or_processor_packed_are_packed_again(model: Path, other: str) -> None:
+    first, folder = answer_logits(load(model), 4), gguf_folder(model)
+    if other in ("torch", "processor"):
+        with safe_open(folder / PACKED, framework="pt") as file:
+            made_by = file.metadata()
+        save_file(load_file(folder / PACKED), folder / PACKED, metadata={**made_by, other: "another"})
+    elif other == "codes":
+        os.utime(folder / FILE, (0, 0))
+    else:
+        (folder / PACKED).write_bytes(b"" if other == "empty" else (folder / PACKED).read_bytes()[:-1])
+    assert load_packed(folder) is None
+    assert torch.equal(answer_logits(load(model), 4), first)
+    assert load_packed(folder) is not None
+
+
+@has_products
+def test_a_folder_that_cannot_be_written_to_is_no_hindrance(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, folder = answer_logits(load(model), 4), gguf_folder(model)
+    (folder / PACKED).unlink()
+    (folder / PACKED).mkdir()  # nothing can be put in its place
+    assert torch.equal(answer_logits(load(model), 4), first)
+    assert [path.name for path in folder.glob("*packed*")] == [PACKED]
+    assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
 def test_a_processor_without_fast_products_of_4_bits_answers_by_the_full_weights(

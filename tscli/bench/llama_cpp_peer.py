@@ -75,9 +75,14 @@ class LlamaCppPeer:
         """Its versions and settings; restore_ms: mean time in which the saved cache was brought back before a decode."""
         versions = {"llama-cpp-python": self._llama.__version__, "gguf": version("gguf")}
         restore_ms = 1e3 * sum(self._restore_s) / len(self._restore_s) if self._restore_s else None
-        kv_type = "float32" if self._dtype == torch.float32 else "float16"
+        kv_dtype = "float32" if self._dtype == torch.float32 else "float16"
+        described = ctypes.create_string_buffer(128)
+        self._llama.llama_model_desc(self._model, described, len(described))
+        weights = described.value.decode(errors="replace").split(" ", 2)[-1].removeprefix("(guessed) ")  # architecture, size
+        what = {"weights": weights, "kv_dtype": kv_dtype, "backend": f"cpu, kv {kv_dtype}, weights {weights}"}
+        what |= {"size": int(self._llama.llama_model_size(self._model)), "file": self._file.name}
         how = {"threads": self._threads, "flash_attention": bool(self._flash), "tried_s": self._tried}
-        return {"versions": versions, "file": self._file.name, "kv_type": kv_type, **how, "restore_ms": restore_ms}
+        return {"versions": versions, **what, **how, "restore_ms": restore_ms}
 
     def prefill(self, ids: Tensor) -> float:
         """Run ids (int64 [n]) into an empty cache, which is kept and saved; seconds, saving not counted."""

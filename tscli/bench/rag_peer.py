@@ -34,15 +34,17 @@ def rag_fields(bench: Bench, length: int) -> dict[str, Any]:
     except UsageError as error:
         raise Unavailable(str(error)) from error
     prompt = list(text.template.prompt(text.tokenizer, QUESTION).ids)
-    decode_s, ttft_s, read = list[float](), list[float](), 0
-    for _ in range(bench.repetitions + 1):
+
+    def asked(n_gen: int) -> tuple[float, float, int]:
+        """Seconds to the first token and of n_gen more, and how many tokens were run before."""
         started = time.perf_counter()
         found = [passage.text for passage in search.best(QUESTION, PASSAGES)][::-1]
         spelled = [token for encoded in text.tokenizer.encode_text(found) for token in encoded.ids.tolist()]
         context, found_s = [*text.template.prefix_ids, *spelled], time.perf_counter() - started
-        (answer,) = answer_texts(bench.decoder, context, [prompt], frozenset(), bench.n_gen + 1)
-        ttft_s.append(found_s + answer.ttft_s)
-        decode_s.append(answer.total_s - answer.ttft_s)
-        read = len(context) + len(prompt)
-    ttft_ms = 1e3 * sum(ttft_s[1:]) / bench.repetitions  # the first one warms up
-    return {**timing_fields(decode_s[1:], bench.n_gen), "ttft_ms": ttft_ms, "n_question": len(prompt), "n_read": read}
+        (answer,) = answer_texts(bench.decoder, context, [prompt], frozenset(), n_gen + 1)
+        return found_s + answer.ttft_s, answer.total_s - answer.ttft_s, len(context) + len(prompt)
+
+    n_gen, repetitions = bench.decodes([0.0, asked(bench.trial)[1] / bench.trial])
+    ttft_s, decode_s, read = zip(*(asked(n_gen) for _ in range(repetitions)), strict=True)
+    waited = {"ttft_ms": 1e3 * sum(ttft_s) / repetitions, "n_question": len(prompt), "n_read": read[0]}
+    return {**timing_fields(decode_s, n_gen), "n_gen": n_gen, **waited}

@@ -38,6 +38,11 @@ class BenchResult:
         ]
 
 
+def filled_fields(num_run: int, length: int) -> dict[str, Any]:
+    """Of a context's tokens, how many the model ran, and how many have copies of their keys and values."""
+    return {"n_run": num_run, "n_repeated": length - num_run}
+
+
 def timing_fields(seconds: Sequence[float], tokens: int) -> dict[str, Any]:
     """llama-bench's summary of repetitions that each passed `tokens` tokens; deviations with n - 1."""
     rates = [tokens / s for s in seconds]

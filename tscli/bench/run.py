@@ -7,38 +7,48 @@ libraries on disk, no printing.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tscli.answer.asker import Asker, checked_mode
+from tscli.answer.asker import checked_mode
 from tscli.answer.calibration.store import choose_voters
-from tscli.answer.engine import Engine, Request
+from tscli.bench.decoding import decode, disk_bytes, graph_steps, in_one_piece, two_pass_answer
+from tscli.bench.filling import PREFIX, Room, fill, room_for
 from tscli.bench.peers import PEERS, measure_peer
-from tscli.bench.rows import BenchResult, BenchRow, decode_fields, timing_fields
-from tscli.bench.setting import PREFILL_LIMIT_S, Bench, Say, dense_seconds, forget_peak_rss, peak_rss
+from tscli.bench.rows import BenchResult, BenchRow, filled_fields, timing_fields
+from tscli.bench.setting import Bench, Say, dense_seconds, forget_peak_rss, peak_rss
 from tscli.bench.text import MeasuredText, read_text
+from tscli.bench.unavailable import Unavailable
 from tscli.bench.voting import answer_fields, read_library
 from tscli.errors import UsageError
 from tscli.ingest.measure import estimate_seconds
 from tscli.ingest.prefill import prefill_in_memory
+from tscli.ingest.sketching import grow_sketch
 from tscli.library.kv_dtype import KVDtype
-from tscli.library.layer_upload import LayerUpload
 from tscli.library.own_settings import choose_kv_dtype
-from tscli.model.attention import AttentionRun, LayerStep
-from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
-from tscli.model.kv import DenseKeys, KVState
+from tscli.model.kv import KVState
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionOptions, resolve
-from tscli.selection.selection_cache import SelectionCache
-from tscli.selection.sketch import Sketch
-from tscli.tokens import Prompt, load_template, load_tokenizer
+from tscli.tokens import load_template, load_tokenizer
 
-QUESTION = 16  # tokens
-DENSE_COPIES, SPARSE_COPIES = 3.5, 1.5  # of the keys and values: dense rotates them into another that grows
+DENSE_COPIES = 3.5  # of the keys and values: dense rotates them into another that grows
+FILLED_COPIES = 1.5  # of a depth that is filled: rotated, and growing
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A depth: num_run of its tokens were run in so many seconds, of expected_s for all; too_long: why not all were."""
+
+    state: KVState
+    seconds: float
+    num_run: int
+    expected_s: float
+    too_long: str | None
 
 
 def benchmark(
@@ -53,6 +63,7 @@ def benchmark(
     kv_dtype: KVDtype = "auto",
     text: Path | None = None,
     voters: str | None = None,
+    full_prefill: bool = False,
 ) -> BenchResult:
     """Measure each length: one prefill per method, then `repetitions` decodes of n_gen tokens at that depth.
 
@@ -65,6 +76,9 @@ def benchmark(
     peers: beside our own methods "transformers" (its generate and DynamicCache), "llama.cpp" (the very .gguf file that the
     model was read from, else one that it is converted to) and "rag" (BM25's passages run again by the same model).
     text: a file to read instead of the prose that comes along; repeated where it is too short.
+    full_prefill: run every token of every length, however long that takes. Otherwise a length that is expected to take more
+    than PREFILL_LIMIT_S has a real beginning prefilled, whose keys and values are repeated up to the length; n_run and
+    n_repeated say how many tokens each is. Fewer tokens are decoded where all would take more than DECODE_LIMIT_S.
     kv_dtype: what TokenSelect's pages are kept in; dense keys and values stay in the model's dtype.
     """
     if any(length < 1 for length in lengths) or n_gen < 1 or repetitions < 1:
@@ -79,7 +93,7 @@ def benchmark(
     say = on_progress or (lambda _: None)
     heads = choose_voters(voters, decoder, tokenizer, measured_text.template, lambda *done: say(f"calibrating: {done[0]}"))
     gguf = Path(load.model) if load.model and load.model.endswith(".gguf") else None
-    bench = Bench(decoder, config, n_gen, repetitions, say, measured_text, kept, heads, gguf)
+    bench = Bench(decoder, config, n_gen, repetitions, say, measured_text, kept, heads, gguf, full_prefill)
     ours, rows = ["dense", "tokenselect"] if dense else ["tokenselect"], list[BenchRow]()
     for length in lengths:
         measured = {method: _measure(bench, length, method) for method in ours}
@@ -92,170 +106,116 @@ def benchmark(
 
 def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, ...]:
     """The prefill row and the decode rows of one method at one length."""
-    names, dense, common = bench.names(length), method == "dense", bench.common(method, length)
-    if not dense and bench.voters is not None:
-        return _measure_voting(bench, length, common)
     forget_peak_rss()
-    if (reason := bench.shortage(length, DENSE_COPIES if dense else SPARSE_COPIES)) is not None:
-        bench.say(f"{method} at {length:,}: skipped: {reason}")
-        return BenchRow(names[0], method, common, skipped=reason), BenchRow(names[1], method, common, skipped=reason)
-    expected = _expected_prefill(bench, length, dense)
-    skip = dense and expected > PREFILL_LIMIT_S
-    if skip:
-        reason = f"prefill expected to take {expected:,.0f} s, the limit is {PREFILL_LIMIT_S:,.0f} s"
-        bench.say(f"{names[0]} {method}: skipped: {reason}; decoding at that depth over a TokenSelect prefill")
-    else:
-        bench.say(f"{names[0]} {method}: about {expected:,.0f} s")
+    try:
+        if method == "dense":
+            return _measure_dense(bench, length)
+        with room_for(bench, length) as room:
+            how = _measure_selecting if bench.voters is None else _measure_voting
+            return how(bench, length, room)
+    except Unavailable as error:
+        bench.say(f"{method} at {length:,}: skipped: {error}")
+        common = bench.common(method, length)
+        return tuple(BenchRow(name, method, common, skipped=str(error)) for name in bench.names(length))
+
+
+def _measure_dense(bench: Bench, length: int) -> tuple[BenchRow, ...]:
+    """Attention to everything. A depth that takes too long to prefill is filled with what was run for the estimate."""
+    if (reason := bench.shortage(length, FILLED_COPIES)) is not None:
+        raise Unavailable(reason)
+    ids, probe = bench.ids(max(length, 2 * bench.probe(length))), bench.probe(length)
+    expected_s = dense_seconds(lambda count: _prefill(bench, ids[:count], dense=True)[0], length, probe)
+    too_long = bench.above_limit(expected_s, f"{probe:,} and {2 * probe:,} tokens")
+    if too_long is None and (reason := bench.shortage(length, DENSE_COPIES)) is not None:
+        raise Unavailable(reason)
+    num_run = length if too_long is None else probe
+    _tell(bench, "dense", length, expected_s, too_long, num_run)
+    seconds, state = _prefill(bench, ids[:num_run], dense=True)
+    fill(state, length)
+    return _rows(bench, bench.common("dense", length), _Held(state, seconds, num_run, expected_s, too_long))
+
+
+def _measure_selecting(bench: Bench, length: int, room: Room) -> tuple[BenchRow, ...]:
+    """Selection by all heads at every step, as in the paper. Where a prefill takes too long, a beginning of it is repeated."""
+    expected_s = estimate_seconds(bench.decoder, bench.config, [(0, length)])
+    num_run, too_long = length, bench.above_limit(expected_s, "a chunk and a scan")
+    if too_long is not None:  # a beginning takes less than its share, for little is scanned there
+        num_run = min(PREFIX, max(bench.config.chunk, int(length * bench.prefill_limit_s / expected_s)), length)
+    _tell(bench, "tokenselect", length, expected_s, too_long, num_run)
     if bench.decoder.device.type == "cuda":  # kernels are compiled
-        _prefill(bench, bench.ids(min(length, bench.probe(length))), dense=dense, kv_dtype=bench.kept(method))
-    prefill_s, state = _prefill(bench, bench.ids(length), dense=dense and not skip, kv_dtype=bench.kept(method))
-    common["disk_bytes"] = _disk_bytes(bench, state, method)
-    if bench.decoder.device.type == "cuda":
-        state = _in_one_piece(bench, state)
-    prefill_fields = {**common, "n_prompt": length, "n_gen": 0, "n_depth": 0}
-    if skip:
-        first = BenchRow(names[0], method, prefill_fields, skipped=reason)
+        _prefill(bench, bench.ids(min(length, bench.probe(length))), dense=False)
+    ids = bench.ids(num_run)
+    seconds, state = _prefill(bench, ids, dense=False)
+    if num_run < length:
+        fill(state, length, room)
+        grow_sketch(bench.decoder, state, ids.repeat(-(-length // num_run))[:length], bench.config)
+    common = bench.common("tokenselect", length, on_disk=room.is_disk)
+    return _rows(bench, common, _Held(state, seconds, num_run, expected_s, too_long))
+
+
+def _measure_voting(bench: Bench, length: int, room: Room) -> tuple[BenchRow, ...]:
+    """A model that is asked by its voters."""
+    common = bench.common("tokenselect", length, on_disk=room.is_disk)
+    bench.say(f"{bench.names(length)[0]} tokenselect")
+    library = read_library(bench, length, room)
+    repeated = library.state.committed - library.num_run
+    if repeated:
+        bench.say(f"{library.num_run:,} tokens were read, the other {repeated:,} are their documents once more")
+    common |= library.fields
+    first = _prefill_row(bench, length, common, library.seconds, library.num_run)
+    bench.say(f"{bench.names(length)[1]} tokenselect")
+    return first, _decode_row(bench, length, common, answer_fields(bench, library))
+
+
+def _tell(bench: Bench, method: str, length: int, expected_s: float, too_long: str | None, num_run: int) -> None:
+    name = bench.names(length)[0]
+    if too_long is None:
+        bench.say(f"{name} {method}: about {expected_s:,.0f} s")
     else:
-        first = BenchRow(names[0], method, {**prefill_fields, **timing_fields([prefill_s], length), "peak_rss": peak_rss()})
-    bench.say(f"{names[1]} {method}")
-    common |= {"n_prompt": 0, "n_gen": bench.n_gen, "n_depth": length}
-    decode = BenchRow(names[1], method, {**common, **_decode(bench, state, dense), "peak_rss": peak_rss()})
-    if dense:
-        return first, decode
-    more = {}
-    if checked_mode(bench.decoder.question_default) == "two_pass":
-        bench.say(f"{names[1]} {method}-answer")
-        more[f"{method}-answer"] = _answer(bench, state)
-    rows = [BenchRow(names[1], name, {**common, **fields, "method": name}) for name, fields in more.items()]
+        bench.say(f"{name} {method}: skipped: {too_long}; decoding with the keys and values of {num_run:,} tokens repeated")
+
+
+def _rows(bench: Bench, common: dict[str, Any], held: _Held) -> tuple[BenchRow, ...]:
+    """The rows of a depth by all-tokens attention or by selecting at every step."""
+    method, state, length = common["method"], held.state, held.state.length
+    common = {**common, **filled_fields(held.num_run, length), "disk_bytes": disk_bytes(bench, state, method)}
+    expected = {"expected_s": held.expected_s}
     if bench.decoder.device.type == "cuda":
-        bench.say(f"{names[1]} {method}-graph")
-        rows.append(_graph(bench, state, names[1], {**common, "method": f"{method}-graph"}))
-    return first, decode, *rows
+        state = in_one_piece(bench, state)
+    rows = [_prefill_row(bench, length, {**common, **expected}, held.seconds, held.num_run, held.too_long)]
+    ways: dict[str, Callable[[], dict[str, Any]]] = {method: lambda: decode(bench, state, dense=method == "dense")}
+    if method != "dense" and checked_mode(bench.decoder.question_default) == "two_pass":
+        ways[f"{method}-answer"] = lambda: two_pass_answer(bench, state)
+    if method != "dense" and bench.decoder.device.type == "cuda":
+        ways[f"{method}-graph"] = lambda: graph_steps(bench, state)
+    for name, way in ways.items():
+        bench.say(f"{bench.names(length)[1]} {name}")
+        try:
+            rows.append(_decode_row(bench, length, {**common, "method": name}, way()))
+        except Unavailable as error:
+            rows.append(BenchRow(bench.names(length)[1], name, {**common, "method": name}, skipped=str(error)))
+    return tuple(rows)
 
 
-def _measure_voting(bench: Bench, length: int, common: dict[str, Any]) -> tuple[BenchRow, BenchRow]:
-    """The rows of a model that is asked by its voters."""
-    names, method = bench.names(length), "tokenselect"
-    forget_peak_rss()
-    if (reason := bench.shortage(length, SPARSE_COPIES, method)) is not None:
-        bench.say(f"{method} at {length:,}: skipped: {reason}")
-        return BenchRow(names[0], method, common, skipped=reason), BenchRow(names[1], method, common, skipped=reason)
-    bench.say(f"{names[0]} {method}")
-    library = read_library(bench, length)
-    if library.num_run < library.state.committed - len(bench.text.template.prefix_ids):
-        bench.say(f"{names[0]} {method}: {library.num_run:,} tokens were read, the others are the same documents once more")
-    prefill = {**common, "n_prompt": length, "n_gen": 0, "n_depth": 0, **library.prefill_fields(), "peak_rss": peak_rss()}
-    bench.say(f"{names[1]} {method}")
-    answered = answer_fields(bench, library)
-    decode = {**common, "n_prompt": 0, "n_gen": bench.n_gen, "n_depth": length, **answered, "peak_rss": peak_rss()}
-    return BenchRow(names[0], method, prefill), BenchRow(names[1], method, decode)
+def _prefill_row(
+    bench: Bench, length: int, common: dict[str, Any], seconds: float, num_run: int, skipped: str | None = None
+) -> BenchRow:
+    measured = timing_fields([seconds], num_run) if skipped is None else {}
+    fields = {**common, "n_prompt": length, "n_gen": 0, "n_depth": 0, **measured, "peak_rss": peak_rss()}
+    return BenchRow(bench.names(length)[0], common["method"], fields, skipped)
 
 
-def _expected_prefill(bench: Bench, length: int, dense: bool) -> float:
-    """Seconds that a prefill will take."""
-    if not dense:
-        return estimate_seconds(bench.decoder, bench.config, [(0, length)])
-    ids = bench.ids(2 * bench.probe(length))
-    return dense_seconds(lambda count: _prefill(bench, ids[:count], dense=True)[0], length, bench.probe(length))
+def _decode_row(bench: Bench, length: int, common: dict[str, Any], measured: dict[str, Any]) -> BenchRow:
+    fields = {**common, "n_prompt": 0, "n_depth": length, **measured, "peak_rss": peak_rss()}
+    return BenchRow(bench.names(length, fields["n_gen"])[1], common["method"], fields)
 
 
-def _prefill(bench: Bench, ids: torch.Tensor, *, dense: bool, kv_dtype: str | None = None) -> tuple[float, KVState]:
+def _prefill(bench: Bench, ids: torch.Tensor, *, dense: bool) -> tuple[float, KVState]:
     """Seconds, and the state that holds the keys and values."""
-    started = time.perf_counter()
-    state = prefill_in_memory(bench.decoder, ids, bench.config, dense=dense, kv_dtype=kv_dtype)
+    kept, started = bench.kept("dense" if dense else "tokenselect"), time.perf_counter()
+    state = prefill_in_memory(bench.decoder, ids, bench.config, dense=dense, kv_dtype=kept)
     _synchronize(bench.decoder.device)
     return time.perf_counter() - started, state
-
-
-def _decode(bench: Bench, state: KVState, dense: bool) -> dict[str, Any]:
-    """Greedy decodes at this depth; every repetition starts from the same state."""
-    decoder, config, depth = bench.decoder, bench.config, state.length
-    keys, runs = DenseKeys() if dense else None, list[list[float]]()
-    steps: list[LayerStep] = []
-    for repetition in range(bench.repetitions + 1):  # the first warms up: dense keys are rotated there
-        reuse = None if dense else SelectionCache(config.theta)
-        counting = None if dense or repetition else steps.append
-        run = AttentionRun(state, decoder.rotator, config, reuse=reuse, dense=keys, observe=counting)
-        times = [time.perf_counter()]
-        token = 1
-        for _ in range(bench.n_gen):
-            logits = decoder.forward(torch.tensor([token], device=decoder.device), run)
-            assert logits is not None
-            token = int(torch.argmax(logits))
-            times.append(time.perf_counter())
-        state.rewind(depth)
-        if keys is not None:
-            keys.crop(depth)
-        if repetition:
-            runs.append(times)
-    attended = [step.attended for step in steps] or [depth]
-    reused = [float(step.reused) for step in steps]
-    row_bytes = decoder.kv_bytes_per_token(bench.kept("dense" if dense else "tokenselect")) // decoder.layers
-    return {
-        **decode_fields(runs, bench.n_gen),
-        "n_selected": sum(step.selected for step in steps) / len(steps) if steps else None,
-        "cache_hit_rate": sum(reused) / len(reused) if reused else None,
-        "bytes_read": _bytes_read(attended, reused, depth, row_bytes, decoder.layers, dense),
-    }
-
-
-def _answer(bench: Bench, state: KVState) -> dict[str, Any]:
-    """Answers of n_gen tokens behind their first one, to a question that is read twice."""
-    asker = Asker(bench.decoder, state, bench.config, "two_pass", frozenset())
-    question, engine = Prompt(tuple(bench.ids(QUESTION).tolist()), 0, QUESTION), Engine(bench.decoder)
-    began, read, runs = list[float](), list[float](), list[list[float]]()
-    for _ in range(bench.repetitions + 1):
-        began.append(time.perf_counter())
-        runs.append([time.perf_counter() for _ in engine.answer(Request(asker, question, bench.n_gen + 1))])
-        read.append(asker.question_read)
-    parts = [(then - begin, times[0] - then) for begin, then, times in zip(began, read, runs, strict=True)][1:]  # 1st: warms up
-    question_ms, first_ms = (1e3 * sum(part) / len(parts) for part in zip(*parts, strict=True))
-    waited = {"ttft_ms": question_ms + first_ms, "question_ms": question_ms, "first_decode_ms": first_ms}
-    waited |= {"n_question": QUESTION, "peak_rss": peak_rss()}
-    return {**decode_fields(runs[1:], bench.n_gen), **waited}
-
-
-def _in_one_piece(bench: Bench, state: KVState) -> KVState:
-    """The same tokens as a GPU has those of a library that fits: in one run of pages."""
-    upload = LayerUpload(state.segments, state.device)
-    for layer in range(bench.decoder.layers):
-        upload(layer)
-    whole = bench.decoder.new_state([upload.pages])
-    whole.sketch = state.sketch
-    return whole
-
-
-def _graph(bench: Bench, state: KVState, test: str, common: dict[str, Any]) -> BenchRow:
-    """Greedy decodes as a CUDA graph; skipped where the steps are not of one size."""
-    decoder = bench.decoder
-    if decoder.rotator.depends_on_length or not fits(state, bench.config, decoder.shape.sliding, bench.n_gen):
-        reason = f"{bench.n_gen} steps of this model at this depth are not of one size, as a graph's are"
-        return BenchRow(test, common["method"], common, skipped=reason)
-    steps = GraphedSteps(decoder, GraphRun(state, decoder.rotator, bench.config, decoder.last_selecting_layer))
-    runs = list[list[float]]()
-    for _ in range(bench.repetitions + 1):  # the first captures
-        steps.begin()
-        times, token = [time.perf_counter()], 1
-        for _ in range(bench.n_gen):
-            token = int(torch.argmax(steps.step(token)))
-            times.append(time.perf_counter())
-        runs.append(times)
-    fields = {**decode_fields(runs[1:], bench.n_gen), "n_selected": bench.config.count(state.committed), "peak_rss": peak_rss()}
-    return BenchRow(test, common["method"], {**common, **fields})
-
-
-def _disk_bytes(bench: Bench, state: KVState, method: str) -> int:
-    """What a library of these tokens would take on disk: keys, values and their sketch."""
-    sketch = state.sketch.key_codes[:, :, :, : state.sketch.length].nbytes if isinstance(state.sketch, Sketch) else 0
-    return bench.decoder.kv_bytes_per_token(bench.kept(method)) * state.length + sketch
-
-
-def _bytes_read(attended: list[int], reused: list[float], depth: int, row_bytes: int, layers: int, dense: bool) -> int:
-    """Bytes of keys and values that a decode step must read: all of them, or all keys when it selects plus what it attends."""
-    if dense:
-        return depth * row_bytes * layers
-    selecting = 1 - sum(reused) / len(reused) if reused else 1.0
-    return round(layers * (selecting * depth * row_bytes / 2 + row_bytes * sum(attended) / len(attended)))
 
 
 def _with_ratio(row: BenchRow, base: float | None) -> BenchRow:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,9 @@ from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
 from tscli.selection.voters import Voters
 
-PREFILL_LIMIT_S = 600.0  # a prefill that is expected to take longer is skipped, and the row says so
+PREFILL_LIMIT_S = 300.0  # what is expected to take longer is not prefilled whole, and the row says so
+DECODE_LIMIT_S = 120.0  # of all repetitions: where steps are so slow, fewer are made
+TRIAL, FEWEST = 2, 4  # tokens that are decoded first, and tokens of a repetition
 Say = Callable[[str], None]
 
 
@@ -28,7 +33,7 @@ class Bench:
     """One model, the text that it reads, and how often and how long it decodes.
 
     voters: those of a model that is asked by passages; None where all heads vote, as in the paper. gguf: the file that the
-    model was read from.
+    model was read from. full_prefill: whether every length is prefilled whole, however long that takes.
     """
 
     decoder: Decoder
@@ -40,6 +45,7 @@ class Bench:
     kv_dtype: str | None = None
     voters: Voters | None = None
     gguf: Path | None = None
+    full_prefill: bool = False
 
     def kept(self, method: str) -> str | None:
         """What keys and values are kept in by this method: dense ones always in the model's dtype, to compare with."""
@@ -54,11 +60,39 @@ class Bench:
         prompt = self.text.template.prompt(self.text.tokenizer, QUESTION)
         return torch.tensor(prompt.ids, device=self.decoder.device)
 
-    def names(self, length: int) -> tuple[str, str]:
-        """llama-bench's names of the prefill and of the decode at this depth."""
-        return f"pp{length}", f"tg{self.n_gen} @ d{length}"
+    def names(self, length: int, n_gen: int | None = None) -> tuple[str, str]:
+        """llama-bench's names of the prefill and of the decode of so many tokens (None: as many as asked for) at this depth."""
+        return f"pp{length}", f"tg{self.n_gen if n_gen is None else n_gen} @ d{length}"
 
-    def common(self, method: str, length: int) -> dict[str, Any]:
+    @property
+    def prefill_limit_s(self) -> float:
+        """Seconds from which on a prefill is not run whole."""
+        return inf if self.full_prefill else PREFILL_LIMIT_S
+
+    def above_limit(self, seconds: float, by: str) -> str | None:
+        """Why a prefill is not run whole that was estimated by what `by` says to take so long; None where it is."""
+        if seconds <= self.prefill_limit_s:
+            return None
+        rough = float(f"{seconds:.2g}")
+        return f"estimated {rough:,.0f} s by {by}, the limit is {PREFILL_LIMIT_S:,.0f} s (--full-prefill runs it)"
+
+    @property
+    def trial(self) -> int:
+        """Tokens that are decoded first: they warm up, and say how long a step takes."""
+        return min(TRIAL, self.n_gen)
+
+    def decodes(self, trial: Sequence[float]) -> tuple[int, int]:
+        """Tokens and repetitions to decode, fewer than asked for where these would take longer than DECODE_LIMIT_S; trial: the
+        times at which a decode began and made its tokens."""
+        step_s = min(later - earlier for earlier, later in pairwise(trial))
+        tokens = min(self.n_gen, max(FEWEST, int(DECODE_LIMIT_S / step_s)))
+        repetitions = max(1, min(self.repetitions, int(DECODE_LIMIT_S / (step_s * tokens))))
+        if (tokens, repetitions) != (self.n_gen, self.repetitions):
+            times = f"{repetitions} times" if repetitions > 1 else "once"
+            self.say(f"a step takes {step_s:.1f} s: {tokens} tokens are decoded, {times}")
+        return tokens, repetitions
+
+    def common(self, method: str, length: int, *, on_disk: bool = False) -> dict[str, Any]:
         """The fields that each row of a method has."""
         decoder = self.decoder
         dtype, ours = decoder.dtype_name, method in ("dense", "tokenselect")
@@ -68,7 +102,7 @@ class Bench:
             "model": decoder.model_id,
             "size": held if ours else decoder.num_parameters * decoder.dtype.itemsize,
             "params": decoder.num_parameters,
-            "backend": f"{decoder.device.type} {dtype}, kv {kv}, weights {weights}",
+            "backend": f"{decoder.device.type} {dtype}, kv {kv}{' on disk' * on_disk}, weights {weights}",
             "kv_dtype": kv,
             "weights": weights,
             "threads": torch.get_num_threads(),
@@ -83,10 +117,14 @@ class Bench:
         """Tokens of the shorter of two prefills from which a dense one of `length` is estimated."""
         return max(1, min(length // 2, 1024))
 
+    def kv_bytes(self, method: str, length: int) -> int:
+        """Bytes of a context's keys and values, as the method keeps them."""
+        return self.decoder.kv_bytes_per_token(self.kept(method)) * length
+
     def shortage(self, length: int, copies: float, method: str = "dense") -> str | None:
         """Why so many copies of a context's keys and values, as the method keeps them, cannot be held; None where they can, or
         where nobody tells."""
-        needed, free = copies * self.decoder.kv_bytes_per_token(self.kept(method)) * length, _available_bytes()
+        needed, free = copies * self.kv_bytes(method, length), _available_bytes()
         if free is None or needed <= free or self.decoder.device.type != "cpu":
             return None
         return f"its keys and values need about {needed / 2**30:,.1f} GiB of memory, {free / 2**30:,.1f} GiB are free"
@@ -107,7 +145,8 @@ def peak_rss() -> int:
 
 
 def forget_peak_rss() -> None:
-    """Count the most memory anew from here, where the kernel can (Linux)."""
+    """Count the most memory anew from here, where the kernel can (Linux); what was measured before is let go of."""
+    gc.collect()  # answers refer to themselves
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 

@@ -14,11 +14,11 @@ import torch
 from tscli.answer.engine import Engine, Request
 from tscli.answer.passages import PassageFinder
 from tscli.answer.voting_asker import VotingAsker
-from tscli.bench.rows import decode_fields, timing_fields
-from tscli.bench.setting import PREFILL_LIMIT_S, Bench
+from tscli.bench.filling import PREFIX, Room
+from tscli.bench.rows import decode_fields, filled_fields
+from tscli.bench.setting import Bench
 from tscli.bench.text import QUESTION
 from tscli.library.dense_prefill import read_document
-from tscli.library.layout import DevicePages
 from tscli.model.kv import KVState, Pages
 from tscli.tokens import Context, SourceText, build_context
 
@@ -32,31 +32,40 @@ class ReadLibrary:
     num_run: int
     seconds: float
 
-    def prefill_fields(self) -> dict[str, Any]:
-        """The figures of the reading; n_run: tokens that were read, the others being copies."""
-        return {**timing_fields([self.seconds], self.num_run), "n_run": self.num_run, "n_ctx": self.state.committed}
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What both rows say of it."""
+        return {**filled_fields(self.num_run, self.state.committed), "n_ctx": self.state.committed}
 
 
-def read_library(bench: Bench, length: int) -> ReadLibrary:
-    """The measured text as a library of about `length` tokens; no more is read than PREFILL_LIMIT_S allow."""
+def read_library(bench: Bench, length: int, room: Room) -> ReadLibrary:
+    """The measured text as a library of about `length` tokens; where reading it all would take too long, PREFIX tokens of it
+    are read, or as many as can be in that time, and repeated."""
     decoder, text = bench.decoder, bench.text
     context, number = text.context(length)
     first = context.documents[0].token_start
+    number = len(context.documents) if bench.full_prefill else number
+    total = context.documents[number - 1].token_end
     ids = torch.from_numpy(context.token_ids.astype("int64"))
     kept = bench.kept("tokenselect")
+    pages, num_run, started = list[Pages](), first, time.perf_counter()
     whole = decoder.new_state([read_document(decoder, decoder.new_state(), ids[:first], kept)])
-    pages, num_run, started = list[Pages](), 0, time.perf_counter()
     for document in context.documents[:number]:
         own = ids[document.token_start : document.token_end]
-        pages.append(read_document(decoder, decoder.new_state(whole.segments[:1]), own, kept))
+        pages.append(room.keep(read_document(decoder, decoder.new_state(whole.segments[:1]), own, kept)))
         num_run += own.shape[0]
-        if time.perf_counter() - started > PREFILL_LIMIT_S:
+        if _is_enough(time.perf_counter() - started, num_run, total, bench.prefill_limit_s):
             break
     seconds = time.perf_counter() - started
     context = _of_documents(bench, context, len(pages)) if len(pages) < number else context
     for place in range(len(context.documents)):
-        whole.extend(pages[place] if place < len(pages) else _copy(pages[place % len(pages)]))
+        whole.extend(pages[place] if place < len(pages) else room.copy(pages[place % len(pages)]))
     return ReadLibrary(context, whole, num_run, seconds)
+
+
+def _is_enough(seconds: float, num_run: int, total: int, limit_s: float) -> bool:
+    """Whether so many tokens, read in so many seconds, are to do for all."""
+    return seconds > limit_s or (num_run >= PREFIX and seconds / num_run * total > limit_s)
 
 
 def _of_documents(bench: Bench, context: Context, number: int) -> Context:
@@ -69,22 +78,22 @@ def _of_documents(bench: Bench, context: Context, number: int) -> Context:
     return build_context(bench.text.tokenizer, bench.text.template, sources, reuse=context, max_tokens=1 << 40)
 
 
-def _copy(pages: Pages) -> DevicePages:
-    scales = None if pages.scales is None else (pages.scales[0].clone(), pages.scales[1].clone())
-    return DevicePages(pages.key.clone(), pages.value.clone(), pages.num_tokens, scales)
-
-
 def answer_fields(bench: Bench, library: ReadLibrary) -> dict[str, Any]:
-    """Answers of n_gen tokens behind their first one; ttft_ms: from the question to that; n_question: tokens of its prompt."""
+    """Answers behind their first token; ttft_ms: from the question to that; n_question: tokens of its prompt."""
     text, voters = bench.text, bench.voters
     assert voters is not None
     finder = PassageFinder(library.context, text.tokenizer)
     asker = VotingAsker(bench.decoder, library.state, voters, finder, frozenset(), refuses=False)
     prompt = text.template.prompt(text.tokenizer, QUESTION)
     engine, runs, waited = Engine(bench.decoder), list[list[float]](), list[float]()
-    for _ in range(bench.repetitions + 1):
+
+    def answer(n_gen: int) -> list[float]:
+        return [time.perf_counter() for _ in engine.answer(Request(asker, prompt, n_gen + 1))]
+
+    n_gen, repetitions = bench.decodes(answer(bench.trial))
+    for _ in range(repetitions):
         began = time.perf_counter()
-        runs.append([time.perf_counter() for _ in engine.answer(Request(asker, prompt, bench.n_gen + 1))])
+        runs.append(answer(n_gen))
         waited.append(1e3 * (runs[-1][0] - began))
-    ttft_ms = sum(waited[1:]) / bench.repetitions  # the first one warms up
-    return {**decode_fields(runs[1:], bench.n_gen), "ttft_ms": ttft_ms, "n_question": len(prompt.ids)}
+    ttft_ms = sum(waited) / repetitions
+    return {**decode_fields(runs, n_gen), "ttft_ms": ttft_ms, "n_question": len(prompt.ids), "n_gen": n_gen}

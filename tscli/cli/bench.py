@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,6 +40,9 @@ def bench(
     text: Annotated[
         Path | None, typer.Option(help="A text file to read, repeated up to the length. Default: prose that comes along.")
     ] = None,
+    full_prefill: Annotated[
+        bool, typer.Option("--full-prefill", help="Prefill every length whole, where otherwise a beginning would be repeated.")
+    ] = False,
     how: Annotated[flags.Question, only("voters")],
     model: flags.Model,
     kv_dtype: flags.KVDtype = "auto",
@@ -66,6 +69,7 @@ def bench(
         kv_dtype,  # type: ignore[arg-type]
         text,
         how.voters,
+        full_prefill,
     )
     write(output, _table(result.rows), result.to_json())
     if output == "md":
@@ -116,8 +120,15 @@ def _attention_row(row: AttentionRow) -> tuple[str, ...]:
 
 def _table(rows: list[BenchRow]) -> Table:
     names = ("model", "size", "params", "backend", "threads", "method", "test")
-    figures = ("t/s", "ratio", "ttft ms", "tpot ms", "peak rss")
-    return Table((*names, *figures), "<<<<<<<>>>>>", [_row(row) for row in rows])
+    figures = ("t/s", "ratio", "ttft ms", "tpot ms", "peak rss", "prefilled")
+    return Table((*names, *figures), "<<<<<<<>>>>>>", [_row(row) for row in rows])
+
+
+def _prefilled(fields: dict[str, Any]) -> str:
+    """How many of a context's tokens were run, and how many have the keys and values of those once more."""
+    if "n_run" not in fields:
+        return ""
+    return f"{fields['n_run']:,} + {fields['n_repeated']:,} repeated" if fields["n_repeated"] else "all"
 
 
 def _row(row: BenchRow) -> tuple[str, ...]:
@@ -135,4 +146,5 @@ def _row(row: BenchRow) -> tuple[str, ...]:
         f"{f['ttft_ms']:,.0f}" if f.get("ttft_ms") else "",
         f"{f['tpot_ms']:.2f}" if f.get("tpot_ms") else "",
         size(f["peak_rss"]) if "peak_rss" in f else "",
+        _prefilled(f),
     )

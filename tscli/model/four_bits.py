@@ -7,7 +7,9 @@ the file did not round: a matrix of which any group is not on 16 levels stays as
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +19,13 @@ from torch import Tensor
 from tscli_kernels import GROUP, pack_int4
 
 FILE = "four-bits.bin"  # safetensors, under a name that nobody takes for the model's weights
+PACKED = "four-bits-packed.bin"  # likewise; made again where torch, the processor or the codes are others
+ORDER = ("codes", "levels")  # of a packed matrix
 LEVELS = 16
 ROUNDING = 2.0**-9  # of a group's greatest weight: what float16 made of it, its least and its step
 TRIED_FIRST = 64  # outputs: most matrices that are not of 4 bits show it there
+
+Packed = tuple[Tensor, Tensor]  # a matrix as `tscli_kernels.int4_linear` takes it, its levels in float32
 
 
 @dataclass(frozen=True)
@@ -38,10 +44,10 @@ class FourBits:
         """Matrices that read the same input, one above the other."""
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "step", "zero")))
 
-    def packed(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """As `tscli_kernels.int4_linear` takes them."""
+    def packed(self) -> Packed:
+        """In this processor's order."""
         unpacked = torch.stack([self.codes & 15, self.codes >> 4], dim=-1).flatten(1)
-        return pack_int4(unpacked, self.step.to(dtype), self.zero.to(dtype))
+        return pack_int4(unpacked, self.step, self.zero)
 
 
 def four_bits_of(weight: Tensor) -> FourBits | None:
@@ -92,3 +98,38 @@ def load_four_bits(folder: Path) -> dict[str, FourBits]:
     parts = load_file(folder / FILE)
     names = {name.rpartition(".")[0] for name in parts}
     return {name: FourBits(parts[f"{name}.codes"], parts[f"{name}.step"], parts[f"{name}.zero"]) for name in names}
+
+
+def save_packed(packed: Mapping[str, Packed], folder: Path) -> None:
+    """Keep matrices for the next process, by any names; a folder that cannot be written to makes that one pack them again."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    parts = {f"{name}.{part}": tensor for name, pair in packed.items() for part, tensor in zip(ORDER, pair, strict=True)}
+    unfinished = folder / f".{PACKED}.{os.getpid()}"
+    with suppress(OSError, SafetensorError):
+        save_file(parts, unfinished, metadata=_made_by(folder))
+        unfinished.replace(folder / PACKED)
+    with suppress(OSError):
+        unfinished.unlink(missing_ok=True)
+
+
+def load_packed(folder: Path) -> dict[str, Packed] | None:
+    """What `save_packed` kept there, mapped; None where nothing is, or it is of another torch, processor or codes."""
+    from safetensors import SafetensorError, safe_open
+
+    with suppress(OSError, SafetensorError), safe_open(folder / PACKED, framework="pt") as file:
+        if file.metadata() == _made_by(folder):
+            names = {name.rpartition(".")[0] for name in file.keys()}  # noqa: SIM118 - not a mapping
+            return {name: tuple(file.get_tensor(f"{name}.{part}") for part in ORDER) for name in names}
+    return None
+
+
+def _made_by(folder: Path) -> dict[str, str]:
+    """All that the order of packed codes depends on, and what they are of."""
+    codes = (folder / FILE).stat()
+    return {
+        "torch": torch.__version__,
+        "processor": torch.backends.cpu.get_cpu_capability(),
+        "codes": f"{codes.st_size} bytes of {codes.st_mtime_ns}",
+    }

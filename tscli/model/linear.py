@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tscli.model.four_bits import FourBits
+from tscli.model.four_bits import Packed
 from tscli_kernels import int4_linear, int8_linear, quantise_rows
 
 
@@ -34,9 +34,10 @@ class Linear:
         codes, scale = quantise_rows(self.weight)
         return Linear(codes, self.bias, scale)
 
-    def to_four_bits(self, parts: list[FourBits]) -> Linear:
-        """The same by the codes of the matrices that lie one above the other in it."""
-        return replace(self, packed=FourBits.stacked(parts).packed(self.weight.dtype))
+    def to_four_bits(self, packed: Packed) -> Linear:
+        """The same by its codes."""
+        codes, levels = packed
+        return replace(self, packed=(codes, levels.to(self.weight.dtype)))
 
     @property
     def tensors(self) -> list[Tensor]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
 from tscli.model.decoder import Decoder, Shape, log_likelihoods
-from tscli.model.four_bits import FourBits, load_four_bits
+from tscli.model.four_bits import FourBits, Packed, load_four_bits, load_packed, save_packed
 from tscli.model.linear import Linear
 from tscli.model.rotary import plain_rotator
 from tscli.model.step import LayerCall, Run
@@ -107,8 +107,11 @@ class LlamaDecoder(Decoder):
     def _layers_for_few(self) -> list[Layer]:
         """With the weights of 4 bits that the model's file has, for answers that are made token by token."""
         if self._small is None:
-            found = load_four_bits(self.folder)
-            self._small = [_by_four_bits(layer, found, f"model.layers.{n}.") for n, layer in enumerate(self._layers)]
+            packed = load_packed(self.folder)
+            if packed is None:
+                packed = _packed(load_four_bits(self.folder), self._layers)
+                save_packed(packed, self.folder)
+            self._small = [_by_four_bits(layer, packed, number) for number, layer in enumerate(self._layers)]
         return self._small
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -274,14 +277,21 @@ def _layer(tensors: dict[str, Tensor], at: str) -> Layer:
     )
 
 
-def _by_four_bits(layer: Layer, found: dict[str, FourBits], at: str) -> Layer:
-    """The layer with those of its matrices that are of 4 bits in all their parts."""
-    made: dict[str, Any] = {}
-    for part, names in PARTS.items():
-        full, own = getattr(layer, part), [found[name] for name in (f"{at}{name}.weight" for name in names) if name in found]
-        if len(own) == len(names) and full.weight.shape[0] % OUTPUTS == 0:
-            made[part] = full.to_four_bits(own)
-    return replace(layer, **made)
+def _packed(found: dict[str, FourBits], layers: list[Layer]) -> dict[str, Packed]:
+    """Those matrices of the layers, by number and name, that are of 4 bits in all their parts."""
+    packed = {}
+    for number, layer in enumerate(layers):
+        for part, names in PARTS.items():
+            own = [found[name] for name in (f"model.layers.{number}.{name}.weight" for name in names) if name in found]
+            if len(own) == len(names) and getattr(layer, part).weight.shape[0] % OUTPUTS == 0:
+                packed[f"{number}.{part}"] = FourBits.stacked(own).packed()
+    return packed
+
+
+def _by_four_bits(layer: Layer, packed: dict[str, Packed], number: int) -> Layer:
+    """The layer with those of its matrices that are of 4 bits."""
+    own = {part: packed[f"{number}.{part}"] for part in PARTS if f"{number}.{part}" in packed}
+    return replace(layer, **{part: getattr(layer, part).to_four_bits(pair) for part, pair in own.items()})
 
 
 def _together(tensors: dict[str, Tensor], names: list[str]) -> Linear:

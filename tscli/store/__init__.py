@@ -18,7 +18,7 @@ from tscli.store.reader import (
     require_manifest,
 )
 from tscli.store.restore import restore_manifest, restore_records
-from tscli.store.segment import Segment, map_segment, save_tensors
+from tscli.store.segment import Segment, load_tensors, map_segment, save_tensors
 from tscli.store.verify import (
     LibraryInfo,
     Problem,
@@ -54,6 +54,7 @@ __all__ = [
     "import_library",
     "library_folder",
     "list_libraries",
+    "load_tensors",
     "map_segment",
     "mark_used",
     "missing_segments",

@@ -1,0 +1,127 @@
+"""Our own methods' decodes at a depth: dense, selecting at every step, by a selection that is kept, as a CUDA graph.
+
+Knows a state that holds the depth; prefills nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from tscli.answer.asker import Asker
+from tscli.answer.engine import Engine, Request
+from tscli.bench.rows import decode_fields
+from tscli.bench.setting import Bench
+from tscli.bench.unavailable import Unavailable
+from tscli.library.layer_upload import LayerUpload
+from tscli.model.attention import AttentionRun
+from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
+from tscli.model.kv import DenseKeys, KVState
+from tscli.model.step import LayerStep, Observer
+from tscli.selection.selection_cache import SelectionCache
+from tscli.selection.sketch import Sketch
+from tscli.tokens import Prompt
+
+QUESTION = 16  # tokens
+
+
+def decode(bench: Bench, state: KVState, *, dense: bool) -> dict[str, Any]:
+    """Greedy decodes at this depth; every repetition starts from the same state."""
+    depth, keys = state.length, DenseKeys() if dense else None
+    steps, attended, reused = list[LayerStep](), [depth], list[float]()
+    n_gen, repetitions = bench.decodes(_greedy(bench, state, keys, bench.trial))  # dense keys are rotated there
+    if not dense:
+        _greedy(bench, state, None, n_gen, steps.append)
+        attended, reused = [step.attended for step in steps], [float(step.reused) for step in steps]
+    runs = [_greedy(bench, state, keys, n_gen) for _ in range(repetitions)]
+    row_bytes = bench.decoder.kv_bytes_per_token(bench.kept("dense" if dense else "tokenselect")) // bench.decoder.layers
+    return {
+        **decode_fields(runs, n_gen),
+        "n_gen": n_gen,
+        "n_selected": sum(step.selected for step in steps) / len(steps) if steps else None,
+        "cache_hit_rate": sum(reused) / len(reused) if reused else None,
+        "bytes_read": _bytes_read(attended, reused, depth, row_bytes, bench.decoder.layers, dense),
+    }
+
+
+def _greedy(bench: Bench, state: KVState, keys: DenseKeys | None, n_gen: int, observe: Observer | None = None) -> list[float]:
+    """The times at which a decode of n_gen tokens began and made each; state and keys are then as before."""
+    decoder, depth = bench.decoder, state.length
+    reuse = SelectionCache(bench.config.theta) if keys is None else None
+    run = AttentionRun(state, decoder.rotator, bench.config, reuse=reuse, dense=keys, observe=observe)
+    times, token = [time.perf_counter()], 1
+    for _ in range(n_gen):
+        logits = decoder.forward(torch.tensor([token], device=decoder.device), run)
+        assert logits is not None
+        token = int(torch.argmax(logits))
+        times.append(time.perf_counter())
+    state.rewind(depth)
+    if keys is not None:
+        keys.crop(depth)
+    return times
+
+
+def two_pass_answer(bench: Bench, state: KVState) -> dict[str, Any]:
+    """Answers behind their first token, to a question that is read twice."""
+    asker = Asker(bench.decoder, state, bench.config, "two_pass", frozenset())
+    question, engine = Prompt(tuple(bench.ids(QUESTION).tolist()), 0, QUESTION), Engine(bench.decoder)
+    began, read, runs = list[float](), list[float](), list[list[float]]()
+
+    def answer(n_gen: int) -> list[float]:
+        return [time.perf_counter() for _ in engine.answer(Request(asker, question, n_gen + 1))]
+
+    n_gen, repetitions = bench.decodes(answer(bench.trial))
+    for _ in range(repetitions):
+        began.append(time.perf_counter())
+        runs.append(answer(n_gen))
+        read.append(asker.question_read)
+    parts = [(then - begin, times[0] - then) for begin, then, times in zip(began, read, runs, strict=True)]
+    question_ms, first_ms = (1e3 * sum(part) / len(parts) for part in zip(*parts, strict=True))
+    waited = {"ttft_ms": question_ms + first_ms, "question_ms": question_ms, "first_decode_ms": first_ms}
+    return {**decode_fields(runs, n_gen), **waited, "n_gen": n_gen, "n_question": QUESTION}
+
+
+def in_one_piece(bench: Bench, state: KVState) -> KVState:
+    """The same tokens as a GPU has those of a library that fits: in one run of pages."""
+    upload = LayerUpload(state.segments, state.device)
+    for layer in range(bench.decoder.layers):
+        upload(layer)
+    whole = bench.decoder.new_state([upload.pages])
+    whole.sketch = state.sketch
+    return whole
+
+
+def graph_steps(bench: Bench, state: KVState) -> dict[str, Any]:
+    """Greedy decodes as a CUDA graph; Unavailable where the steps are not of one size."""
+    decoder = bench.decoder
+    if decoder.rotator.depends_on_length or not fits(state, bench.config, decoder.shape.sliding, bench.n_gen):
+        raise Unavailable(f"{bench.n_gen} steps of this model at this depth are not of one size, as a graph's are")
+    steps = GraphedSteps(decoder, GraphRun(state, decoder.rotator, bench.config, decoder.last_selecting_layer))
+
+    def greedy(n_gen: int) -> list[float]:
+        steps.begin()
+        times, token = [time.perf_counter()], 1
+        for _ in range(n_gen):
+            token = int(torch.argmax(steps.step(token)))
+            times.append(time.perf_counter())
+        return times
+
+    n_gen, repetitions = bench.decodes(greedy(bench.trial))  # which captures
+    runs = [greedy(n_gen) for _ in range(repetitions)]
+    return {**decode_fields(runs, n_gen), "n_gen": n_gen, "n_selected": bench.config.count(state.committed)}
+
+
+def disk_bytes(bench: Bench, state: KVState, method: str) -> int:
+    """What a library of these tokens would take on disk: keys, values and their sketch."""
+    sketch = state.sketch.key_codes[:, :, :, : state.sketch.length].nbytes if isinstance(state.sketch, Sketch) else 0
+    return bench.decoder.kv_bytes_per_token(bench.kept(method)) * state.length + sketch
+
+
+def _bytes_read(attended: list[int], reused: list[float], depth: int, row_bytes: int, layers: int, dense: bool) -> int:
+    """Bytes of keys and values that a decode step must read: all of them, or all keys when it selects plus what it attends."""
+    if dense:
+        return depth * row_bytes * layers
+    selecting = 1 - sum(reused) / len(reused) if reused else 1.0
+    return round(layers * (selecting * depth * row_bytes / 2 + row_bytes * sum(attended) / len(attended)))

@@ -27,15 +27,15 @@ MOST_RECTS = 2000  # more than that are not compared with each other
 
 
 def read_painted(page: pypdfium2.PdfPage, values: Sequence[Shown] = ()) -> Candidate:
-    """The text of a page by PDFium, mended where that is needed. Turns a page that stands on its head.
+    """The text of a page by PDFium, mended where that is needed. Turns a page whose text does not stand upright.
 
     values: of its form, for their places in the text; pages that are turned have none.
     """
     textpage = page.get_textpage()
     try:
-        if _is_upside_down(textpage, page):  # PDFium would read its lines from the right
+        if turn := _turned_by(textpage, page):  # PDFium would read its lines from the right, or the last one first
             textpage.close()
-            page.set_rotation((page.get_rotation() + 180) % 360)
+            page.set_rotation((page.get_rotation() - turn) % 360)
             textpage = page.get_textpage()
         text, count = str(textpage.get_text_range()), textpage.count_chars()
         if count <= 0:
@@ -50,12 +50,13 @@ def read_painted(page: pypdfium2.PdfPage, values: Sequence[Shown] = ()) -> Candi
         textpage.close()
 
 
-def _is_upside_down(textpage: pypdfium2.PdfTextPage, page: pypdfium2.PdfPage) -> bool:
-    """Whether most of a few characters stand on their heads as the page is shown."""
+def _turned_by(textpage: pypdfium2.PdfTextPage, page: pypdfium2.PdfPage) -> int:
+    """By how many degrees, clockwise, most of a few characters stand on the page as it is shown: 0, 90, 180 or 270."""
     count = textpage.count_chars()
     angles = [math.degrees(raw.FPDFText_GetCharAngle(textpage.raw, count * part // 8)) for part in range(1, 8, 2)]
-    turned = [abs((angle + page.get_rotation()) % 360 - 180) < 20 for angle in angles]
-    return count > 0 and sum(turned) > 2
+    quarters = [round((angle + page.get_rotation()) / 90) % 4 for angle in angles if abs((angle + 45) % 90 - 45) < 20]
+    turn = max(set(quarters), key=quarters.count, default=0)
+    return 90 * turn if count > 0 and quarters.count(turn) > 2 else 0
 
 
 def _with_marks(text: str, textpage: pypdfium2.PdfTextPage) -> str:

@@ -9,9 +9,11 @@ others. So the rules are, for each page:
    characters stand around it; then pypdf's whole text is taken where it has fewer faults (`num_faults`) and not fewer than half
    as many characters. Glyph numbers that pypdf gives just as pdfium does have been mapped to letters by neither.
 3. A page is not read at all where more than UNREADABLE of its characters have no letter, or are private use or control
-   characters, or names of glyphs ("/g12/g7"): glyph numbers are no text. Neither are they where these stand in place of spaces, or where characters are used in the order of their codes from the first printable ones on. Fewer of the
-   former are shown as U+FFFD each run, and told.
-4. Ligatures, presentation forms and radicals become the letters that they stand for; soft hyphens go.
+   characters, or names of glyphs ("/g12/g7"): glyph numbers are no text. Neither are they where these stand in place of spaces,
+   or where characters are used in the order of their codes from the first printable ones on. Fewer of the former are shown as
+   U+FFFD each run, and told.
+4. Ligatures, presentation forms and radicals become the letters that they stand for; soft hyphens go. East
+   Asian characters that stand below each other, one on a line, become one line.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ FEWEST_CODES, REUSED = 12, 3  # different characters, and how often each is used
 WORDS = re.compile(r"[^\W\d_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\uffff]+")  # of scripts that part words
 # Letters in another shape: Latin, Armenian, Hebrew ligatures, Arabic forms, radicals that stand for characters.
 FORMS = re.compile("[\u2f00-\u2fdf\ufb00-\ufb4f\ufb50-\ufd3d\ufd50-\ufdfb\ufe70-\ufefc]+")
+STACKED = re.compile(r"(?m)(?:^[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef][ \t]*(?:\n|\Z)){3,}")
 SOFT_HYPHEN = "\xad"
 SOFT_BREAK = re.compile(r"(?<=[^\W\d_])\xad\n([^\W\d_]\S*)(\n|[ \t]+|\Z)")
 
@@ -112,7 +115,8 @@ def is_readable(page: Candidate) -> bool:
         return False
     letters = sum(map(len, WORDS.findall(page.text)))
     num_lost = _num_lost(page)
-    return num_lost <= AS_SPACES * page.num_characters or num_lost < 2 * page.text.count(" ") or 2 * letters < page.num_characters
+    are_few = num_lost <= AS_SPACES * page.num_characters or num_lost < 2 * page.text.count(" ")
+    return are_few or 2 * letters < page.num_characters
 
 
 def _is_numbered(text: str) -> bool:
@@ -131,6 +135,7 @@ def tidy(page: Candidate) -> tuple[str, int]:
     text = re.sub(f"(?:{CONTROLS.pattern}|{PRIVATE.pattern}|{GLYPH_NAMES.pattern}|{REPLACEMENT})+", REPLACEMENT, text)
     text = FORMS.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
     text = SOFT_BREAK.sub(lambda found: found[1] + ("\n" if found[2] else ""), text)
+    text = STACKED.sub(lambda found: "".join(found[0].split()) + "\n", text)
     return text.replace(SOFT_HYPHEN, ""), num_lost
 
 

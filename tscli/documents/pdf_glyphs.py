@@ -19,6 +19,7 @@ from tscli.documents.pdf_annotations import Shown
 from tscli.documents.pdf_bidi import in_reading_order
 from tscli.documents.pdf_choice import REPLACEMENT, Candidate
 from tscli.documents.pdf_form_fields import with_values
+from tscli.documents.pdf_lines import in_order
 
 LINE_BREAK_HYPHEN = "\x02"  # PDFium's mark for a hyphen at the end of a line; the line's end itself is left out
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
@@ -58,7 +59,7 @@ def mended(textpage: pypdfium2.PdfTextPage, count: int, page: tuple[float, ...],
     values: of the fields of an upright page.
     """
     kept = _raised(_level(_once(_on_page(_glyphs(_chars(textpage, count)), page))))
-    text = "\n".join(in_columns(with_values([_line(_read(line)) for line in _split(kept)], values)))
+    text = "\n".join(in_columns(with_values(in_order([_line(_read(line)) for line in _split(kept)]), values)))
     unmapped = tuple(_runs(kept))
     solid = [char for char in kept if not char.generated and not char.text.isspace()]
     num_unmapped = sum(char.unmapped or char.text == "\0" for char in solid)

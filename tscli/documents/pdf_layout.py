@@ -17,6 +17,7 @@ from pypdfium2 import raw
 from tscli.documents.pdf_annotations import Shown
 from tscli.documents.pdf_choice import Candidate
 from tscli.documents.pdf_glyphs import LINE_BREAK_HYPHEN, RIGHT_TO_LEFT, WIDE_GAP, Char, goes_on, mended
+from tscli.documents.pdf_lines import is_upwards
 
 UNKNOWN = "\ufffe"  # as PDFium's whole text shows both that mark and a NUL
 OVERLAP = 0.5  # of the smaller of two rectangles of text
@@ -76,6 +77,8 @@ def _needs_mending(textpage: pypdfium2.PdfTextPage, page: pypdfium2.PdfPage, tex
         return True
     rects = [textpage.get_rect(index) for index in range(min(textpage.count_rects(), MOST_RECTS))]
     left, bottom, right, top = page.get_bbox()
+    if is_upwards([(rect[0], rect[1], rect[3] - rect[1]) for rect in rects]):
+        return True
     return _overlap(rects) or any(r[2] < left or r[0] > right or r[3] < bottom or r[1] > top for r in rects)
 
 

@@ -36,7 +36,7 @@ PRIVATE = re.compile("[\ue000-\uf8ff\U000f0000-\U0010ffff]")
 BULLETS = re.compile(r"(?m)^(\s*)[\uf0a7\uf0a8\uf0b7\uf0d8\uf06e\uf076](?=\s)")  # those of Symbol and Wingdings
 GLYPH_NAMES = re.compile(r"(?:/[A-Za-z]{0,8}\d{1,5}(?:\.\w{1,8})?){4,}")
 AS_SPACES = 0.08  # of a page's characters: so many without a letter, and hardly a space, are what parts its words
-FIRST_CODES = "!\"#$"  # that a font without names of letters begins with
+FIRST_CODES = '!"#$'  # that a font without names of letters begins with
 FEWEST_CODES, REUSED = 12, 3  # different characters, and how often each is used in the mean
 WORDS = re.compile(r"[^\W\d_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\uffff]+")  # of scripts that part words
 # Letters in another shape: Latin, Armenian, Hebrew ligatures, Arabic forms, radicals that stand for characters.

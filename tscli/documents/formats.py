@@ -101,7 +101,8 @@ def general(value: float) -> str:
 
 @lru_cache(256)
 def _sections(form: str) -> tuple[str, ...]:
-    return tuple(re.findall(r'((?:"[^"]*"|\\.|[^;"])*);?', form))[:4] or ("",)
+    found = re.findall(r'((?:"[^"]*"|\\.|[^;"])*)(;|\Z)', form)
+    return tuple(section for number, (section, _) in enumerate(found) if not number or found[number - 1][1])[:4] or ("",)
 
 
 def _literal(section: str) -> str:

@@ -70,6 +70,25 @@ def test_a_table_whose_columns_were_painted_one_after_the_other_keeps_them() -> 
     assert shown[:4] == ["a0", "a1", "a2", "a3"]
 
 
+@pytest.mark.parametrize(
+    ("default", "group", "shown"),
+    [
+        (b"/OFF [5 0 R]", b"5 0 R", "on"),
+        (b"/BaseState /OFF /ON [4 0 R]", b"5 0 R", "on"),
+        (b"/OFF [5 0 R]", b"<< /Type /OCMD /OCGs [4 0 R 5 0 R] /P /AllOn >>", "on"),
+        (b"/OFF [5 0 R]", b"<< /Type /OCMD /OCGs [4 0 R 5 0 R] >>", "on\noff"),
+        (b"/OFF []", b"5 0 R", "on\noff"),
+    ],
+)
+def test_layers_that_are_off_are_not_read(default: bytes, group: bytes, shown: str) -> None:
+    layers = b"/OCProperties << /OCGs [4 0 R 5 0 R] /D << %s >> >>" % default
+    content = b"/OC /A BDC " + at(72, 700, "on") + b" EMC /OC /B BDC " + at(72, 684, "off") + b" EMC"
+    more = [b"<< /Type /OCG /Name (%s) >>" % name for name in (b"A", b"B")]
+    resources = b"/Resources << /Font << /F 3 0 R >> /Properties << /A 4 0 R /B %s >> >>" % group
+    data = painted(content, catalog=layers, more=more).replace(b"/Resources << /Font << /F 3 0 R >> >>", resources)
+    assert text(data) == shown
+
+
 def test_characters_that_stand_below_each_other_are_a_line() -> None:
     stacked = "\n".join("\u543e\u8f29\u306f\u732b") + "\nend"
     assert tidy(Candidate(stacked))[0] == "\u543e\u8f29\u306f\u732b\nend"

@@ -20,8 +20,9 @@ UPWARDS = 0.8  # of the steps between lines that follow each other: the page was
 
 def in_order(lines: Sequence[Line]) -> list[Line]:
     """The lines as they are read."""
-    found = _filled([line for line in lines if line.pieces])
-    return _from_top(found) if is_upwards([(line.pieces[0][0], line.bottom, line.height) for line in found]) else found
+    found = _filled(lines)
+    solid = [line for line in found if line.pieces]
+    return _from_top(solid) if is_upwards([(line.pieces[0][0], line.bottom, line.height) for line in solid]) else found
 
 
 def is_upwards(places: Sequence[tuple[float, float, float]]) -> bool:
@@ -39,12 +40,13 @@ def _from_top(lines: Sequence[Line]) -> list[Line]:
 
 def _filled(lines: Sequence[Line]) -> list[Line]:
     """With lines that exactly fill a gap of an earlier one in their places: words in bold that were painted last."""
-    kept = list(lines)
+    kept, moved = list(lines), set[int]()
     for number, line in enumerate(lines):
         if (at := _gap(kept, line, number)) is not None:
             kept[at] = replace(kept[at], pieces=tuple(sorted((*kept[at].pieces, *line.pieces))))
             kept[number] = replace(line, pieces=())
-    return [_closed(line) for line in kept if line.pieces]
+            moved.add(number)
+    return [_closed(line) for number, line in enumerate(kept) if number not in moved]
 
 
 def _gap(lines: Sequence[Line], line: Line, number: int) -> int | None:

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.documents.hostile import pdf_of, stream
 from tests.warm import run_tscli
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -249,6 +251,18 @@ def test_bad_input_gets_a_clear_error_and_its_exit_code(
 
 def test_debug_shows_the_traceback(run: Run) -> None:
     assert "Traceback" in run("--debug", "ask", "x", "-l", "absent").stderr
+
+
+def test_a_pdf_of_which_every_page_is_lost_is_named_and_the_exit_code_says_so(run: Run, tmp_path: Path) -> None:
+    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources << /Font << >> >> >>"
+    # What it draws unpacks to more than is read.
+    bomb = stream(zlib.compress(zlib.compress(bytes(1 << 27), 9), 9), b"/Filter [/FlateDecode /FlateDecode]")
+    pages = [b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>", page, bomb]
+    (tmp_path / "lost.pdf").write_bytes(pdf_of(pages))
+    (tmp_path / "good.txt").write_text(TEXT)
+    done = run("ingest", str(tmp_path), "-l", "partial", "--dry-run", "--json")
+    assert done.returncode == 3
+    assert [failure["file"].endswith("lost.pdf") for failure in json.loads(done.stdout)["failures"]] == [True]
 
 
 def test_files_that_cannot_be_read_are_named_and_the_rest_is_ingested(run: Run, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ JAPANESE = "\u3053\u308c\u306f\u65e5\u672c\u8a9e\u306e\u6587\u7ae0\u3067\u3059\u
 HARBOUR = "\u6e2f\u9577\u306f\u5c71\u7530\u82b1\u5b50\u3067\u3059\u3002\u96fb\u8a71\u306f\u5341\u4e8c\u756a\u3002"
 GREEK = "\u039f \u03bb\u03b9\u03bc\u03b5\u03bd\u03ac\u03c1\u03c7\u03b7\u03c2 \u03b5\u03af\u03bd\u03b1\u03b9 \u03b5\u03b4\u03ce."
 TURKISH = "Liman m\u00fcd\u00fcr\u00fc Ay\u015fe Y\u0131lmaz'd\u0131r, \u0130stanbul'da."
+POLISH = "Pchn\u0105\u0107 w t\u0119 \u0142\u00f3d\u017a je\u017ca lub o\u015bm skrzy\u0144 fig."
 LATIN = "Le caf\u00e9 est ferm\u00e9 \u00e0 midi."
 
 
@@ -171,3 +172,38 @@ def test_what_fits_two_encodings_is_told_with_the_way_out(text: str) -> None:
 def test_nothing_is_told_of_what_all_encodings_read_alike() -> None:
     assert decode("Schlüssel für Müller".encode("cp1252")).warning is None
     assert decode(("Élève reçu à l'école. " * 9).encode("cp1252")).warning is None
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (HARBOUR, "iso2022_jp"),
+        ("\u012elinkdama fechtuotojo \u0161paga sublyk\u010diojusi", "cp1257"),
+        ("\u00dcber den Wolken mu\u00df die Freiheit gr\u00f6\u00dfer sein", "cp437"),
+        ("\u00dcber den Wolken mu\u00df die Freiheit gr\u00f6\u00dfer sein", "cp850"),
+    ],
+)
+def test_text_of_older_systems_is_read(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding)).text == text
+
+
+@pytest.mark.parametrize(
+    ("head", "encoding"),
+    [
+        ('<?xml version="1.0" encoding="iso-8859-2"?>', "iso8859-2"),
+        ("# -*- coding: iso-8859-2 -*-", "iso8859-2"),
+        ('@charset "iso-8859-2";', "iso8859-2"),
+        ('"Content-Type: text/plain; charset=ISO-8859-2\\n"', "iso8859-2"),
+        ("\\usepackage[latin2]{inputenc}", "iso8859-2"),
+        ('<?xml version="1.0" encoding="no-such"?>', "cp1250"),
+    ],
+)
+def test_what_a_text_says_of_its_encoding_is_believed_where_it_is_true(head: str, encoding: str) -> None:
+    found = decode(f"{head}\n{POLISH}\n".encode("iso8859-2" if encoding != "cp1250" else "cp1250"))
+    assert found.text.endswith(f"\n{POLISH}\n")
+
+
+def test_orders_to_terminals_and_overstruck_letters_are_no_text() -> None:
+    log = b"\x1b[31mERROR\x1b[0m disk full\x1b[K\n\x1b]0;title\x07$ ls\nN\bNA\bA _\bu"
+    assert not is_binary(log)
+    assert text_of(log)[0] == "ERROR disk full\n$ ls\nNA u"

@@ -15,6 +15,7 @@ from tscli.documents.hyphens import Joined, join_broken_words
         ("the light-\nhouse is", "the lighthouse\nis"),  # an English word
         ("a price-\ndetermining factor", "a price-determining\nfactor"),  # two words that make none
         ("der Leucht-\nturm von", "der Leuchtturm\nvon"),  # of another language
+        ("send an e-\nmail now", "send an e-mail\nnow"),  # nobody breaks a word behind one letter
         ("Jean-\nPaul came", "Jean-Paul\ncame"),
         ("LIGHT-\nHOUSE NEWS", "LIGHTHOUSE\nNEWS"),
         ("a state-of-the-\nart pump", "a state-of-the-art\npump"),

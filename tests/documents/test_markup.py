@@ -156,3 +156,13 @@ def test_the_title_stands_in_front_once() -> None:
 
 def test_frames_are_named() -> None:
     assert "a.html, b.html" in html_text(b"<frameset><frame src=a.html><frame src=b.html></frameset>").warnings[0]
+
+
+def test_what_a_style_sheet_lays_out_apart_stands_apart() -> None:
+    page = "<style>.b{display:block}.f{display:flex}</style><span class=b>one</span><span class=b>two</span>"
+    assert text(f"{page}<div class=f><span>three</span><span>four</span></div>") == "one\n\ntwo\n\nthree\n\nfour"
+
+
+def test_cdata_of_xhtml_is_text() -> None:
+    page = "<html xmlns='http://www.w3.org/1999/xhtml'><body><p>if <![CDATA[a < b & c]]> then</p></body></html>"
+    assert text(page) == "if a < b & c then"

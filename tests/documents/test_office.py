@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.documents.office import docx, epub, opendocument, paragraph, pptx, relations, shape, xlsx, zipped
+from tests.documents.office import ODF, docx, epub, opendocument, paragraph, pptx, relations, shape, xlsx, zipped
 from tscli.documents import Document, load, package
 from tscli.documents.formats import shown
 from tscli.documents.numbering import written
@@ -118,6 +120,8 @@ def test_sheets_are_pages_and_numbers_are_what_the_sheet_shows(read: Read) -> No
     [
         (0.1 + 0.2, "General", "0.3"),
         (-3, "0.00;[Red](0.00)", "(3.00)"),
+        (-1234.5, "#,##0.00", "-1,234.50"),
+        (-0.25, "0%", "-25%"),
         (1500, '0.0,"k"', "1.5k"),
         (7, "000", "007"),
         (1234567.891, "[$€-407] #,##0.00", "€ 1,234,567.89"),
@@ -128,6 +132,9 @@ def test_sheets_are_pages_and_numbers_are_what_the_sheet_shows(read: Read) -> No
         (12.5, "#.##", "12.5"),
         (0, '0;-0;"none"', "none"),
         (2958466, "yyyy-mm-dd", "2958466"),
+        (3.14159, "0.00E+00", "3.14E+00"),
+        (2.5, "# ?/?", "2 1/2"),
+        (-0.375, "?/8", "-3/8"),
     ],
 )
 def test_a_number_is_shown_by_its_format(value: float, form: str, text: str) -> None:
@@ -223,6 +230,76 @@ def test_a_mail_gives_headers_body_and_names_of_attachments(read: Read) -> None:
         "Attachment: plan.pdf",
     ]
     assert document.warnings == ("attachments not read: plan.pdf",)
+
+
+def test_parts_of_a_mail_that_stand_below_each_other_are_all_read(read: Read) -> None:
+    head = "From: o@x.example\nMIME-Version: 1.0\nContent-Type: multipart/{}; boundary=B\n\n"
+    parts = "--B\nContent-Type: text/plain\n\nfirst\n--B\nContent-Type: text/html\n\n<p>second</p>\n--B--\n"
+    assert read("a.eml", (head.format("mixed") + parts).encode()).pages[0] == "From: o@x.example\n\nfirst\n\nsecond"
+    assert read("b.eml", (head.format("alternative") + parts).encode()).pages[0] == "From: o@x.example\n\nfirst"
+
+
+@pytest.mark.parametrize("name", ["a", "a.xlsx", "a.part"])
+def test_a_document_by_another_name_is_read_as_what_it_is(read: Read, name: str) -> None:
+    assert read(name, docx(paragraph("five crowns"))).pages == ("five crowns",)
+
+
+def test_hidden_rows_columns_sheets_and_slides_are_left_out_or_named(read: Read) -> None:
+    cells = '<c r="A{0}"><v>{0}</v></c><c r="B{0}"><v>7{0}</v></c>'
+    rows = f'<row>{cells.format(1)}</row><row hidden="1">{cells.format(2)}</row>'
+    data = xlsx({"Fees": f'</sheetData><cols><col min="2" max="2" hidden="1"/></cols><sheetData>{rows}'})
+    assert read("a.xlsx", data).pages == ("Fees\n\n1",)
+    style = '<style:style style:name="ta2"><style:table-properties table:display="false"/></style:style>'
+    table = '<table:table table:name="{}" table:style-name="{}"><table:table-row><table:table-cell><text:p>{}</text:p>'
+    table += "</table:table-cell></table:table-row></table:table>"
+    content = f"<o:d {ODF} xmlns:o='o' xmlns:style='s'><o:automatic-styles>{style}</o:automatic-styles><o:body><o:spreadsheet>"
+    content += table.format("Fees", "ta1", "five") + table.format("Old", "ta2", "six") + "</o:spreadsheet></o:body></o:d>"
+    document = read("a.ods", zipped({"content.xml": content}))
+    assert (document.labels, document.warnings) == (("Fees",), ("hidden sheets left out: Old",))
+
+
+def test_boxes_on_a_sheet_are_read(read: Read) -> None:
+    parts = {
+        "xl/worksheets/_rels/sheet1.xml.rels": relations(d="drawing ../drawings/drawing1.xml"),
+        "xl/drawings/drawing1.xml": "<wsDr><sp><txBody><p><r><t>Closed on Mondays</t></r></p></txBody></sp></wsDr>",
+    }
+    with zipfile.ZipFile(io.BytesIO(xlsx({"Fees": "<row><c><v>5</v></c></row>"}))) as package:
+        data = zipped({**{name: package.read(name) for name in package.namelist()}, **parts})
+    assert read("a.xlsx", data).pages == ("Fees\n\n5\nClosed on Mondays",)
+
+
+def test_an_opendocument_in_one_file_is_read(read: Read) -> None:
+    flat = f"<office:document {ODF}><office:body><office:text><text:p>five crowns</text:p></office:text></office:body>"
+    assert read("a.fodt", f"<?xml version='1.0'?>{flat}</office:document>".encode()).pages == ("five crowns",)
+
+
+def test_signs_of_words_own_fonts_and_spoken_forms_are_read(read: Read) -> None:
+    signs = '<w:r><w:sym w:font="Symbol" w:char="F0B3"/><w:t>5</w:t><w:sym w:font="Wingdings" w:char="F0FE"/></w:r>'
+    spoken, base = "<w:rt><w:r><w:t>kan</w:t></w:r></w:rt>", "<w:rubyBase><w:r><w:t>\u6f22</w:t></w:r></w:rubyBase>"
+    ruby = f"<w:r><w:ruby>{spoken}{base}</w:ruby></w:r>"
+    assert read("a.docx", docx(f"<w:p>{signs}{ruby}</w:p>")).pages == ("\u22655\u2611\u6f22(kan)",)
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "shown"),
+    [
+        ("saved", "", "five"),
+        ("page.aspx", "", "five"),
+        ("page.html.1", "", "five"),
+        ("a.php", "<?php ?>", "<?php ?><html>five"),
+    ],
+)
+def test_a_page_is_known_by_its_beginning_where_its_name_says_nothing(read: Read, name: str, head: str, shown: str) -> None:
+    assert read(name, f"{head}<html>five".encode()).pages == (shown,)
+
+
+def test_a_drawing_gives_its_words_and_one_without_is_a_picture(tmp_path: Path) -> None:
+    svg = '<svg xmlns="http://www.w3.org/2000/svg">{}<path d="M0 0L9 9"/></svg>'
+    (tmp_path / "a.svg").write_text(svg.format("<text>Pier four</text>"), encoding="utf-8")
+    (tmp_path / "b.svg").write_text(svg.format(""), encoding="utf-8")
+    loaded = load([tmp_path], workers=1)
+    assert [document.pages for document in loaded.documents] == [("Pier four",)]
+    assert [passed.reason for passed in loaded.passed_over] == ["is a picture"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pypdf
 import pytest
-from pypdf.annotations import FreeText, Text
+from pypdf.annotations import FreeText, Line, Rectangle, Text
 from pypdf.generic import (
     ArrayObject,
     BooleanObject,
@@ -80,9 +80,11 @@ def test_a_value_without_a_label_on_its_line_stands_by_itself_with_its_name(tmp_
     ]
 
 
-@pytest.mark.parametrize("turn", [90, 270])
-def test_values_of_a_turned_page_stand_behind_its_text(tmp_path: Path, turn: int) -> None:
-    data = with_fields(painted(lines("Name:"), page=b"/Rotate %d" % turn), [{"/FT": "/Tx", "/T": "name", "/V": "Odile"}])
+@pytest.mark.parametrize(("turn", "matrix"), [(90, b"0 1 -1 0 300 100"), (270, b"0 -1 1 0 300 600")])
+def test_values_of_a_turned_page_stand_behind_its_text(tmp_path: Path, turn: int, matrix: bytes) -> None:
+    """Its letters stand upright as it is shown."""
+    content = b"BT /F 12 Tf %s Tm (Name:) Tj ET" % matrix
+    data = with_fields(painted(content, page=b"/Rotate %d" % turn), [{"/FT": "/Tx", "/T": "name", "/V": "Odile"}])
     assert read(tmp_path, data).pages == ("Name:\n\nname: Odile",)
 
 
@@ -98,6 +100,27 @@ def test_typed_text_and_comments_are_read(tmp_path: Path) -> None:
     writer.add_annotation(0, FreeText(text="Approved by Odile", rect=(72, 500, 300, 520)))
     writer.add_annotation(0, Text(text="Check the date", rect=(72, 400, 90, 420), title_bar="Marit"))
     assert read(tmp_path, written(writer)).pages == ("Contract\nApproved by Odile\n\nComment by Marit: Check the date",)
+
+
+def test_remarks_on_drawn_lines_and_shapes_are_comments(tmp_path: Path) -> None:
+    writer = pypdf.PdfWriter(io.BytesIO(painted(lines("Plan"))))
+    writer.add_annotation(0, Line(p1=(72, 500), p2=(200, 500), rect=(72, 500, 200, 510), text="move this wall"))
+    writer.add_annotation(0, Rectangle(rect=(72, 300, 200, 400)))
+    assert read(tmp_path, written(writer)).pages == ("Plan\n\nComment: move this wall",)
+
+
+def test_a_field_without_a_value_is_read_by_what_it_paints_or_by_its_text_with_formats(tmp_path: Path) -> None:
+    formatted = '<?xml version="1.0"?><body><p>two &amp; three</p></body>'
+    fields = [{"/FT": "/Tx", "/T": "a"}, {"/FT": "/Tx", "/T": "b", "/RV": formatted}, {"/FT": "/Tx", "/T": "c", "/Ff": 1 << 13}]
+    writer = pypdf.PdfWriter(io.BytesIO(with_fields(painted(lines("Form")), fields)))
+    look = DecodedStreamObject()
+    look.set_data(b"BT /F 12 Tf 2 4 Td (one) Tj ET")
+    resources = writer.pages[0]["/Resources"]
+    look.update({NameObject("/Subtype"): NameObject("/Form"), NameObject("/Resources"): resources})
+    for number in (0, 2):
+        field = writer.pages[0]["/Annots"][number].get_object()  # type: ignore[index]
+        field[NameObject("/AP")] = DictionaryObject({NameObject("/N"): writer._add_object(look)})
+    assert read(tmp_path, written(writer)).pages == ("Form\na: one\nb: two & three",)
 
 
 def test_files_within_a_pdf_are_documents_of_their_own_or_named(tmp_path: Path) -> None:

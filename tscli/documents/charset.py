@@ -28,6 +28,16 @@ CONTROLS = re.compile(rb"[\x01-\x07\x0e-\x1a\x1c-\x1f]")
 CONTROLS_SHARE = 0.02  # of its bytes, and it is no text
 NULS_SHARE = 1 / 8  # runs of NULs per other byte; text that was cut by a crash has few, in long runs
 # Wide text without a mark: nearly all of its characters are letters, digits, spaces and punctuation, a few of them these.
+# What terminals and printers take for an order, not for a letter.
+TERMINAL = re.compile(rb"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[()][0-9AB]|[=>78DEHM])")
+ISO_2022_JP = re.compile(rb"\x1b\$[@B]|\x1b\([IJ]|\x1b\$\(D")
+# What text says of its own encoding: XML, source code, style sheets, catalogues of translations, LaTeX.
+DECLARED = re.compile(
+    rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([\w.:-]+)|coding[:=]\s*([\w.-]+)|@charset\s+["']([\w.-]+)|charset\s*=\s*["']?([\w.-]+)"""
+    rb"""|\\usepackage\[([\w-]+)\]\{inputenc\}"""
+)
+DECLARED_BYTES = 2048
+LATEX = {"ansinew": "cp1252", "applemac": "mac_roman", "latin9": "iso8859-15"}
 SHIFTED = ("iso2022", "hz", "utf-7")  # ASCII throughout, and mean other letters by it
 WIDE = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 SPACING = re.compile(r"[ \n\u3000-\u3002\uff0c\uff0e\u3041-\u30ff]")
@@ -54,23 +64,26 @@ class Decoded:
 
 
 def decode(data: bytes, encoding: str | None = None) -> Decoded:
-    """Text by byte order mark, by the shape of wide text, UTF-8 (with broken places, where most are whole), the encoding that
-    is given for the rest, what the statistics say, cp1252; in this order.
+    """Text by byte order mark, by the shape of wide text, the orders of ISO-2022-JP, UTF-8 (with broken places, where most are
+    whole), the encoding that is given for the rest, what the text says of itself, the statistics, cp1252; in this order.
 
     encoding: a Python codec's name. One that ASCII is not part of (UTF-16, ISO-2022-JP) goes before all but the mark.
     """
-    for bom, name in BOMS:
-        if data.startswith(bom):
-            return decoded(data, name)
+    name = _by_shape(data, encoding) or encoding or declared(data)
+    return decoded(data, name) if name else _by_guess(data)
+
+
+def _by_shape(data: bytes, encoding: str | None) -> str | None:
+    """The encoding that the bytes show without statistics."""
+    if mark := next((name for bom, name in BOMS if data.startswith(bom)), None):
+        return mark
     if encoding is not None and not is_over_ascii(encoding):
-        return decoded(data, encoding)
+        return encoding
     if wide := wide_encoding(data):
-        return decoded(data, wide)
-    if is_utf8(data):
-        return decoded(data, "utf-8")
-    if encoding is not None:
-        return decoded(data, encoding)
-    return _by_guess(data)
+        return wide
+    if is_iso_2022_jp(data):
+        return "iso2022_jp_2"
+    return "utf-8" if is_utf8(data) else None
 
 
 def decoded(data: bytes, name: str) -> Decoded:
@@ -86,6 +99,30 @@ def decoded(data: bytes, name: str) -> Decoded:
     places = "1 place is" if broken == 1 else f"{broken:,} places are"
     warning = f"{places} not valid {name}, shown as {REPLACEMENT}" if broken > 0 else None
     return Decoded(text, name, warning)
+
+
+def is_iso_2022_jp(data: bytes) -> bool:
+    """Whether it is Japanese in seven bits, which switches between alphabets."""
+    if b"\x1b" not in data or not data.isascii() or not ISO_2022_JP.search(data):
+        return False
+    try:
+        return not data.decode("iso2022_jp_2").isascii()
+    except UnicodeDecodeError:
+        return False
+
+
+def declared(data: bytes) -> str | None:
+    """The encoding that a text near its beginning says to be in, where that is true; None where it says nothing."""
+    found = DECLARED.search(data[:DECLARED_BYTES])
+    if found is None:
+        return None
+    label = next(group for group in found.groups() if group).decode("ascii", errors="replace").lower()
+    try:
+        name = codecs.lookup(LATEX.get(label, label)).name
+        text = data.decode(name)
+    except (LookupError, ValueError):  # no such encoding, or it is not in it
+        return None
+    return name if is_over_ascii(name) and not re.search("[\x80-\x9f]", text) else None
 
 
 def is_utf8(data: bytes) -> bool:
@@ -133,7 +170,7 @@ def is_binary(data: bytes) -> bool:
     """Whether a file that begins so is no text: control characters, or NULs that are not of wide text or of a cut log."""
     if any(data.startswith(bom) for bom, _ in BOMS):
         return False
-    rest = NULS.sub(b"", data)
+    rest = NULS.sub(b"", TERMINAL.sub(b"", data))
     if len(CONTROLS.findall(rest)) > CONTROLS_SHARE * max(1, len(rest)):
         return wide_encoding(data) is None
     if b"\0" not in data:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime, timedelta
+from fractions import Fraction
 from functools import lru_cache
 
 # The formats that a file names by number alone.
@@ -41,6 +42,8 @@ def shown(value: float, form: str, *, from_1904: bool = False) -> str:
     if is_date(form):
         return _date(value, section, from_1904) or general(value)
     text = LITERALS.sub("\0", section)
+    if odd := _scientific(value, text) or _fraction(value, text):
+        return odd
     if (
         section == ""
         or "general" in text.lower()
@@ -52,6 +55,33 @@ def shown(value: float, form: str, *, from_1904: bool = False) -> str:
         literal = _literal(section)
         return literal if literal and not PLACES.search(text) and "general" not in text.lower() else general(value)
     return _number(value, section)
+
+
+def _scientific(value: float, text: str) -> str:
+    """As 3.14E+00; empty where the format is none of this kind."""
+    found = re.search(r"([0#]+)(?:\.([0#]+))?[eE][+-]([0#]+)", text)
+    if found is None or not math.isfinite(value):
+        return ""
+    digits, exponent = f"{value:.{len(found[2] or '')}E}".split("E")
+    return f"{digits}E{exponent[0]}{int(exponent[1:]):0{len(found[3])}}"
+
+
+def _fraction(value: float, text: str) -> str:
+    """As 2 1/2; empty where the format is none of this kind."""
+    found = re.search(r"([0#?]+ +)?[0#?]+/([0#?]+|[1-9]\d*)", text)
+    if found is None or not abs(value) < 1e9:
+        return ""
+    whole = int(abs(value)) if found[1] else 0
+    rest = abs(value) - whole
+    if found[2].strip("0#?"):
+        part = f"{round(rest * int(found[2]))}/{int(found[2])}" if round(rest * int(found[2])) else ""
+    else:
+        near = Fraction(rest).limit_denominator(10 ** min(len(found[2]), 4) - 1)
+        whole, part = (
+            (whole + 1, "") if near == 1 and found[1] else (whole, f"{near.numerator}/{near.denominator}" if near else "")
+        )
+    shown = " ".join(piece for piece in (str(whole) if whole or not part else "", part) if piece)
+    return f"-{shown}" if value < 0 and shown != "0" else shown
 
 
 @lru_cache(256)
@@ -71,7 +101,8 @@ def general(value: float) -> str:
 
 @lru_cache(256)
 def _sections(form: str) -> tuple[str, ...]:
-    return tuple(re.findall(r'((?:"[^"]*"|\\.|[^;"])*);?', form))[:4] or ("",)
+    found = re.findall(r'((?:"[^"]*"|\\.|[^;"])*)(;|\Z)', form)
+    return tuple(section for number, (section, _) in enumerate(found) if not number or found[number - 1][1])[:4] or ("",)
 
 
 def _literal(section: str) -> str:

@@ -4,8 +4,9 @@ What is joined is what the model reads and what a search finds; what was taken o
 citation quotes the word as the document has it. A break is a hyphen right behind a letter, the line's
 end, and a letter. The first of these rules that says something decides:
 
-1. What follows begins with a capital behind a small letter, or the token holds a digit, a dot, a slash, an @ or another
-   hyphen (names, years, addresses, "state-of-the-art"): the hyphen stays.
+1. What follows begins with a capital behind a small letter, a half is a single letter ("e-mail": nobody breaks a word there),
+   or the token holds a digit, a dot, a slash, an @ or another hyphen (names, years, addresses, "state-of-the-art"): the hyphen
+   stays.
 2. The whole document writes the word elsewhere, within a line: as it does most often.
 3. English (the lists of SCOWL in words.xz): the joined word is one: no hyphen. Both halves are common words: the hyphen stays.
 4. No hyphen: a break in the middle of a word is far more frequent than one at a hyphen of its own.
@@ -102,6 +103,8 @@ def _keeps_hyphen(found: re.Match[str], written: Counter[str]) -> bool:
     ):
         return True
     joined, hyphenated = _forms(found)
+    if 1 in map(len, hyphenated.split("-")):
+        return True
     if written[joined] != written[hyphenated]:
         return written[hyphenated] > written[joined]
     common, others = _english()

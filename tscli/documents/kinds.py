@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from tscli.documents.charset import is_binary
 from tscli.documents.package import AGAIN
 
+# Pages as servers name them, and what a browser makes of such a name when it saves one; their beginning tells.
+SERVED = ("", ".asp", ".aspx", ".jsp", ".php", ".cfm", ".cgi", ".do", ".action")
+PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*|<\?xml[^>]*>\s*)*(?:<!doctype\s+html|<html[\s>])", re.IGNORECASE | re.DOTALL
+)
+DRAWINGS = (".svg",)
+FLAT = (".fodt", ".fods", ".fodp")  # OpenDocument in one XML file
 HTML = (".html", ".htm", ".xhtml", ".xht", ".shtml")
 ZIPPED = {
     **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm"), "word"),
@@ -102,16 +111,29 @@ def _by_name(name: str, suffix: str, head: bytes) -> tuple[str, str] | None:
         return "error", archive
     if suffix in NOTEBOOKS:
         return "notebook", ""
+    if suffix in FLAT and b"<office:document" in head:
+        return "flat", ""
     return ("mail", "") if suffix in MAILS and not is_binary(head) else None
 
 
 def _text(suffix: str, head: bytes, encoding: str | None) -> tuple[str, str]:
     saved_as = suffix in (*ZIPPED, *FOREIGN) and head.lstrip()[:1] == b"<" and b"<html" in head.lower()
-    if suffix in HTML or saved_as:
+    is_served = (
+        (suffix in SERVED or not suffix[1:].isalpha()) and PAGE.match(head) and b"<?php" not in head and b"<%" not in head
+    )
+    if suffix in HTML or saved_as or is_served:
         return "html", ""
+    if suffix in DRAWINGS and not is_binary(head):
+        return "drawing", ""
     if not is_binary(head) or (encoding is not None and suffix in TEXTS):
         return "text", ""
     return _binary(suffix)
+
+
+def _is_served(suffix: str, head: bytes) -> bool:
+    """Whether it is a page by its beginning, under a name that servers or browsers gave it, and no program that makes one."""
+    is_named_so = suffix in SERVED or not suffix[1:].isalpha()
+    return is_named_so and PAGE.match(head) is not None and b"<?php" not in head and b"<%" not in head
 
 
 def archive_of(name: str, head: bytes) -> str | None:
@@ -143,7 +165,9 @@ def _zipped(suffix: str, head: bytes) -> tuple[str, str]:
         return "epub", ""
     if b"mimetypeapplication/vnd.oasis.opendocument." in head[:100]:
         return "opendocument", ""
-    return "error", "is a zip archive, and archives are not read; unpack it"
+    if suffix in ARCHIVE_NAMES:
+        return "error", "is a zip archive, and archives are not read; unpack it"
+    return "zip", ""  # its parts tell
 
 
 def _binary(suffix: str) -> tuple[str, str]:

@@ -19,7 +19,18 @@ CENTRAL = {
     "Croatian": "čćđšž", "Czech": "áčďéěíňóřšťúůýž", "Hungarian": "áéíóöőúüű", "Polish": "ąćęłńóśźż", "Romanian": "ăâîşţ",
     "Slovak": "áäčďéíĺľňóôŕšťúýž", "German": "äöüßé",
 }  # fmt: skip
-CANDIDATES = {"cp1252": WESTERN, "iso8859-15": WESTERN, "cp1250": CENTRAL, "iso8859-2": CENTRAL}  # the likeliest first
+BALTIC = {"Estonian": "äöüõšž", "Latvian": "āčēģīķļņōŗšūž", "Lithuanian": "ąčęėįšųūž"}
+DOS = {name: WESTERN[name] for name in ("Danish", "Dutch", "French", "German", "Italian", "Portuguese", "Spanish", "Swedish")}
+CANDIDATES = {
+    "cp1252": WESTERN,
+    "iso8859-15": WESTERN,
+    "cp1250": CENTRAL,
+    "iso8859-2": CENTRAL,
+    "cp1257": BALTIC,
+    "iso8859-13": BALTIC,
+    "cp850": DOS,
+    "cp437": DOS,
+}  # the likeliest first; fmt: skip
 SIGNS = "\u00a0\u00ad–—‘’‚“”„…€£§°©®™•«»‹›¿¡ºª·²³½¼¾±×µ¹´"
 # Letters that stand at a word's end only, or before some others.
 PLACES = {

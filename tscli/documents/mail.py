@@ -34,6 +34,8 @@ def _mail(message: Message, left_out: list[str], depth: int) -> list[str]:
             name = " ".join(str(part.get_filename() or f"without a name ({part.get_content_type()})").split())
             attached.append(f"Attachment: {name}")
             left_out.append(name)
+        elif part.get_content_maintype() == "text" and not _is_other_form(message, part) and (more := _text(part).strip()):
+            text = f"{text.strip()}\n\n{more}"  # mail programs show them one below the other
     return [*lines, "", text.strip(), *(["", *attached] if attached else [])]
 
 
@@ -55,6 +57,12 @@ def _body(message: Message) -> Message | None:
         return body
     texts = [part for part in message.walk() if part.get_content_maintype() == "text"]
     return texts[0] if texts else None
+
+
+def _is_other_form(message: Message, part: Message) -> bool:
+    """Whether a part says again what another one says, as HTML beside plain text."""
+    groups = [each for each in message.walk() if each.get_content_type() in ("multipart/alternative", "multipart/related")]
+    return any(part is inner for group in groups for inner in group.walk())
 
 
 def _text(part: Message) -> str:

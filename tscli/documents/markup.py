@@ -6,6 +6,7 @@ element's own style or the page's style sheets hide is left out; scripts are not
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass, field
 
@@ -44,7 +45,11 @@ HIDDEN_STYLE = re.compile(
 )
 OWN_DISPLAY = re.compile(r"(?:^|;)\s*display\s*:\s*(?!none)[a-z]")
 BLOCK_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*(?:block|flex|grid|list-item|table|table-row)\b")
+FLEX_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*(?:inline-)?(?:flex|grid)\b")
+FLEXIBLE = frozenset({"flex", "grid", "inline-flex", "inline-grid"})
+BLOCK_DISPLAYS = frozenset({"block", "flex", "grid", "list-item", "table", "table-row", "flow-root"})
 SPACES = re.compile(r"\s+")
+CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 SUPERSCRIPTS = str.maketrans(
     "0123456789+-\u2212=()n",
     "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207b\u207c\u207d\u207e\u207f",
@@ -147,13 +152,24 @@ class _Text:
         if name == "noframes":  # the parser leaves them as the letters that they are
             self._page(node.text(deep=True))
             return
-        is_block = name in BLOCKS or bool(BLOCK_STYLE.search((attributes.get("style") or "").lower()))
+        is_block = name in BLOCKS or self._is_block(node, attributes)
         self._open(name, attributes, is_block)
         stack.append(_End(name, is_block))
         children: list[LexborNode | _End | str] = list(_children(node))
         if name in FORMULAS and len(children) > 1:
             children[1:1] = [FORMULAS[name]]
         stack.extend(reversed(children))
+
+    def _is_block(self, node: LexborNode, attributes: dict[str, str | None]) -> bool:
+        """By its own style, by a style sheet, or as a part of what lays its parts out by itself."""
+        display = self.sheets.value(node, "display")[0]
+        if display in BLOCK_DISPLAYS or BLOCK_STYLE.search((attributes.get("style") or "").lower()):
+            return True
+        parent = node.parent
+        if parent is None or not parent.is_element_node:
+            return False
+        own = FLEX_STYLE.search((parent.attributes.get("style") or "").lower())
+        return own is not None or self.sheets.value(parent, "display")[0] in FLEXIBLE
 
     def _is_hidden(self, node: LexborNode, name: str, attributes: dict[str, str | None]) -> bool:
         """By its own style, by a style sheet, or by its attributes, which either of them overrules."""
@@ -297,8 +313,10 @@ def _counter(name: str, attributes: dict[str, str | None]) -> int | None:
 
 
 def _closed(markup: str) -> str:
-    """XHTML as HTML's parser takes it: `<title/>` is an element that ends, not one that swallows the page."""
+    """XHTML as HTML's parser takes it: `<title/>` is an element that ends, not one that swallows the page, and what stands
+    between the marks of CDATA is text."""
     head = markup[:PRESCAN_BYTES]
     if not head.lstrip().startswith("<?xml") and "http://www.w3.org/1999/xhtml" not in head:
         return markup
+    markup = CDATA.sub(lambda found: html.escape(found[1], quote=False), markup)
     return EMPTY.sub(lambda tag: tag[0] if tag[1].lower() in VOID else f"<{tag[1]}{tag[2]}></{tag[1]}>", markup)

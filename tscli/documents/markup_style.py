@@ -1,4 +1,4 @@
-"""What the style sheets within a page hide, and what they show of it again. Knows nothing of text.
+"""What the style sheets within a page hide, what they show of it again, and what stands apart. Knows nothing of text.
 
 Of the cascade there is what decides whether an element is drawn: `display` and `visibility`, by importance, specificity and
 order; rules for a screen, not those for print or for a width. Sheets in other files are not opened. lexbor finds the elements.
@@ -13,7 +13,10 @@ from typing import Any
 
 from selectolax.lexbor import LexborNode, SelectolaxError
 
-HIDES = re.compile(r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)", re.IGNORECASE)
+DRAWS = re.compile(
+    r"display\s*:\s*(?:none|block|(?:inline-)?(?:flex|grid)|list-item|table|flow-root)|visibility\s*:\s*(?:hidden|collapse)",
+    re.IGNORECASE,
+)
 MOST_CHARACTERS = 1 << 19  # of all sheets of a page; of larger ones the rest is not honoured
 MOST_RULES = 2000  # that say how something is drawn
 SCREENS = frozenset({"", "screen", "all", "only screen"})
@@ -39,7 +42,7 @@ def sheets_of(root: LexborNode) -> Sheets:
     """Of the page below this node; without any rule where its sheets decide nothing."""
     text = "\n".join(node.text(deep=True) for node in root.css("style") if _is_for_screens(node.attributes.get("media") or ""))
     sheets = Sheets()
-    if not HIDES.search(text) and not ("display" in text and root.css_first("[hidden]")):
+    if not DRAWS.search(text) and not ("display" in text and root.css_first("[hidden]")):
         return sheets
     import tinycss2
 

@@ -60,7 +60,11 @@ def _output(output: dict[str, Any]) -> str:
         said = f"{output.get('ename', '')}: {output.get('evalue', '')}"
         return ESCAPES.sub("", "\n".join(map(str, trace))) if isinstance(trace, list) and trace else said
     data = output.get("data")
-    forms = data if isinstance(data, dict) else {"text/plain": output.get("text"), "text/latex": output.get("latex")}
+    forms = (
+        data
+        if isinstance(data, dict)
+        else {f"text/{new}": output.get(old) for new, old in (("plain", "text"), ("latex", "latex"), ("html", "html"))}
+    )
     for form in TEXTS:
         if text := _joined(forms.get(form)):
             return ESCAPES.sub("", text)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tscli.documents.package import AGAIN, Event, Package, Unreadable, without
+from tscli.documents.package import AGAIN, Event, FlatPackage, Package, Unreadable, without
 
 MAIN = "content.xml"
 # What was deleted, what is hidden, descriptions of forms and styles.
@@ -21,14 +21,25 @@ SPACES = re.compile(r"[ \t\r\n]+")
 class OpenDocument:
     """An open document, spreadsheet or presentation."""
 
-    def __init__(self, package: Package) -> None:
+    def __init__(self, package: Package | FlatPackage) -> None:
         """Read it. Raises Unreadable where it has no content, or is encrypted."""
         if MAIN not in package:
             raise Unreadable(f"holds no {MAIN}: it is no OpenDocument file, or not whole; {AGAIN}")
         if "META-INF/manifest.xml" in package and _is_encrypted(package):
             raise Unreadable("is encrypted; save it without a password")
+        unseen = _hidden_styles(package)
+        hidden = dict[str, None]()
+
+        def is_unseen(start: Event) -> bool:
+            if start.name == "table" and start.attributes.get("style-name") in unseen:
+                hidden[start.attributes.get("name", "?")] = None
+                return True
+            is_folded = start.name == "table-row" and start.attributes.get("visibility") in ("collapse", "filter")
+            return is_folded or start.name in UNSEEN
+
         body = _Body()
-        body.take(without(package.events(MAIN), lambda start: start.name in UNSEEN))
+        body.take(without(package.events(MAIN), is_unseen))
+        self.warnings = (f"hidden sheets left out: {', '.join(hidden)[:200]}",) if hidden else ()
         self.noun = NOUNS.get(body.kind, "page")
         self.paged = body.kind in NOUNS
         if self.paged:
@@ -146,7 +157,7 @@ class _Body:
             target.append(line.rstrip())
 
 
-def _headers(package: Package) -> tuple[list[str], list[str]]:
+def _headers(package: Package | FlatPackage) -> tuple[list[str], list[str]]:
     """Headers and footers, each once."""
     found: dict[str, list[str]] = {"header": [], "footer": []}
     name, body = "", _Body()
@@ -167,7 +178,20 @@ def _headers(package: Package) -> tuple[list[str], list[str]]:
     return found["header"], found["footer"]
 
 
-def _is_encrypted(package: Package) -> bool:
+def _hidden_styles(package: Package | FlatPackage) -> set[str]:
+    """The styles of tables that are not shown."""
+    found, style = set[str](), ""
+    for event in package.events(MAIN):
+        if event.kind == "start" and event.name == "style":
+            style = event.attributes.get("name", "")
+        elif event.kind == "start" and event.name == "table-properties" and event.attributes.get("display") == "false":
+            found.add(style)
+        elif event.kind == "start" and event.name == "body":
+            break
+    return found
+
+
+def _is_encrypted(package: Package | FlatPackage) -> bool:
     return any(event.name == "encryption-data" for event in package.events("META-INF/manifest.xml"))
 
 

@@ -26,6 +26,10 @@ class Unreadable(Exception):
     """A file of a kind that is read, and cannot be; the message says why, for the user."""
 
 
+class Unexpected(Unreadable):
+    """A file without text, and nobody expects any in it."""
+
+
 class Event(NamedTuple):
     """kind: "start", "end" or "text"; name: of an element, without prefix; attributes of a start; text of a text."""
 
@@ -89,6 +93,20 @@ class Package:
                 kind = event.attributes.get("Type", "").rsplit("/", 1)[-1]
                 found[event.attributes.get("Id", "")] = (kind, resolved(folder, event.attributes.get("Target", "")))
         return found
+
+
+class FlatPackage:
+    """An OpenDocument in one XML file (fodt, fods, fodp), whose parts are all that one."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __contains__(self, name: str) -> bool:
+        return name in ("content.xml", "styles.xml")
+
+    def events(self, name: str) -> Iterator[Event]:
+        """As of `Package.events`."""
+        return xml_events(iter([self._data]), name)
 
 
 def resolved(folder: str, target: str) -> str:

@@ -24,6 +24,7 @@ from tscli.documents.pdf_annotations import Shown, shown_annotations
 from tscli.documents.pdf_attachments import Attachment, attachments
 from tscli.documents.pdf_choice import Candidate
 from tscli.documents.pdf_labels import page_labels
+from tscli.documents.pdf_layers import hidden_layers, without_layers
 from tscli.documents.pdf_layout import read_painted
 from tscli.documents.pdf_xfa import form_data
 
@@ -66,6 +67,7 @@ class PdfPages:
         self._engine = engine
         self._waits = False  # whether a page says no more than to wait
         self._reader = self._open_pypdf()
+        self._hidden = self._hidden_layers()
         self._pdfium: pypdfium2.PdfDocument | None = None
         error: Exception | None = None
         try:
@@ -94,7 +96,7 @@ class PdfPages:
     def text(self, index: int) -> PageText:
         """The text of a page (0-based), empty where there is none; raises where no parser could read the page."""
         shown, notes = self._annotations(index)
-        found = self._painted(index, [each for each in shown if each.kind != "comment"])
+        found = self._painted(index, [each for each in shown if each.kind != "comment"], notes)
         placed = found.has_values and pdf_choice.is_readable(found)
         if not pdf_choice.is_readable(found):
             text = ""
@@ -139,8 +141,11 @@ class PdfPages:
             yield Attachment(FORM_DATA, data.encode())
         yield from attachments(self._reader)
 
-    def _painted(self, index: int, values: Sequence[Shown]) -> Candidate:
+    def _painted(self, index: int, values: Sequence[Shown], notes: list[PageNote]) -> Candidate:
         """The text that is painted on a page, of the parser that reads it better. values: of its form, to be put in places."""
+        if self._hidden and (only_shown := self._without_layers(index, notes)) is not None:
+            with contextlib.closing(pypdfium2.PdfDocument(only_shown)) as document, contextlib.closing(document[0]) as page:
+                return read_painted(page, values)
         error: Exception | None = None
         found = Candidate("")
         if self._pdfium is not None and self._same_pages:
@@ -165,6 +170,23 @@ class PdfPages:
                 raise error
             return other
         return pdf_choice.choose(pdf_choice.filled(found, other.text), other)
+
+    def _hidden_layers(self) -> frozenset[int]:
+        try:
+            return hidden_layers(self._reader) if self._reader is not None else frozenset()
+        except Exception:  # pypdf raises many kinds on a broken file; nothing is hidden then
+            return frozenset()
+
+    def _without_layers(self, index: int, notes: list[PageNote]) -> bytes | None:
+        """A PDF of the page without its hidden layers; None where it has none, or where they cannot be taken out (told)."""
+        assert self._reader is not None
+        try:
+            return without_layers(self._reader.pages[index], self._hidden)
+        except MemoryError:
+            raise
+        except Exception:  # pypdf raises many kinds on a broken page
+            notes.append(PageNote("mended", "it may have hidden layers, which are read as well"))
+            return None
 
     def _extract(self, index: int) -> str:
         if self._reader is None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pypdf import PageObject
+from pypdf.generic import StreamObject
 
 MOST_ANNOTATIONS = 20_000  # of a page
 LONGEST_VALUE = 1 << 16  # characters
@@ -16,7 +18,12 @@ HIDDEN = 2 | 32  # of an annotation's flags: hidden, and not in a view
 RADIO, BUTTON, PASSWORD = 1 << 15, 1 << 16, 1 << 13  # of a field's
 # Words that mean no more than that a box is ticked.
 TICKED = frozenset({"yes", "on", "true", "1", "x"})
-COMMENTS = frozenset({"/Text", "/Highlight", "/Underline", "/StrikeOut", "/Squiggly", "/Caret", "/Stamp"})
+# fmt: off
+COMMENTS = frozenset({
+    "/Text", "/Highlight", "/Underline", "/StrikeOut", "/Squiggly", "/Caret", "/Stamp", "/Line", "/Square", "/Circle", "/Ink",
+    "/Polygon", "/PolyLine",
+})
+# fmt: on
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ def shown_annotations(page: PageObject) -> list[Shown]:
     A field is read by its value, whether its appearance is painted or not; values of password fields and what is hidden are
     left out. Raises what pypdf raises on a broken page.
     """
-    found = [shown for annotation in _annotations(page) if (shown := _shown(annotation)) is not None]
+    found = [shown for annotation in _annotations(page) if (shown := _shown(annotation, page)) is not None]
     return sorted(found, key=lambda shown: (-shown.box[3], shown.box[0]) if shown.box else (0.0, 0.0))
 
 
@@ -55,20 +62,38 @@ def _annotations(page: PageObject) -> Iterator[Any]:
             yield annotation
 
 
-def _shown(annotation: Any) -> Shown | None:
+def _shown(annotation: Any, page: PageObject) -> Shown | None:
     kind, box = annotation.get("/Subtype"), _box(annotation)
     if kind == "/Widget":
         name = _text(_inherited(annotation, "/TU")) or _text(_inherited(annotation, "/T"))
-        value = _value(annotation)
         is_text = _inherited(annotation, "/FT") in ("/Tx", "/Ch")
+        value = _value(annotation)
+        if is_text and _inherited(annotation, "/V") is None and not _integer(_inherited(annotation, "/Ff")) & PASSWORD:
+            value = _formatted(_inherited(annotation, "/RV")) or _drawn(annotation, page)
         return Shown("value" if is_text else "tick", value, name, box) if value else None
-    text = _text(annotation.get("/Contents"))
+    text = _text(annotation.get("/Contents")) or _formatted(annotation.get("/RC"))
+    if not text and kind in ("/FreeText", "/Stamp"):
+        text = _drawn(annotation, page)
     if not text:
         return None
     if kind in COMMENTS:
         author = _text(annotation.get("/T"))
         return Shown("comment", text, f"Comment by {author}" if author else "Comment", box)
     return Shown("typed", text, box=box) if kind == "/FreeText" else None
+
+
+def _formatted(value: Any) -> str:
+    """The words of a text with formats, which is a piece of XHTML."""
+    text = re.sub(r"(?i)<br\s*/?>|</p\s*>", "\n", _text(value))
+    return html.unescape(re.sub(r"<[^>]*>", "", text)).strip()
+
+
+def _drawn(annotation: Any, page: PageObject) -> str:
+    """What an annotation without a text of its own paints."""
+    looks = annotation.get("/AP")
+    look = looks.get_object().get("/N") if looks is not None else None
+    look = look.get_object() if look is not None else None
+    return page.extract_xform_text(look).strip()[:LONGEST_VALUE] if isinstance(look, StreamObject) else ""
 
 
 def _value(field: Any) -> str:

@@ -9,12 +9,16 @@ others. So the rules are, for each page:
    characters stand around it; then pypdf's whole text is taken where it has fewer faults (`num_faults`) and not fewer than half
    as many characters. Glyph numbers that pypdf gives just as pdfium does have been mapped to letters by neither.
 3. A page is not read at all where more than UNREADABLE of its characters have no letter, or are private use or control
-   characters: glyph numbers are no text. Fewer of these are shown as U+FFFD each run, and told.
-4. Ligatures, presentation forms and radicals become the letters that they stand for; soft hyphens go.
+   characters, or names of glyphs ("/g12/g7"): glyph numbers are no text. Neither are they where these stand in place of spaces,
+   or where characters are used in the order of their codes from the first printable ones on. Fewer of the former are shown as
+   U+FFFD each run, and told.
+4. Ligatures, presentation forms and radicals become the letters that they stand for; soft hyphens go. East
+   Asian characters that stand below each other, one on a line, become one line.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -30,9 +34,14 @@ GLUED = 25  # letters: of the letters of a page, few stand in words as long as t
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 PRIVATE = re.compile("[\ue000-\uf8ff\U000f0000-\U0010ffff]")
 BULLETS = re.compile(r"(?m)^(\s*)[\uf0a7\uf0a8\uf0b7\uf0d8\uf06e\uf076](?=\s)")  # those of Symbol and Wingdings
+GLYPH_NAMES = re.compile(r"(?:/[A-Za-z]{0,8}\d{1,5}(?:\.\w{1,8})?){4,}")
+AS_SPACES = 0.08  # of a page's characters: so many without a letter, and hardly a space, are what parts its words
+FIRST_CODES = '!"#$'  # that a font without names of letters begins with
+FEWEST_CODES, REUSED = 12, 3  # different characters, and how often each is used in the mean
 WORDS = re.compile(r"[^\W\d_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\uffff]+")  # of scripts that part words
 # Letters in another shape: Latin, Armenian, Hebrew ligatures, Arabic forms, radicals that stand for characters.
 FORMS = re.compile("[\u2f00-\u2fdf\ufb00-\ufb4f\ufb50-\ufd3d\ufd50-\ufdfb\ufe70-\ufefc]+")
+STACKED = re.compile(r"(?m)(?:^[\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef][ \t]*(?:\n|\Z)){3,}")
 SOFT_HYPHEN = "\xad"
 SOFT_BREAK = re.compile(r"(?<=[^\W\d_])\xad\n([^\W\d_]\S*)(\n|[ \t]+|\Z)")
 
@@ -102,22 +111,38 @@ def choose(pdfium: Candidate, pypdf: Candidate) -> Candidate:
 
 def is_readable(page: Candidate) -> bool:
     """Whether the page's text is one, by rule 3."""
-    return _num_lost(page) <= UNREADABLE * max(page.num_characters, 1)
+    if _num_lost(page) > UNREADABLE * max(page.num_characters, 1) or _is_numbered(page.text):
+        return False
+    letters = sum(map(len, WORDS.findall(page.text)))
+    num_lost = _num_lost(page)
+    are_few = num_lost <= AS_SPACES * page.num_characters or num_lost < 2 * page.text.count(" ")
+    return are_few or 2 * letters < page.num_characters
+
+
+def _is_numbered(text: str) -> bool:
+    """Whether the characters are numbers that were given to glyphs as the page first used them."""
+    solid = "".join(text.split())
+    first = list(dict.fromkeys(solid))
+    if len(first) < FEWEST_CODES or len(solid) < REUSED * len(first) or first[0] not in FIRST_CODES:
+        return False
+    return sum(ord(after) - ord(before) == 1 for before, after in itertools.pairwise(first)) > 0.8 * len(first)
 
 
 def tidy(page: Candidate) -> tuple[str, int]:
     """A readable page's text by rules 3 and 4, and how many characters of it have no letter."""
     text = BULLETS.sub("\\1\u2022", page.text)
     num_lost = _num_lost(Candidate(text, num_unmapped=page.num_unmapped))
-    text = re.sub(f"(?:{CONTROLS.pattern}|{PRIVATE.pattern}|{REPLACEMENT})+", REPLACEMENT, text)
+    text = re.sub(f"(?:{CONTROLS.pattern}|{PRIVATE.pattern}|{GLYPH_NAMES.pattern}|{REPLACEMENT})+", REPLACEMENT, text)
     text = FORMS.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
     text = SOFT_BREAK.sub(lambda found: found[1] + ("\n" if found[2] else ""), text)
+    text = STACKED.sub(lambda found: "".join(found[0].split()) + "\n", text)
     return text.replace(SOFT_HYPHEN, ""), num_lost
 
 
 def _num_lost(page: Candidate) -> int:
     """Characters without a letter; those of the font that are shown as U+FFFD are counted once."""
     others = len(CONTROLS.findall(page.text)) + len(PRIVATE.findall(page.text)) + page.text.count(REPLACEMENT)
+    others += sum(map(len, GLYPH_NAMES.findall(page.text)))
     return others if not page.num_unmapped else max(page.num_unmapped, others)
 
 

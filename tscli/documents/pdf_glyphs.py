@@ -16,8 +16,10 @@ from pypdfium2 import raw
 
 from tscli.documents.columns import Line, in_columns
 from tscli.documents.pdf_annotations import Shown
+from tscli.documents.pdf_bidi import in_reading_order
 from tscli.documents.pdf_choice import REPLACEMENT, Candidate
 from tscli.documents.pdf_form_fields import with_values
+from tscli.documents.pdf_lines import in_order
 
 LINE_BREAK_HYPHEN = "\x02"  # PDFium's mark for a hyphen at the end of a line; the line's end itself is left out
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")
@@ -57,7 +59,7 @@ def mended(textpage: pypdfium2.PdfTextPage, count: int, page: tuple[float, ...],
     values: of the fields of an upright page.
     """
     kept = _raised(_level(_once(_on_page(_glyphs(_chars(textpage, count)), page))))
-    text = "\n".join(in_columns(with_values([_line(line) for line in _split(kept)], values)))
+    text = "\n".join(in_columns(with_values(in_order([_line(_read(line)) for line in _split(kept)]), values)))
     unmapped = tuple(_runs(kept))
     solid = [char for char in kept if not char.generated and not char.text.isspace()]
     num_unmapped = sum(char.unmapped or char.text == "\0" for char in solid)
@@ -219,6 +221,29 @@ def _split(chars: Iterable[Char]) -> Iterable[list[Char]]:
             line.append(char)
     if line:
         yield line
+
+
+def _read(line: list[Char]) -> list[Char]:
+    """A line in the order in which it is read, where some of it runs from right to left."""
+    solid = [char for char in line if not (char.text.isspace() and (char.generated or char.left == char.right))]
+    if not any(RIGHT_TO_LEFT.search(char.text) for char in solid) or not _is_level(solid):
+        return line
+    placed = [*solid, *_gaps(solid)]
+    order = in_reading_order([(char.text, char.left, char.right) for char in placed])
+    return [placed[number]._replace(text=text) for number, text in order] if order is not None else line
+
+
+def _gaps(chars: Sequence[Char]) -> Iterable[Char]:
+    """Spaces where glyphs of a line stand apart and have none."""
+    for before, after in itertools.pairwise(sorted(chars, key=lambda char: char.left + char.right)):
+        if after.left - before.right > SPACE_GAP * after.height and not (before.text.isspace() or after.text.isspace()):
+            yield Char(" ", before.right, after.bottom, after.left, after.top, True, False)
+
+
+def _is_level(chars: Sequence[Char]) -> bool:
+    """Whether all stand on one line across the page."""
+    lowest = max(char.bottom for char in chars)
+    return all(char.top > lowest and char.right >= char.left for char in chars)
 
 
 def _line(chars: list[Char]) -> Line:

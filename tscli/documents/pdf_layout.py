@@ -17,6 +17,7 @@ from pypdfium2 import raw
 from tscli.documents.pdf_annotations import Shown
 from tscli.documents.pdf_choice import Candidate
 from tscli.documents.pdf_glyphs import LINE_BREAK_HYPHEN, RIGHT_TO_LEFT, WIDE_GAP, Char, goes_on, mended
+from tscli.documents.pdf_lines import is_upwards
 
 UNKNOWN = "\ufffe"  # as PDFium's whole text shows both that mark and a NUL
 OVERLAP = 0.5  # of the smaller of two rectangles of text
@@ -27,15 +28,15 @@ MOST_RECTS = 2000  # more than that are not compared with each other
 
 
 def read_painted(page: pypdfium2.PdfPage, values: Sequence[Shown] = ()) -> Candidate:
-    """The text of a page by PDFium, mended where that is needed. Turns a page that stands on its head.
+    """The text of a page by PDFium, mended where that is needed. Turns a page whose text does not stand upright.
 
     values: of its form, for their places in the text; pages that are turned have none.
     """
     textpage = page.get_textpage()
     try:
-        if _is_upside_down(textpage, page):  # PDFium would read its lines from the right
+        if turn := _turned_by(textpage, page):  # PDFium would read its lines from the right, or the last one first
             textpage.close()
-            page.set_rotation((page.get_rotation() + 180) % 360)
+            page.set_rotation((page.get_rotation() - turn) % 360)
             textpage = page.get_textpage()
         text, count = str(textpage.get_text_range()), textpage.count_chars()
         if count <= 0:
@@ -50,12 +51,13 @@ def read_painted(page: pypdfium2.PdfPage, values: Sequence[Shown] = ()) -> Candi
         textpage.close()
 
 
-def _is_upside_down(textpage: pypdfium2.PdfTextPage, page: pypdfium2.PdfPage) -> bool:
-    """Whether most of a few characters stand on their heads as the page is shown."""
+def _turned_by(textpage: pypdfium2.PdfTextPage, page: pypdfium2.PdfPage) -> int:
+    """By how many degrees, clockwise, most of a few characters stand on the page as it is shown: 0, 90, 180 or 270."""
     count = textpage.count_chars()
     angles = [math.degrees(raw.FPDFText_GetCharAngle(textpage.raw, count * part // 8)) for part in range(1, 8, 2)]
-    turned = [abs((angle + page.get_rotation()) % 360 - 180) < 20 for angle in angles]
-    return count > 0 and sum(turned) > 2
+    quarters = [round((angle + page.get_rotation()) / 90) % 4 for angle in angles if abs((angle + 45) % 90 - 45) < 20]
+    turn = max(set(quarters), key=quarters.count, default=0)
+    return 90 * turn if count > 0 and quarters.count(turn) > 2 else 0
 
 
 def _with_marks(text: str, textpage: pypdfium2.PdfTextPage) -> str:
@@ -75,6 +77,8 @@ def _needs_mending(textpage: pypdfium2.PdfTextPage, page: pypdfium2.PdfPage, tex
         return True
     rects = [textpage.get_rect(index) for index in range(min(textpage.count_rects(), MOST_RECTS))]
     left, bottom, right, top = page.get_bbox()
+    if is_upwards([(rect[0], rect[1], rect[3] - rect[1]) for rect in rects]):
+        return True
     return _overlap(rects) or any(r[2] < left or r[0] > right or r[3] < bottom or r[1] > top for r in rects)
 
 

@@ -17,6 +17,8 @@ DATA_URI = re.compile(rf"\bdata:([\w.+-]+/[\w.+-]+)?(;[\w.+=-]+)*,[^\s\"'<>()\[\
 FENCES = re.compile(r"^( {0,3})(`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}\2[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 SVG = re.compile(r"<svg\b[^>]*>.*?</svg\s*>", re.IGNORECASE | re.DOTALL)
 NULS = re.compile("\0+")
+TERMINAL = re.compile("\x1b(?:\\[[0-9;:?]*[ -/]*[@-~]|\\][^\x07\x1b\n]*(?:\x07|\x1b\\\\)|[()][0-9AB]|[=>78DEHM])")
+OVERSTRUCK = re.compile("[^\n\b]\b")
 
 
 def text_of(data: bytes, suffix: str = "", encoding: str | None = None) -> tuple[str, str, tuple[str, ...]]:
@@ -29,6 +31,7 @@ def text_of(data: bytes, suffix: str = "", encoding: str | None = None) -> tuple
     if num_nuls := text.count("\0"):
         warnings.append(f"{num_nuls:,} NUL bytes left out; was the file written to its end?")
         text = NULS.sub(_gap, text)
+    text = _typed(text)
     text, num_left_out = without_data(text)
     if suffix in MARKDOWN:
         text = outside_of_fences(text, lambda part: SVG.sub(_words, part))
@@ -37,6 +40,12 @@ def text_of(data: bytes, suffix: str = "", encoding: str | None = None) -> tuple
     if what := hidden(text):
         warnings.append(what)
     return clean(text), found.encoding, tuple(warnings)
+
+
+def _typed(text: str) -> str:
+    """What a terminal or a printer shows: without colours and moves, and with the last of the letters on each place."""
+    text = TERMINAL.sub("", text) if "\x1b" in text else text
+    return OVERSTRUCK.sub("", text) if "\b" in text else text
 
 
 def clean(text: str) -> str:

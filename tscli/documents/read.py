@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tscli.documents import plain
 from tscli.documents.invisible import hidden
-from tscli.documents.package import Package, Unreadable
+from tscli.documents.package import FlatPackage, Package, Unexpected, Unreadable
 
-__all__ = ["Pages", "Unreadable", "pages_of"]
+__all__ = ["Pages", "Unexpected", "Unreadable", "pages_of"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,18 @@ def pages_of(kind: str, source: Path | bytes, suffix: str, encoding: str | None 
     """
     if kind in _WHOLE:
         return _WHOLE[kind](source if isinstance(source, bytes) else source.read_bytes(), suffix, encoding)
-    return _ZIPPED[kind](Package(source))
+    package = Package(source)
+    return _ZIPPED[_inner_kind(kind, package)](package)
+
+
+def _inner_kind(kind: str, package: Package) -> str:
+    """The kind by the part that each has, whatever the file is called. Raises Unreadable for an archive of other files."""
+    if kind in _MAIN_PARTS and _MAIN_PARTS[kind] in package:
+        return kind
+    found = next((other for other, part in _MAIN_PARTS.items() if part in package), kind)
+    if found == "zip":
+        raise Unreadable("is a zip archive, and archives are not read; unpack it")
+    return found
 
 
 def _word(package: Package) -> Pages:
@@ -49,7 +60,7 @@ def _slides(package: Package) -> Pages:
     from tscli.documents.slides import Slides
 
     slides = Slides(package)
-    return Pages(slides.count, _clean(slides.text), True, slides.labels, noun="slide")
+    return Pages(slides.count, _clean(slides.text), True, slides.labels, warnings=slides.warnings, noun="slide")
 
 
 def _sheets(package: Package) -> Pages:
@@ -66,13 +77,17 @@ def _epub(package: Package) -> Pages:
     return Pages(book.count, _clean(book.text), True, book.labels, noun="chapter")
 
 
-def _opendocument(package: Package) -> Pages:
+def _opendocument(package: Package | FlatPackage) -> Pages:
     from tscli.documents.opendocument import OpenDocument
 
     document = OpenDocument(package)
     if not document.paged:
         return _single(document.text(0))
-    return Pages(document.count, _clean(document.text), True, document.labels, noun=document.noun)
+    return Pages(document.count, _clean(document.text), True, document.labels, warnings=document.warnings, noun=document.noun)
+
+
+def _flat(data: bytes, *_: object) -> Pages:
+    return _opendocument(FlatPackage(data))
 
 
 def _text(data: bytes, suffix: str, encoding: str | None) -> Pages:
@@ -85,6 +100,15 @@ def _html(data: bytes, _: str, encoding: str | None) -> Pages:
 
     page = html_text(data, given=encoding)
     return _single(page.text, page.warnings, page.encoding, scripted=b"<script" in data.lower())
+
+
+def _drawing(data: bytes, _: str, encoding: str | None) -> Pages:
+    from tscli.documents.markup import html_text
+
+    page = html_text(data, given=encoding)
+    if not page.text.strip():
+        raise Unexpected("is a picture")
+    return _single(page.text, page.warnings, page.encoding)
 
 
 def _rtf(data: bytes, *_: object) -> Pages:
@@ -107,7 +131,9 @@ def _mail(data: bytes, *_: object) -> Pages:
 
 _WHOLE: dict[str, Callable[[bytes, str, str | None], Pages]] = {
     "text": _text,
+    "flat": _flat,
     "html": _html,
+    "drawing": _drawing,
     "rtf": _rtf,
     "notebook": _notebook,
     "mail": _mail,
@@ -120,6 +146,15 @@ _ZIPPED: dict[str, Callable[[Package], Pages]] = {
     "sheets": _sheets,
     "epub": _epub,
     "opendocument": _opendocument,
+}
+
+
+_MAIN_PARTS = {
+    "word": "word/document.xml",
+    "slides": "ppt/presentation.xml",
+    "sheets": "xl/workbook.xml",
+    "epub": "META-INF/container.xml",
+    "opendocument": "content.xml",
 }
 
 

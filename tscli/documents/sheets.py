@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 from tscli.documents.formats import BUILT_IN, general, shown
 from tscli.documents.package import AGAIN, Package, Unreadable, without
+from tscli.documents.slides import drawn_lines
 
 MAIN = "xl/workbook.xml"
 BAR = " | "
 WIDEST_GAP = 20  # empty cells between two that are not
+MOST_COLUMNS = 16_384  # of a sheet
 UNSEEN = frozenset({"rPh", "extLst"})  # how a word is spoken
 
 
@@ -59,13 +61,13 @@ class Sheets:
         sheet = self._sheets[index]
         rows = _Rows(self._strings, self._forms, self._from_1904)
         rows.take(self._package, sheet.part)
-        comments = [
-            line
-            for kind, name in self._package.relations(sheet.part).values()
-            if kind == "comments" and name in self._package
-            for line in _comments(self._package, name)
-        ]
-        return "\n".join([sheet.name, "", *rows.lines, *comments]) if rows.lines or comments else ""
+        others: list[str] = []
+        for kind, name in self._package.relations(sheet.part).values():
+            if name in self._package and kind == "comments":
+                others += _comments(self._package, name)
+            elif name in self._package and kind == "drawing":
+                others += drawn_lines(self._package, name)
+        return "\n".join([sheet.name, "", *rows.lines, *others]) if rows.lines or others else ""
 
 
 @dataclass
@@ -76,9 +78,10 @@ class _Rows:
     forms: list[str]
     from_1904: bool
     lines: list[str] = field(default_factory=list)
+    hidden: set[int] = field(default_factory=set)  # columns
 
     def take(self, package: Package, part: str) -> None:
-        cells, column = list[str](), 0
+        cells, column, is_hidden = list[str](), 0, False
         kind = style = ""
         value, formula, inside = "", "", ""
         for event in without(package.events(part), lambda start: start.name in UNSEEN):
@@ -87,8 +90,10 @@ class _Rows:
                     value += event.text
                 case "text", _ if inside == "f":
                     formula += event.text
+                case "start", "col" if event.attributes.get("hidden") in ("1", "true"):
+                    self._hide(event.attributes.get("min", ""), event.attributes.get("max", ""))
                 case "start", "row":
-                    cells = []
+                    cells, is_hidden = [], event.attributes.get("hidden") in ("1", "true")
                 case "start", "c":
                     column = _column(event.attributes.get("r", ""), len(cells))
                     kind, style = event.attributes.get("t", "n"), event.attributes.get("s", "")
@@ -98,12 +103,16 @@ class _Rows:
                 case "end", "v" | "t" | "f":
                     inside = ""
                 case "end", "c":
-                    if text := self._shown(kind, style, value, formula):
+                    if column not in self.hidden and (text := self._shown(kind, style, value, formula)):
                         cells += [""] * min(column - len(cells), WIDEST_GAP if cells else 0)
                         cells.append(text)
                 case "end", "row":
-                    if cells:
+                    if cells and not is_hidden:
                         self.lines.append(BAR.join(cells))
+
+    def _hide(self, first: str, last: str) -> None:
+        if first.isdigit() and last.isdigit() and int(first) <= int(last) <= MOST_COLUMNS:
+            self.hidden |= set(range(int(first) - 1, int(last)))
 
     def _shown(self, kind: str, style: str, value: str, formula: str) -> str:
         if kind == "s":

@@ -24,6 +24,9 @@ class Slides:
         self._parts = _in_order(package)
         self.count = len(self._parts)
         self.labels = tuple(f"slide {number}" for number in range(1, self.count + 1))
+        hidden = [number for number, part in enumerate(self._parts, start=1) if _is_hidden(package, part)]
+        shown = ", ".join(map(str, hidden[:20]))
+        self.warnings = (f"hidden when the slides are shown, read all the same: slide {shown}",) if hidden else ()
         if not self._parts:
             raise Unreadable(f"holds no slides: it is no presentation, or not whole; {AGAIN}")
 
@@ -42,6 +45,14 @@ class Slides:
             elif kind == "chart":
                 lines += _chart(self._package.events(name))
         return "\n".join([*lines, *(["", "Notes:", *notes] if notes else [])])
+
+
+def _is_hidden(package: Package, part: str) -> bool:
+    try:
+        root = next(event for event in package.events(part) if event.kind == "start")
+    except (Unreadable, StopIteration):  # reading it says why
+        return False
+    return root.attributes.get("show") in ("0", "false")
 
 
 def _in_order(package: Package) -> list[str]:
@@ -96,6 +107,15 @@ def shape_lines(events: Iterable[Event]) -> list[str]:
                 box, repeats = [], False
     rest = ["".join(words).strip(), *box]
     return [*lines, *(line for line in rest if line)]
+
+
+def drawn_lines(package: Package, part: str) -> list[str]:
+    """The words of the boxes and charts that a drawing has, as on a workbook's sheet."""
+    lines = shape_lines(package.events(part))
+    for kind, name in package.relations(part).values():
+        if kind == "chart" and name in package:
+            lines += _chart(package.events(name))
+    return lines
 
 
 def _chart(events: Iterator[Event]) -> list[str]:

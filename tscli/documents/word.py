@@ -21,6 +21,19 @@ SEPARATORS = ("separator", "continuationSeparator", "continuationNotice")
 RAISED = str.maketrans("0123456789+-n", "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207f")
 DIGITS = re.compile(r"[+-]?\d{1,4}|n")
 BAR = " | "
+# Signs of Word's own fonts, which it keeps as private characters; the Greek of Symbol stands on the keys of its sounds.
+SYMBOL = dict(zip(range(0x41, 0x5B), "ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖ", strict=True))
+SYMBOL |= dict(zip(range(0x61, 0x7B), "αβχδεφγηιϕκλμνοπθρστυϖωξψζ", strict=True))
+SYMBOL |= {
+    0xA2: "′", 0xA3: "≤", 0xA5: "∞", 0xAB: "↔", 0xAC: "←", 0xAE: "→", 0xB0: "°", 0xB1: "±", 0xB2: "″", 0xB3: "≥", 0xB4: "×",
+    0xB5: "∝", 0xB6: "∂", 0xB7: "•", 0xB8: "÷", 0xB9: "≠", 0xBA: "≡", 0xBB: "≈", 0xC6: "∅", 0xC7: "∩", 0xC8: "∪", 0xCC: "⊂",
+    0xCE: "∈", 0xCF: "∉", 0xD1: "∇", 0xD5: "∏", 0xD6: "√", 0xD7: "⋅", 0xD8: "¬", 0xD9: "∧", 0xDA: "∨", 0xDE: "⇒", 0xE5: "∑",
+    0xF2: "∫",
+}  # fmt: skip
+WINGDINGS = {
+    0x6C: "●", 0x6E: "■", 0x6F: "□", 0xA7: "▪", 0xA8: "◻", 0xD8: "➢", 0xDF: "←", 0xE0: "→", 0xFB: "✗", 0xFC: "✓", 0xFD: "☒",
+    0xFE: "☑",
+}  # fmt: skip
 SIGNS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 
 
@@ -77,6 +90,8 @@ class _Body:
     text: bool = False
     hidden: bool = False
     raised: bool = False
+    spoken: str = ""  # how the word that follows is spoken, and where in its paragraph that began
+    spoken_at: int = 0
 
     def take(self, events: Iterator[Event]) -> None:
         for event in without(events, lambda start: start.name in UNSEEN):
@@ -112,6 +127,8 @@ class _Body:
                 self.rows.append([])
             case "tc" if self.rows:
                 self.rows[-1].append([])
+            case "rt":
+                self.spoken_at = len(self.paragraphs[-1].pieces)
             case _:
                 self._add(self._sign(name, attributes))
 
@@ -121,8 +138,7 @@ class _Body:
             case _ if name in SIGNS:
                 return SIGNS[name]
             case "sym":
-                code = attributes.get("char", "")
-                return chr(int(code, 16)) if re.fullmatch("[0-9A-Fa-f]{4}", code) and not code.upper().startswith("F") else ""
+                return _symbol(attributes.get("char", ""), attributes.get("font", ""))
             case "docPr" if attributes.get("descr", "").strip():
                 return f" {attributes['descr'].strip()} "
             case "footnoteReference" | "endnoteReference":
@@ -133,6 +149,13 @@ class _Body:
     def _end(self, name: str) -> None:
         if name == "t":
             self.text = False
+        elif name == "rt":
+            pieces = self.paragraphs[-1].pieces
+            self.spoken = "".join(pieces[self.spoken_at :])
+            del pieces[self.spoken_at :]
+        elif name == "rubyBase":
+            self._add(f"({self.spoken})" if self.spoken else "")
+            self.spoken = ""
         elif name == "p" and self.paragraphs:
             paragraph = self.paragraphs.pop()
             words = "".join(paragraph.pieces)
@@ -152,6 +175,17 @@ class _Body:
             self.rows[-1][-1].append(line)
         elif line.strip() or (self.lines and self.lines[-1]):
             self.lines.append(line.rstrip())
+
+
+def _symbol(code: str, font: str) -> str:
+    """A sign by its number in a font; nothing for one that only that font has."""
+    if not re.fullmatch("[0-9A-Fa-f]{4}", code):
+        return ""
+    number = int(code, 16)
+    if 0xF000 <= number <= 0xF0FF or number <= 0xFF:
+        own = SYMBOL if font.lower() == "symbol" else WINGDINGS if font.lower() == "wingdings" else {}
+        return own.get(number & 0xFF, "" if number > 0xFF or own else chr(number))
+    return chr(number) if number < 0xE000 or number > 0xF8FF else ""
 
 
 def _each(events: Iterator[Event], name: str) -> Iterator[tuple[dict[str, str], list[Event]]]:

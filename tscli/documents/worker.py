@@ -24,7 +24,7 @@ from tscli.documents import ocr, pdf, pdf_refusal, plain
 from tscli.documents.document import Opened
 from tscli.documents.kinds import kind_of
 from tscli.documents.process import OCR_SECONDS
-from tscli.documents.read import Pages, Unreadable, pages_of
+from tscli.documents.read import Pages, Unexpected, Unreadable, pages_of
 
 HEAD_BYTES = 8192
 BLOCK_BYTES = 1 << 20
@@ -53,6 +53,8 @@ def serve(pipe: Connection, page_seconds: float) -> None:
                 rewind(page_seconds + (OCR_SECONDS if message[0] == "ocr" else 0.0))
         except MemoryError:
             pipe.send(("memory",))
+        except Unexpected as error:
+            pipe.send(("skip", str(error)))
         except (pdf.Encrypted, pdf.Refused, Unreadable) as error:
             pipe.send(("error", str(error)))
         except OSError as error:

@@ -76,12 +76,13 @@ def sources_json(session: Session, answer: Answer, evidence: Evidence) -> dict[s
 
 
 def citations_json(session: Session, evidence: Evidence) -> list[dict[str, Any]]:
-    """The citations as JSON holds them."""
+    """The citations as JSON holds them; as_read: the passage as the model read it, where a line's end breaks words of it."""
     names = ("file", "page", "label", "start", "end", "quote", "share")
     return [
         {
             "library": citation.library or session.library,
             **{name: getattr(citation, name) for name in names if name != "label" or citation.label},
+            **({"as_read": citation.text} if citation.text else {}),
         }
         for citation in evidence.citations
     ]

@@ -21,7 +21,6 @@ from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
 if TYPE_CHECKING:
     from tscli.answer.calibration.calibrate import OnProgress
 
-SHIPPED = Path(__file__).with_name("shipped")
 WHO = ("calibrated", "all")
 
 

@@ -15,13 +15,14 @@ import tscli
 from tscli.answer import question_reading, voting_asker
 from tscli.answer.calibration.calibrate import calibrate, choose
 from tscli.answer.calibration.lookups import FACTS, look_ups
-from tscli.answer.calibration.store import SHIPPED, choose_voters, keep_voters, voters_of
+from tscli.answer.calibration.store import choose_voters, keep_voters, voters_of
 from tscli.answer.question_reading import count_votes
 from tscli.answer.stream import NOT_FOUND, UNGROUNDED
 from tscli.answer.voting_asker import VotingAsker
 from tscli.errors import UsageError
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.load import load_decoder
+from tscli.paths import shipped_voters_file
 from tscli.selection.voters import Voters
 from tscli.tokens import load_template, load_tokenizer
 
@@ -314,7 +315,7 @@ def test_look_ups_follow_from_their_seed_and_no_answer_stands_twice() -> None:
 
 
 def test_voters_of_known_models_are_shipped_and_a_calibration_of_ones_own_is_preferred() -> None:
-    shipped = sorted(SHIPPED.glob("*.json"))
+    shipped = sorted(shipped_voters_file("").parent.glob("*.json"))
     assert shipped
     for file in shipped:
         assert voters_of(file.stem) is not None, f"{file.name} was made by another version: calibrate that model again"

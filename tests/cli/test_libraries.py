@@ -6,12 +6,15 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
 from tests.store.conftest import fill, tokens
-from tscli.cli.app import run
+from tscli.cli.app import app, run
 from tscli.cli.libraries import _minute, _what_is_lost
+from tscli.cli.streams import LIBRARY_COMMANDS
 from tscli.errors import LibraryError
 from tscli.store import library_folder
 
@@ -63,3 +66,39 @@ def test_an_ingest_that_finished_nothing_can_be_removed_after_a_question(home: P
     assert _what_is_lost("half") == "an ingest that was stopped before anything was finished"
     with pytest.raises(LibraryError, match="no library"):
         _what_is_lost("never")
+
+
+@pytest.mark.parametrize("named", [["absent"], ["-l", "absent"], ["-labsent"], ["--library", "absent"], ["--library=absent"]])
+@pytest.mark.parametrize("command", LIBRARY_COMMANDS)
+def test_a_library_is_named_as_an_argument_or_by_the_flag_of_ask(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, named: list[str]
+) -> None:
+    more = {"rm": ["--yes"], "export": [str(tmp_path / "a.tar")]}
+    assert run([command, *named, *more.get(command, [])]) == LibraryError.exit_code
+    assert "no library named absent at" in capsys.readouterr().err
+
+
+def test_a_library_that_the_flag_names_is_exported_to_the_file_behind_it(shelf: Path, tmp_path: Path) -> None:
+    assert run(["export", "--library", "shelf", str(tmp_path / "shelf.tar")]) == 0
+    assert (tmp_path / "shelf.tar").is_file()
+
+
+def test_a_library_is_named_once(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["info", "other", "-l", "shelf"]) == 2
+    assert "unexpected extra argument" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["ask", "evidence", "chat", "serve"])
+def test_where_only_the_flag_names_a_library_the_error_says_so(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "shelf", "Who?"]) == 2
+    assert f"a library is named by a flag here: tscli {command} -l NAME" in capsys.readouterr().err
+
+
+def test_every_command_that_takes_a_library_first_is_known() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    first = {name for name, command in commands.items() if any(_takes_a_library(one) for one in command.params[:1])}
+    assert first == set(LIBRARY_COMMANDS)
+
+
+def _takes_a_library(parameter: Any) -> bool:
+    return parameter.param_type_name == "argument" and "library" in (parameter.help or "")

@@ -290,7 +290,7 @@ def test_a_full_disk_is_a_resource_error_and_nothing_is_lost(make_library: Make,
     def no_space(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("tscli.store.segment.os.fsync", no_space)
+    monkeypatch.setattr("os.fsync", no_space)
     with Writer(folder) as writer, pytest.raises(ResourceError, match="no space left"):
         writer.write_segment(planned[0], *pages(planned[0]))
     monkeypatch.undo()
@@ -333,7 +333,7 @@ def test_an_interrupt_while_tensors_are_written_is_an_interrupt_and_leaves_no_fi
             return super().write(data)
 
     with Writer(folder) as writer:
-        monkeypatch.setattr("tscli.store.segment.open_private", lambda path: Interrupted(path, "w"))
+        monkeypatch.setattr("tscli.durable_files.open_private", lambda path: Interrupted(path, "w"))
         with pytest.raises(KeyboardInterrupt):
             writer.write_segment(planned[0], *pages(planned[0]))
     assert sorted(folder.rglob("*")) == before

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.store.conftest import fill, tokens
+from tscli.durable_files import make_private, open_private
 from tscli.store import HISTORY, library_folder, open_library, remember
-from tscli.store.private import make_private, open_private
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077])

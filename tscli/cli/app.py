@@ -32,7 +32,7 @@ from tscli.cli.exit_codes import INTERRUPTED, ending
 from tscli.cli.old_names import with_new_names
 from tscli.cli.output import Settings, error_line, say
 from tscli.cli.settings import Setting, with_flags
-from tscli.cli.streams import STDOUT, drop_stdout, open_streams, with_dashed_question
+from tscli.cli.streams import QUESTION_COMMANDS, STDOUT, drop_stdout, open_streams, with_dashed_question, with_library_first
 
 HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
@@ -118,7 +118,7 @@ def _options(
 
 # The base of what the parser raises; Typer brings its own copy of click in some versions.
 _COMMAND_LINE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
-QUESTION_COMMANDS = ("ask", "evidence")
+NAMED_BY_FLAG = ("ask", "evidence", "chat", "serve", "eval")  # commands that take a library as -l only
 _ANYWHERE = ("--quiet", "-q", "--debug")
 
 
@@ -138,7 +138,7 @@ def run(arguments: list[str]) -> int:
     for note in notes:
         say(Settings("--quiet" in flags or "-q" in flags, "--debug" in flags), note)
     try:
-        code = int(app([*flags, *rest], standalone_mode=False) or 0)
+        code = int(app([*flags, *with_library_first(rest)], standalone_mode=False) or 0)
         sys.stdout.flush()
         if code == INTERRUPTED:  # newer Typers end like this instead of raising
             raise KeyboardInterrupt
@@ -147,6 +147,8 @@ def run(arguments: list[str]) -> int:
         error.show()  # type: ignore[attr-defined]
         if rest[:1] and rest[0] in QUESTION_COMMANDS and type(error).__name__ == "NoSuchOption":
             error_line(f'a question that begins with a dash goes behind "--": tscli {rest[0]} -- "-5 degrees?"')
+        if rest[:1] and rest[0] in NAMED_BY_FLAG and "unexpected extra argument" in str(error):
+            error_line(f"a library is named by a flag here: tscli {rest[0]} -l NAME")
         return int(error.exit_code)  # type: ignore[attr-defined]
     except BrokenPipeError:  # the reader of stdout has seen enough
         drop_stdout()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -85,7 +86,7 @@ def _write(output: Path | None, line: str) -> None:
 def _answered(output: Path) -> set[str]:
     """The questions that a file of answers holds. A last line that was cut off is removed; UsageError for any other file."""
     try:
-        text = output.read_text(encoding="utf-8")
+        text = output.read_bytes().decode()
     except FileNotFoundError:
         return set()
     except (OSError, UnicodeDecodeError) as error:
@@ -100,7 +101,7 @@ def _answered(output: Path) -> set[str]:
     if whole != text:
         if not text[len(whole) :].startswith('{"question"'):
             raise UsageError(f"{output}: holds something else than answers; name another file with -o")
-        output.write_text(whole, encoding="utf-8")
+        os.truncate(output, len(whole.encode()))  # never written anew: what it holds may have taken hours
     return found
 
 

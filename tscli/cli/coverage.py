@@ -19,7 +19,7 @@ MOST_RANGES = 12
 
 def coverage(
     context: typer.Context,
-    library: flags.Library,
+    library: flags.Name,
     output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
     as_json: flags.Json = False,
 ) -> int:

@@ -46,8 +46,8 @@ Libraries = Annotated[
     ),
 ]
 # The same as an argument, of commands that look after a library; Named must be given, whatever is set.
-Name = Annotated[str, replace(LIBRARY, positional=True, help="Name of the library.")]
-Named = Annotated[str, typer.Argument(autocompletion=library_names, help="Name of the library.")]
+Name = Annotated[str, replace(LIBRARY, positional=True, help="Name of the library; -l NAME names it, too.")]
+Named = Annotated[str, typer.Argument(autocompletion=library_names, help="Name of the library; -l NAME names it, too.")]
 
 MODEL = Setting(
     "model",

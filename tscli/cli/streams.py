@@ -9,6 +9,7 @@ import sys
 
 STDOUT = "standard output"
 QUESTION_COMMANDS = ("ask", "evidence")
+LIBRARY_COMMANDS = ("info", "verify", "repair", "prune", "coverage", "rm", "export")  # NAME is their first argument
 # A flag and its value as one argument (--html="my page.html", -l"my shelf"), of those that these commands have.
 NUMBER = re.compile(r"-\d*\.?\d+")  # may be the value of a flag
 FLAG = re.compile(r"--[a-z][a-z-]*(=|$)|-[a-zA-Z]$|-[lfoq]")
@@ -57,6 +58,22 @@ def with_dashed_question(arguments: list[str]) -> list[str]:
         return arguments
     at = places[0]
     return [*arguments[:at], *arguments[at + 1 :], "--", arguments[at]]
+
+
+def with_library_first(arguments: list[str]) -> list[str]:
+    """The arguments of a command whose first argument is a library, with the one that a flag names in that place."""
+    if not arguments or arguments[0] not in LIBRARY_COMMANDS:
+        return arguments
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    for at, argument in enumerate(arguments[:end]):
+        flag, _, joined = argument.partition("=")
+        if flag == "--library" and joined:
+            return [arguments[0], joined, *arguments[1:at], *arguments[at + 1 :]]
+        if argument in ("--library", "-l") and at + 1 < end:
+            return [arguments[0], arguments[at + 1], *arguments[1:at], *arguments[at + 2 :]]
+        if argument.startswith("-l") and len(argument) > 2:
+            return [arguments[0], argument[2:], *arguments[1:at], *arguments[at + 1 :]]
+    return arguments
 
 
 def _is_question(argument: str, before: str) -> bool:

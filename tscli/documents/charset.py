@@ -20,7 +20,6 @@ BOMS = (
 )
 SAMPLE_BYTES = 1 << 16
 REPLACEMENT = "\ufffd"
-BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 HALVES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")  # of characters, as some programs write them: broken, but UTF-8's own way
 NULS = re.compile(rb"\x00+")

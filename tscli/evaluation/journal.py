@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -42,7 +43,7 @@ class Journal:
     def _read(self) -> list[dict[str, Any]]:
         """The lines of the file, but for a last one that was cut off, which is removed."""
         try:
-            text = self.file.read_text(encoding="utf-8")
+            text = self.file.read_bytes().decode()
         except FileNotFoundError:
             return []
         except (OSError, UnicodeDecodeError) as error:
@@ -55,7 +56,7 @@ class Journal:
         except json.JSONDecodeError as error:
             raise UsageError(f"{self.file}: not the answers of an evaluation ({error}); name another --resume file") from error
         if whole != text:
-            self.file.write_text(whole, encoding="utf-8")
+            os.truncate(self.file, len(whole.encode()))  # never written anew: what it holds may have taken hours
         return lines
 
     def _write(self, mode: str, line: dict[str, Any]) -> None:

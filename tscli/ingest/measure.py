@@ -27,6 +27,7 @@ from tscli_kernels.compiled import PREFERRED_FROM
 
 SCAN_TOKENS, FEW_TOKENS = 65_536, 8192
 DENSE_TOKENS = 256
+REPEATS = 3
 
 
 def estimate_seconds(
@@ -47,7 +48,7 @@ def estimate_seconds(
     chunk_s, per_token = chunk_seconds(decoder, config, dense), decoder.layers / tokens
     exact_s, seconds = _scan_seconds(decoder, config, tokens) * per_token, 0.0
     by_sketch = uses_sketch(config, longest) and longest >= READING_FROM
-    sketch_s = _sketch_seconds(decoder, config) * per_token if by_sketch else 0.0
+    sketch_s = _sketch_seconds(decoder) * per_token if by_sketch else 0.0
     for start, num_tokens in spans:
         earlier = start + num_tokens / 2
         scan_s = sketch_s if by_sketch and earlier >= READING_FROM else exact_s
@@ -152,7 +153,7 @@ def _writing_seconds(decoder: Decoder, kv_dtype: str | None) -> float:
         return _median(write, torch.device("cpu")) / FEW_TOKENS
 
 
-def _sketch_seconds(decoder: Decoder, config: SelectionConfig) -> float:
+def _sketch_seconds(decoder: Decoder) -> float:
     """One layer's scan of a sketch of SCAN_TOKENS keys for candidates."""
     kept = ranks(decoder.head_dim)
     rank = kept[len(kept) // 2]
@@ -167,12 +168,12 @@ def _sketch_seconds(decoder: Decoder, config: SelectionConfig) -> float:
     return _median(scan, decoder.device)
 
 
-def _median(work: Callable[[], object], device: torch.device, repeats: int = 3) -> float:
+def _median(work: Callable[[], object], device: torch.device) -> float:
     times = []
-    for _ in range(repeats):
+    for _ in range(REPEATS):
         started = time.perf_counter()
         work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - started)
-    return sorted(times)[repeats // 2]
+    return sorted(times)[REPEATS // 2]

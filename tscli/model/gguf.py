@@ -17,6 +17,7 @@ from typing import Any
 import xxhash
 from filelock import FileLock
 
+from tscli.durable_files import place_folder, replacing
 from tscli.errors import ResourceError, UsageError
 from tscli.model.gguf_header import OnStep, read_header
 from tscli.paths import cache
@@ -156,9 +157,8 @@ def remember(path: Path, entries: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(path.with_name(f".{path.name}.lock")):
         content = {name: value for name, value in {**_read_json(path), **entries}.items() if value is not None}
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        os.replace(part, path)
+        with replacing(path) as file:
+            file.write(json.dumps(content, indent=1).encode())
 
 
 def recall(path: Path) -> dict[str, Any]:
@@ -194,8 +194,7 @@ def convert_file(file: Path, sha256: str, on_step: OnStep | None, *, origin: str
             marker["weights_hash"] = conversion_hash(part, sha256, CONVERSION)
             del marker["folder"]
             (part / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")
-            _to_disk(part)
-            os.replace(part, target)
+            place_folder(part, target)
         except OSError as error:
             raise _explained(file, target, error) from error
         finally:
@@ -208,12 +207,6 @@ def _explained(file: Path, target: Path, error: OSError) -> Exception:
         f"{file}: cannot be converted into {target.parent} ({error.strerror or error}); make room, or put the cache elsewhere "
         "with TSCLI_CACHE"
     )
-
-
-def _to_disk(folder: Path) -> None:
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
 
 
 def _lock(sha256: str) -> FileLock:

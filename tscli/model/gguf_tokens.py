@@ -17,7 +17,6 @@ SPECIAL = {"bos_token": "bos_token_id", "eos_token": "eos_token_id"}
 
 # How text is cut before merging, by the name that llama.cpp gives it (tokenizer.ggml.pre), where transformers does not know the
 # name. GPT-2's pattern is what it falls back to; here every digit stands alone before that pattern is applied, in one pattern.
-GPT2 = "gpt2"
 DIGITS_APART = r"\p{N}|'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"
 SPLITS = dict.fromkeys(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"), DIGITS_APART)
 AS_GPT2 = ("gpt-2", "gpt2", "phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling")

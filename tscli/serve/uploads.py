@@ -21,12 +21,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tscli.durable_files import make_private, open_private
 from tscli.paths import NAME, library_folder
 from tscli.serve.documents import no_such_library, refused, told
 from tscli.serve.ingest_job import IngestJob, remove_unheld
 from tscli.serve.replies import json_reply
 from tscli.serve.shelf import Shelf
-from tscli.store.private import make_private, open_private
 
 FOLDER = "uploads"  # in the library's own: removed with it
 MOST_FILES = 200

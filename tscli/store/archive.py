@@ -19,14 +19,14 @@ from typing import IO
 
 import xxhash
 
+from tscli.durable_files import make_private, replacing, sync_folder, writing
 from tscli.errors import DamagedLibrary, LibraryError, ResourceError, UsageError
 from tscli.paths import MANIFEST, NAME, library_folder
 from tscli.store.chain import PlannedSegment
 from tscli.store.damaged import damaged
 from tscli.store.manifest import Manifest, SegmentRecord
-from tscli.store.private import make_private, open_private
 from tscli.store.reader import present, problem_with, require_manifest
-from tscli.store.segment import BLOCK, segment_path, write_durably, writing
+from tscli.store.segment import BLOCK, segment_path
 from tscli.store.writer import Writer, read_record, siblings, take_over, write_manifest, write_record
 
 CHECKSUMS = "checksums.txt"  # as xxh128sum writes and checks them
@@ -50,17 +50,11 @@ def export_library(folder: Path, file: Path, *, force: bool = False, on_bytes: O
         raise UsageError(f"{file} is there already; name another file, or replace it with --force")
     if not file.parent.is_dir():
         raise UsageError(f"{file.parent} is no folder; make it, or name another file")
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with writing(file.parent), open_private(temporary) as target:
-            with tarfile.TarFile(fileobj=target, mode="w", format=tarfile.PAX_FORMAT, copybufsize=BLOCK) as tar:
-                _pack(tar, folder, manifest, _Progress(on_bytes, _parts(manifest)))
-            target.flush()
-            os.fsync(target.fileno())
-        with writing(file.parent):
-            os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        replacing(file) as target,
+        tarfile.TarFile(fileobj=target, mode="w", format=tarfile.PAX_FORMAT, copybufsize=BLOCK) as tar,
+    ):
+        _pack(tar, folder, manifest, _Progress(on_bytes, _parts(manifest)))
     return file.stat().st_size
 
 
@@ -258,8 +252,8 @@ def _unpack(
         content, path = tar.extractfile(member), stage / member.name
         assert content is not None
         make_private(path.parent)
-        source = progress.reading(content)
-        write_durably(path, lambda target, source=source: shutil.copyfileobj(source, target, BLOCK))  # type: ignore[misc]
+        with replacing(path) as target:
+            shutil.copyfileobj(progress.reading(content), target, BLOCK)
         if reason := problem_with(path, size, xxh3):
             raise DamagedLibrary(f"{file}: {member.name} {reason}", AGAIN)
     if left:
@@ -277,4 +271,5 @@ def _put(stage: Path, folder: Path, *, force: bool) -> None:
         except OSError:
             os.rename(old, folder)
             raise
+        sync_folder(folder.parent)
     shutil.rmtree(old)

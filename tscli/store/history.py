@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tscli.durable_files import open_private
 from tscli.errors import DamagedLibrary
-from tscli.store.private import open_private
 
 HISTORY = "history.jsonl"
 

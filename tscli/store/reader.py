@@ -12,11 +12,12 @@ from typing import Any
 
 from torch import Tensor
 
+from tscli.durable_files import replacing
 from tscli.errors import DamagedLibrary, LibraryError, ResourceError
 from tscli.paths import MANIFEST, MANIFEST_COPY, library_name
 from tscli.store.damaged import damaged
 from tscli.store.manifest import Manifest, SegmentRecord
-from tscli.store.segment import Segment, hash_file, load_tensors, map_segment, segment_path, write_durably
+from tscli.store.segment import Segment, hash_file, load_tensors, map_segment, segment_path
 
 VERIFIED = "verified.json"
 
@@ -147,9 +148,9 @@ def remember_verified(folder: Path, files: list[tuple[Path, str]]) -> None:
 
 def _remember(folder: Path, seen: dict[str, Any], fresh: dict[str, Any]) -> None:
     if any(seen.get(name) != state for name, state in fresh.items()):
-        with contextlib.suppress(OSError, ResourceError):  # a read-only library is verified each time
-            text = json.dumps({**seen, **fresh})
-            write_durably(folder / VERIFIED, lambda file: file.write(text.encode()))
+        # a read-only library is verified each time
+        with contextlib.suppress(OSError, ResourceError), replacing(folder / VERIFIED) as file:
+            file.write(json.dumps({**seen, **fresh}).encode())
 
 
 def _state(path: Path, xxh3: str) -> list[Any] | None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,9 @@ import torch
 import xxhash
 from torch import Tensor
 
-from tscli.errors import DamagedLibrary, ResourceError
+from tscli.durable_files import replacing
+from tscli.errors import DamagedLibrary
 from tscli.store.manifest import SegmentRecord
-from tscli.store.private import open_private
 
 BLOCK = 8 << 20
 
@@ -92,9 +90,9 @@ def hash_file(path: Path) -> str:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> tuple[int, str]:
-    """torch.save to a temporary name, fsync, rename; size in bytes and XXH3-128 of the file."""
-    with _without_crc32():
-        write_durably(path, lambda file: torch.save(tensors, file))
+    """torch.save, whole or not there; size in bytes and XXH3-128 of the file."""
+    with _without_crc32(), replacing(path) as file:
+        torch.save(tensors, file)
     return path.stat().st_size, hash_file(path)
 
 
@@ -108,63 +106,3 @@ def _without_crc32() -> Iterator[None]:
         yield
     finally:
         torch.serialization.set_crc32_options(before)
-
-
-def write_durably(path: Path, write: Callable[[Any], object]) -> None:
-    """Write through a temporary file, fsync file and folder, rename: the name holds the whole content or is not there.
-
-    The folder must be there: one that was removed meanwhile does not come back.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with writing(path.parent):
-            with open_private(temporary) as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-            _sync_folder(path.parent)
-    finally:  # nothing is left after an interrupt either
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Say it as a ResourceError where the disk is full or may not be written to."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):
-            raise KeyboardInterrupt from error
-        if any(map(_is_out_of_space, _causes(error))):
-            raise ResourceError(
-                f"{folder}: no space left on the disk; what is committed is kept: make room and run the same command again"
-            ) from error
-        if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
-            raise ResourceError(
-                f"{folder}: cannot be written ({error}); write elsewhere, or choose another TSCLI_HOME"
-            ) from error
-        raise
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what it came up in: torch wraps what happens while it writes, an interrupt too, in its own."""
-    while error is not None:
-        yield error
-        error = error.__context__
-
-
-def _is_out_of_space(error: BaseException) -> bool:
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return True
-    words = ("enforce fail", "unexpected pos", "file write")
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,14 +19,14 @@ from types import MappingProxyType, TracebackType
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from tscli.errors import DamagedLibrary, LibraryError
+from tscli.durable_files import link, make_private, replacing, writing
+from tscli.errors import DamagedLibrary, LibraryError, ResourceError
 from tscli.paths import MANIFEST, MANIFEST_COPY, library_folders
 from tscli.store.chain import PlannedSegment
 from tscli.store.damaged import damaged
 from tscli.store.manifest import Manifest, SegmentRecord
-from tscli.store.private import make_private, open_private
 from tscli.store.reader import present, read_manifest, remember_verified
-from tscli.store.segment import Segment, hash_file, map_segment, save_tensors, segment_path, write_durably, writing
+from tscli.store.segment import Segment, hash_file, map_segment, save_tensors, segment_path
 
 
 def record_path(folder: Path, segment_id: str) -> Path:
@@ -66,34 +65,27 @@ def siblings(folder: Path) -> list[Path]:
 
 def write_record(folder: Path, record: SegmentRecord) -> None:
     """Say beside a segment's file what it must be."""
-    text = json.dumps(asdict(record))
+    path = record_path(folder, record.id)
     with writing(folder):
-        make_private(record_path(folder, record.id).parent)
-    write_durably(record_path(folder, record.id), lambda file: file.write(text.encode()))
+        make_private(path.parent)
+    with replacing(path) as file:
+        file.write(json.dumps(asdict(record)).encode())
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Make this what readers see, in one rename; then keep a copy, from which `restore_manifest` makes a damaged one whole."""
     text = manifest.to_json().encode()
     for name in (MANIFEST, MANIFEST_COPY):
-        write_durably(folder / name, lambda file: file.write(text))
+        with replacing(folder / name) as file:
+            file.write(text)
 
 
 def take_over(holder: Path, folder: Path, record: SegmentRecord) -> None:
     """Link a segment of another library into this one, or copy it where links fail; DamagedLibrary if it changes meanwhile."""
     source, target = segment_path(holder, record.id), segment_path(folder, record.id)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     with writing(target.parent):
         make_private(target.parent)
-        try:
-            try:
-                os.link(source, temporary)
-            except OSError:
-                with source.open("rb") as original, open_private(temporary) as copy:
-                    shutil.copyfileobj(original, copy)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        link(source, target)
     if hash_file(target) != record.xxh3:
         target.unlink()
         raise DamagedLibrary(f"{source}: changed while it was linked", "ingest again")
@@ -134,14 +126,8 @@ class Writer:
     @staticmethod
     def _say_who(holder: Path) -> None:
         """For a second writer to read; a full disk must not keep a library from being removed."""
-        temporary = holder.with_name(f".{holder.name}.{os.getpid()}.tmp")
-        try:
-            with suppress(OSError):
-                with open_private(temporary) as file:
-                    file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
-                os.replace(temporary, holder)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError, ResourceError), replacing(holder) as file:
+            file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._lock.release()

@@ -235,12 +235,12 @@ class StreamDecoder:
         return self._tokenizer.decode(self._ids[self._context : stop], special=self._special)
 
 
-def load_tokenizer(folder: str, *, revision: str | None = None, local_files_only: bool = False) -> Tokenizer:
-    """Load a model's tokenizer from its folder (or hub id); TscliError when it has no fast tokenizer."""
+def load_tokenizer(folder: str) -> Tokenizer:
+    """Load a model's tokenizer from its folder; TscliError when it has no fast tokenizer."""
     from transformers import AutoTokenizer
 
     try:
-        chat = AutoTokenizer.from_pretrained(folder, revision=revision, local_files_only=local_files_only)
+        chat = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
         first = (str(error).strip().splitlines() or [""])[0]
         raise TscliError(f"{Path(folder).name}: no tokenizer could be loaded ({first}); choose another --model") from error

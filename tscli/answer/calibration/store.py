@@ -6,11 +6,10 @@ Those of known models are shipped, in `shipped/`, as `tscli calibrate` wrote the
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tscli.durable_files import replacing
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
@@ -22,7 +21,6 @@ from tscli.tokens import Template, Tokenizer, load_template, load_tokenizer
 if TYPE_CHECKING:
     from tscli.answer.calibration.calibrate import OnProgress
 
-SHIPPED = Path(__file__).with_name("shipped")
 WHO = ("calibrated", "all")
 
 
@@ -43,10 +41,8 @@ def keep_voters(model_hash: str, voters: Voters) -> Path:
     """Keep them; whole, or as before."""
     file = voters_file(model_hash)
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8") as part:
-        json.dump(voters.record(), part, indent=1)
-    Path(name).replace(file)
+    with replacing(file) as kept:
+        kept.write(json.dumps(voters.record(), indent=1).encode())
     return file
 
 

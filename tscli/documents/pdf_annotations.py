@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pypdf import PageObject
-from pypdf.generic import StreamObject
 
 MOST_ANNOTATIONS = 20_000  # of a page
 LONGEST_VALUE = 1 << 16  # characters
@@ -91,9 +90,9 @@ def _formatted(value: Any) -> str:
 def _drawn(annotation: Any, page: PageObject) -> str:
     """What an annotation without a text of its own paints."""
     looks = annotation.get("/AP")
-    look = looks.get_object().get("/N") if looks is not None else None
+    look: Any = looks.get_object().get("/N") if looks is not None else None
     look = look.get_object() if look is not None else None
-    return page.extract_xform_text(look).strip()[:LONGEST_VALUE] if isinstance(look, StreamObject) else ""
+    return page.extract_xform_text(look).strip()[:LONGEST_VALUE] if hasattr(look, "get_data") else ""
 
 
 def _value(field: Any) -> str:

@@ -99,7 +99,7 @@ def _value(field: Any) -> str:
     """What a field shows; empty where it is not filled in."""
     kind, flags, value = _inherited(field, "/FT"), _integer(_inherited(field, "/Ff")), _inherited(field, "/V")
     if kind == "/Btn":
-        return "" if flags & BUTTON else _ticked(field.get("/AS") or value, is_radio=bool(flags & RADIO))
+        return "" if flags & BUTTON else _ticked(field, field.get("/AS") or value, is_radio=bool(flags & RADIO))
     if kind == "/Sig":
         return f"signed by {_text(value.get('/Name')) or 'somebody'}" if hasattr(value, "get") else ""
     if kind == "/Ch":
@@ -109,10 +109,14 @@ def _value(field: Any) -> str:
     return "" if flags & PASSWORD else _text(value)
 
 
-def _ticked(state: Any, *, is_radio: bool) -> str:
+def _ticked(field: Any, state: Any, *, is_radio: bool) -> str:
+    """The state's name; where states are but numbers, what the field says that they mean."""
     text = _text(state).removeprefix("/")
     if not text or text == "Off":
         return ""
+    meanings = list(_inherited(field, "/Opt") or ())[:MOST_ANNOTATIONS]
+    if text.isdigit() and len(text) < 6 and int(text) < len(meanings):
+        return _text(meanings[int(text)]) or text
     return text if is_radio or text.lower() not in TICKED else "yes"
 
 

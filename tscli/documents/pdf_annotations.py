@@ -90,9 +90,11 @@ def _formatted(value: Any) -> str:
 def _drawn(annotation: Any, page: PageObject) -> str:
     """What an annotation without a text of its own paints."""
     looks = annotation.get("/AP")
-    look: Any = looks.get_object().get("/N") if looks is not None else None
-    look = look.get_object() if look is not None else None
-    return page.extract_xform_text(look).strip()[:LONGEST_VALUE] if hasattr(look, "get_data") else ""
+    listed = looks.get_object().get("/N") if looks is not None else None
+    if listed is None or not hasattr(listed.get_object(), "get_data"):
+        return ""
+    look: Any = listed.get_object()
+    return page.extract_xform_text(look).strip()[:LONGEST_VALUE]
 
 
 def _value(field: Any) -> str:

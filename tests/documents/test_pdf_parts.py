@@ -102,6 +102,11 @@ def test_typed_text_and_comments_are_read(tmp_path: Path) -> None:
     assert read(tmp_path, written(writer)).pages == ("Contract\nApproved by Odile\n\nComment by Marit: Check the date",)
 
 
+def test_a_button_whose_states_are_numbers_is_read_by_what_they_mean(tmp_path: Path) -> None:
+    field = {"/FT": "/Btn", "/T": "port", "/Ff": 1 << 15, "/V": "/1", "/AS": "/1", "/Opt": ["Holm", "Lund"]}
+    assert read(tmp_path, with_fields(painted(lines("Form")), [field])).pages == ("Form\nport: Lund",)
+
+
 def test_remarks_on_drawn_lines_and_shapes_are_comments(tmp_path: Path) -> None:
     writer = pypdf.PdfWriter(io.BytesIO(painted(lines("Plan"))))
     writer.add_annotation(0, Line(p1=(72, 500), p2=(200, 500), rect=(72, 500, 200, 510), text="move this wall"))

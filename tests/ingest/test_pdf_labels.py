@@ -10,6 +10,9 @@ import pytest
 import tscli
 from tests.documents.pdfs import lines, painted, with_attachments
 from tscli.documents import load as load_documents
+from tscli.evidence import citations_json
+from tscli.evidence.citations import Citation
+from tscli.evidence.gather import Evidence
 from tscli.library import arrange
 from tscli.store import read_manifest
 
@@ -60,6 +63,12 @@ def test_words_that_lines_break_are_found_in_one_and_quoted_as_they_stand(load: 
     with tscli.open_library(load=load) as session:
         assert session.context.documents[0].breaks == ((1, place, "-\n"),)
         assert "lighthouse" in session.tokenizer.decode(session.context.token_ids.tolist())
+        cited = [
+            Citation("a.pdf", 1, 0, 4, "light- house", 0.6, True, text="lighthouse"),
+            Citation("a.pdf", 1, 5, 9, "at", 0.4, True),
+        ]
+        found = citations_json(session, Evidence(tuple(cited), ()))
+        assert [(each["quote"], each.get("as_read")) for each in found] == [("light- house", "lighthouse"), ("at", None)]
 
 
 def test_a_library_without_labels_opens_as_before(load: tscli.LoadOptions, folder: Path) -> None:

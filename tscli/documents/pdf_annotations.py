@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pypdf import PageObject
-from pypdf.generic import StreamObject
 
 MOST_ANNOTATIONS = 20_000  # of a page
 LONGEST_VALUE = 1 << 16  # characters
@@ -91,16 +90,18 @@ def _formatted(value: Any) -> str:
 def _drawn(annotation: Any, page: PageObject) -> str:
     """What an annotation without a text of its own paints."""
     looks = annotation.get("/AP")
-    look = looks.get_object().get("/N") if looks is not None else None
-    look = look.get_object() if look is not None else None
-    return page.extract_xform_text(look).strip()[:LONGEST_VALUE] if isinstance(look, StreamObject) else ""
+    listed = looks.get_object().get("/N") if looks is not None else None
+    if listed is None or not hasattr(listed.get_object(), "get_data"):
+        return ""
+    look: Any = listed.get_object()
+    return page.extract_xform_text(look).strip()[:LONGEST_VALUE]
 
 
 def _value(field: Any) -> str:
     """What a field shows; empty where it is not filled in."""
     kind, flags, value = _inherited(field, "/FT"), _integer(_inherited(field, "/Ff")), _inherited(field, "/V")
     if kind == "/Btn":
-        return "" if flags & BUTTON else _ticked(field.get("/AS") or value, is_radio=bool(flags & RADIO))
+        return "" if flags & BUTTON else _ticked(field, field.get("/AS") or value, is_radio=bool(flags & RADIO))
     if kind == "/Sig":
         return f"signed by {_text(value.get('/Name')) or 'somebody'}" if hasattr(value, "get") else ""
     if kind == "/Ch":
@@ -110,10 +111,14 @@ def _value(field: Any) -> str:
     return "" if flags & PASSWORD else _text(value)
 
 
-def _ticked(state: Any, *, is_radio: bool) -> str:
+def _ticked(field: Any, state: Any, *, is_radio: bool) -> str:
+    """The state's name; where states are but numbers, what the field says that they mean."""
     text = _text(state).removeprefix("/")
     if not text or text == "Off":
         return ""
+    meanings = list(_inherited(field, "/Opt") or ())[:MOST_ANNOTATIONS]
+    if text.isdigit() and len(text) < 6 and int(text) < len(meanings):
+        return _text(meanings[int(text)]) or text
     return text if is_radio or text.lower() not in TICKED else "yes"
 
 

@@ -71,7 +71,7 @@ def room_for(bench: Bench, length: int) -> Iterator[Room]:
                 f"{reason}; on disk they need {needed / 2**30:,.1f} GiB, {free / 2**30:,.1f} GiB are free in "
                 f"{Path(folder).parent}: choose --kv-dtype int8, or a folder with room by TMPDIR"
             )
-        bench.say(f"{needed / 2**30:,.1f} GiB of keys and values go to {Path(folder).parent}, for {reason}")
+        bench.say(f"{reason}: {needed / 2**30:,.1f} GiB of pages are put into {Path(folder).parent}")
         yield Room(Path(folder))
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
 
+import tscli
 from tests.store.conftest import fill, tokens
 from tscli.cli.app import app, run
-from tscli.cli.libraries import _minute, _what_is_lost
 from tscli.cli.streams import LIBRARY_COMMANDS
 from tscli.errors import LibraryError
 from tscli.store import library_folder
@@ -57,15 +60,35 @@ def test_a_damaged_library_is_listed_with_its_reason(shelf: Path, capsys: pytest
     assert "damaged: " in capsys.readouterr().out
 
 
-def test_a_time_that_was_edited_is_shown_as_it_stands_and_harmless() -> None:
-    assert _minute("once \x1b[2J") == "once \ufffd[2J"
+def test_a_time_that_was_edited_is_shown_as_it_stands_and_harmless(
+    shelf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = {"source": "default", "reason": "", "system": ""}
+    details = replace(tscli.info("shelf"), created="once \x1b[2J", documents=[], template=template)
+    monkeypatch.setattr(tscli, "info", lambda _: details, raising=False)
+    assert run(["info", "shelf"]) == 0
+    assert "once \ufffd[2J, last changed" in capsys.readouterr().out
 
 
-def test_an_ingest_that_finished_nothing_can_be_removed_after_a_question(home: Path) -> None:
+def test_an_ingest_that_finished_nothing_can_be_removed_after_a_question(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (home / "libraries" / "half" / "segments").mkdir(parents=True)
-    assert _what_is_lost("half") == "an ingest that was stopped before anything was finished"
-    with pytest.raises(LibraryError, match="no library"):
-        _what_is_lost("never")
+    asked: list[str] = []
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr(typer, "confirm", lambda question, **_: asked.append(question) or True)
+    assert run(["rm", "half"]) == 0
+    assert asked == ["Remove library half (an ingest that was stopped before anything was finished)?"]
+    assert not (home / "libraries" / "half").exists()
+    assert run(["rm", "never"]) == LibraryError.exit_code
+    assert "no library named never" in capsys.readouterr().err
+
+
+class Terminal(io.StringIO):
+    """A standard input that one types into."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.mark.parametrize("named", [["absent"], ["-l", "absent"], ["-labsent"], ["--library", "absent"], ["--library=absent"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -69,11 +70,17 @@ def test_the_sketch_adds_its_share_where_there_is_one(monkeypatch: pytest.Monkey
 
 
 def test_writing_counts_and_a_disk_that_cannot_be_written_does_not_end_the_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    decoder = architectures.make_decoder()
-    assert measure._writing_seconds(decoder, "int8") > 0
+    decoder, config = architectures.make_decoder(), SelectionConfig(k=16, n_init=4, n_local=16, chunk=measure.FEW_TOKENS)
+    monkeypatch.setattr(measure, "chunk_seconds", lambda *_: 0.0)  # one chunk, of which the writing is left
+
+    def slow(*_: object) -> None:
+        time.sleep(1.0)
 
     def full(*_: object) -> None:
         raise ResourceError("no space left")
 
+    monkeypatch.setattr(measure, "save_tensors", slow)
+    written = measure.estimate_seconds(decoder, config, [(0, measure.FEW_TOKENS)], kv_dtype="int8")
+    assert written > 1.0
     monkeypatch.setattr(measure, "save_tensors", full)
-    assert measure._writing_seconds(decoder, None) > 0
+    assert 0 < measure.estimate_seconds(decoder, config, [(0, measure.FEW_TOKENS)]) < written

@@ -126,7 +126,7 @@ def test_its_tokens_are_those_of_the_file(file: Path) -> None:
 
 
 def test_every_digit_stands_alone_as_in_the_models_own_tokenizer(file: Path) -> None:
-    fast = load_tokenizer(str(gguf_folder(file)))._fast
+    fast = load_tokenizer(str(gguf_folder(file))).chat.backend_tokenizer
     text = "".join(TEXTS)
     mine = [piece for piece, _ in fast.pre_tokenizer.pre_tokenize_str(text)]
     digits, spelling = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -23,7 +23,7 @@ def build(*sources: SourceText, **options: object) -> Context:
 
 def test_the_context_is_prefix_headers_pages_and_breaks() -> None:
     context = build(source("a.pdf", "First page.", "", "Third page."), source("b.txt", "Other."))
-    text = TOKENIZER._fast.decode(context.token_ids.tolist(), skip_special_tokens=False)
+    text = TOKENIZER.decode(context.token_ids.tolist(), special=True)
     assert text == "<bos># a.pdf\n\nFirst page.\n\nThird page.\n\n# b.txt\n\nOther.\n\n"
 
 

@@ -23,7 +23,7 @@ def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 def whole(tokenizer: Tokenizer, text: str) -> list[int]:
-    ids: list[int] = tokenizer._fast.encode(text, add_special_tokens=False).ids
+    ids: list[int] = tokenizer.chat.backend_tokenizer.encode(text, add_special_tokens=False).ids
     return ids
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as Fast
 
 from tests.tokens.kinds import CHATML, save
 from tscli import reader
@@ -38,13 +40,21 @@ def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return loaded
 
 
+def hugging_face(tokenizer: Tokenizer, text: str) -> Any:
+    """What Hugging Face's own tokenizer makes of a text in which nothing is a special token."""
+    fast = Fast.from_str(tokenizer.chat.backend_tokenizer.to_str())
+    fast.encode_special_tokens = True
+    if tokenizer.backend == "huggingface":  # it puts a space before each text, which none has that stands behind another
+        pytest.skip("tests/tokens/test_sentence_piece.py compares these")
+    return fast.encode(text, add_special_tokens=False)
+
+
 @pytest.mark.parametrize("text", TRICKY)
 def test_ids_and_characters_equal_those_of_hugging_face(tokenizer: Tokenizer, text: str) -> None:
-    ours, theirs = tokenizer.encode_text([text])[0], tokenizer._encode_slowly([text])[0]
-    assert ours.ids.tolist() == theirs.ids.tolist()
+    ours, theirs = tokenizer.encode_text([text])[0], hugging_face(tokenizer, text)
+    assert ours.ids.tolist() == theirs.ids
     if unicodedata.is_normalized("NFC", text):
-        assert ours.char_start.tolist() == theirs.char_start.tolist()
-        assert ours.char_end.tolist() == theirs.char_end.tolist()
+        assert list(zip(ours.char_start.tolist(), ours.char_end.tolist(), strict=True)) == theirs.offsets
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -52,7 +62,7 @@ def test_ids_and_characters_equal_those_of_hugging_face(tokenizer: Tokenizer, te
 def test_random_text_gives_equal_ids_and_spans_in_order(tokenizer: Tokenizer, text: str) -> None:
     text = text.encode("utf-8", "replace").decode()
     ours = tokenizer.encode_text([text])[0]
-    assert ours.ids.tolist() == tokenizer._encode_slowly([text])[0].ids.tolist()
+    assert ours.ids.tolist() == hugging_face(tokenizer, text).ids
     assert (ours.char_start <= ours.char_end).all()
     assert (ours.char_end <= len(text)).all()
     assert (ours.char_start[1:] >= ours.char_start[:-1]).all()

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from tscli import Answer, Citation, Evidence, Fidelity, Session, Statistics
     from tscli.internals import DocumentMap
 
-SCANS = {"exact": "every cached token", "sketch": "by the sketch of the keys, its candidates exactly"}
+SCANS = {"exact": "every cached token", "sketch": "candidates by the sketch of the keys, those exactly"}
 READ = {
     "token": "each selects",
     "chunk": "select by their mean",
     "two_pass": "read twice",
-    "voters": "voted, then read behind each candidate passage",
+    "voters": "read alone, then behind each candidate passage",
 }
 MAPPED = 20  # documents on the map
 PARTS = {
@@ -119,7 +119,9 @@ def summary(statistics: Statistics, start: Start | None = None) -> Table:
     if s.dense:
         table.add_row("attention", f"dense, all of {s.total_tokens:,}")
     elif s.reading is not None:
-        table.add_row("voters", f"{counted(len(s.reading.heads), 'head')}, which read {s.reading.keys_scanned:.1%} of the keys")
+        table.add_row(
+            "heads", f"{counted(len(s.reading.heads), 'retrieval head')}, which read {s.reading.keys_scanned:.1%} of the keys"
+        )
         spans = sum(end - start for start, end in s.reading.passages)
         gain = f"; the question is {s.reading.gains[0]:.2f} nats a token likelier behind the best" if s.reading.gains else ""
         table.add_row(

@@ -37,7 +37,7 @@ from tscli.cli.streams import QUESTION_COMMANDS, STDOUT, drop_stdout, open_strea
 HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="tscli",
-    help="Ask questions of a whole shelf of documents: read once, keep the KV cache, answer by sparse attention.",
+    help="Ask questions about a collection of documents: run them through a model once, keep the KV cache, answer from it.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -65,10 +65,10 @@ def _add_group(
     app.add_typer(group, name=name, short_help=text)
 
 
-_add("ingest", ingest.ingest)
+_add("ingest", ingest.ingest, "Run documents through the model, keep its KV cache.")
 _add("ask", ask.ask)
-_add("calibrate", calibrate.calibrate, "Find the heads of a model that find what is asked for.")
-_add("chat", chat.chat, "Ask on and on; a question may refer to earlier ones.")
+_add("calibrate", calibrate.calibrate, "Find the retrieval heads of a model.")
+_add("chat", chat.chat, "Ask follow-up questions in a conversation.")
 _add("serve", serve.serve, "Answer over HTTP: an OpenAI-compatible API, and a page.")
 _add("evidence", evidence.evidence)
 _add("coverage", coverage.coverage, "Show which pages no question has selected yet.")
@@ -80,13 +80,13 @@ _add_group(
 )
 _add_group(
     "eval",
-    "Score answers to questions of a library, or to generated tasks.",
+    "Score answers about a library, or to generated tasks.",
     {"questions": evaluate.questions, "tasks": evaluate.tasks},
 )
 _add("list", libraries.list_, "Show the libraries: size, tokens, last use, model.")
 _add("info", libraries.info)
 _add("verify", libraries.verify)
-_add("repair", libraries.repair)
+_add("repair", libraries.repair, "Compute the damaged parts of a library again.")
 _add("rm", libraries.rm)
 _add("prune", libraries.prune)
 _add("export", archive.export)
@@ -95,7 +95,7 @@ app.add_typer(model.app, name="model", short_help="Models: list, get, rm, show."
 _add("config", config.config, "Show the settings in force and where each comes from.", *flags.SETTINGS.values())
 _add("path", doctor.path)
 _add("where", doctor.where, hidden=True)
-_add("doctor", doctor.doctor, "Say what this machine offers and a library needs.")
+_add("doctor", doctor.doctor, "Show what this machine offers and what a library needs.")
 
 
 def _version(value: bool) -> None:

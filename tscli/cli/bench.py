@@ -38,7 +38,7 @@ def bench(
         typer.Option(help="Also measure this with the same model and text: transformers, llama.cpp, rag; can be repeated."),
     ] = None,
     text: Annotated[
-        Path | None, typer.Option(help="A text file to read, repeated up to the length. Default: prose that comes along.")
+        Path | None, typer.Option(help="A text file to read, repeated up to the length. Default: a text that comes with tscli.")
     ] = None,
     full_prefill: Annotated[
         bool, typer.Option("--full-prefill", help="Prefill every length whole, where otherwise a beginning would be repeated.")
@@ -48,7 +48,7 @@ def bench(
     kv_dtype: flags.KVDtype = "auto",
     selection: flags.Selection,
 ) -> int:
-    """Measure prefill and decode, dense and TokenSelect."""
+    """Measure prefill and decode, with dense attention and with TokenSelect."""
     settings: Settings = context.obj
     if context.invoked_subcommand:
         _refuse_flags_before(context, context.invoked_subcommand)
@@ -82,12 +82,12 @@ def attention(
     context: typer.Context,
     *,
     length: Length = "8k",
-    repetitions: Annotated[int, typer.Option("-r", "--repetitions", help="Repetitions of each way.")] = 5,
+    repetitions: Annotated[int, typer.Option("-r", "--repetitions", help="Repetitions of each measurement.")] = 5,
     output: Output = "md",
-    preset: Annotated[str, typer.Option(help="Whose shapes: reader, qwen2.5-7b or llama-3.1-8b.")] = "reader",
+    preset: Annotated[str, typer.Option(help="Shapes of which model: reader, qwen2.5-7b or llama-3.1-8b.")] = "reader",
     device: flags.Device,
 ) -> int:
-    """Measure one layer's attention: the best dense way against each way of selecting."""
+    """Measure one layer: the fastest dense attention against each kind of selection."""
     settings: Settings = context.obj
     check_format(output, FORMATS)
     lengths = [internals.parse_count(part) for part in length.split(",")]

@@ -16,11 +16,11 @@ from tscli.cli.settings import without
 def calibrate(
     context: typer.Context,
     *,
-    again: Annotated[bool, typer.Option("--again", help="Calibrate even where that was done before.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Calibrate again, even if that was done before.")] = False,
     model: Annotated[flags.Model, without("weights")],
     as_json: flags.Json = False,
 ) -> int:
-    """Find a model's voters: the heads that find what a question asks for. The first ingest by a model does it by itself."""
+    """Find a model's retrieval heads: they find what a question asks for. The first ingest with a model does it by itself."""
     settings: Settings = context.obj
     load = model.options()
     fetch_model(settings, load)
@@ -41,11 +41,11 @@ def calibrate(
 
 
 def voters_lines(voters: tscli.Voters) -> list[str]:
-    """What people are told of a model's voters."""
+    """What people are told of a model's retrieval heads."""
     heads = ", ".join(f"{layer}.{head} ({skill:.2f})" for (layer, head), skill in zip(voters.heads, voters.skill, strict=True))
     apart = ", each by itself" if voters.apart else ""
     return [
-        f"voters     layer.head (skill): {heads}",
+        f"heads      that retrieve, as layer.head (skill): {heads}",
         f"answers    from {voters.passages} passage{'s' if voters.passages > 1 else ''}{apart}; none below a gain of "
         f"{voters.absent_below:.2f} nats a token",
     ]

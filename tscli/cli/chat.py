@@ -42,7 +42,7 @@ def chat(
     selection: Annotated[flags.Selection, without("chunk")],
     model: flags.LibraryModel,
 ) -> int:
-    """Ask on and on: a question may refer to earlier ones, where the model's chat template has turns."""
+    """Ask follow-up questions: each may refer to earlier ones, where the model's chat template has turns."""
     settings: Settings = context.obj
     read_ahead(library)
     with loading():

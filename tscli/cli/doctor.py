@@ -17,11 +17,11 @@ from tscli.cli.settings import without
 def doctor(
     context: typer.Context,
     *,
-    tokens: Annotated[str, typer.Option(help="How large a library to reckon for: 256k, 1m.")] = "1m",
+    tokens: Annotated[str, typer.Option(help="Size of the library to calculate for, in tokens: 256k, 1m.")] = "1m",
     model: Annotated[flags.Model, without("weights")],
     as_json: flags.Json = False,
 ) -> int:
-    """Say what this machine offers: versions, processor, GPU, memory, disk; and what a library needs."""
+    """Show what this machine offers (versions, processor, GPU, memory, disk) and what a library needs."""
     settings: Settings = context.obj
     load, reckoned = model.options(), internals.parse_count(tokens)
     fetch_model(settings, load)

@@ -43,23 +43,27 @@ def questions(
         Path | None, typer.Option(help="Read these documents for this evaluation only, instead of a library.")
     ] = None,
     documents: Annotated[
-        str, typer.Option(help="With --folder: joint, independent, or both, which are compared.")
+        str, typer.Option(help="With --folder: joint, independent, or both, to compare them.")
     ] = "joint,independent",
     answers: Annotated[bool, typer.Option("--answers", help="List every answer below the table.")] = False,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Also the model over the right document, over BM25's passages, and more.")
+        bool,
+        typer.Option(
+            "--baselines",
+            help="Also score baselines: RAG over BM25's passages, the right document, and more.",
+        ),
     ] = False,
     baseline: Annotated[
-        list[str] | None, typer.Option(help=f"Only this one of them, {', '.join(BASELINES)}; may be repeated.")
+        list[str] | None, typer.Option(help=f"Score only this baseline: {', '.join(BASELINES)}; may be repeated.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Ask so many, evenly spread over the file.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only so many questions, evenly spread over the file.")] = None,
     output: Annotated[str, typer.Option("-o", "--output", help="md (or table), json or csv.")] = "md",
     how: flags.Question,
     selection: flags.Selection,
     model: flags.Model,
     kv_dtype: flags.KVDtype = "auto",
 ) -> int:
-    """Ask a library what is known and score the answers."""
+    """Ask a library questions whose answers are known, and score its answers."""
     settings: Settings = context.obj
     check_format(output, FORMATS)
     _refuse_strays(context, by_folder=folder is not None)
@@ -101,7 +105,7 @@ def tasks(
     model: flags.Model,
     kv_dtype: flags.KVDtype = "auto",
 ) -> int:
-    """Generate contexts that hold what is asked for, and score several methods at these lengths."""
+    """Generate contexts with the answers hidden in them, and compare several methods at these lengths."""
     settings: Settings = context.obj
     output = output or ("table" if sys.stdout.isatty() else "md")
     check_format(output, FORMATS)

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from tscli import LoadOptions, SelectionOptions
 
 COUNT = matching("a count", r"\d+")
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 NoHistory = Annotated[
-    bool, typer.Option("--no-history", help="Keep nothing of what is asked, neither for coverage nor for arrow keys.")
+    bool,
+    typer.Option("--no-history", help="Keep no record of the questions, neither for coverage nor for arrow keys."),
 ]
 KVDtype = Annotated[
-    str, typer.Option(help="Keys and values: bf16 or int8; auto: as the library was made, or in the model's dtype.")
+    str, typer.Option(help="Format of the keys and values: bf16 or int8; auto: as the library was made, or the model's dtype.")
 ]
 
 LIBRARY = Setting(
@@ -57,13 +58,21 @@ MODEL = Setting(
     "this machine, else the reader.",
 )
 REVISION = Setting("revision", None, matching("a revision of a hub model", r".+"), "Revision of a hub model.")
-DTYPE = Setting("dtype", "auto", one_of("auto", "float32", "bfloat16", "float16"), "auto, float32, bfloat16 or float16.")
-Device = Annotated[str, Setting("device", "auto", matching("auto, cpu or cuda", r"auto|cpu|cuda(:\d+)?"), "auto, cpu or cuda.")]
+DTYPE = Setting(
+    "dtype",
+    "auto",
+    one_of("auto", "float32", "bfloat16", "float16"),
+    "Dtype of the weights: auto, float32, bfloat16 or float16.",
+)
+Device = Annotated[
+    str,
+    Setting("device", "auto", matching("auto, cpu or cuda", r"auto|cpu|cuda(:\d+)?"), "Device: auto, cpu or cuda."),
+]
 Weights = Annotated[
     str,
     typer.Option(
-        help="int8: linear layers by 8-bit products (CPU); full: the full weights; auto: as the library was made, and "
-        "answers by a GGUF file's own 4-bit weights."
+        help="Format of the weights: full; int8: 8-bit products in linear layers (CPU); auto: as the library was made, and "
+        "the 4-bit weights of a GGUF file for answers."
     ),
 ]
 
@@ -111,8 +120,8 @@ class Question:
             "question",
             None,
             one_of("token", "chunk", "two_pass"),
-            "token: each token of the question selects; chunk: their mean (the paper); two_pass: read again beside what the "
-            "first reading chose. Default: the model's own, or token.",
+            "How a question selects, with all heads voting: token: each of its tokens; chunk: their mean query (the paper); "
+            "two_pass: it is read a second time beside what the first pass selected. Default: the model's own, or token.",
             parameter="question_mode",
             renamed={"twice": "two_pass"},
         ),
@@ -123,11 +132,11 @@ class Question:
             "voters",
             None,
             one_of("calibrated", "all"),
-            "Which heads choose passages: calibrated, or all (each token selects, as in the paper). Default: what the model "
-            "brings along, or calibrated.",
+            "Which heads choose what is attended. calibrated: the model's retrieval heads choose passages; all: all heads vote "
+            "at each token, as in the paper. Default: the model's own, or calibrated.",
         ),
     ]
-    dense: Annotated[bool, typer.Option("--dense", help="Full attention at true positions.")] = False
+    dense: Annotated[bool, typer.Option("--dense", help="Attend to every token at its original position.")] = False
     think: Annotated[
         bool,
         typer.Option("--think", help="Let the model think before it answers, where it can; --max-new-tokens counts that, too."),
@@ -155,26 +164,36 @@ class Selection:
         str | None,
         _selection("k", "a count or a share such as 20%", 'Tokens selected per step: a count, or a share such as "20%".', str),
     ]
-    n_init: Annotated[int | None, _selection("n_init", "a count", "First tokens, always attended.")]
-    n_local: Annotated[int | None, _selection("n_local", "a count", "Tokens right before, always attended.")]
+    n_init: Annotated[int | None, _selection("n_init", "a count", "First tokens of the context, always attended.")]
+    n_local: Annotated[int | None, _selection("n_local", "a count", "Tokens right before the query, always attended.")]
     chunk: Annotated[
         int | None,
-        _selection("chunk", "a power of two from 16 to 16384", "Document tokens that select together in prefill."),
+        _selection("chunk", "a power of two from 16 to 16384", "Document tokens that share one selection in prefill."),
     ]
     theta: Annotated[
         float | None,
-        _selection("theta", "a number from -1 to 1.01", "Similarity from which a selection is reused.", float),
+        _selection(
+            "theta", "a number from -1 to 1.01", "Cosine similarity of queries from which a selection is reused.", float
+        ),
     ]
     pool: Annotated[
         int | None,
-        _selection("pool", "0 or an odd number", "Width over which votes carry to neighbours; 0 is the paper."),
+        _selection(
+            "pool",
+            "0 or an odd number",
+            "Width of max-pooling of votes over neighbouring tokens; 0 is the paper.",
+        ),
     ]
-    metric: Annotated[str | None, _selection("metric", "soft, hard or raw", "soft (the paper), hard or raw.", str)]
+    metric: Annotated[
+        str | None, _selection("metric", "soft, hard or raw", "Kind of vote: soft (the paper), hard or raw.", str)
+    ]
     scale: Annotated[
-        str | None, _selection("scale", "none or sqrt", "none (the paper) or sqrt, before the softmax of the vote.", str)
+        str | None,
+        _selection("scale", "none or sqrt", "Scale of the scores before the vote: none (the paper) or sqrt.", str),
     ]
     exact: Annotated[
-        bool, typer.Option("--exact", help="Score every cached token exactly, where long contexts are scanned by a sketch.")
+        bool,
+        typer.Option("--exact", help="Score every cached key exactly, without a sketch of the keys."),
     ] = False
 
     def options(self) -> SelectionOptions:
@@ -189,7 +208,7 @@ System = Annotated[
         "system",
         None,
         matching("a text", r"(?s).*"),
-        'Instruction before the documents of a new library; "" leaves it out. Default: of the model, or tscli\'s own.',
+        "Instruction before the documents of a new library; \"\" leaves it out. Default: the model's, or tscli's own.",
     ),
 ]
 MaxTokens = Annotated[
@@ -198,11 +217,11 @@ MaxTokens = Annotated[
         "max_tokens",
         "1m",
         matching("a number of tokens such as 4096, 256k or 1m", r"\d[\d_,]*(\.\d+)?\s*[kKmM]?"),
-        "Most tokens of the whole context: 4096, 256k, 1m.",
+        "Limit of the whole context, in tokens: 4096, 256k, 1m.",
     ),
 ]
 MaxNewTokens = Annotated[
-    int, Setting("max_new_tokens", 128, matching("a count from 1", r"0*[1-9]\d*"), "Most tokens of the answer.")
+    int, Setting("max_new_tokens", 128, matching("a count from 1", r"0*[1-9]\d*"), "Limit of the answer, in tokens.")
 ]
 Top = Annotated[int, Setting("top", 5, COUNT, "How many pages to show as sources.")]
 
@@ -212,9 +231,9 @@ class Decoding:
     """How the tokens of an answer are chosen; by the names that `Session.ask` has for it."""
 
     max_new_tokens: MaxNewTokens
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0
-    top_p: Annotated[float, typer.Option(help="Share of probability that is sampled from.")] = 1.0
-    seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable.")] = None
+    temperature: Annotated[float, typer.Option(help="Sampling temperature; 0 always takes the likeliest token.")] = 0.0
+    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens that together have this probability.")] = 1.0
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampling; the same seed gives the same answer.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,14 +247,14 @@ class Shown:
     top: Top
     html: Annotated[
         Path | None,
-        typer.Option(help="Write a page about this answer: words, what they drew on, a heat map; needs no network."),
+        typer.Option(help="Write an HTML report about this answer: its words, the passages they drew on, a heat map."),
     ] = None
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Also answer without the cited passages, to see whether the answer changes.")
     ] = False
     map_: Annotated[
         bool | None,
-        typer.Option("--map/--no-map", help="Draw where in each document the answer looked; default: on a terminal."),
+        typer.Option("--map/--no-map", help="Draw where in each document the answer attended; default: on a terminal."),
     ] = None
 
 

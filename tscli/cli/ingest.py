@@ -44,20 +44,26 @@ def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders to read.", metavar="PATH...")],
     *,
     library: flags.Library,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Stop after the plan.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     as_json: flags.Json = False,
     max_tokens: flags.MaxTokens,
     system: flags.System,
-    no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Take files that .gitignore and .ignore leave out.")] = False,
-    hidden: Annotated[bool, typer.Option("--hidden", help="Take hidden files.")] = False,
-    glob: Annotated[list[str] | None, typer.Option("--glob", "-g", help='Only files like this; "!*.py" leaves out.')] = None,
+    no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Include files that .gitignore and .ignore exclude.")] = False,
+    hidden: Annotated[bool, typer.Option("--hidden", help="Include hidden files.")] = False,
+    glob: Annotated[
+        list[str] | None, typer.Option("--glob", "-g", help='Only matching files; "!*.py" excludes; may be repeated.')
+    ] = None,
     encoding: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Of text files that are not UTF-8 and do not say: cp1251, shift_jis, utf-16-le."),
+        typer.Option(
+            metavar="NAME",
+            help="Encoding of text files that do not declare one and are not UTF-8: cp1251.",
+        ),
     ] = None,
-    password: Annotated[list[str] | None, typer.Option(help="For encrypted PDFs; may be repeated.")] = None,
+    password: Annotated[list[str] | None, typer.Option(help="Password of encrypted PDFs; may be repeated.")] = None,
     ocr: Annotated[
-        str, typer.Option(help='"auto" reads pages without text by tesseract or OCRmyPDF, "deu+eng" in these; "off" never.')
+        str,
+        typer.Option(help='OCR of pages without text, by tesseract or OCRmyPDF: "auto", "off", or languages: "deu+eng".'),
     ] = "auto",
     model: flags.Model,
     kv_dtype: flags.KVDtype = "auto",
@@ -66,15 +72,15 @@ def ingest(
     documents: Annotated[
         str | None,
         typer.Option(
-            help="joint: each is read after those before it; independent: each by itself, so that a changed file costs only "
-            "itself. Default: as the library was made, or the model's own default, or joint."
+            help="joint: each document attends to those before it; independent: each is read by itself, so that a changed file "
+            "costs only itself. Default: as the library was made, or the model's own default, or joint."
         ),
     ] = None,
     prefill: Annotated[
         str | None,
         typer.Option(
-            help="Of documents longer than the model's window: sections are attended densely, each by itself; sparse selects "
-            "for each chunk (the paper). Default: the model's own, or sections."
+            help="How to read documents longer than the model's window. sections: each section by itself, densely; sparse: "
+            "with a selection for each chunk (the paper). Default: the model's own, or sections."
         ),
     ] = None,
     processes: Annotated[
@@ -82,7 +88,7 @@ def ingest(
         typer.Option(help="Worker processes for independent documents (CPU). Default: as many as a short measurement favours."),
     ] = None,
 ) -> int:
-    """Read documents once and keep what the model computes of them."""
+    """Run documents through the model once and keep its KV cache as a library."""
     settings: Settings = context.obj
     if documents not in (None, "joint", "independent"):
         raise UsageError(f"--documents {documents}: choose joint or independent")
@@ -197,7 +203,7 @@ def _calibrate(settings: Settings, preparation: Preparation) -> None:
     if settings.quiet or not animated():
         preparation.calibrate()
         return
-    with stderr().status("calibrating the model's voters") as status:
+    with stderr().status("finding the model's retrieval heads") as status:
         preparation.calibrate(lambda what, done, total: status.update(plain(f"calibrating: {what}, {done:,} of {total:,}")))
 
 

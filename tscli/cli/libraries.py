@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def list_(context: typer.Context, as_json: flags.Json = False) -> int:
-    """Show the libraries that there are: size, tokens, last use, model."""
+    """List the libraries: size, tokens, last use, model."""
     found = tscli.libraries()
     if as_json:
         print_json(
@@ -110,7 +110,7 @@ def verify(
     context: typer.Context,
     library: flags.Name,
     rebuild_sketch: Annotated[
-        bool, typer.Option("--rebuild-sketch", help="First make the sketch of the keys anew, from the keys.")
+        bool, typer.Option("--rebuild-sketch", help="First compute the sketch again from the keys.")
     ] = False,
     as_json: flags.Json = False,
 ) -> int:
@@ -132,7 +132,7 @@ def verify(
 
 
 def repair(context: typer.Context, library: flags.Name, as_json: flags.Json = False) -> int:
-    """Compute again what is damaged of a library, and nothing else."""
+    """Compute the damaged parts of a library again, and nothing else."""
     with progress(context.obj) as show:
         report = tscli.repair(library, lambda done, total, _: show(f"repairing library {library}", done, total))
     if as_json:
@@ -170,7 +170,7 @@ def rm(
 
 
 def prune(context: typer.Context, library: flags.Name, as_json: flags.Json = False) -> int:
-    """Remove segments that a library no longer refers to."""
+    """Remove segments that a library no longer uses."""
     settings: Settings = context.obj
     files, num_bytes = tscli.prune(library)
     if as_json:

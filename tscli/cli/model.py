@@ -113,7 +113,7 @@ def show(context: typer.Context, name: Name, as_json: flags.Json = False) -> int
 def _voters(weights_hash: str) -> list[str]:
     """The heads that vote for passages, where a calibration found them."""
     found = internals.voters_of(weights_hash)
-    return voters_lines(found) if found else ["voters     not calibrated yet: the first ingest does it, or tscli calibrate"]
+    return voters_lines(found) if found else ["heads      not calibrated yet: the first ingest does it, or tscli calibrate"]
 
 
 def _row(model: ModelDetails) -> tuple[str, ...]:

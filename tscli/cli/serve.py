@@ -27,29 +27,30 @@ def serve(
     libraries: Annotated[
         list[str] | None,
         typer.Option(
-            "--library", "-l", autocompletion=library_names, help="A library to serve; may be given again. Default: all."
+            "--library", "-l", autocompletion=library_names, help="A library to serve; may be repeated. Default: all."
         ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 8080,
     token: Annotated[
         str | None,
-        typer.Option(envvar="TSCLI_TOKEN", help="What each request must bring (Authorization: Bearer TOKEN)."),
+        typer.Option(envvar="TSCLI_TOKEN", help="Token that each request must carry (Authorization: Bearer TOKEN)."),
     ] = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Nothing is ingested, and no question is kept.")] = False,
-    parallel: Annotated[int, typer.Option(min=1, help="Answers that go on at a time.")] = 4,
-    queue: Annotated[int, typer.Option(min=0, help="Questions that may wait beside those; more are refused (429).")] = 32,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Ingest nothing, and keep no record of questions.")] = False,
+    parallel: Annotated[int, typer.Option(min=1, help="Answers that are generated at the same time.")] = 4,
+    queue: Annotated[int, typer.Option(min=0, help="Questions that may wait for their turn; more are refused (429).")] = 32,
     cors: Annotated[
-        list[str] | None, typer.Option(metavar="ORIGIN", help="Another site whose pages may ask; may be given again.")
+        list[str] | None, typer.Option(metavar="ORIGIN", help="Origin of another site whose pages may ask; may be repeated.")
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Another name that this server is called by; may be given again.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Another host name of this server; may be repeated."),
     ] = None,
     max_new_tokens: flags.MaxNewTokens,
     no_history: flags.NoHistory = False,
     model: Annotated[flags.LibraryModel, only("device", "weights")],
 ) -> int:
-    """Serve libraries to anything that speaks to OpenAI's API: each is a model, NAME@paper asks it by the paper's way."""
+    """Serve libraries to clients of OpenAI's API: each is a model; NAME@paper asks it with the paper's selection."""
     settings: Settings = context.obj
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise TscliError(f'tscli serve needs {" and ".join(missing)}; install it with: pip install "tscli[serve]"')

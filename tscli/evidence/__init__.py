@@ -5,8 +5,8 @@ Selection shows where attention went. It is not proof of causation, and whatever
 
 from tscli.evidence.answer_json import answer_json, citations_json, sources_json, statistics_json
 from tscli.evidence.citations import Citation
+from tscli.evidence.document_map import DocumentMap, blocks, map_answer
 from tscli.evidence.gather import CAVEAT, Evidence, Piece, find_evidence
-from tscli.evidence.minimap import DocumentMap, blocks, map_answer
 from tscli.evidence.report import render_report
 from tscli.evidence.support import is_weak
 

@@ -15,6 +15,7 @@ from tscli.tokens import Context, shown
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 PEAKS = 3
+WIDTH = 32  # cells of a map
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class DocumentMap:
         return shown(self.file, self.library)
 
 
-def map_answer(session: Session, answer: Answer, *, width: int = 32) -> list[DocumentMap]:
+def map_answer(session: Session, answer: Answer) -> list[DocumentMap]:
     """A map of each document that the answer drew on, greatest share first."""
-    return map_documents(answer.attribution, session.context, width=width)
+    return map_documents(answer.attribution, session.context, width=WIDTH)
 
 
 def map_documents(attribution: Sequence[TokenAttribution], context: Context, *, width: int) -> list[DocumentMap]:

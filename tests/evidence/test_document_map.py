@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tscli.answer.token_attribution import TokenAttribution
-from tscli.evidence.minimap import blocks, map_documents
+from tscli.evidence.document_map import blocks, map_documents
 from tscli.tokens import Context, DocumentTokens
 
 

@@ -79,8 +79,8 @@ class LlamaCppPeer:
         described = ctypes.create_string_buffer(128)
         self._llama.llama_model_desc(self._model, described, len(described))
         weights = described.value.decode(errors="replace").split(" ", 2)[-1].removeprefix("(guessed) ")  # architecture, size
-        what: dict[str, Any] = {"weights": weights, "kv_dtype": kv_dtype, "backend": f"cpu, kv {kv_dtype}, weights {weights}"}
-        what |= {"size": int(self._llama.llama_model_size(self._model)), "file": self._file.name}
+        what: dict[str, Any] = {"file": self._file.name, "size": int(self._llama.llama_model_size(self._model))}
+        what |= {"weights": weights, "kv_dtype": kv_dtype, "backend": f"cpu, kv {kv_dtype}, weights {weights}"}
         how = {"threads": self._threads, "flash_attention": bool(self._flash), "tried_s": self._tried}
         return {"versions": versions, **what, **how, "restore_ms": restore_ms}
 

@@ -17,6 +17,7 @@ from tscli_kernels.quantised import (
     pack_int4,
     quantise_rows,
 )
+from tscli_kernels.rowwise import rowwise_linear
 from tscli_kernels.sketch_codes import decode_sketch, encode_sketch, reaching, reaching_codes, scan_codes
 from tscli_kernels.top_k import DAMAGED, top_k
 from tscli_kernels.vote import hard_vote, max_pool, raw_vote, soft_vote, vote_beside
@@ -48,6 +49,7 @@ __all__ = [
     "reaching",
     "reaching_codes",
     "row_index",
+    "rowwise_linear",
     "scan_codes",
     "score_pages",
     "score_rows",

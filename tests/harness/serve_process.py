@@ -133,12 +133,6 @@ def questions_of(file: Path, limit: int) -> list[str]:
     return [json.loads(line)["question"] for line in lines if line.strip()][:limit]
 
 
-def wanted_of(file: Path) -> dict[str, str]:
-    """The wanted answers of its questions, "" where there is none."""
-    lines = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
-    return {line["question"]: line.get("answer") or "" for line in lines}
-
-
 @contextmanager
 def served(name: str | None) -> Iterator[str]:
     """The library that is named, or one of samples/ by the embedded reader in a home of its own."""

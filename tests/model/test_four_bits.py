@@ -16,14 +16,15 @@ from safetensors.torch import load_file, save_file
 from tests.model.gguf_files import TOKENS, make_llama, write_llama
 from tscli.errors import UsageError
 from tscli.model import llama
-from tscli.model.decoder import Decoder
+from tscli.model.decoder import FEW, Decoder
 from tscli.model.four_bits import FILE, PACKED, FourBits, four_bits_of, load_four_bits, load_packed, save_four_bits
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.gguf import gguf_folder
-from tscli.model.llama import FEW, LlamaDecoder
+from tscli.model.llama import LlamaDecoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.step import Pass
+from tscli_kernels import has_int8_products
 
 
 def numbers(found: FourBits) -> torch.Tensor:
@@ -91,12 +92,17 @@ def load(model: Path, weights: str = "auto") -> Decoder:
     return load_decoder(LoadOptions(str(model), dtype="float32", device="cpu", weights=weights))
 
 
+def some_pass(decoder: Decoder, count: int, seed: int = 2) -> Pass:
+    """Of so many tokens behind nothing."""
+    nothing = Rows.behind_each_other(torch.arange(0))
+    token_ids = torch.randint(len(TOKENS), (count,), generator=torch.Generator().manual_seed(seed))
+    run = GatheredRun(decoder.new_state(), decoder.rotator, [nothing], keeps=True)
+    return Pass(token_ids, run, list(range(count)))
+
+
 def answer_logits(decoder: Decoder, count: int) -> torch.Tensor:
     """Of tokens that run as those of an answer do."""
-    nothing = Rows.behind_each_other(torch.arange(0))
-    token_ids = torch.randint(len(TOKENS), (count,), generator=torch.Generator().manual_seed(2))
-    run = GatheredRun(decoder.new_state(), decoder.rotator, [nothing], keeps=True)
-    return decoder.forward_batch([Pass(token_ids, run, list(range(count)))])[0]
+    return decoder.forward_batch([some_pass(decoder, count)])[0]
 
 
 has_products = pytest.mark.skipif(
@@ -126,6 +132,18 @@ def test_documents_and_long_questions_are_read_by_the_full_weights(model: Path) 
     assert found is not None
     assert wanted is not None
     assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("weights", ["auto", "full", "int8"])
+def test_a_pass_gets_bit_for_bit_what_it_gets_alone_whatever_goes_with_it(model: Path, dtype: str, weights: str) -> None:
+    if weights == "int8" and not has_int8_products():
+        pytest.skip("this processor's 8-bit products overflow")
+    decoder = load_decoder(LoadOptions(str(model), dtype=dtype, device="cpu", weights=weights))
+    counts = [4, 1, FEW + 5, 4, 2, FEW, 1, 3, 40]  # those of answers are more than FEW together
+    alone = [decoder.forward_batch([some_pass(decoder, count, seed)])[0] for seed, count in enumerate(counts)]
+    together = decoder.forward_batch([some_pass(decoder, count, seed) for seed, count in enumerate(counts)])
+    assert all(map(torch.equal, together, alone))
 
 
 @has_products

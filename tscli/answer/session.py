@@ -180,8 +180,8 @@ class Session:
     ) -> Iterator[Answer]:
         """The answers to questions that go through the model in step with each other, so many at a time, in their order.
 
-        The model's weights are read once for all of them. Answers are those of `ask`, but for rounding; their times are those
-        of the whole company. UsageError where the context is attended as a whole, which each would need a copy of.
+        The model's weights are read once for all of them. Answers are those of `ask`, see `Decoder.forward_batch`; their times
+        are those of the whole company. UsageError where the context is attended as a whole, which each would need a copy of.
         """
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {batch_size}")

@@ -27,6 +27,7 @@ from tscli.model.step import CountedRun, Pass, Run
 from tscli_kernels import PAGE_SCALE, has_int8_products
 
 VECTORS = ("AVX2", "AVX512")  # for which torch has products of 4-bit weights
+FEW = 16  # tokens of a pass that 4-bit weights are faster for; more of them are faster by full ones
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Decoder(ABC):
         self.window = shape.window
         self.int8_weights = False
         self.four_bits = False  # whether answers are made by 4-bit weights where the model's file has them
-        self.answers = False  # whether what runs now is a question or an answer, of which nothing is kept
+        self.runs_four_bits = False  # whether what runs now does so by them
         self.remarks: list[str] = []  # of how it was loaded
 
     @torch.inference_mode()
@@ -97,17 +98,28 @@ class Decoder(ABC):
     def forward_batch(self, passes: Sequence[Pass]) -> Sequence[Tensor]:
         """Several passes as one; the logits of each, [rows, vocab] float32.
 
-        A pass gets what it would by itself, but for rounding: products of other shapes add up in another order.
+        On the CPU a pass gets bit for bit what it would by itself: its own tokens alone say whether 4-bit weights run it, and
+        no row of a linear layer depends on the others (`rowwise_linear`). Transformers' layers and a GPU may round otherwise.
         """
+        found: dict[int, Tensor] = {}
+        for few in (True, False):
+            of = [number for number, one in enumerate(passes) if self._by_four_bits(one) == few]
+            found |= zip(of, self._forward_together([passes[number] for number in of], few), strict=True)
+        return [found[number] for number in range(len(passes))]
+
+    def _by_four_bits(self, one: Pass) -> bool:
+        return self.four_bits and one.token_ids.shape[0] <= FEW
+
+    def _forward_together(self, passes: Sequence[Pass], few: bool) -> Sequence[Tensor]:
         if not passes:
             return []
         batch = BatchedRun(passes)
         run, rows = (passes[0].run, passes[0].rows) if len(passes) == 1 else (batch, batch.rows)
-        self.answers = True
+        self.runs_four_bits = few
         try:
             out = self.forward_rows(torch.cat([one.token_ids for one in passes]), run, rows)
         finally:
-            self.answers = False
+            self.runs_four_bits = False
         assert out is not None
         return out.split([len(one.rows) for one in passes])
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tscli.model.four_bits import Packed
-from tscli_kernels import int4_linear, int8_linear, quantise_rows
+from tscli_kernels import int4_linear, int8_linear, quantise_rows, rowwise_linear
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Linear:
         if self.packed is not None:
             return int4_linear(x, *self.packed, self.bias)
         if self.scale is None:
-            return functional.linear(x, self.weight, self.bias)
+            return rowwise_linear(x, self.weight, self.bias)
         return int8_linear(x, self.weight, self.scale, self.bias)
 
     def to_int8(self) -> Linear:

@@ -25,7 +25,6 @@ from tscli.model.step import LayerCall, Run
 from tscli_kernels import OUTPUTS
 
 LOGITS_AT_ONCE = 32  # tokens whose logits are held together where only a likelihood is asked for
-FEW = 16  # tokens that 4-bit weights are faster for; more of them are faster by full ones
 KINDS = ("llama", "mistral", "qwen2", "qwen3")
 NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "rms_norm_eps", "max_position_embeddings")
 NAMES = re.compile(
@@ -86,8 +85,7 @@ class LlamaDecoder(Decoder):
         """What the head makes logits of, of the rows `ends`: [ends, hidden]; None where there are none."""
         heads, kv_heads, size = self.q_heads, self.kv_heads, self.head_dim
         x = self._embedding[token_ids]  # [t, hidden]
-        few = self.four_bits and self.answers and token_ids.shape[0] <= FEW
-        for number, layer in enumerate(self._layers_for_few if few else self._layers):
+        for number, layer in enumerate(self._layers_for_few if self.runs_four_bits else self._layers):
             projected = layer.qkv(self._normed(x, layer.attention_norm))
             stacked = projected.view(-1, heads + 2 * kv_heads, size).transpose(0, 1)  # [heads, t, head_dim]
             query, key, value = stacked.split([heads, kv_heads, kv_heads])

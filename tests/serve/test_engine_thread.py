@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ import pytest
 import tscli
 from tests.serve.conftest import QUESTIONS, Serving, ingest, wait_until
 from tscli.answer.engine import Engine
-from tscli.serve.engine_thread import give_back_memory
+from tscli.model.kv import KVState
 
 Start = Callable[..., Serving]
 
@@ -220,13 +221,25 @@ def test_an_answer_that_takes_too_long_at_the_end_is_told_so(serving: Start, gat
     wait_until(lambda: not shelf.engine.is_alive)
 
 
-def test_what_answers_held_is_given_back_though_it_refers_to_itself() -> None:
-    class Held:
-        def __init__(self) -> None:
-            self.own = self
+def test_what_an_answer_held_goes_with_its_end_while_the_collector_rests(
+    serving: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf, begin, made, count = serving(), KVState.__init__, WeakSet[KVState](), 0
+    shelf.ask(QUESTIONS[0])  # opens the library
 
-    held = Held()
-    gone = weakref.ref(held)
-    del held
-    give_back_memory()
-    assert gone() is None
+    def noted(state: KVState, *arguments: Any, **options: Any) -> None:
+        nonlocal count
+        made.add(state)
+        count += 1
+        begin(state, *arguments, **options)
+
+    monkeypatch.setattr(KVState, "__init__", noted)
+    gc.collect()
+    gc.disable()
+    try:
+        for stream in (False, True):
+            assert shelf.ask(QUESTIONS[1], stream=stream).status_code == 200
+        wait_until(lambda: not list(made))
+        assert count == 2
+    finally:
+        gc.enable()

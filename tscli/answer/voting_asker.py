@@ -175,7 +175,7 @@ class _Answer:
         self._passages: list[Passage] = []
         self._gains: list[float] = []
         self._run: GatheredRun
-        self._attribution: Attribution | None = None
+        self._watch: _Watch
         self._behind: Tensor  # logits [sequences with passages, vocab] of the latest pass
         self._mixed: Tensor  # log-probabilities [vocab] of its next token by all of these
         self._without: Tensor  # logits [vocab] without any passage
@@ -205,7 +205,7 @@ class _Answer:
     @torch.inference_mode()
     def take(self, logits: Tensor) -> Tensor:
         """See `Progress`."""
-        self._queries.append(self._watch.queries)
+        self._queries.append(self._watch.voters.queries)
         self._behind = logits[: self._weights.shape[0]]
         self._mixed, self._without = mixed(self._behind, self._weights), logits[-1]
         scores = contrasted(self._mixed, self._without) if self._passages else self._mixed
@@ -217,8 +217,8 @@ class _Answer:
         """Say where the token that the latest pass made comes from, and whether the answer is grounded so far."""
         if self._asker.verdict == "open":
             self._judge(token)
-        if self._attribution is not None:
-            self._attribution.report(said_by(self._behind, self._weights, token))
+        if self._watch.attribution is not None:
+            self._watch.attribution.report(said_by(self._behind, self._weights, token))
 
     def _judge(self, token: int) -> None:
         grounding, without = self._grounding, self._without.log_softmax(dim=-1)
@@ -232,7 +232,7 @@ class _Answer:
     def _pass(self, token_ids: list[int]) -> Pass:
         """These tokens behind what there is, in each sequence."""
         asker, sequences = self._asker, len(self._run.rows)
-        self._watch = VoterQueries(asker.decoder, asker.voters, 1)
+        self._watch.voters = VoterQueries(asker.decoder, asker.voters, 1)
         ends = [(number + 1) * len(token_ids) - 1 for number in range(sequences)]
         ids = torch.tensor(token_ids * sequences, device=asker.decoder.device)
         asker._passed += ids.shape[0]
@@ -260,17 +260,9 @@ class _Answer:
         spans = [asker._arange(passage.start, passage.end) for passage in self._passages]
         chosen = torch.cat(spans).unique() if spans else asker._arange(0, 0)
         attribution = Attribution(asker.voters, rows, chosen, observe) if observe else None
-
-        def watch(seen: Seen) -> None:
-            if seen.sequence == 0:
-                self._watch(seen)
-            if attribution is not None and seen.sequence < len(rows):
-                attribution(seen)
-
-        self._attribution = attribution
-        self._watch = VoterQueries(asker.decoder, asker.voters, 1)
+        self._watch = _Watch(VoterQueries(asker.decoder, asker.voters, 1), attribution, len(rows))
         sequences = [*rows, with_passages(before, [], asker.state)] if self._passages else rows
-        self._run = GatheredRun(asker.state, asker.decoder.rotator, sequences, keeps=True, watch=watch)
+        self._run = GatheredRun(asker.state, asker.decoder.rotator, sequences, keeps=True, watch=self._watch)
 
     def _rows(self, before: Tensor) -> tuple[list[Rows], Tensor]:
         """Of each sequence with passages, and their log-weights: the best passage is the last of one, or in the first."""
@@ -278,3 +270,19 @@ class _Answer:
         if self._asker.voters.apart and self._passages:
             return [with_passages(before, [passage], state) for passage in self._passages], weights_of(self._gains)
         return [with_passages(before, self._passages[::-1], state)], torch.zeros(1)
+
+
+class _Watch:
+    """What is seen of an answer's passes. Knows no answer, so that its buffers go with its end: nothing refers to itself.
+
+    voters: of the latest pass, the queries of the first sequence; attribution: of the sequences with passages, so many.
+    """
+
+    def __init__(self, voters: VoterQueries, attribution: Attribution | None, sequences: int) -> None:
+        self.voters, self.attribution, self._sequences = voters, attribution, sequences
+
+    def __call__(self, seen: Seen) -> None:
+        if seen.sequence == 0:
+            self.voters(seen)
+        if self.attribution is not None and seen.sequence < self._sequences:
+            self.attribution(seen)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import time
 import traceback
 from collections import deque
@@ -113,12 +112,21 @@ class EngineThread:
             self._thread.join(seconds + 30)
 
     def _run(self) -> None:
-        while (job := self._next()) is not None or self._going:
-            if job is not None:
-                self._begin(job)
-            self._end_those_that_left()
-            for group in self._groups():
-                self._step(group)
+        while self._turn():
+            pass
+
+    def _turn(self) -> bool:
+        """Begin the next job and take one step of all; False once it is closing and nothing goes on. A call of its own, so that
+        no name holds an answer that has ended while the thread waits."""
+        job = self._next()
+        if job is None and not self._going:
+            return False
+        if job is not None:
+            self._begin(job)
+        self._end_those_that_left()
+        for group in self._groups():
+            self._step(group)
+        return True
 
     def _next(self) -> Job | None:
         """The job whose turn it is; waits where nothing goes on. None where there is none, or no more of them."""
@@ -234,8 +242,7 @@ class _Going:
 
 
 def give_back_memory() -> None:
-    """Hand what answers held back to the system. What they hold refers to itself, so that it goes when Python collects; glibc
-    keeps what is freed, since questions of all lengths leave gaps between what is still used."""
-    gc.collect()
+    """Hand what answers held back to the system: glibc keeps what is freed, since questions of all lengths leave gaps between
+    what is still used."""
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)

@@ -164,6 +164,7 @@ class _Asking:
         """Nothing more is wanted; of a job that is done already this says nothing."""
         if self._job is not None:
             self._engine.leave(self._job)
+            self._job = None  # which refers to this
 
     async def chunks(self, reply: _Reply) -> AsyncIterator[str]:
         """The answer as server-sent events."""

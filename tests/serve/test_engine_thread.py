@@ -17,7 +17,7 @@ import pytest
 import tscli
 from tests.serve.conftest import QUESTIONS, Serving, ingest, wait_until
 from tscli.answer.engine import Engine
-from tscli.serve.engine_thread import give_back_memory
+from tscli.memory import give_back_memory
 
 Start = Callable[..., Serving]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import resource
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tscli.bench.text import QUESTION, MeasuredText
+from tscli.memory import give_back_memory
 from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
 from tscli.selection.voters import Voters
@@ -146,7 +146,7 @@ def peak_rss() -> int:
 
 def forget_peak_rss() -> None:
     """Count the most memory anew from here, where the kernel can (Linux); what was measured before is let go of."""
-    gc.collect()  # answers refer to themselves
+    give_back_memory()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 

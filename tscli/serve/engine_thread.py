@@ -5,8 +5,6 @@ Knows jobs, sessions and the engine's steps; knows no HTTP. A job that fails tak
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import time
 import traceback
 from collections import deque
@@ -19,6 +17,7 @@ from tscli.answer.statistics import Answer
 from tscli.answer.stream import Stream
 from tscli.errors import TscliError
 from tscli.evidence import find_evidence, map_answer
+from tscli.memory import give_back_memory
 from tscli.serve.job import Begun, Done, Failed, Job, Piece
 from tscli.serve.metrics import Metrics
 from tscli.serve.shelf import Shelf
@@ -239,10 +238,3 @@ class _Going:
         """Hand on what may be shown."""
         if shown := self.stop.push(piece):
             self.job.tell(Piece(shown))
-
-
-def give_back_memory() -> None:
-    """Hand what answers held back to the system: glibc keeps what is freed, since questions of all lengths leave gaps between
-    what is still used."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)

@@ -20,6 +20,17 @@ def tscli(home: Path, shell: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=environment, check=False)
 
 
+def test_nothing_waits_behind_what_stderr_says_where_python_is_unbuffered(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tscli.cli.streams import open_streams; open_streams(); print('answer'); print('how', file=sys.stderr)"
+    )
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, check=True
+    )
+    assert done.stdout == b"answer\nhow\n"
+
+
 def test_a_closed_output_is_said(tmp_path: Path) -> None:
     done = tscli(tmp_path, "path >&-")
     assert done.returncode == 1

@@ -175,10 +175,13 @@ def run_stream(settings: Settings, stream: Stream, *, show: bool, first: bool = 
         waiting.close()
         if stream.thoughts and stream.on_thought is not None:
             sys.stderr.write("\n\n")  # the answer stands apart
+        told = 0  # tokens whose text was shown
         try:
             while piece is not None:
                 if show:
-                    weak = marks and internals.is_weak(stream.recorder.attribution[-1], stream.context)
+                    made = stream.recorder.attribution
+                    own, told = made[told:] or made[-1:], len(made)  # the first piece has several tokens
+                    weak = marks and all(internals.is_weak(one, stream.context) for one in own)
                     sys.stdout.write(dim(safe(piece)) if weak else safe(piece))
                     sys.stdout.flush()
                 piece = next(pieces, None)

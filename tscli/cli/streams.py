@@ -41,7 +41,8 @@ def open_streams() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         old = sys.stdout
         output = io.BufferedWriter(_Output(old.fileno(), "wb", closefd=False))
-        sys.stdout = io.TextIOWrapper(output, old.encoding, old.errors, line_buffering=old.line_buffering)
+        lines = old.line_buffering or old.write_through  # PYTHONUNBUFFERED: nothing may wait behind what stderr says
+        sys.stdout = io.TextIOWrapper(output, old.encoding, old.errors, line_buffering=lines)
 
 
 def drop_stdout() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import socket
@@ -42,6 +43,45 @@ def is_open(one: socket.socket) -> bool:
         return True
     except ConnectionResetError:
         return False
+
+
+def test_a_client_that_does_not_read_its_replies_is_ended(server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "read_s", 0.5)
+    request = b"GET /page/page.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with connected(server) as lazy:
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.settimeout(0.2)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            for _ in range(10_000):  # more than fits on the way
+                lazy.sendall(request)
+        wait_until(lambda: not server.server.server_state.connections)
+
+
+def test_a_client_that_reads_slowly_but_does_gets_all_of_it(server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Connection, "read_s", 0.5)
+    request, count = b"GET /page/page.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 40
+    with connected(server) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        slow.sendall(request * count)
+        found = b""
+        while found.count(b"HTTP/1.1 200 OK") < count or not found.endswith(b"\n"):
+            time.sleep(0.02)
+            found += slow.recv(8192)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"NONSENSE\r\n\r\n", b"GET /health HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01"],
+    ids=["no HTTP", "no Host", "TLS"],
+)
+def test_what_is_no_http_gets_an_error_in_openais_form(server: Serving, sent: bytes) -> None:
+    with connected(server) as strange:
+        strange.sendall(sent + b"\r\n\r\n")
+        reply = b"".join(iter(lambda: strange.recv(65536), b""))
+    head, _, body = reply.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"application/json" in head
+    assert json.loads(body)["error"]["type"] == "invalid_request_error"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +136,12 @@ def test_beyond_the_limit_connections_are_refused_at_once(serving: Start, monkey
         for one in idle:
             one.settimeout(0.5)
         assert sum(is_open(one) for one in idle) == 16
+        last = next(one for one in idle if is_open(one))
+        last.settimeout(30)
+        last.sendall(HEAD + b"\r\n")
+        reply = b"".join(iter(lambda: last.recv(65536), b""))
+        assert reply.startswith(b"HTTP/1.1 503 ")
+        assert json.loads(reply.partition(b"\r\n\r\n")[2])["error"]["type"] == "server_error"
     finally:
         for one in idle:
             one.close()

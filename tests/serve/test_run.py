@@ -96,7 +96,13 @@ def test_another_host_gets_a_token_that_is_shown_once_on_stdout(begin: Begin) ->
     assert server.process.stdout is not None
     token = server.process.stdout.readline().removeprefix("token: ").strip()
     assert len(token) >= 32
-    local = server.address.replace("0.0.0.0", "127.0.0.1")
+    local = server.address
+    pages = [server.process.stdout.readline().strip() for _ in range(2)]
+    name = f"http://{socket.gethostname()}:{local.rsplit(':')[-1]}"
+    assert pages == [f"page: {address}/?token={token}" for address in (local, name)]
+    assert local.startswith("http://127.0.0.1:")
+    said = httpx.get(f"{local}/health", headers={"Host": name.removeprefix("http://")})
+    assert said.status_code == 200
     assert httpx.get(f"{local}/v1/models").status_code == 401
     assert httpx.get(f"{local}/v1/models", headers={"Authorization": f"Bearer {token}"}).status_code == 200
     _, _, said = server.end()

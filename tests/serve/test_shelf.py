@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import tscli
-from tests.serve.conftest import ingest
+from tests.serve.conftest import Serving, ingest, wait_until
+from tscli.errors import UsageError
+from tscli.paths import library_folder
 from tscli.serve.shelf import Asked, Shelf
 
 
@@ -64,3 +69,34 @@ def test_only_so_many_ways_of_asking_stay_open(two: Path, monkeypatch: pytest.Mo
     shelf.session(Asked(("shelf", "letters")))
     assert shelf.session(Asked(("shelf",))) is first
     assert shelf.session(Asked(("letters",))) is not second
+
+
+def test_a_library_that_is_removed_is_let_go_of(two: Path) -> None:
+    shelf = Shelf()
+    gone = [weakref.ref(shelf.session(Asked(("letters",)))), weakref.ref(shelf.opened("letters"))]
+    kept, _ = shelf.session(Asked(("shelf",))), shelf.manifest("letters")
+    tscli.remove("letters")
+    shelf.close_changed()
+    assert [one() for one in gone] == [None, None]
+    assert shelf.session(Asked(("shelf",))) is kept
+
+
+def test_the_engine_lets_go_of_it_though_nobody_asks(
+    two: Path, serving: Callable[..., Serving], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tscli.serve.engine_thread.IDLE_S", 0.05)
+    server = serving()
+    gone = weakref.ref(server.shelf.session(Asked(("letters",))))
+    tscli.remove("letters")
+    wait_until(lambda: gone() is None)
+
+
+def test_a_library_given_by_its_path_is_served_by_its_folders_name(two: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere" / "moved"
+    shutil.copytree(library_folder("letters"), elsewhere)
+    shelf = Shelf([str(elsewhere), "shelf"])
+    assert shelf.names == ("moved", "shelf")
+    session = shelf.session(Asked(("moved", "shelf")))
+    assert list(shelf.served_names(session).values()) == ["moved", "shelf"]
+    with pytest.raises(UsageError, match="two libraries would be served as 'letters'"):
+        Shelf(["letters", str(tmp_path / "letters")])

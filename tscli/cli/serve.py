@@ -76,13 +76,14 @@ def serve(
     if not names and not internals.library_names() and read_only:
         raise LibraryError("there is no library to serve; make one with: tscli ingest PATH")
 
-    def started(address: str) -> None:
+    def started(addresses: list[str]) -> None:
         what = ", ".join(names) if names else f"all libraries ({len(internals.library_names()):,})"
-        say(settings, safe_line(f"serving {what} at {address}, the API at {address}/v1; Ctrl-C ends"))
+        say(settings, safe_line(f"serving {what} at {' and '.join(addresses)}, the API at {addresses[0]}/v1; Ctrl-C ends"))
         if not names and not internals.library_names():
             say(settings, "there is no library yet; drop files on the page, or make one with: tscli ingest PATH")
         if made:  # the one place where it can be read
-            print(f"token: {bound.token}\npage: {address}/?token={bound.token}", flush=True)
+            pages = [f"page: {address}/?token={bound.token}" for address in addresses]
+            print("\n".join([f"token: {bound.token}", *pages]), flush=True)
 
     with loading(), working(settings, "starting"):
         shelf = internals.Shelf(names, model.options(), read_only=read_only)

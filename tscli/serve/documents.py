@@ -29,8 +29,7 @@ from tscli.evidence.citations import spell
 from tscli.library.own_settings import own_model
 from tscli.model.identity import full_name, locate
 from tscli.model.options import LoadOptions
-from tscli.paths import library_folder
-from tscli.serve.replies import CLIENT_GONE, BadRequest, json_reply, reply_of
+from tscli.serve.replies import CLIENT_GONE, BadRequest, json_reply, reply_of, without_paths
 from tscli.serve.shelf import Shelf
 from tscli.store import Fingerprint, Manifest
 from tscli.tokens import Context, Tokenizer, known_tokenizer, load_tokenizer
@@ -126,11 +125,11 @@ def _libraries(shelf: Shelf) -> dict[str, Any]:
     for name in shelf.names:
         try:
             manifest = shelf.manifest(name)
-            known_as = [manifest.library, str(library_folder(name))]  # in citations
-            of = {"documents": len(manifest.documents), "tokens": manifest.num_tokens}
-            found.append({"name": name, "known_as": known_as, **of})
+            found.append({"name": name, "documents": len(manifest.documents), "tokens": manifest.num_tokens})
         except LibraryError as error:
-            found.append({"name": name, "known_as": [], "documents": 0, "tokens": 0, "error": str(error)})
+            found.append(
+                {"name": name, "documents": 0, "tokens": 0, "error": without_paths(str(error), name, shelf.folder(name))}
+            )
     return {"libraries": found, "read_only": shelf.read_only, "takes_new": shelf.takes_new}
 
 

@@ -24,6 +24,7 @@ from tscli.serve.shelf import Shelf
 from tscli.serve.stop_text import StopText
 
 GIVEN_BACK_EVERY = 8  # answers
+IDLE_S = 30.0  # between looks at what has changed on disk, while nobody asks
 
 
 class QueueFull(TscliError):
@@ -119,7 +120,8 @@ class EngineThread:
         no name holds an answer that has ended while the thread waits."""
         job = self._next()
         if job is None and not self._going:
-            return False
+            self._shelf.close_changed()
+            return not self._closing
         if job is not None:
             self._begin(job)
         self._end_those_that_left()
@@ -128,10 +130,10 @@ class EngineThread:
         return True
 
     def _next(self) -> Job | None:
-        """The job whose turn it is; waits where nothing goes on. None where there is none, or no more of them."""
+        """The job whose turn it is; None where there is none, after a while where nothing goes on."""
         with self._changed:
-            while not self._going and not self._waiting and not self._closing:
-                self._changed.wait()
+            if not self._going and not self._waiting and not self._closing:
+                self._changed.wait(IDLE_S)
             return self._waiting.popleft() if self._waiting and len(self._going) < self._parallel else None
 
     def _begin(self, job: Job) -> None:

@@ -21,16 +21,19 @@ ENDED = ("done", "failed", "cancelled")
 
 
 class IngestJob:
-    """state: planning, planned, running, and one of ENDED. Files that the library does not hold in the end are removed."""
+    """state: planning, planned, running, and one of ENDED. Files that the library does not hold in the end are removed.
 
-    def __init__(self, library: str, folder: Path, paths: Sequence[Path]) -> None:
+    library: the name under which it is served; given: its name or path as `tscli ingest` takes it.
+    """
+
+    def __init__(self, library: str, given: str, folder: Path, paths: Sequence[Path]) -> None:
         self.id = secrets.token_hex(8)
-        self.library, self.folder = library, folder
+        self.library, self.folder, self._given = library, folder, given
         self._lock = threading.Lock()
         self._state, self._since = "planning", time.monotonic()
         self._said: dict[str, Any] = {"doing": "starting", "files": [path.name for path in paths]}
         self._process, self._pipe = processes.start(MODULE)
-        self._pipe.send(("prepare", [str(path) for path in paths], library))
+        self._pipe.send(("prepare", [str(path) for path in paths], given))
         self._thread = threading.Thread(target=self._listen, name="ingest", daemon=True)
         self._thread.start()
 
@@ -104,13 +107,13 @@ class IngestJob:
                 self._state, self._said = "failed", {**self._said, "doing": "", "progress": None, "error": why}
 
     def _tidy(self) -> None:
-        remove_unheld(self.library, self.folder)
+        remove_unheld(library_folder(self._given), self.folder)
 
 
-def remove_unheld(library: str, folder: Path) -> None:
-    """Remove those of an upload's files that the library does not hold, and the folders that are empty then."""
+def remove_unheld(library: Path, folder: Path) -> None:
+    """Remove those of an upload's files that the library (its folder) does not hold, and the folders that are empty then."""
     with suppress(OSError, TscliError):  # a library that cannot be read: its files are left alone
-        manifest = read_manifest(library_folder(library))
+        manifest = read_manifest(library)
         held = {str(record["source"]) for record in manifest.documents} if manifest else set()
         for path in folder.iterdir():
             if str(path.resolve()) not in held and not any(name.startswith(f"{path.resolve()}/") for name in held):

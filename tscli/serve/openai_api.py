@@ -31,7 +31,9 @@ from tscli.serve.replies import (
     error_status,
     json_reply,
     json_text,
+    model_label,
     reply_of,
+    without_paths,
 )
 from tscli.serve.settings import ServeSettings
 from tscli.serve.shelf import PAPER, Asked, Shelf
@@ -78,9 +80,12 @@ class OpenAIRoutes:
         try:
             manifests = [self._shelf.manifest(one) for one in asked.names] if asked else []
         except LibraryError as error:
-            return {**about, "tscli": {"error": str(error)}}
+            said = str(error)
+            for one in asked.names if asked else ():
+                said = without_paths(said, one, self._shelf.folder(one))
+            return {**about, "tscli": {"error": said}}
         details = {
-            "model": manifests[0].fingerprint.model_id if manifests else None,
+            "model": model_label(manifests[0].fingerprint.model_id) if manifests else None,
             "tokens": sum(manifest.num_tokens for manifest in manifests),
             "documents": sum(len(manifest.documents) for manifest in manifests),
         }
@@ -112,7 +117,7 @@ class OpenAIRoutes:
             if isinstance(begun, Failed):
                 return reply_of(begun.error)
             assert isinstance(begun, Begun)
-            reply = _Reply(wanted, begun)
+            reply = _Reply(wanted, begun, self._shelf)
             if wanted.stream:
                 chunks, asking.is_streamed = asking.chunks(reply), True
                 return StreamingResponse(chunks, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -193,8 +198,8 @@ class _Asking:
 class _Reply:
     """The objects of one reply."""
 
-    def __init__(self, wanted: Completion, begun: Begun) -> None:
-        self._wanted = wanted
+    def __init__(self, wanted: Completion, begun: Begun, shelf: Shelf) -> None:
+        self._wanted, self._shelf = wanted, shelf
         self._head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": wanted.model}
         self._notes = [SYSTEM] if wanted.has_system else []
         if wanted.earlier and not begun.follows_up:
@@ -226,18 +231,21 @@ class _Reply:
 
     def details(self, done: Done) -> dict[str, Any]:
         """The field `tscli`: as of `tscli ask --json`, with a map of where the answer looked."""
-        context, library = done.session.context, done.session.library
+        context, names = done.session.context, self._shelf.served_names(done.session)
+        library = " + ".join(names.values())
         seen = [
-            {"library": one.library or library, "file": one.file, "share": one.share, "cells": one.cells}
+            {"library": names.get(one.library, library), "file": one.file, "share": one.share, "cells": one.cells}
             | map_place(one, context)
             for one in done.map
         ]
         sources = sources_json(done.session, done.answer, done.evidence)
         for told, one in zip(sources["citations"], done.evidence.citations, strict=True):
             told.update(citation_place(one, context))
+        for told in (*sources["citations"], *sources["sources"]):
+            told["library"] = names.get(told["library"], library)
         return {
-            "library": done.session.library,
-            "model": done.session.model_name,
+            "library": library,
+            "model": model_label(done.session.model_name),
             **sources,
             "statistics": statistics_json(done.answer.statistics),
             "map": seen,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
@@ -30,6 +31,16 @@ class BadRequest(UsageError):
     def __init__(self, message: str, param: str | None = None, code: str | None = None, status: int = 400) -> None:
         super().__init__(message)
         self.param, self.code, self.status = param, code, status
+
+
+def without_paths(said: str, name: str, folder: Path) -> str:
+    """What is said of a library, which is called by its name instead of by where it lies."""
+    return said.replace(str(folder), name)
+
+
+def model_label(model: str) -> str:
+    """A model's name; of one that was given by its path, the last part of that."""
+    return Path(model).name if Path(model).is_absolute() else model
 
 
 def json_text(content: Any) -> str:

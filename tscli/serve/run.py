@@ -62,12 +62,11 @@ class Server(uvicorn.Server):
                 signal.signal(one, handler)
 
 
-def run_server(shelf: Shelf, settings: ServeSettings, on_start: Callable[[str], None]) -> None:
-    """Serve until a signal ends it; on_start hears the address. TscliError where the port or the host cannot be had."""
+def run_server(shelf: Shelf, settings: ServeSettings, on_start: Callable[[list[str]], None]) -> None:
+    """Serve until a signal ends it; on_start hears the addresses. TscliError where the port or the host cannot be had."""
     listening = _listen(settings)
-    host, port = settings.host, listening.getsockname()[1]
     server = Server(make_app(shelf, settings), settings)
-    on_start(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    on_start(settings.addresses(listening.getsockname()[1]))
     try:
         server.run(sockets=[listening])
     finally:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
+import socket
 from collections.abc import Iterable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
@@ -47,7 +48,8 @@ class Safety:
 
     def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
         self._app, self._settings = app, settings
-        self._hosts = {_bare(name) for name in (*LOOPBACK, settings.host, *settings.allow_host)}
+        own = (socket.gethostname(),) if settings.is_everywhere else ()  # as `addresses` says
+        self._hosts = {_bare(name) for name in (*LOOPBACK, settings.host, *own, *settings.allow_host)}
         self._cookie = f"tscli_{settings.port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

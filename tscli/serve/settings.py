@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 
 from tscli.errors import UsageError
@@ -47,6 +48,21 @@ class ServeSettings:
         for name in self.allow_host:
             if NAME.fullmatch(name) is None:
                 raise UsageError(f"--allow-host is {name!r}; it must be a name alone, as shelf.lan, without scheme and port")
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether it listens at all addresses of this machine."""
+        try:
+            return ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            return False
+
+    def addresses(self, port: int) -> list[str]:
+        """Where a browser finds it: on this machine, and, where it listens at all addresses, by the machine's name."""
+        hosts = [self.host]
+        if self.is_everywhere:
+            hosts = ["[::1]" if ":" in self.host else "127.0.0.1", socket.gethostname()]
+        return [f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{port}" for host in hosts]
 
     @property
     def is_loopback(self) -> bool:

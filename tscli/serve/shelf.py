@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from tscli.answer.session import Session, open_library, own_options
+from tscli.errors import UsageError
 from tscli.library.open_library import OpenLibrary, open_libraries
 from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
@@ -38,13 +40,19 @@ class Asked:
 class Shelf:
     """Libraries by name; may be used by several threads, but only one may run the sessions.
 
-    names: which are served; without any all that there are, those that are made later among them. read_only: nothing may be
-    ingested and no question is remembered.
+    names: which are served; without any all that there are, those that are made later among them. One that is given by its path
+    is served by its folder's name: no client hears where anything lies. read_only: nothing may be ingested and no question is
+    remembered. UsageError where two would have one name.
     """
 
     def __init__(self, names: Sequence[str] = (), load: LoadOptions = LoadOptions(), *, read_only: bool = False) -> None:  # noqa: B008
         self.read_only = read_only
-        self._named = tuple(dict.fromkeys(names))
+        self._named: dict[str, str] = {}  # by the name under which it is served: as it was given
+        for given in dict.fromkeys(names):
+            name = library_folder(given).name
+            if name in self._named:
+                raise UsageError(f"two libraries would be served as {name!r}: {self._named[name]} and {given}; leave one out")
+            self._named[name] = given
         self._load = load
         self._decoders: WeakValueDictionary[tuple[LoadOptions, str], Decoder] = WeakValueDictionary()
         self._sessions: dict[Asked, tuple[tuple[FileState, ...], Session]] = {}
@@ -55,7 +63,7 @@ class Shelf:
     @property
     def names(self) -> tuple[str, ...]:
         """The libraries that are served now."""
-        return self._named or tuple(library_names())
+        return tuple(self._named or library_names())
 
     @property
     def takes_new(self) -> bool:
@@ -69,13 +77,27 @@ class Shelf:
         parts = (whole,) if whole in names else tuple(dict.fromkeys(whole.split(JOINS)))
         return Asked(parts, model != whole) if all(part in names for part in parts) else None
 
+    def given(self, name: str) -> str:
+        """What `library_folder` makes a folder of, of a library that is served or may be made."""
+        return self._named.get(name, name)
+
+    def folder(self, name: str) -> Path:
+        """Where it lies."""
+        return library_folder(self.given(name))
+
+    def served_names(self, session: Session) -> dict[str, str]:
+        """The names under which the libraries of a session are served, by what it calls them, in their order."""
+        names = {self.folder(name): name for name in self.names}
+        parts = zip(session.opened.names, session.opened.libraries, strict=True)
+        return {own: names.get(stored.folder, stored.folder.name) for own, stored in parts}
+
     def manifest(self, name: str) -> Manifest:
         """What a library says of itself now; LibraryError where it is gone or damaged."""
-        return self._kept(self._manifests, self._reading, name, lambda: require_manifest(library_folder(name)))
+        return self._kept(self._manifests, self._reading, name, lambda: require_manifest(self.folder(name)))
 
     def opened(self, name: str) -> OpenLibrary:
         """A library's pages and texts as they are now, mapped, without its model; LibraryError as above."""
-        return self._kept(self._opened, self._opening, name, lambda: open_libraries([name]))
+        return self._kept(self._opened, self._opening, name, lambda: open_libraries([self.given(name)]))
 
     def session(self, asked: Asked) -> Session:
         """What answers questions to these libraries as they are now; loads the model where no open library has it.
@@ -83,19 +105,32 @@ class Shelf:
         Raises LibraryError, ResourceError or UsageError as `open_library` does. A session of before stays whole for whoever
         still uses it. Only those that were asked last stay open.
         """
+        self.close_changed()
         with self._loading:
-            states = tuple(map(self._state, asked.names))
             kept = self._sessions.get(asked)
-            if kept is None or kept[0] != states:
-                self._sessions.pop(asked, None)
+            if kept is None:
+                states = tuple(map(self._state, asked.names))
                 how = {"question_mode": "token", "voters": "all"} if asked.paper else {}
                 decoder = self._decoder(self.manifest(asked.names[0]).fingerprint)
-                session = open_library(asked.names, self._load, decoder=decoder, **how)  # type: ignore[arg-type]
+                session = open_library([*map(self.given, asked.names)], self._load, decoder=decoder, **how)  # type: ignore[arg-type]
                 kept = states, session
             self._sessions[asked] = self._sessions.pop(asked, kept)  # the latest is the last
             while len(self._sessions) > MOST_OPEN:
                 del self._sessions[next(iter(self._sessions))]
             return kept[1]
+
+    def close_changed(self) -> None:
+        """Let go of libraries that have been removed, or ingested anew, since they were opened: what they hold on disk and in
+        memory is free once no answer goes on that uses it."""
+        with self._loading:
+            for asked, (states, _) in list(self._sessions.items()):
+                if states != tuple(map(self._state, asked.names)):
+                    del self._sessions[asked]
+        for kept, lock in ((self._opened, self._opening), (self._manifests, self._reading)):
+            with lock:
+                for name, (state, _) in list(kept.items()):
+                    if state != self._state(name):
+                        del kept[name]
 
     def _decoder(self, fingerprint: Fingerprint) -> Decoder:
         """The model of a library; libraries of the same model share it, and one that none has open any more is let go."""
@@ -117,7 +152,7 @@ class Shelf:
     def _state(self, name: str) -> FileState:
         """What changes with each commit; zeros where there is no library."""
         try:
-            status = os.stat(library_folder(name) / MANIFEST)
+            status = os.stat(self.folder(name) / MANIFEST)
         except OSError:
             return 0, 0, 0
         return status.st_ino, status.st_size, status.st_mtime_ns

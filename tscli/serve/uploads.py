@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tscli.durable_files import make_private, open_private
-from tscli.paths import NAME, library_folder
+from tscli.paths import NAME
 from tscli.serve.documents import no_such_library, refused, told
 from tscli.serve.ingest_job import IngestJob, remove_unheld
 from tscli.serve.replies import json_reply
@@ -50,10 +50,10 @@ class Uploads:
         self._receiving = True
         try:
             await run_in_threadpool(self._sweep, library)
-            folder = library_folder(library) / FOLDER / secrets.token_hex(8)
+            folder = self.shelf.folder(library) / FOLDER / secrets.token_hex(8)
             try:
                 names = await self._keep(request, folder)
-                self.job = IngestJob(library, folder, [folder / name for name in names])
+                self.job = IngestJob(library, self.shelf.given(library), folder, [folder / name for name in names])
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -90,9 +90,9 @@ class Uploads:
 
     def _sweep(self, library: str) -> None:
         """Remove what servers that were killed left of uploads: files of some age that the library does not hold."""
-        for folder in (library_folder(library) / FOLDER).glob("*"):
+        for folder in (self.shelf.folder(library) / FOLDER).glob("*"):
             if time.time() - folder.stat().st_mtime > LEFT_S:
-                remove_unheld(library, folder)
+                remove_unheld(self.shelf.folder(library), folder)
 
     def _writable(self) -> None:
         if self.shelf.read_only:
@@ -105,7 +105,7 @@ class Uploads:
             raise no_such_library(library)
         if self._receiving or (self.job is not None and self.job.is_busy):
             raise refused(409, "busy", "another ingest is going on; wait for its end, or cancel it")
-        if int(length or 0) + SPARE > _free_bytes(library_folder(library)):
+        if int(length or 0) + SPARE > _free_bytes(self.shelf.folder(library)):
             raise refused(507, "disk_full", "the disk has no room for these files; make room, or upload fewer")
 
     def _job(self, request: Request) -> IngestJob:

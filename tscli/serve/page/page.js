@@ -119,7 +119,6 @@ const complain = (error) => say(by("problem"), error instanceof TypeError ? "The
 function showEvidence({ libraries, tscli }) {
   const citations = tscli?.citations ?? [], warned = new Map((tscli?.instructions ?? []).map((each) => [each.citation, each.words]));
   const place = (each) => (libraries.length > 1 ? each.library + ": " : "") + each.file;
-  const served = (each) => about.libraries.find(({ name, known_as }) => libraries.includes(name) && known_as.includes(each.library))?.name ?? each.library;
   by("passages").querySelector("ol").replaceChildren(...citations.map((each, index) => {
     const page = each.paged ? " p. " + (each.label ? each.label + " (page " + each.page + ")" : each.page) : "";
     const button = make("button", { type: "button", "aria-expanded": "false", "aria-controls": "viewer" },
@@ -127,11 +126,11 @@ function showEvidence({ libraries, tscli }) {
         make("span", { class: "share", text: percent(each.share) })),
       make("bdi", { class: "quote", dir: "auto", text: each.quote }),
       ...(warned.has(index) ? [make("span", { class: "warned", text: "This looks like instructions to the model: " + warned.get(index) })] : []));
-    button.addEventListener("click", () => viewer.open(served(each), each.file, each, button));
+    button.addEventListener("click", () => viewer.open(each.library, each.file, each, button));
     return make("li", {}, button);
   }));
   by("passages").hidden = !citations.length;
-  showMap(tscli?.map ?? [], libraries, place, served);
+  showMap(tscli?.map ?? [], libraries, place);
   say(by("figures"), [figures(tscli?.statistics), ...(tscli?.notes ?? [])].join(" "));
 }
 
@@ -155,7 +154,7 @@ function showMap(documents, libraries, place, served) {
     const cells = each.cells.map((cell) => make("i", { class: "h" + Math.ceil(cell / highest * LEVELS) }));
     const button = make("button", { type: "button" }, make("bdi", { text: place(each) }),
       make("span", { class: "share", text: percent(each.share) }), make("span", { class: "cells", "aria-hidden": "true" }, ...cells));
-    button.addEventListener("click", () => viewer.open(served(each), each.file, { page: each.page, first: each.first }, button));
+    button.addEventListener("click", () => viewer.open(each.library, each.file, { page: each.page, first: each.first }, button));
     return make("li", {}, button);
   }));
   by("map").hidden = !documents.length;

@@ -175,13 +175,12 @@ def run_stream(settings: Settings, stream: Stream, *, show: bool, first: bool = 
         waiting.close()
         if stream.thoughts and stream.on_thought is not None:
             sys.stderr.write("\n\n")  # the answer stands apart
-        told = 0  # tokens whose text was shown
+        told = 0  # tokens whose text was shown; the first piece may have several
         try:
             while piece is not None:
                 if show:
-                    made = stream.recorder.attribution
-                    own, told = made[told:] or made[-1:], len(made)  # the first piece has several tokens
-                    weak = marks and all(internals.is_weak(one, stream.context) for one in own)
+                    weak = marks and _is_weak(stream, told)
+                    told = len(stream.recorder.attribution) if marks else 0
                     sys.stdout.write(dim(safe(piece)) if weak else safe(piece))
                     sys.stdout.flush()
                 piece = next(pieces, None)
@@ -191,3 +190,9 @@ def run_stream(settings: Settings, stream: Stream, *, show: bool, first: bool = 
     if show:
         print()
     return stream.answer
+
+
+def _is_weak(stream: Stream, told: int) -> bool:
+    """Whether none of the tokens behind the first `told` ones drew on documents for more than half."""
+    made = stream.recorder.attribution
+    return all(internals.is_weak(one, stream.context) for one in made[told:] or made[-1:])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tscli.serve.openai_request import read_completion, read_json
+from tscli.serve.openai_request import read_completion, read_json, read_response
 from tscli.serve.replies import BadRequest
 
 USER = {"role": "user", "content": "Who?"}
@@ -125,6 +125,54 @@ def test_a_wrong_field_is_named(field: str, value: object) -> None:
         read(**{field: value})
     assert raised.value.param == field
     assert raised.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("model", None),
+        ("input", None),
+        ("input", " "),
+        ("input", []),
+        ("input", 5),
+        ("input", ["Who?"]),
+        ("input", [{"type": "item_reference", "id": "msg_1"}]),
+        ("input", [{"role": "user", "content": [{"type": "input_image", "image_url": "file:///etc/passwd"}]}]),
+        ("input", [{"role": "user", "content": "\ud800?"}]),
+        ("instructions", 5),
+        ("previous_response_id", "resp_1"),
+        ("conversation", "conv_1"),
+        ("prompt", {"id": "pmpt_1"}),
+        ("background", True),
+        ("max_output_tokens", 0),
+        ("temperature", 3),
+        ("stream", "yes"),
+        ("citations", "html"),
+    ],
+)
+def test_a_wrong_field_of_a_response_is_named(field: str, value: object) -> None:
+    with pytest.raises(BadRequest) as raised:
+        read_response({"model": "shelf", "input": "Who?", field: value}, 128)
+    assert raised.value.param == field
+    assert raised.value.status == 400
+
+
+def test_the_input_of_a_response_is_a_text_or_a_conversation_of_which_some_was_said_by_nobody() -> None:
+    said = read_response({"model": "shelf", "input": "Who?"}, 9)
+    assert (said.question, said.earlier, said.max_new_tokens, said.has_system) == ("Who?", (), 9, False)
+    items = [
+        {"role": "developer", "content": "Be brief."},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Who is it?"}]},
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+        {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "call_1", "output": "nothing"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Odile.", "annotations": []}]},
+        {"role": "user", "content": "And since when?"},
+    ]
+    wanted = read_response({"model": "shelf", "input": items, "max_output_tokens": 5, "instructions": None}, 9)
+    assert (wanted.question, wanted.earlier) == ("And since when?", (("Who is it?", "Odile."),))
+    assert (wanted.max_new_tokens, wanted.has_system) == (5, True)
+    assert read_response({"model": "shelf", "input": "Who?", "instructions": "Be brief."}, 9).has_system
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"Who?"', b"\xff\xfe", b"[" * 100_000, b"{}x"])

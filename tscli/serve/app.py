@@ -22,7 +22,7 @@ from tscli.serve.safety import SECURITY_HEADERS, Safety
 from tscli.serve.settings import ServeSettings
 from tscli.serve.shelf import Shelf
 
-COUNTED = ("/v1/models", "/v1/chat/completions", "/metrics", "/health", "/")
+COUNTED = ("/v1/models", "/v1/chat/completions", "/v1/responses", "/metrics", "/health", "/")
 
 
 def make_app(shelf: Shelf, settings: ServeSettings, warn: Callable[[str], None] | None = None) -> Starlette:
@@ -72,7 +72,9 @@ def _route(path: str) -> str:
 async def _refused(request: Request, error: HTTPException) -> Response:
     asked, headers = f"{request.method} {request.url.path[:100]}", dict(error.headers or {})
     if error.status_code == 404:
-        return error_reply(404, f"there is no {asked}; the API is below /v1 (POST /v1/chat/completions), the page at /")
+        return error_reply(
+            404, f"there is no {asked}; the API is below /v1 (POST /v1/chat/completions or /v1/responses), the page at /"
+        )
     allowed = f"; allowed there: {headers['Allow']}" if "Allow" in headers else ""
     return error_reply(error.status_code, f"{asked}: {error.detail}{allowed}", **headers)
 

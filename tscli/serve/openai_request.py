@@ -1,4 +1,4 @@
-"""What a request of OpenAI's chat completions asks for; BadRequest names the field that is wrong, unknown ones are ignored."""
+"""What a request of chat completions or responses asks for; BadRequest names a wrong field, unknown ones are ignored."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from tscli.serve.replies import BadRequest
 MOST_STOPS = 16
 MOST_TEMPERATURE = 2.0
 PARTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}  # where a part has its text
+
+KEPT = ("previous_response_id", "conversation", "prompt")  # fields of responses that name what a server keeps
+UNSPOKEN = ("reasoning", "function_call", "function_call_output")  # items of responses that nobody said
 
 
 @dataclass(frozen=True)
@@ -48,21 +51,15 @@ def read_json(body: bytes) -> Mapping[str, Any]:
 
 def read_completion(body: Mapping[str, Any], max_new_tokens: int) -> Completion:
     """What is asked; max_new_tokens: where the request does not say."""
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise BadRequest("model must name a library; /v1/models lists them", "model")
     if body.get("n") not in (None, 1):
         raise BadRequest("n must be 1: one answer is given", "n")
-    question, earlier, has_system = _conversation(body.get("messages"))
+    question, earlier, has_system = _conversation(body.get("messages"), "messages")
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise BadRequest("stream_options must be an object", "stream_options")
-    citations = body.get("citations")
-    if citations not in (None, "text", "json"):
-        raise BadRequest('citations must be "json" (the field tscli) or "text" (footnotes, too)', "citations")
     most = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
     return Completion(
-        model=model,
+        model=_model(body),
         question=question,
         earlier=earlier,
         max_new_tokens=_whole(body, most, max_new_tokens),
@@ -70,9 +67,51 @@ def read_completion(body: Mapping[str, Any], max_new_tokens: int) -> Completion:
         stops=_stops(body.get("stop")),
         stream=_flag(body, "stream"),
         include_usage=_flag(options or {}, "include_usage"),
-        footnotes=citations == "text",
+        footnotes=_footnotes(body),
         has_system=has_system,
     )
+
+
+def read_response(body: Mapping[str, Any], max_new_tokens: int) -> Completion:
+    """As `read_completion`, of a request of responses."""
+    for name in KEPT:
+        if body.get(name) is not None:
+            raise BadRequest(
+                f"{name} has nothing to refer to: no response is kept here; send the turns before it as input", name
+            )
+    if _flag(body, "background"):
+        raise BadRequest("background must be false: a response is given to whoever waits for it", "background")
+    asked, instructions = body.get("input"), body.get("instructions")
+    if instructions is not None and not isinstance(instructions, str):
+        raise BadRequest("instructions must be a text", "instructions")
+    items = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+    question, earlier, has_system = _conversation(items, "input")
+    return Completion(
+        model=_model(body),
+        question=question,
+        earlier=earlier,
+        max_new_tokens=_whole(body, "max_output_tokens", max_new_tokens),
+        sampling=_sampling(body),
+        stops=(),
+        stream=_flag(body, "stream"),
+        include_usage=False,
+        footnotes=_footnotes(body),
+        has_system=has_system or bool(instructions),
+    )
+
+
+def _model(body: Mapping[str, Any]) -> str:
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise BadRequest("model must name a library; /v1/models lists them", "model")
+    return model
+
+
+def _footnotes(body: Mapping[str, Any]) -> bool:
+    citations = body.get("citations")
+    if citations not in (None, "text", "json"):
+        raise BadRequest('citations must be "json" (the field tscli) or "text" (footnotes, too)', "citations")
+    return bool(citations == "text")
 
 
 def _sampling(body: Mapping[str, Any]) -> Sampling:
@@ -124,18 +163,22 @@ def _flag(body: Mapping[str, Any], name: str) -> bool:
     return bool(value)
 
 
-def _conversation(messages: object) -> tuple[str, tuple[tuple[str, str], ...], bool]:
+def _conversation(messages: object, field: str) -> tuple[str, tuple[tuple[str, str], ...], bool]:
     """The last question, the turns before it, and whether there is an instruction. Questions without an answer between them
-    are one."""
+    are one. field: where the messages stand."""
     if not isinstance(messages, list) or not messages:
-        raise BadRequest("messages must be a list with at least one message", "messages")
+        also = "a text, or " if field == "input" else ""
+        raise BadRequest(f"{field} must be {also}a list with at least one message", field)
     questions, earlier, has_system = list[str](), list[tuple[str, str]](), False
     for number, message in enumerate(messages):
+        at = f"{field}[{number}]"
         if not isinstance(message, dict):
-            raise BadRequest(f"messages[{number}] must be an object", "messages")
-        role, text = message.get("role"), _text(message.get("content"), number)
+            raise BadRequest(f"{at} must be an object", field)
+        if field == "input" and message.get("type", "message") in UNSPOKEN:
+            continue
+        role, text = message.get("role"), _text(message.get("content"), at, field)
         if any("\ud800" <= char <= "\udfff" for char in text):
-            raise BadRequest(f"messages[{number}].content holds half a character (\\ud800); send it whole", "messages")
+            raise BadRequest(f"{at}.content holds half a character (\\ud800); send it whole", field)
         if role in ("system", "developer"):
             has_system = True
         elif role == "user":
@@ -145,25 +188,25 @@ def _conversation(messages: object) -> tuple[str, tuple[tuple[str, str], ...], b
                 earlier.append(("\n".join(questions), text))
                 questions = []
         elif role not in ("tool", "function"):
-            raise BadRequest(f"messages[{number}].role must be system, user or assistant", "messages")
+            raise BadRequest(f"{at}.role must be system, user or assistant", field)
     question = "\n".join(questions)
     if not question.strip():
-        raise BadRequest("the last message must be a question: of the user, and not empty", "messages")
+        raise BadRequest("the last message must be a question: of the user, and not empty", field)
     return question, tuple(earlier), has_system
 
 
-def _text(content: object, number: int) -> str:
+def _text(content: object, at: str, field: str) -> str:
     """A message's text; it may come in parts."""
     if content is None:
         return ""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
-        raise BadRequest(f"messages[{number}].content must be a text or a list of parts", "messages")
+        raise BadRequest(f"{at}.content must be a text or a list of parts", field)
     texts = list[str]()
     for part in content:
         text = part.get(PARTS.get(str(part.get("type")), "")) if isinstance(part, dict) else None
         if not isinstance(text, str):
-            raise BadRequest(f"messages[{number}].content: only parts of text can be read", "messages")
+            raise BadRequest(f"{at}.content: only parts of text can be read", field)
         texts.append(text)
     return "".join(texts)

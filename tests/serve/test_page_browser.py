@@ -218,6 +218,54 @@ def test_an_answer_can_be_stopped_and_the_next_question_asked(browser: Page, add
     assert "7.2" in opened.run("document.getElementById('answer').textContent")
 
 
+def test_a_question_follows_up_what_was_said_before_unless_that_is_not_wanted(browser: Page, address: str) -> None:
+    opened = visit(browser, address)
+    opened.run(
+        "{ const real = fetch; window.said = []; window.fetch = (path, options) => {"
+        " if (path.startsWith('v1/')) said.push(JSON.parse(options.body).messages.map((each) => [each.role, each.content]));"
+        " return real(path, options); }; }"
+    )
+    second, third, shown = "And at the South Quay?", "What is a bollard?", "!document.getElementById('follow-line').hidden"
+
+    def put(question: str, number: int) -> str:
+        opened.type(question)
+        opened.press("Enter")
+        opened.wait(f"said.length === {number} && document.getElementById('stop').hidden && {ANSWERED}")
+        return str(opened.run("document.getElementById('answer').textContent"))
+
+    assert opened.run(shown) is False
+    first_answer = put(QUESTION, 1)
+    assert opened.run(shown) is True
+    second_answer = put(second, 2)  # typed over the first, which is selected
+    said = [["user", QUESTION], ["assistant", first_answer]]
+    assert opened.run("said[1]") == [*said, ["user", second]]
+    assert opened.run("[...document.querySelectorAll('#turns p')].map((each) => each.textContent)") == [QUESTION, first_answer]
+    opened.visit(address)  # a history is all that is left
+    opened.run("document.getElementById('open-history').click()")
+    opened.run("document.querySelector('#earlier button').click()")
+    assert opened.run("document.getElementById('answer').textContent") == second_answer
+    assert opened.run("document.querySelectorAll('#turns li').length") == 1
+    opened.wait(shown)  # once the libraries are known
+    opened.run("document.getElementById('question').focus(); document.getElementById('follow').click(); window.said = []")
+    opened.run(
+        "{ const real = fetch; window.fetch = (path, options) => {"
+        " if (path.startsWith('v1/')) said.push(JSON.parse(options.body).messages); return real(path, options); }; }"
+    )
+    put(third, 1)
+    assert opened.run("said[0]") == [{"role": "user", "content": third}]
+    assert opened.run("document.getElementById('turns').hidden") is True
+    assert opened.complaints == []
+
+
+def test_another_library_is_asked_without_what_was_said_to_the_first(browser: Page, address: str) -> None:
+    opened = visit(browser, address)
+    opened.type(QUESTION)
+    opened.press("Enter")
+    opened.wait(ANSWERED)
+    opened.run("document.querySelector('#libraries input').click()")
+    assert opened.run("document.getElementById('follow-line').hidden") is True
+
+
 def test_a_server_that_is_busy_is_asked_again_and_says_so(browser: Page, address: str) -> None:
     opened = visit(browser, address)
     busy = json.dumps({"error": {"message": "too many questions wait <b>now</b>"}})

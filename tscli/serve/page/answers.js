@@ -3,9 +3,11 @@ import { problemOf } from "./parts.js";
 
 const TRIES = 6;
 
-// tell: { waiting(seconds), begun(), piece(text) }; resolves to { tscli, usage, finish }.
-export async function ask(model, question, signal, tell) {
-  const response = await send(model, question, signal, tell);
+// earlier: [{ question, answer }], what was said before it; tell: { waiting(seconds), begun(), piece(text) };
+// resolves to { tscli, usage, finish }.
+export async function ask(model, earlier, question, signal, tell) {
+  const before = earlier.flatMap((each) => [{ role: "user", content: each.question }, { role: "assistant", content: each.answer }]);
+  const response = await send(model, [...before, { role: "user", content: question }], signal, tell);
   tell.begun();
   let found = {}, ended = false;
   for await (const data of events(response.body)) {
@@ -25,10 +27,8 @@ export async function ask(model, question, signal, tell) {
   return found;
 }
 
-async function send(model, question, signal, tell) {
-  const body = JSON.stringify({
-    model, messages: [{ role: "user", content: question }], stream: true, stream_options: { include_usage: true },
-  });
+async function send(model, messages, signal, tell) {
+  const body = JSON.stringify({ model, messages, stream: true, stream_options: { include_usage: true } });
   for (let tries = 1; ; tries++) {
     const response = await fetch("v1/chat/completions", { method: "POST", headers: { "Content-Type": "application/json" }, body, signal });
     if (response.ok) return response;

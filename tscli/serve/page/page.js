@@ -4,8 +4,9 @@ import { openDocuments, setUp, takeFiles } from "./documents.js";
 import { by, count, documentsOf, duration, json, make, say } from "./parts.js";
 import * as viewer from "./viewer.js";
 
-const HISTORY = "tscli.history", CHOSEN = "tscli.libraries", MOST = 50, LEVELS = 9, MAPPED = 20;
+const HISTORY = "tscli.history", CHOSEN = "tscli.libraries", MOST = 50, LEVELS = 9, MAPPED = 20, TURNS = 8;
 let about = { libraries: [], read_only: true }, running = null;
+let conversation = { libraries: [], turns: [] }; // what a question may follow up: at most TURNS of { question, answer }
 
 // Libraries
 const chosen = () => [...document.querySelectorAll("#libraries input:checked")].map((box) => box.value);
@@ -29,6 +30,7 @@ function showChosen() {
   const names = chosen();
   by("chosen").textContent = names.length ? names.join(" + ") : "no library";
   by("send").disabled = !names.length;
+  by("follow-line").hidden = !conversation.turns.length || names.join("+") !== conversation.libraries.join("+");
   const broken = about.libraries.filter((each) => each.error && names.includes(each.name));
   say(by("problem"), broken.map((each) => each.error).join(" "));
   if (!by("empty").hidden) showEmpty(names.filter((name) => !broken.some((each) => each.name === name))).catch(complain);
@@ -64,18 +66,18 @@ by("question").addEventListener("keydown", (event) => {
 by("stop").addEventListener("click", () => running?.abort());
 
 async function run(question) {
-  const libraries = chosen();
+  const libraries = chosen(), earlier = !by("follow-line").hidden && by("follow").checked ? conversation.turns : [];
   running = new AbortController();
   const signal = running.signal;
   viewer.close();
-  begin(question);
+  begin(question, earlier);
   busy(true);
   by("status").textContent = "Reading the question…";
   const text = document.createTextNode("");
   by("answer").replaceChildren(text);
-  const answered = { question, libraries, when: Date.now() };
+  const answered = { question, libraries, earlier, when: Date.now() };
   try {
-    const found = await ask(libraries.join("+"), question, signal, {
+    const found = await ask(libraries.join("+"), earlier, question, signal, {
       waiting: (seconds, why) => { by("status").textContent = why + " Asking again in " + seconds + " s."; },
       begun: () => { by("status").textContent = "Reading the question…"; },
       piece: (piece) => {
@@ -88,6 +90,8 @@ async function run(question) {
     showWeak(answered);
     showEvidence(answered);
     remember(answered);
+    follow(answered);
+    if (document.activeElement === by("question")) by("question").select();
   } catch (error) {
     by("status").textContent = signal.aborted ? "Stopped." : "";
     if (!signal.aborted) complain(error);
@@ -97,8 +101,17 @@ async function run(question) {
   }
 }
 
-function begin(question) {
+// What was answered is what the next question may follow up.
+function follow({ question, answer, libraries, earlier = [] }) {
+  conversation = { libraries, turns: answer ? [...earlier, { question, answer }].slice(-TURNS) : earlier };
+  by("follow").checked = true;
+  showChosen();
+}
+
+function begin(question, earlier) {
   say(by("problem"), "");
+  by("turns").replaceChildren(...earlier.map((each) => make("li", {}, make("p", { class: "turn", dir: "auto", text: each.question }), make("p", { dir: "auto", text: each.answer }))));
+  by("turns").hidden = !earlier.length;
   by("empty").hidden = true;
   by("exchange").hidden = false;
   by("asked").textContent = question;
@@ -148,7 +161,7 @@ function showWeak({ answer, tscli }) {
 
 const percent = (share) => Math.round(share * 100) + "%";
 
-function showMap(documents, libraries, place, served) {
+function showMap(documents, libraries, place) {
   const highest = Math.max(...documents.flatMap((each) => each.cells), Number.MIN_VALUE);
   by("map").querySelector("ul").replaceChildren(...documents.slice(0, MAPPED).map((each) => {
     const cells = each.cells.map((cell) => make("i", { class: "h" + Math.ceil(cell / highest * LEVELS) }));
@@ -210,10 +223,11 @@ function recall(answered) {
   by("history").close();
   if (running) return;
   viewer.close();
-  begin(answered.question);
+  begin(answered.question, answered.earlier ?? []);
   showWeak(answered);
   by("status").textContent = "Answered on " + new Date(answered.when).toLocaleString() + ", from " + answered.libraries.join(" + ") + ".";
   showEvidence(answered);
+  follow(answered);
   by("asked").focus();
 }
 

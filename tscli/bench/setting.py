@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -146,6 +147,7 @@ def peak_rss() -> int:
 
 def forget_peak_rss() -> None:
     """Count the most memory anew from here, where the kernel can (Linux); what was measured before is let go of."""
+    gc.collect()  # models that refer to themselves
     give_back_memory()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")

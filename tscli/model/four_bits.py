@@ -7,7 +7,6 @@ the file did not round: a matrix of which any group is not on 16 levels stays as
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tscli.durable_files import replacing
+from tscli.errors import ResourceError
 from tscli_kernels import GROUP, pack_int4
 
 FILE = "four-bits.bin"  # safetensors, under a name that nobody takes for the model's weights
@@ -103,15 +104,11 @@ def load_four_bits(folder: Path) -> dict[str, FourBits]:
 def save_packed(packed: Mapping[str, Packed], folder: Path) -> None:
     """Keep matrices for the next process, by any names; a folder that cannot be written to makes that one pack them again."""
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     parts = {f"{name}.{part}": tensor for name, pair in packed.items() for part, tensor in zip(ORDER, pair, strict=True)}
-    unfinished = folder / f".{PACKED}.{os.getpid()}"
-    with suppress(OSError, SafetensorError):
-        save_file(parts, unfinished, metadata=_made_by(folder))
-        unfinished.replace(folder / PACKED)
-    with suppress(OSError):
-        unfinished.unlink(missing_ok=True)
+    with suppress(OSError, ResourceError, SafetensorError), replacing(folder / PACKED) as file:
+        file.write(save(parts, metadata=_made_by(folder)))
 
 
 def load_packed(folder: Path) -> dict[str, Packed] | None:

@@ -30,8 +30,8 @@ from .library.own_settings import planned_model as planned_model
 from .model.fetch import known_models as known_models
 from .paths import library_names as library_names
 from .serve.run import run_server as run_server
+from .serve.served_libraries import ServedLibraries as ServedLibraries
 from .serve.settings import ServeSettings as ServeSettings
-from .serve.shelf import Shelf as Shelf
 from .tokens.counts import parse_count as parse_count
 
 __all__: list[str]

@@ -78,7 +78,7 @@ def test_whoever_stops_listening_leaves_the_library_as_it_was(session: tscli.Ses
     answers = session.ask_batch(QUESTIONS, 3, max_new_tokens=7)
     next(answers)
     answers.close()  # type: ignore[attr-defined]
-    assert not session.asker.is_busy
+    assert not session.strategy.is_busy
     assert ask(session, QUESTIONS[0], 7).token_ids == before
 
 

@@ -61,7 +61,7 @@ def test_a_follow_up_is_answered_as_if_all_turns_had_been_one_prompt(open_sessio
         *template.question_ids(tokenizer, SECOND, follow_up=True),
     ]
     asked = Prompt(tuple(prompt), 0, len(prompt))
-    whole = session.stream(session.asker, SECOND, asked, 8, tscli.answer.decode.Sampling())
+    whole = session.stream(session.strategy, SECOND, asked, 8, tscli.answer.decode.Sampling())
     list(whole)
     assert second.token_ids == whole.answer.token_ids
     assert chat.tokens == len(prompt) + len(second.token_ids)

@@ -9,10 +9,10 @@ import pytest
 
 import tscli
 from tests.answer.test_voters import VOTERS
-from tscli.answer.asker import Asker
-from tscli.answer.engine import Engine, Request, Way
+from tscli.answer.engine import Engine, Request, Strategy
 from tscli.answer.passages import PassageFinder
-from tscli.answer.voting_asker import VotingAsker
+from tscli.answer.retrieval_strategy import RetrievalStrategy
+from tscli.answer.token_select_strategy import TokenSelectStrategy
 from tscli.errors import UsageError
 
 QUESTIONS = ["Where does the stone stand?", "Who?", "When did it rain?"]
@@ -27,17 +27,22 @@ def session(small_model: Path, write_documents: Callable[..., Path]) -> Iterator
 
 
 @pytest.fixture(params=["paper", "voters"])
-def way(request: pytest.FixtureRequest, session: tscli.Session) -> Way:
+def way(request: pytest.FixtureRequest, session: tscli.Session) -> Strategy:
     return paper(session) if request.param == "paper" else voting(session)
 
 
-def paper(session: tscli.Session) -> Asker:
-    return Asker(session.decoder, session.decoder.new_state(session.asker.state.segments), session.config, "token", frozenset())
+def paper(session: tscli.Session) -> TokenSelectStrategy:
+    return TokenSelectStrategy(
+        session.decoder, session.decoder.new_state(session.strategy.state.segments), session.config, "token", frozenset()
+    )
 
 
-def voting(session: tscli.Session) -> VotingAsker:
-    state, finder = session.decoder.new_state(session.asker.state.segments), PassageFinder(session.context, session.tokenizer)
-    return VotingAsker(session.decoder, state, VOTERS, finder, frozenset())
+def voting(session: tscli.Session) -> RetrievalStrategy:
+    state, finder = (
+        session.decoder.new_state(session.strategy.state.segments),
+        PassageFinder(session.context, session.tokenizer),
+    )
+    return RetrievalStrategy(session.decoder, state, VOTERS, finder, frozenset())
 
 
 def test_requests_of_both_ways_go_through_the_model_together(session: tscli.Session) -> None:
@@ -63,7 +68,7 @@ def test_one_pass_is_run_for_all_answers(session: tscli.Session, monkeypatch: py
     assert len(passes) == 1
 
 
-def test_an_end_token_is_no_part_of_the_answer(session: tscli.Session, way: Way) -> None:
+def test_an_end_token_is_no_part_of_the_answer(session: tscli.Session, way: Strategy) -> None:
     engine, prompt = Engine(session.decoder), session.prompt(QUESTIONS[0])
     whole = list(engine.answer(Request(way, prompt, 8)))
     way.end_ids = frozenset(whole[3:4])
@@ -72,7 +77,7 @@ def test_an_end_token_is_no_part_of_the_answer(session: tscli.Session, way: Way)
     assert list(engine.answer(Request(way, prompt, 8, ignore_eos=True))) == whole
 
 
-def test_a_request_that_is_ended_half_way_leaves_the_state_as_it_was(session: tscli.Session, way: Way) -> None:
+def test_a_request_that_is_ended_half_way_leaves_the_state_as_it_was(session: tscli.Session, way: Strategy) -> None:
     engine, prompt, length = Engine(session.decoder), session.prompt(QUESTIONS[0]), way.state.length
     whole = list(engine.answer(Request(way, prompt, 6)))
     request = Request(way, prompt, 6)
@@ -92,4 +97,4 @@ def test_a_library_may_be_closed_while_an_answer_streams(session: tscli.Session)
     next(pieces)
     session.close()
     pieces.close()
-    assert session.asker.state.length == 0
+    assert session.strategy.state.length == 0

@@ -119,7 +119,7 @@ def test_the_time_to_the_first_token_is_the_questions_and_that_of_the_pass_that_
         monkeypatch.setattr(session.decoder, "forward_rows", timed)
         stream = session.ask("Where does the stone stand?", max_new_tokens=4)
         list(stream)
-        statistics, read = stream.answer.statistics, session.asker.question_read
+        statistics, read = stream.answer.statistics, session.strategy.question_read
     last = 2 * statistics.prompt_tokens - 1
     assert began[last - 1] < read <= began[last]
     assert statistics.question_s > began[last - 1] - began[0]

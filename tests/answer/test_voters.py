@@ -12,13 +12,13 @@ import pytest
 import torch
 
 import tscli
-from tscli.answer import question_reading, voting_asker
+from tscli.answer import question_reading, retrieval_strategy
 from tscli.answer.calibration.calibrate import calibrate, choose
 from tscli.answer.calibration.lookups import FACTS, look_ups
 from tscli.answer.calibration.store import choose_voters, keep_voters, voters_of
 from tscli.answer.question_reading import count_votes
+from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.answer.stream import NOT_FOUND, UNGROUNDED
-from tscli.answer.voting_asker import VotingAsker
 from tscli.errors import UsageError
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.load import load_decoder
@@ -62,9 +62,9 @@ def answer(session: tscli.Session, question: str = "Where is the stone?", **how:
 
 def test_no_document_token_is_computed_again_and_the_cache_is_as_before(library: str) -> None:
     with tscli.open_library(library) as session:
-        before = session.asker.state.length
+        before = session.strategy.state.length
         first, second = answer(session), answer(session)
-        assert session.asker.state.length == before
+        assert session.strategy.state.length == before
     assert first.statistics.recomputed_tokens == second.statistics.recomputed_tokens == 0
     assert first.token_ids == second.token_ids
     assert first.statistics.question_mode == "voters"
@@ -96,9 +96,9 @@ def test_passages_that_are_left_out_are_not_attended(library: str) -> None:
 
 def test_a_question_that_no_passage_makes_likelier_is_refused_with_the_nearest(library: str) -> None:
     with tscli.open_library(library) as session:
-        asker = session.asker
-        assert isinstance(asker, VotingAsker)
-        asker.voters = replace(asker.voters, absent_below=9.0)
+        strategy = session.strategy
+        assert isinstance(strategy, RetrievalStrategy)
+        strategy.voters = replace(strategy.voters, absent_below=9.0)
         found = answer(session)
         cited = tscli.find_evidence(session, found).citations
     assert found.text == NOT_FOUND
@@ -133,7 +133,7 @@ class Judge:
 def test_an_answer_is_shown_from_where_it_says_something_of_the_passages(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with tscli.open_library(library) as session:
         asked = answer(session)
-        monkeypatch.setattr(voting_asker, "Grounding", Judge)
+        monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
         stream = session.ask("Where is the stone?", max_new_tokens=6)
         request = stream.begin()
         pieces = [stream.push(token) for token in session.engine.answer(request)]
@@ -147,12 +147,12 @@ def test_an_answer_is_shown_from_where_it_says_something_of_the_passages(library
 
 
 def test_an_answer_that_says_nothing_of_the_passages_is_none(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voting_asker, "Grounding", Judge)
+    monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
     monkeypatch.setattr(Judge, "grounded_at", 99)
     with tscli.open_library(library) as session:
-        before = session.asker.state.length
+        before = session.strategy.state.length
         found = answer(session)
-        assert session.asker.state.length == before
+        assert session.strategy.state.length == before
         cited = tscli.find_evidence(session, found).citations
     assert found.text == UNGROUNDED
     assert found.token_ids == []
@@ -165,7 +165,7 @@ def test_an_answer_that_says_nothing_of_the_passages_is_none(library: str, monke
 
 
 def test_what_is_cut_before_it_could_say_anything_is_shown_as_it_is(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voting_asker, "Grounding", Judge)
+    monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
     with tscli.open_library(library) as session:
         stream = session.ask("Where is the stone?", max_new_tokens=2)
         text = "".join(stream)
@@ -174,7 +174,7 @@ def test_what_is_cut_before_it_could_say_anything_is_shown_as_it_is(library: str
 
 
 def test_a_conversation_goes_on_behind_an_answer_that_was_none(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voting_asker, "Grounding", Judge)
+    monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
     monkeypatch.setattr(Judge, "grounded_at", 99)
     with tscli.open_library(library) as session:
         chat = session.chat()
@@ -188,8 +188,8 @@ def test_a_conversation_goes_on_behind_an_answer_that_was_none(library: str, mon
 
 def test_nothing_is_answered_where_there_is_nothing_to_vote_on(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with tscli.open_library(library) as session:
-        assert isinstance(session.asker, VotingAsker)
-        monkeypatch.setattr(session.asker.finder, "first", session.asker.state.committed)
+        assert isinstance(session.strategy, RetrievalStrategy)
+        monkeypatch.setattr(session.strategy.finder, "first", session.strategy.state.committed)
         assert answer(session).text == NOT_FOUND
 
 
@@ -208,7 +208,7 @@ def test_a_question_about_a_name_that_stands_nowhere_is_refused_and_says_so(libr
 
 def test_all_heads_vote_where_that_is_asked_for(library: str) -> None:
     with tscli.open_library(library, voters="all") as session:
-        assert not isinstance(session.asker, VotingAsker)
+        assert not isinstance(session.strategy, RetrievalStrategy)
     with tscli.open_library(library, question_mode="token") as session:
         assert answer(session).statistics.question_mode == "token"
     with pytest.raises(UsageError, match="--voters some"):
@@ -243,12 +243,12 @@ def test_questions_together_get_what_each_gets_by_itself(library: str) -> None:
 
 
 def test_a_long_answer_goes_on_voting(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tscli.answer.voting_asker.MOVE_EVERY", 2)
+    monkeypatch.setattr("tscli.answer.retrieval_strategy.MOVE_EVERY", 2)
     with tscli.open_library(library) as session:
-        session.asker.end_ids = frozenset()
-        before = session.asker.state.length
+        session.strategy.end_ids = frozenset()
+        before = session.strategy.state.length
         found = answer(session)
-        assert session.asker.state.length == before
+        assert session.strategy.state.length == before
     assert found.statistics.generated_tokens == 6
     assert found.statistics.recomputed_tokens == 0
 
@@ -257,16 +257,16 @@ def test_a_long_answer_goes_on_voting(library: str, monkeypatch: pytest.MonkeyPa
 def test_an_answer_is_what_separate_passes_over_its_passages_give(
     library: str, monkeypatch: pytest.MonkeyPatch, apart: bool
 ) -> None:
-    monkeypatch.setattr(VotingAsker, "_passages", 2)
+    monkeypatch.setattr(RetrievalStrategy, "_passages", 2)
     with tscli.open_library(library) as session:
-        asker = session.asker
-        assert isinstance(asker, VotingAsker)
-        asker.voters = replace(VOTERS, apart=apart)
+        strategy = session.strategy
+        assert isinstance(strategy, RetrievalStrategy)
+        strategy.voters = replace(VOTERS, apart=apart)
         found = answer(session)
         reading = found.statistics.reading
         assert reading is not None
         assert len(reading.passages) == 2
-        prefix, ids = torch.arange(asker.finder.first), list(session.template.prompt(session.tokenizer, found.question).ids)
+        prefix, ids = torch.arange(strategy.finder.first), list(session.template.prompt(session.tokenizer, found.question).ids)
         spans = [torch.arange(*span) for span in reading.passages]
         rows = [torch.cat([prefix, span]) for span in spans] if apart else [torch.cat([prefix, *spans[::-1]])]
         weights = torch.softmax(5 * torch.tensor(reading.gains).double(), dim=0) if apart else torch.ones(1)
@@ -285,7 +285,7 @@ def test_an_answer_is_what_separate_passes_over_its_passages_give(
 
 def _next(session: tscli.Session, rows: torch.Tensor, ids: list[int]) -> torch.Tensor:
     """Logits [vocab] float64 behind these cached rows and tokens, all of them run in one pass."""
-    run = GatheredRun(session.asker.state, session.decoder.rotator, [Rows.behind_each_other(rows)])
+    run = GatheredRun(session.strategy.state, session.decoder.rotator, [Rows.behind_each_other(rows)])
     with torch.inference_mode():
         logits = session.decoder.forward(torch.tensor(ids), run)
     assert logits is not None
@@ -343,7 +343,7 @@ def test_voters_that_share_keys_vote_as_each_does_by_itself(
     monkeypatch.setattr(question_reading, "AT_ONCE", at_once)
     voters = replace(VOTERS, heads=((1, 0), (0, 3), (1, 1), (1, 2)), skill=(0.9, 0.8, 0.7, 0.6))
     with tscli.open_library(library) as session:
-        decoder, state = session.decoder, session.asker.state
+        decoder, state = session.decoder, session.strategy.state
         queries = {place: torch.randn(5, decoder.head_dim) for place in range(4)}
         votes = count_votes(decoder, state, voters, queries, 3, state.committed)
         for place, (layer, head) in enumerate(voters.heads):

@@ -9,7 +9,7 @@ import pytest
 
 import tscli
 from tscli import internals
-from tscli.answer.asker import checked_mode
+from tscli.answer.token_select_strategy import checked_mode
 from tscli.cli.app import run
 from tscli.cli.old_names import with_new_names
 from tscli.errors import LibraryError

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tscli.answer.asker import Asker
 from tscli.answer.engine import Engine, Request
+from tscli.answer.token_select_strategy import TokenSelectStrategy
 from tscli.evaluation.fidelity import Audit, Fidelity, fidelity, pooled, replay
 from tscli.evaluation.results import FidelityResult, fidelity_of
 from tscli.evaluation.trial import Trial
@@ -24,23 +24,25 @@ CONFIG = SelectionConfig(k=24, n_init=4, n_local=16, chunk=32)
 PROMPT, ANSWER = Prompt((9, 30, 41, 5), 0, 4), [17, 23, 8]
 
 
-def askers(model: Path, num_tokens: int, config: SelectionConfig = CONFIG) -> tuple[Asker, Asker, Decoder]:
+def strategies(
+    model: Path, num_tokens: int, config: SelectionConfig = CONFIG
+) -> tuple[TokenSelectStrategy, TokenSelectStrategy, Decoder]:
     decoder = load_decoder(LoadOptions(str(model), dtype="float32", device="cpu"))
     ids = torch.randint(10, 90, (num_tokens,), generator=torch.Generator().manual_seed(3))
     state = prefill_in_memory(decoder, ids, config)
-    sparse, dense = (Asker(decoder, state, config, "token", frozenset(), dense=dense) for dense in (False, True))
+    sparse, dense = (TokenSelectStrategy(decoder, state, config, "token", frozenset(), dense=dense) for dense in (False, True))
     return sparse, dense, decoder
 
 
 def test_a_context_that_is_attended_as_a_whole_agrees_with_dense(small_model: Path) -> None:
-    sparse, dense, _ = askers(small_model, 30)
+    sparse, dense, _ = strategies(small_model, 30)
     found = fidelity(sparse, dense, PROMPT, ANSWER)
     assert (found.steps, found.vote_mass, found.recall, found.agreement) == (4, 1.0, 1.0, 1.0)
     assert found.kl == pytest.approx(0, abs=1e-5)
 
 
 def test_exact_selection_recalls_its_own_top_k_and_differs_from_dense(small_model: Path) -> None:
-    sparse, dense, _ = askers(small_model, 400)
+    sparse, dense, _ = strategies(small_model, 400)
     found = fidelity(sparse, dense, PROMPT, ANSWER)
     assert found.recall is not None
     assert found.recall > 0.2  # steps that reuse a selection may miss some
@@ -48,12 +50,12 @@ def test_exact_selection_recalls_its_own_top_k_and_differs_from_dense(small_mode
     assert 24 / 400 < found.vote_mass < 1
     assert found.kl is not None
     assert found.kl > 0
-    strict, dense, _ = askers(small_model, 400, SelectionConfig(k=24, n_init=4, n_local=16, chunk=32, theta=1.01))
+    strict, dense, _ = strategies(small_model, 400, SelectionConfig(k=24, n_init=4, n_local=16, chunk=32, theta=1.01))
     assert fidelity(strict, dense, PROMPT, ANSWER).recall == 1.0
 
 
 def test_where_nothing_is_ever_selected_there_is_no_share_of_it(small_model: Path) -> None:
-    streaming, dense, _ = askers(small_model, 200, SelectionConfig(k=0, n_init=4, n_local=16, chunk=32))
+    streaming, dense, _ = strategies(small_model, 200, SelectionConfig(k=0, n_init=4, n_local=16, chunk=32))
     found = fidelity(streaming, dense, PROMPT, ANSWER)
     assert (found.vote_mass, found.recall) == (None, None)
     assert found.agreement is not None
@@ -61,14 +63,14 @@ def test_where_nothing_is_ever_selected_there_is_no_share_of_it(small_model: Pat
 
 
 def test_without_dense_there_are_no_dense_figures(small_model: Path) -> None:
-    sparse, _, _ = askers(small_model, 200)
+    sparse, _, _ = strategies(small_model, 200)
     found = fidelity(sparse, None, PROMPT, ANSWER)
     assert found.agreement is None
     assert found.kl is None
 
 
 def test_a_replay_gives_the_logits_that_made_the_answer_and_leaves_the_cache_as_it_was(small_model: Path) -> None:
-    sparse, _, decoder = askers(small_model, 300)
+    sparse, _, decoder = strategies(small_model, 300)
     engine, length = Engine(decoder), sparse.state.length
     answer = list(engine.answer(Request(sparse, PROMPT, 6)))
     assert replay(sparse, PROMPT, answer[:-1]).argmax(-1).tolist() == answer

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 import torch
 
-from tscli.answer.asker import Asker
+from tscli.answer.token_select_strategy import TokenSelectStrategy
 from tscli.errors import UsageError
 from tscli.evaluation import run, tasks
 from tscli.evaluation.context import build
@@ -137,7 +137,9 @@ def test_the_way_that_questions_are_run_can_be_chosen_for_all_methods(
 ) -> None:
     load = LoadOptions(str(small_model), dtype="float32", device="cpu")
     modes = []
-    monkeypatch.setattr(run, "Asker", lambda *settings: modes.append(settings[3]) or Asker(*settings))
+    monkeypatch.setattr(
+        run, "TokenSelectStrategy", lambda *settings: modes.append(settings[3]) or TokenSelectStrategy(*settings)
+    )
     for question in ("chunk", None):
         list(evaluate_tasks([400], ["passkey"], ["tokenselect"], load, question=question))
     assert modes == ["chunk", "token"]
@@ -167,7 +169,11 @@ def test_pages_are_of_the_kind_that_is_asked_for_also_where_an_evaluation_goes_o
 ) -> None:
     load, file = LoadOptions(str(small_model), dtype="float32", device="cpu"), tmp_path / "answers.jsonl"
     kinds = []
-    monkeypatch.setattr(run, "Asker", lambda *settings: kinds.append(settings[1].segments[0].key.dtype) or Asker(*settings))
+    monkeypatch.setattr(
+        run,
+        "TokenSelectStrategy",
+        lambda *settings: kinds.append(settings[1].segments[0].key.dtype) or TokenSelectStrategy(*settings),
+    )
     methods = ["dense", "tokenselect"]
     for kind in ("int8", "auto"):
         trials = evaluate_tasks([400], ["passkey"], methods, load, kv_dtype=kind, resume=file if kind == "int8" else None)  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 import tscli
-from tscli.answer import passages, voting_asker, words
+from tscli.answer import passages, retrieval_strategy, words
 from tscli.answer.passages import Fit, Passage
 from tscli.answer.session import Session, open_library
 from tscli.evaluation.questions import Question, ScoredAnswer, ask_all
@@ -38,18 +38,18 @@ MORE = 12  # candidates where the heads alone, or the words alone, bring them
 
 @contextmanager
 def changed(session: Session, voters: Callable[[Voters], Voters] | None = None, **parts: Any) -> Iterator[None]:
-    """Other voters, and other parts of `voting_asker` by name; a dotted name is of another module."""
-    asker = session.asker
-    assert isinstance(asker, voting_asker.VotingAsker)
-    kept = asker.voters
+    """Other voters, and other parts of `retrieval_strategy` by name; a dotted name is of another module."""
+    strategy = session.strategy
+    assert isinstance(strategy, retrieval_strategy.RetrievalStrategy)
+    kept = strategy.voters
     with ExitStack() as stack:
         for name, value in parts.items():
-            stack.enter_context(patch.object(voting_asker, name, value))
-        asker.voters = voters(kept) if voters else kept
+            stack.enter_context(patch.object(retrieval_strategy, name, value))
+        strategy.voters = voters(kept) if voters else kept
         try:
             yield
         finally:
-            asker.voters = kept
+            strategy.voters = kept
 
 
 def heads(session: Session, chosen: Callable[[Voters], Sequence[tuple[int, int]]]) -> Any:
@@ -86,7 +86,7 @@ def window(session: Session, width: int) -> Iterator[None]:
 
 def best_first(session: Session) -> Any:
     """Three passages together, the best in front."""
-    rank = voting_asker.ranked_fits
+    rank = retrieval_strategy.ranked_fits
 
     def reversed_fits(fits: Sequence[Fit]) -> list[Fit]:
         return rank(fits)[:3][::-1]
@@ -105,17 +105,17 @@ def by_votes(session: Session) -> Any:
 
 def by_gain(session: Session) -> Any:
     """Passages ranked by how likely they make the question, without its words' share."""
-    rank = voting_asker.ranked_fits
+    rank = retrieval_strategy.ranked_fits
     return changed(session, ranked_fits=lambda fits: rank([replace(fit, share=0.0) for fit in fits]))
 
 
 def twice(session: Session) -> Any:
     """The first pass once more behind the three passages that its votes found."""
-    asker, read = session.asker, voting_asker.question_votes
-    assert isinstance(asker, voting_asker.VotingAsker)
+    strategy, read = session.strategy, retrieval_strategy.question_votes
+    assert isinstance(strategy, retrieval_strategy.RetrievalStrategy)
 
     def votes(decoder: Any, state: Any, voters: Voters, prompt: Any, before: Tensor, first: int, stop: int) -> Tensor:
-        found = asker.finder.best(read(decoder, state, voters, prompt, before, first, stop), 3)[::-1]
+        found = strategy.finder.best(read(decoder, state, voters, prompt, before, first, stop), 3)[::-1]
         spans = [torch.arange(passage.start, passage.end) for passage in found]
         return read(decoder, state, voters, prompt, torch.cat([before, *spans]), first, stop)
 
@@ -154,7 +154,7 @@ def measured(session: Session, questions: Sequence[Question]) -> dict[str, Any]:
     started, found = time.perf_counter(), list[bool]()
 
     def look(done: int, total: int) -> None:
-        reading, question = getattr(session.asker, "reading", None), questions[done - 1]
+        reading, question = getattr(session.strategy, "reading", None), questions[done - 1]
         if reading is not None and question.answer is not None:
             ids = session.context.token_ids
             texts = [session.tokenizer.decode(ids[one.start : one.end].tolist()) for one in reading.passages]

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shelf import Shelf, digest, runs_of, shelf, tell
+from shelf import ServedLibraries, digest, runs_of, shelf, tell
 
 import tscli
 from tscli.errors import DamagedLibrary
@@ -62,7 +62,7 @@ def main() -> int:
     return 0
 
 
-def _copy(made: Shelf, pristine: Path) -> Path:
+def _copy(made: ServedLibraries, pristine: Path) -> Path:
     """A copy whose files have been verified, as those of a library in use."""
     home = made.use_home("home")
     shutil.rmtree(home, ignore_errors=True)

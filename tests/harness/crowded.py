@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from shelf import QUESTION, Shelf, ended, in_child, runs_of, shelf
+from shelf import QUESTION, ServedLibraries, ended, in_child, runs_of, shelf
 
 import tscli
 from tscli.cli.app import run as run_command
@@ -45,7 +45,7 @@ def main() -> int:
     return 0
 
 
-def _expected(made: Shelf, kind: str) -> dict[int, list[int]]:
+def _expected(made: ServedLibraries, kind: str) -> dict[int, list[int]]:
     """The answer of each state, by its number of tokens."""
     made.use_home(f"expected-{kind}")
     found = {}
@@ -56,7 +56,7 @@ def _expected(made: Shelf, kind: str) -> dict[int, list[int]]:
     return found
 
 
-def _run(made: Shelf, kind: str, expected: dict[int, list[int]], chance: random.Random) -> tuple[int, int]:
+def _run(made: ServedLibraries, kind: str, expected: dict[int, list[int]], chance: random.Random) -> tuple[int, int]:
     home = made.use_home("home")
     shutil.rmtree(home, ignore_errors=True)
     folder = made.make("lib", made.documents[:1], kind)
@@ -85,7 +85,7 @@ def _beside(work: Callable[[Path], int], reports: list[Path]) -> Iterator[list[i
         raise
 
 
-def _write(made: Shelf, folder: Path, kind: str, chance: random.Random) -> None:
+def _write(made: ServedLibraries, folder: Path, kind: str, chance: random.Random) -> None:
     """Let the library grow, refuse a second writer, remove it."""
     for count in range(2, len(made.documents) + 1):
         time.sleep(chance.uniform(0, 0.3))
@@ -97,12 +97,12 @@ def _write(made: Shelf, folder: Path, kind: str, chance: random.Random) -> None:
     assert not folder.exists()
 
 
-def _grow(made: Shelf, count: int, kind: str) -> int:
+def _grow(made: ServedLibraries, count: int, kind: str) -> int:
     made.make("lib", made.documents[:count], kind)
     return 0
 
 
-def _second_writer(made: Shelf, holder: int) -> int:
+def _second_writer(made: ServedLibraries, holder: int) -> int:
     said = io.StringIO()
     arguments = ["--model", str(made.model), "--dtype", "float32", "--device", "cpu", "--quiet"]
     with contextlib.redirect_stderr(said):
@@ -112,7 +112,7 @@ def _second_writer(made: Shelf, holder: int) -> int:
     return 0
 
 
-def _read(made: Shelf, expected: dict[int, list[int]], stop: Path, report: Path) -> int:
+def _read(made: ServedLibraries, expected: dict[int, list[int]], stop: Path, report: Path) -> int:
     """Ask until the library is gone."""
     answers, newest = 0, 0
     while True:

@@ -40,7 +40,7 @@ if device != "cpu" and room == "mapped":  # what the library keeps free is all t
 answers = []
 selection = tscli.SelectionOptions(scan=scan)
 with tscli.open_library(library, tscli.LoadOptions("reader", dtype="bfloat16", device=device), selection=selection) as session:
-    places = {part.key.device.type for part in session.asker.state.segments}
+    places = {part.key.device.type for part in session.strategy.state.segments}
     assert places == ({"cpu"} if device == "cpu" or room == "mapped" else {"cuda"}), places
     for question in json.loads(sys.stdin.read()):
         stream = session.ask(question, max_new_tokens=48)

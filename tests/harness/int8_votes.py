@@ -22,7 +22,7 @@ from tscli.model.attention import AttentionRun
 from tscli.selection.select import Selection, select
 
 session = tscli.open_library(sys.argv[1])
-full = session.asker.state
+full = session.strategy.state
 codes = session.decoder.new_state([pack(part.key, part.value, part.num_tokens, "int8") for part in full.segments])
 masses, recalls, errors = [], [], []
 by_scan = AttentionRun._by_scan

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from shelf import Shelf, digest, ended, in_child, runs_of, shelf, tell
+from shelf import ServedLibraries, digest, ended, in_child, runs_of, shelf, tell
 
 from tscli.cli.app import run as run_command
 from tscli.cli.exit_codes import INTERRUPTED
@@ -60,7 +60,7 @@ def main() -> int:
     return 0
 
 
-def _ingest(made: Shelf) -> int:
+def _ingest(made: ServedLibraries) -> int:
     """As the command line does it."""
     model = ["--model", str(made.model), "--dtype", "float32", "--device", "cpu"]
     said = io.StringIO()
@@ -75,7 +75,7 @@ def _ingest(made: Shelf) -> int:
     return code
 
 
-def _undisturbed(made: Shelf, *, grown: bool) -> Undisturbed:
+def _undisturbed(made: ServedLibraries, *, grown: bool) -> Undisturbed:
     start, before = None, None
     if grown:
         home = made.use_home("start")
@@ -97,7 +97,7 @@ def _undisturbed(made: Shelf, *, grown: bool) -> Undisturbed:
     return Undisturbed(start, before, digest(home / "libraries" / "lib"), seconds, int(counted.read_text()))
 
 
-def _begin(made: Shelf, start: Path | None) -> Path:
+def _begin(made: ServedLibraries, start: Path | None) -> Path:
     home = made.use_home("home")
     shutil.rmtree(home, ignore_errors=True)
     if start is not None:
@@ -105,7 +105,7 @@ def _begin(made: Shelf, start: Path | None) -> Path:
     return home
 
 
-def _run(made: Shelf, kind: Undisturbed, chance: random.Random, deaths: Counter[str]) -> None:
+def _run(made: ServedLibraries, kind: Undisturbed, chance: random.Random, deaths: Counter[str]) -> None:
     home = _begin(made, kind.start)
     folder = home / "libraries" / "lib"
     for _ in range(chance.randint(1, 3)):
@@ -122,7 +122,7 @@ def _run(made: Shelf, kind: Undisturbed, chance: random.Random, deaths: Counter[
     assert not (left := [name for name in names if not EXPECTED.fullmatch(name)]), f"left over: {left}"
 
 
-def _killed(made: Shelf, home: Path, kind: Undisturbed, number: signal.Signals, chance: random.Random) -> int:
+def _killed(made: ServedLibraries, home: Path, kind: Undisturbed, number: signal.Signals, chance: random.Random) -> int:
     """The exit code of an ingest that gets this signal."""
     if chance.random() < 0.5:
         at, seen, behind_s = chance.randint(1, kind.events), [0], chance.choice((0.0, chance.uniform(0, 0.005)))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.evidence.browser import Page, find, page
 from tests.serve.page_server import serving
-from tscli.serve.shelf import Shelf
+from tscli.serve.served_libraries import ServedLibraries
 
 ROOT = Path(__file__).parents[2]
 HEIGHT = 800
@@ -34,7 +34,7 @@ def main() -> None:
     if browser is None:
         raise SystemExit("there is no Chromium on this machine; install it (Debian: apt-get install chromium)")
     with (
-        serving(Shelf([given.library], read_only=True)) as client,
+        serving(ServedLibraries([given.library], read_only=True)) as client,
         tempfile.TemporaryDirectory() as profile,
         page(browser, Path(profile)) as shown,
     ):

@@ -35,7 +35,7 @@ NUM_QUESTIONS, PER_LAYER = 12, 24
 def main() -> None:
     library, questions = sys.argv[1], tscli.read_questions(Path(sys.argv[2]))[:NUM_QUESTIONS]
     session = _open(library)
-    state, config, decoder = session.asker.state, session.config, session.decoder
+    state, config, decoder = session.strategy.state, session.config, session.decoder
     kept = _queries(session, questions)
     state.sketch = None
     ids = torch.from_numpy(session.context.token_ids.astype("int64"))
@@ -100,7 +100,7 @@ def main() -> None:
 
 def _open(library: str) -> tscli.Session:
     session = tscli.open_library(library)
-    if (length := session.asker.state.length) < SKETCH_FROM:
+    if (length := session.strategy.state.length) < SKETCH_FROM:
         raise SystemExit(f"{library}: {length:,} tokens; the probe needs {SKETCH_FROM:,}, from which a sketch is made")
     return session
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import tscli
-from tscli.answer import passages, voting_asker
+from tscli.answer import passages, retrieval_strategy
 from tscli.answer.calibration.store import keep_voters
-from tscli.answer.voting_asker import VotingAsker
+from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.model.load import load_decoder
 from tscli.selection.voters import Voters
 
@@ -48,15 +48,15 @@ def test_every_row_is_measured(library: str, tmp_path: Path, capsys: pytest.Capt
 def test_a_row_changes_what_it_says_and_leaves_everything_as_it_was(library: str) -> None:
     rows: dict[str, Any] = runpy.run_path(str(HARNESS))["ROWS"]
     with tscli.open_library(library) as session:
-        asker = session.asker
-        assert isinstance(asker, VotingAsker)
+        strategy = session.strategy
+        assert isinstance(strategy, RetrievalStrategy)
         with rows["by the best head"](session):
-            assert asker.voters.heads == VOTERS.heads[:1]
-            assert voting_asker.BY_WORDS == 0
+            assert strategy.voters.heads == VOTERS.heads[:1]
+            assert retrieval_strategy.BY_WORDS == 0
         with rows["3 together, the best last"](session):
-            assert (asker.voters.passages, asker.voters.apart) == (3, False)
+            assert (strategy.voters.passages, strategy.voters.apart) == (3, False)
         with rows["windows of 16 tokens"](session):
             assert passages.WINDOW == 16
-        assert asker.voters == VOTERS
-    assert voting_asker.BY_WORDS > 0
+        assert strategy.voters == VOTERS
+    assert retrieval_strategy.BY_WORDS > 0
     assert passages.WINDOW == 64

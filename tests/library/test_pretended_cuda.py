@@ -104,7 +104,7 @@ def test_a_library_beyond_its_memory_stays_mapped_and_answers_alike(
     wanted = [ask(small_model, "cpu", scan=scan) for scan in ("exact", "sketch")]
     there: PretendedCuda = request.getfixturevalue("no_room")
     with tscli.open_library(load=load(small_model, "cuda")) as session:
-        state = session.asker.state
+        state = session.strategy.state
         assert {segment.key.device.type for segment in state.segments} == {"cpu"}
         assert isinstance(state.sketch, Sketch)
         assert state.sketch.key_codes.is_cuda

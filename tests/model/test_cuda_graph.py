@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tests.model.architectures import ARCHITECTURES, make_decoder, make_model
-from tscli.answer.asker import Asker
 from tscli.answer.engine import Engine, Request
+from tscli.answer.token_select_strategy import TokenSelectStrategy
 from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
 from tscli.model.compatibility import find_parts
@@ -107,21 +107,21 @@ def test_steps_are_those_of_an_attention_run(name: str, scan: str, monkeypatch: 
                 torch.testing.assert_close(mine.trace.shares, other.trace.shares, rtol=1e-3, atol=1e-5)
 
 
-def answer(asker: Asker, prompt: Tensor, tokens: int, observe: Observer | None = None) -> list[int]:
-    request = Request(asker, Prompt(tuple(prompt.tolist()), 0, prompt.shape[0]), tokens, observe=observe)
-    return list(Engine(asker.decoder).answer(request))
+def answer(strategy: TokenSelectStrategy, prompt: Tensor, tokens: int, observe: Observer | None = None) -> list[int]:
+    request = Request(strategy, Prompt(tuple(prompt.tolist()), 0, prompt.shape[0]), tokens, observe=observe)
+    return list(Engine(strategy.decoder).answer(request))
 
 
 def test_an_answer_by_captured_steps_is_the_ordinary_one_and_the_state_is_as_before() -> None:
     decoder, found, seen = make_decoder(), [], [list[LayerStep](), list[LayerStep]()]
     for captures, steps in zip((False, True), seen, strict=True):
-        asker = Asker(decoder, paged(decoder), CONFIG, "token", frozenset())
-        asker.captures = captures
+        strategy = TokenSelectStrategy(decoder, paged(decoder), CONFIG, "token", frozenset())
+        strategy.captures = captures
         for seed in (4, 5):  # the second goes on with the first one's buffers
-            found.append(answer(asker, ids(7, seed), 12, steps.append))
-            assert asker.state.length == 300
-        assert (asker._steps is not None) is captures
-        assert asker.state.tokens_run == 2 * (7 + 11)
+            found.append(answer(strategy, ids(7, seed), 12, steps.append))
+            assert strategy.state.length == 300
+        assert (strategy._steps is not None) is captures
+        assert strategy.state.tokens_run == 2 * (7 + 11)
     assert found[:2] == found[2:]
     assert [(s.layer, s.selection.positions.tolist()) for s in seen[0] if s.selection] == [
         (s.layer, s.selection.positions.tolist()) for s in seen[1] if s.selection
@@ -131,10 +131,10 @@ def test_an_answer_by_captured_steps_is_the_ordinary_one_and_the_state_is_as_bef
 def test_rotations_that_depend_on_the_length_are_not_captured() -> None:
     decoder = make_decoder()
     decoder.rotator._grows = False
-    asker = Asker(decoder, paged(decoder), CONFIG, "token", frozenset())
-    asker.captures = True
-    assert len(answer(asker, ids(3, 4), 3)) == 3
-    assert asker._steps is None
+    strategy = TokenSelectStrategy(decoder, paged(decoder), CONFIG, "token", frozenset())
+    strategy.captures = True
+    assert len(answer(strategy, ids(3, 4), 3)) == 3
+    assert strategy._steps is None
 
 
 def test_what_changes_its_sizes_is_not_captured() -> None:
@@ -202,24 +202,24 @@ def test_one_step_of_61_is_compared_with_the_exact_one_and_widens_what_recalls_t
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
-    monkeypatch.setattr("tscli.answer.asker.EVERY", 5)
+    monkeypatch.setattr("tscli.answer.token_select_strategy.EVERY", 5)
     for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.cuda_graph"):
         monkeypatch.setattr(f"{place}.num_candidates", lambda k, n: k)
     decoder, config = make_decoder(), SelectionConfig(**{**vars(CONFIG), "scan": "sketch"})
     state = paged(decoder)
     state.sketch = sketched(state, decoder)
-    asker = Asker(decoder, state, config, "chunk", frozenset())
-    asker.captures = True
-    tokens = answer(asker, ids(7, 4), 12)
+    strategy = TokenSelectStrategy(decoder, state, config, "chunk", frozenset())
+    strategy.captures = True
+    tokens = answer(strategy, ids(7, 4), 12)
     assert len(tokens) == 12
-    assert len(asker.guard.masses) == 1 + 2 * decoder.layers  # the question's first, then the layers of steps 5 and 10
-    assert asker.state.length == 300
-    assert asker.state.tokens_run == 7 + 11
-    assert asker._steps is not None
-    assert asker._steps.widths == tuple(asker.guard.factor(layer) for layer in range(decoder.layers))
-    asker.guard._factor[1] = 4
-    answer(asker, ids(7, 4), 3)
-    assert asker._steps.widths[1] == 4
+    assert len(strategy.guard.masses) == 1 + 2 * decoder.layers  # the question's first, then the layers of steps 5 and 10
+    assert strategy.state.length == 300
+    assert strategy.state.tokens_run == 7 + 11
+    assert strategy._steps is not None
+    assert strategy._steps.widths == tuple(strategy.guard.factor(layer) for layer in range(decoder.layers))
+    strategy.guard._factor[1] = 4
+    answer(strategy, ids(7, 4), 3)
+    assert strategy._steps.widths[1] == 4
 
 
 @pytest.mark.gpu

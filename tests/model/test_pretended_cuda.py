@@ -14,8 +14,8 @@ from torch import Tensor
 from tests.model.architectures import make_model
 from tests.model.test_cuda_graph import CONFIG, replaced, sketched
 from tests.pretend_cuda import PretendedCuda
-from tscli.answer.asker import Asker, QuestionMode
 from tscli.answer.engine import Engine, Request
+from tscli.answer.token_select_strategy import QuestionMode, TokenSelectStrategy
 from tscli.library.layout import DevicePages
 from tscli.model.attention import AttentionRun
 from tscli.model.compatibility import find_parts
@@ -75,8 +75,13 @@ def test_answers_are_those_of_the_cpu(
         decoder = decoder_on(device)
         state = state_on(decoder)
         state.sketch = sketched(state, decoder) if scan == "sketch" else None
-        asker, seen, tokens, reads = Asker(decoder, state, config, mode, frozenset()), list[LayerStep](), [], [0]
-        for token in Engine(decoder).answer(Request(asker, Prompt(QUESTION, 0, 4), 5, observe=seen.append)):
+        strategy, seen, tokens, reads = (
+            TokenSelectStrategy(decoder, state, config, mode, frozenset()),
+            list[LayerStep](),
+            [],
+            [0],
+        )
+        for token in Engine(decoder).answer(Request(strategy, Prompt(QUESTION, 0, 4), 5, observe=seen.append)):
             tokens.append(token)
             reads.append(pretended_cuda.reads)
         answers.append((tokens, [step.selection.positions.tolist() for step in seen if step.selection is not None]))

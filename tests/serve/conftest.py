@@ -16,8 +16,8 @@ import pytest
 import tscli
 from tscli.serve.app import make_app
 from tscli.serve.run import Server
+from tscli.serve.served_libraries import ServedLibraries
 from tscli.serve.settings import ServeSettings
-from tscli.serve.shelf import Shelf
 
 FACTS = """The harbour master is Odile Farrant. The lighthouse at Marrow Point was built in 1871.
 The ferry is called the Petrel.
@@ -59,7 +59,7 @@ def documents(made_home: Path, home: Path, tmp_path: Path) -> Path:
 class Serving:
     """A server that runs in a thread."""
 
-    def __init__(self, shelf: Shelf, settings: ServeSettings) -> None:
+    def __init__(self, shelf: ServedLibraries, settings: ServeSettings) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.said: list[str] = []
@@ -87,7 +87,7 @@ def serving(documents: Path) -> Iterator[Callable[..., Serving]]:
     begun: list[Serving] = []
 
     def start(names: tuple[str, ...] = (), **settings: object) -> Serving:
-        begun.append(Serving(Shelf(names), ServeSettings(**settings)))  # type: ignore[arg-type]
+        begun.append(Serving(ServedLibraries(names), ServeSettings(**settings)))  # type: ignore[arg-type]
         return begun[-1]
 
     yield start

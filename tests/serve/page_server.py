@@ -11,12 +11,12 @@ import httpx
 
 from tscli.serve.app import make_app
 from tscli.serve.run import Server, _listen
+from tscli.serve.served_libraries import ServedLibraries
 from tscli.serve.settings import ServeSettings
-from tscli.serve.shelf import Shelf
 
 
 @contextmanager
-def serving(shelf: Shelf, settings: ServeSettings | None = None) -> Iterator[httpx.Client]:
+def serving(shelf: ServedLibraries, settings: ServeSettings | None = None) -> Iterator[httpx.Client]:
     """A client of it; its `base_url` is where the page is."""
     settings = settings or ServeSettings(port=0)
     listening = _listen(settings)

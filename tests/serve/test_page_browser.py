@@ -14,7 +14,7 @@ import tscli
 from tests.evidence.browser import Page, find, page
 from tests.evidence.test_report import HOSTILE
 from tests.serve.page_server import serving
-from tscli.serve.shelf import Shelf
+from tscli.serve.served_libraries import ServedLibraries
 
 ROOT = Path(__file__).parents[2]
 BROWSER = find()
@@ -40,7 +40,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (docs / f"{number} {plain.replace('/', '-')}.txt").write_text(f"Stone {number}: {plain}\n", encoding="utf-8")
     library = str(folder / "library")
     tscli.prepare([docs], library, tscli.LoadOptions("reader"), options=tscli.IngestOptions(documents="independent")).run()
-    with serving(Shelf([library])) as client:
+    with serving(ServedLibraries([library])) as client:
         yield str(client.base_url)
 
 

@@ -16,8 +16,8 @@ from bs4 import BeautifulSoup
 import tscli
 from tests.evidence.test_report import HOSTILE
 from tests.serve.page_server import serving
+from tscli.serve.served_libraries import ServedLibraries
 from tscli.serve.settings import ServeSettings
-from tscli.serve.shelf import Shelf
 
 ROOT = Path(__file__).parents[2]
 LONG = " ".join(f"word{number}" for number in range(4000))
@@ -61,7 +61,7 @@ def library(docs: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def client(library: str) -> Iterator[httpx.Client]:
-    with serving(Shelf([library])) as opened:
+    with serving(ServedLibraries([library])) as opened:
         opened.headers["x-library"] = "library"
         yield opened
 
@@ -160,7 +160,7 @@ def test_no_path_of_a_client_leads_to_a_file(client: httpx.Client, path: str) ->
 
 
 def test_a_library_that_is_not_served_is_not_there(library: str) -> None:
-    with serving(Shelf(["another"])) as client:
+    with serving(ServedLibraries(["another"])) as client:
         for name in (quote(library, safe=""), library, library.removeprefix("/"), "none"):
             reply = client.get(f"/api/libraries/{name}/documents")
             assert (reply.status_code, reply.json()["error"]["code"]) == (404, "library_not_found")
@@ -190,7 +190,7 @@ def test_of_joined_libraries_citations_and_map_lead_to_the_document_as_it_is_by_
     for file in ("first.txt", "second.pdf"):
         options = tscli.IngestOptions(documents="independent")
         tscli.prepare([tmp_path / file], file.split(".")[0], tscli.LoadOptions("reader"), options=options).run()
-    with serving(Shelf(["first", "second"])) as client:
+    with serving(ServedLibraries(["first", "second"])) as client:
         question = {"model": "first+second", "messages": [{"role": "user", "content": "What is the depth at the North Quay?"}]}
         told = client.post("/v1/chat/completions", json=question).json()["tscli"]
         cited = next(each for each in told["citations"] if each["file"] == "second.pdf")
@@ -237,7 +237,7 @@ def test_hostile_text_is_sent_as_json_without_a_sign_of_markup(client: httpx.Cli
 def test_a_library_that_is_made_anew_is_shown_anew(tmp_path: Path) -> None:
     (tmp_path / "bell.txt").write_text("The glass bell hangs in a tower.\n")
     tscli.prepare([tmp_path / "bell.txt"], "shown", tscli.LoadOptions("reader")).run()
-    with serving(Shelf()) as client:
+    with serving(ServedLibraries()) as client:
         client.headers["x-library"] = "shown"
         (before,) = (document["id"] for document in client.get(base(client)).json()["documents"])
         (tmp_path / "bell.txt").write_text("The glass bell is broken.\n")
@@ -248,7 +248,7 @@ def test_a_library_that_is_made_anew_is_shown_anew(tmp_path: Path) -> None:
 
 
 def test_a_token_is_needed_for_the_page_and_all_that_it_shows(library: str) -> None:
-    with serving(Shelf([library]), ServeSettings(port=0, token="a-token")) as client:
+    with serving(ServedLibraries([library]), ServeSettings(port=0, token="a-token")) as client:
         for path in ("/", "/page/page.js", "/api/libraries", f"/api/libraries/{quote(library, safe='')}/documents"):
             assert client.get(path).status_code == 401
         files = {"files": ("a.txt", b"text")}

@@ -14,8 +14,8 @@ import pytest
 import tscli
 from tests.serve.page_server import serving, settled
 from tscli.paths import library_folder
+from tscli.serve.served_libraries import ServedLibraries
 from tscli.serve.settings import ServeSettings
-from tscli.serve.shelf import Shelf
 from tscli.serve.uploads import FOLDER, LONGEST, clean_name
 
 TEXT = ("glass.txt", b"The glass bell hangs in the tower of Aldermoor. It was cast in 1731.\n" * 3)
@@ -36,7 +36,7 @@ HOSTILE_NAMES = (
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[httpx.Client]:
     make_library(tmp_path)
-    with serving(Shelf(["one"])) as opened:
+    with serving(ServedLibraries(["one"])) as opened:
         yield opened
 
 
@@ -153,7 +153,7 @@ def test_what_a_killed_server_left_is_removed_in_time_and_what_the_library_holds
 
 def test_a_server_that_is_read_only_takes_nothing(tmp_path: Path) -> None:
     make_library(tmp_path)
-    with serving(Shelf(["one"], read_only=True)) as client:
+    with serving(ServedLibraries(["one"], read_only=True)) as client:
         assert client.get("/api/libraries").json()["read_only"] is True
         reply = upload(client, TEXT)
         assert (reply.status_code, reply.json()["error"]["code"]) == (403, "read_only")
@@ -162,7 +162,7 @@ def test_a_server_that_is_read_only_takes_nothing(tmp_path: Path) -> None:
 
 def test_too_many_bytes_are_refused_and_nothing_is_kept(tmp_path: Path) -> None:
     make_library(tmp_path)
-    with serving(Shelf(["one"]), ServeSettings(port=0, upload_bytes=50_000)) as client:
+    with serving(ServedLibraries(["one"]), ServeSettings(port=0, upload_bytes=50_000)) as client:
         assert upload(client, ("large.txt", b"word " * 20_000)).status_code == 413
 
         def in_chunks() -> Iterator[bytes]:  # without saying how many there will be
@@ -193,7 +193,7 @@ def test_a_library_that_is_not_served_takes_nothing(client: httpx.Client, librar
 
 
 def test_where_all_libraries_are_served_an_upload_makes_a_new_one(home: Path) -> None:
-    with serving(Shelf()) as client:
+    with serving(ServedLibraries()) as client:
         assert client.get("/api/libraries").json() == {"libraries": [], "read_only": False, "takes_new": True}
         assert upload(client, TEXT, library="../evil").status_code == 404
         job = upload(client, TEXT, library="default").json()["id"]
@@ -232,7 +232,7 @@ def test_who_leaves_while_uploading_leaves_nothing(client: httpx.Client, caplog:
 
 def test_an_ingest_ends_with_its_server(tmp_path: Path) -> None:
     make_library(tmp_path)
-    with serving(Shelf(["one"])) as client:
+    with serving(ServedLibraries(["one"])) as client:
         job = upload(client, TEXT).json()["id"]
         settled(client, job, "planned")
         assert kept()

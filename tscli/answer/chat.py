@@ -1,6 +1,6 @@
 """A conversation over a library: the documents' pages as they are, questions and answers in a tail on top of them.
 
-Knows how turns follow each other; the session and its asker do the work.
+Knows how turns follow each other; the session and its strategy do the work.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import Generic, Protocol, TypeVar
 
 from tscli.answer.decode import Sampling
-from tscli.answer.way import SessionWay
+from tscli.answer.session_strategy import SessionStrategy
 from tscli.errors import UsageError, WindowFull
 from tscli.model.decoder import Decoder
 from tscli.tokens import Context, Prompt, Template, Tokenizer
@@ -37,7 +37,7 @@ class ChatSession(Protocol[StreamT_co]):
     def ask(self, question: str, *, max_new_tokens: int, temperature: float, top_p: float, seed: int | None) -> StreamT_co: ...
 
     def stream(
-        self, asker: SessionWay, question: str, prompt: Prompt, max_new_tokens: int, sampling: Sampling
+        self, strategy: SessionStrategy, question: str, prompt: Prompt, max_new_tokens: int, sampling: Sampling
     ) -> StreamT_co: ...
 
 
@@ -49,9 +49,9 @@ class Chat(Generic[StreamT_co]):
     there is a next question: what was asked and answered is then run again without them.
     """
 
-    def __init__(self, session: ChatSession[StreamT_co], asker: SessionWay) -> None:
+    def __init__(self, session: ChatSession[StreamT_co], strategy: SessionStrategy) -> None:
         self._session = session
-        self._asker = asker
+        self._strategy = strategy
         # The last answer's stream, the state's length before it, and what was asked as it stands before a given answer.
         self._asked: tuple[StreamT_co, int, list[int]] | None = None
         self._unread: list[int] = []  # what the conversation has said and the model has not run yet: an answer's last token
@@ -65,13 +65,13 @@ class Chat(Generic[StreamT_co]):
     def tokens(self) -> int:
         """Tokens of the conversation so far; they count against the model's window."""
         self._settle()
-        return self._asker.state.tail_tokens + len(self._unread)
+        return self._strategy.state.tail_tokens + len(self._unread)
 
     @property
     def room(self) -> int:
         """Tokens that the conversation may have: the model's window without what is selected of the documents."""
         session, total = self._session, int(self._session.context.token_ids.shape[0])
-        return session.decoder.window - self._asker.most_attended(total)
+        return session.decoder.window - self._strategy.most_attended(total)
 
     def ask(
         self,
@@ -91,40 +91,40 @@ class Chat(Generic[StreamT_co]):
         check_question(question, max_new_tokens)
         if not self.follows_up:
             return self._session.ask(question, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed)
-        if self._asker.is_busy:
+        if self._strategy.is_busy:
             raise UsageError("another answer of this chat is still streaming; finish it first")
         spoken = self.tokens
         template, tokenizer = self._session.template, self._session.tokenizer
         prompt = template.prompt(tokenizer, question.strip(), follow_up=spoken > 0)
         answered = template.question_ids(tokenizer, question.strip(), follow_up=spoken > 0, answered=True)
         self._check_room(spoken, len(prompt.ids), max_new_tokens)
-        before = self._asker.state.length
-        stream = self._session.stream(self._asker, question, prompt.behind(self._unread), max_new_tokens, sampling)
+        before = self._strategy.state.length
+        stream = self._session.stream(self._strategy, question, prompt.behind(self._unread), max_new_tokens, sampling)
         self._asked = (stream, before, [*self._unread, *answered])
         return stream
 
     def reset(self) -> None:
         """Forget the conversation; the documents stay."""
-        if self._asker.is_busy:
+        if self._strategy.is_busy:
             raise UsageError("an answer of this chat is still streaming; finish it first")
         self._asked, self._unread = None, []
-        self._asker.rewind()
+        self._strategy.rewind()
 
     def close(self) -> None:
         """Let go of the mapped pages; the session does it when it is closed."""
         self._asked, self._unread = None, []
-        self._asker.close()
+        self._strategy.close()
 
     def _settle(self) -> None:
         """Take in how far the last answer got: what was said and not run goes before the next question."""
-        if self._asked is None or self._asker.is_busy:
+        if self._asked is None or self._strategy.is_busy:
             return
         stream, before, answered = self._asked
-        if not (ran := self._asker.state.length - before):
+        if not (ran := self._strategy.state.length - before):
             return
         self._unread, self._asked = [*stream.prompt_ids, *stream.token_ids][ran:], None
         if len(stream.answer_ids) < len(stream.token_ids):
-            self._asker.rewind(before)
+            self._strategy.rewind(before)
             self._unread = [*answered, *self._without_lead(stream.answer_ids)]
 
     def _without_lead(self, ids: list[int]) -> list[int]:

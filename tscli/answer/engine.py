@@ -2,8 +2,8 @@
 
 A question, a batch, a chat's turn, a replay and an evaluation all go through `Engine.generate`: requests begin when it is their
 turn, one pass of the model runs for all that go on together, and behind its end a request's state is as before, but for what a
-conversation keeps. What is attended chooses its way: `voting_asker`, or the paper's `asker`; another one is one module that
-fulfils `Way` and `Progress`. Knows no libraries, no text and nothing of how a way chooses.
+conversation keeps. What is attended is for a strategy to choose: `retrieval_strategy`, or the paper's `token_select_strategy`;
+another one is one module that fulfils `Strategy` and `Progress`. Knows no libraries, no text and nothing of how they choose.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ class Request:
 
     observe: sees the layers' steps that make the answer; audit: the selections of those steps, beside the exact votes.
     excluded: positions (int64) that are not attended to, though they may be selected. answerable: whether any passage can
-    answer it; where it is known that none does, a way that refuses finds the nearest ones all the same.
-    grounded: an answer that says nothing of the documents is none, for a way that refuses.
+    answer it; where it is known that none does, a strategy that refuses finds the nearest ones all the same.
+    grounded: an answer that says nothing of the documents is none, for a strategy that refuses.
     ignore_eos: no token ends the answer. token_ids: the answer so far, without the token that ended it.
     """
 
-    way: Way
+    strategy: Strategy
     prompt: Prompt
     max_new_tokens: int
     sampler: Chooser = field(default_factory=Sampler)
@@ -85,11 +85,11 @@ class Request:
     progress: Progress | None = None  # while it goes on
 
     def begin(self) -> None:
-        """It is its turn. UsageError where the way has another request, or cannot do what is asked."""
-        if self.way.is_busy:
+        """It is its turn. UsageError where the strategy has another request, or cannot do what is asked."""
+        if self.strategy.is_busy:
             raise UsageError("another answer of this session is still streaming; finish it first")
-        self.progress = self.way.begin(self)
-        self.way.is_busy, self._state, self._length = True, self.way.state, self.way.state.length
+        self.progress = self.strategy.begin(self)
+        self.strategy.is_busy, self._state, self._length = True, self.strategy.state, self.strategy.state.length
 
     def next_pass(self) -> Pass | Tensor | None:
         """See `Progress`."""
@@ -102,11 +102,11 @@ class Request:
         scores = None if logits is None else self.progress.take(logits)
         if scores is None:
             return [] if logits is not None else self.end()
-        if self.way.conversation:
-            self._length = self.way.state.length
+        if self.strategy.conversation:
+            self._length = self.strategy.state.length
         token = self.sampler.next_token(scores)
         self.progress.chosen(token)
-        if token in self.way.end_ids and not self.ignore_eos:
+        if token in self.strategy.end_ids and not self.ignore_eos:
             return self.end()
         self.token_ids.append(token)
         return [token] if len(self.token_ids) < self.max_new_tokens else [token, *self.end()]
@@ -114,13 +114,13 @@ class Request:
     def end(self) -> list[None]:
         """Nothing more is wanted of it."""
         if self.progress is not None:
-            self.progress, self.way.is_busy = None, False
-            if self.way.state is self._state:  # it may have been closed
-                self.way.rewind(self._length)
+            self.progress, self.strategy.is_busy = None, False
+            if self.strategy.state is self._state:  # it may have been closed
+                self.strategy.rewind(self._length)
         return [None]
 
 
-class Way(Protocol):
+class Strategy(Protocol):
     """How answers are found in a state; one request at a time. conversation: what was run stays in the state's tail, but
     nothing of a question that was not read to its end."""
 
@@ -131,14 +131,14 @@ class Way(Protocol):
     is_busy: bool  # kept by the request that goes on
 
     def begin(self, request: Request) -> Progress:
-        """Nothing is run yet. UsageError where this way cannot do what is asked."""
+        """Nothing is run yet. UsageError where this strategy cannot do what is asked."""
 
     def rewind(self, length: int | None = None) -> None:
         """Forget what is behind `length` in the state's tail; None: all of it, a conversation among it."""
 
 
 class Progress(Protocol):
-    """One request on its way."""
+    """One request while it is answered."""
 
     def next_pass(self, token: int | None) -> Pass | Tensor | None:
         """The pass that comes next; its logits where it was run already, as a CUDA graph; None where nothing answers the

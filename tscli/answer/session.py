@@ -13,17 +13,17 @@ from dataclasses import replace
 from types import TracebackType
 from weakref import WeakSet
 
-from tscli.answer.asker import Asker, QuestionMode, checked_mode
 from tscli.answer.calibration.store import choose_voters
 from tscli.answer.chat import Chat, check_question
 from tscli.answer.coverage import remember
 from tscli.answer.decode import Sampling
 from tscli.answer.engine import Engine, Request
 from tscli.answer.passages import PassageFinder
+from tscli.answer.retrieval_strategy import RetrievalStrategy
+from tscli.answer.session_strategy import SessionStrategy
 from tscli.answer.statistics import Answer
 from tscli.answer.stream import Stream
-from tscli.answer.voting_asker import VotingAsker
-from tscli.answer.way import SessionWay
+from tscli.answer.token_select_strategy import QuestionMode, TokenSelectStrategy, checked_mode
 from tscli.errors import UsageError, WindowFull
 from tscli.library.layout import fingerprint_of
 from tscli.library.open_library import OpenLibrary, open_libraries, state_of
@@ -66,11 +66,11 @@ class Session:
         self.config = config
         self.context: Context = opened.context
         state = state_of(opened, decoder)
-        self.asker: SessionWay
+        self.strategy: SessionStrategy
         if voters is None:
-            self.asker = Asker(decoder, state, config, question_mode, template.end_ids, dense)
+            self.strategy = TokenSelectStrategy(decoder, state, config, question_mode, template.end_ids, dense)
         else:
-            self.asker = VotingAsker(decoder, state, voters, PassageFinder(self.context, tokenizer), template.end_ids)
+            self.strategy = RetrievalStrategy(decoder, state, voters, PassageFinder(self.context, tokenizer), template.end_ids)
         self._chats: WeakSet[Chat[Stream]] = WeakSet()
         self.engine = Engine(decoder)
         self.load_s = time.perf_counter() - started
@@ -95,7 +95,7 @@ class Session:
         """Let go of the mapped pages."""
         for chat in self._chats:
             chat.close()
-        self.asker.close()
+        self.strategy.close()
 
     def ask(
         self,
@@ -113,7 +113,7 @@ class Session:
         """
         prompt = self.prompt(question, max_new_tokens)
         sampling = Sampling(temperature, top_p, seed)
-        return Stream(self, self.asker, question, prompt, max_new_tokens, sampling, excluded)
+        return Stream(self, self.strategy, question, prompt, max_new_tokens, sampling, excluded)
 
     def ask_beside(
         self, question: str, earlier: Sequence[tuple[str, str]] = (), *, max_new_tokens: int, sampling: Sampling
@@ -127,15 +127,15 @@ class Session:
         earlier = earlier if self.template.turn is not None else ()
         check_question(question, max_new_tokens)
         prompt = self.template.prompt(self.tokenizer, question.strip(), follow_up=bool(earlier)).behind(self._spoken(earlier))
-        asker = self._another_asker(conversation=bool(earlier))
-        attended = asker.most_attended(int(self.context.token_ids.shape[0])) if earlier else 0
+        strategy = self._another_strategy(conversation=bool(earlier))
+        attended = strategy.most_attended(int(self.context.token_ids.shape[0])) if earlier else 0
         room = self.decoder.window - attended - len(prompt.ids)
         if room < 1:
             raise WindowFull(
                 f"the question has {len(prompt.ids):,} tokens with what was said before it, {1 - room:,} more than fit in the "
                 f"model's window of {self.decoder.window:,} beside {attended:,} of the documents; ask for less, or begin anew"
             )
-        return Stream(self, asker, question, prompt, min(max_new_tokens, room), sampling)
+        return Stream(self, strategy, question, prompt, min(max_new_tokens, room), sampling)
 
     def _spoken(self, earlier: Sequence[tuple[str, str]]) -> list[int]:
         """A conversation's tokens, as a chat has them in which nothing was thought."""
@@ -164,7 +164,7 @@ class Session:
 
         Several may go on at a time; neither they nor `ask` see each other's questions.
         """
-        chat = Chat(self, self._another_asker(conversation=True))
+        chat = Chat(self, self._another_strategy(conversation=True))
         self._chats.add(chat)
         return chat
 
@@ -185,14 +185,14 @@ class Session:
         """
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {batch_size}")
-        if self.asker.is_dense:
+        if self.strategy.is_dense:
             raise UsageError("questions cannot be batched over full attention; leave out --dense or --batch-size")
         sampling, streams = Sampling(temperature, top_p, seed), dict[Request, Stream]()
 
         def begun() -> Iterator[Request]:
             for question in questions:
                 prompt = self.prompt(question, max_new_tokens)
-                stream = Stream(self, self._another_asker(), question, prompt, max_new_tokens, sampling)
+                stream = Stream(self, self._another_strategy(), question, prompt, max_new_tokens, sampling)
                 request = stream.begin()
                 streams[request] = stream
                 yield request
@@ -206,9 +206,9 @@ class Session:
                 while (first := next(iter(streams), None)) is not None and streams[first].is_finished:
                     yield streams.pop(first).answer
 
-    def _another_asker(self, conversation: bool = False) -> SessionWay:
+    def _another_strategy(self, conversation: bool = False) -> SessionStrategy:
         """One with a tail of its own, over the same pages."""
-        return self.asker.another(self.asker.state.beside(), conversation)
+        return self.strategy.another(self.strategy.state.beside(), conversation)
 
     def remember(self, answer: Answer) -> None:
         """Add an answer to each library's history, which `tscli.coverage` reads; OSError where it cannot be written."""
@@ -216,9 +216,11 @@ class Session:
             own = [source for source in answer.sources if source.library in ("", name)]
             remember(stored.folder, stored.manifest, replace(answer, sources=own))
 
-    def stream(self, asker: SessionWay, question: str, prompt: Prompt, max_new_tokens: int, sampling: Sampling) -> Stream:
-        """The answer to these prompt tokens by this asker; `ask` and `Chat.ask` make them of a question."""
-        return Stream(self, asker, question, prompt, max_new_tokens, sampling)
+    def stream(
+        self, strategy: SessionStrategy, question: str, prompt: Prompt, max_new_tokens: int, sampling: Sampling
+    ) -> Stream:
+        """The answer to these prompt tokens by this strategy; `ask` and `Chat.ask` make them of a question."""
+        return Stream(self, strategy, question, prompt, max_new_tokens, sampling)
 
 
 def open_library(

@@ -16,9 +16,9 @@ import torch
 from tscli.answer.decode import Sampler, Sampling
 from tscli.answer.engine import Engine, Request
 from tscli.answer.names import missing_names
+from tscli.answer.session_strategy import SessionStrategy
 from tscli.answer.statistics import Answer, Fidelity, QuestionReading, Recorder, Statistics, mean
 from tscli.answer.token_attribution import TokenAttribution
-from tscli.answer.way import SessionWay
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
@@ -36,7 +36,7 @@ class StreamSession(Protocol):
     template: Template
     config: SelectionConfig
     context: Context
-    asker: SessionWay
+    strategy: SessionStrategy
     engine: Engine
     load_s: float
 
@@ -47,7 +47,7 @@ class Stream:
     def __init__(
         self,
         session: StreamSession,
-        asker: SessionWay,
+        strategy: SessionStrategy,
         question: str,
         prompt: Prompt,
         max_new_tokens: int,
@@ -55,20 +55,20 @@ class Stream:
         excluded: Sequence[tuple[int, int]] = (),
     ) -> None:
         self._session = session
-        self._asker = asker
+        self._strategy = strategy
         self._question = question
         self._sampling = sampling
         self._excluded = excluded
         self._answer: Answer | None = None
         self.context = session.context
-        self.recorder = Recorder(session.context.token_ids.shape[0], asker.first)
+        self.recorder = Recorder(session.context.token_ids.shape[0], strategy.first)
         self.prompt = prompt
         self.prompt_ids = list(prompt.ids)
         self.token_ids: list[int] = []  # all that was made so far
         self.answer_ids: list[int] = []  # those of the answer, without thoughts
         self.thoughts = ""
         self.on_thought: Callable[[str], None] | None = None  # hears thoughts as they come
-        self._behind = None if asker is session.asker else asker.state.length  # where a conversation stood
+        self._behind = None if strategy is session.strategy else strategy.state.length  # where a conversation stood
         self._max_new_tokens = max_new_tokens
 
     @property
@@ -92,18 +92,18 @@ class Stream:
 
     def begin(self) -> Request:
         """What is to be run; its tokens are then to be handed to `push`. UsageError where the conversation has gone on."""
-        asker, tokenizer = self._asker, self._session.tokenizer
+        strategy, tokenizer = self._strategy, self._session.tokenizer
         self._started = time.perf_counter()
-        if self._behind not in (None, asker.state.length) and not asker.is_busy:
+        if self._behind not in (None, strategy.state.length) and not strategy.is_busy:
             raise UsageError("the conversation has gone on since this question was put; ask it again")
-        self._run_before = asker.state.tokens_run
+        self._run_before = strategy.state.tokens_run
         self._decoder, self._splitter = StreamDecoder(tokenizer), self._session.template.splitter(tokenizer)
         self.recorder.take(self._splitter.state)
         self.answer_ids, self.thoughts, self._text, self._times = [], "", "", list[float]()
         self._held, self._shown_at = "", 0.0
         self._missing = self._missing_names()
         request = Request(
-            asker,
+            strategy,
             self.prompt,
             self._max_new_tokens,
             Sampler(self._sampling),
@@ -119,13 +119,13 @@ class Stream:
         """Take the next token in; what it adds to the answer's text. Nothing of that is shown before some token is grounded."""
         self._times.append(time.perf_counter())
         self._held += self._settled(self._splitter.push(token), self._splitter.state)
-        return "" if self._asker.verdict == "open" else self._shown()
+        return "" if self._strategy.verdict == "open" else self._shown()
 
     def finish(self, *, cut: bool = False) -> str:
         """There are no more tokens; what is left of the text. cut: whoever reads it wants no more, so that its latest token
         was not run any more."""
         self._held += self._settled(self._splitter.flush(), self._splitter.state) + self._decoder.flush()
-        if self._asker.verdict == "ungrounded":
+        if self._strategy.verdict == "ungrounded":
             self._held, self.answer_ids = "", []
             self.recorder.forget()
         self._held += self._refused()
@@ -156,18 +156,18 @@ class Stream:
 
     def _refused(self) -> str:
         """What is said where no passage answers the question; the nearest ones are what it drew on."""
-        reading = self._asker.question_reading
+        reading = self._strategy.question_reading
         if reading is None or reading.answered:
             return ""
         self.recorder.add(_nearest(reading))
-        if self._asker.verdict == "ungrounded":
+        if self._strategy.verdict == "ungrounded":
             return UNGROUNDED
         return f"{NOT_FOUND} Nothing there is named {' or '.join(self._missing)}." if self._missing else NOT_FOUND
 
     def _missing_names(self) -> list[str]:
         """Names that only the question has; later in a conversation they may be of what was said before."""
-        asker = self._asker
-        if not asker.refuses or self.prompt.spoken or asker.state.length > asker.state.committed:
+        strategy = self._strategy
+        if not strategy.refuses or self.prompt.spoken or strategy.state.length > strategy.state.committed:
             return []
         return missing_names(self._question, self.context, self._session.tokenizer)
 
@@ -183,25 +183,25 @@ class Stream:
         )
 
     def _statistics(self, cut: bool) -> Statistics:
-        session, asker, ended = self._session, self._asker, time.perf_counter()
+        session, strategy, ended = self._session, self._strategy, time.perf_counter()
         started, times, ids = self._started, self._times, self.token_ids
         spent = times[-1] - times[0] if len(times) > 1 else 0.0
         layers = self.recorder.layers()
         selecting = [layer for layer in layers if layer.kind == "selected"] or layers
         config, total = session.config, int(session.context.token_ids.shape[0])
         made, shown = times[0] if times else ended, self._shown_at or ended
-        run = asker.state.tokens_run - self._run_before  # counted where tokens pass through the model
+        run = strategy.state.tokens_run - self._run_before  # counted where tokens pass through the model
         ended_itself = len(ids) < self._max_new_tokens
-        own = asker.own_tokens(len(self.prompt_ids), len(ids) - (0 if ended_itself and not cut else 1))
+        own = strategy.own_tokens(len(self.prompt_ids), len(ids) - (0 if ended_itself and not cut else 1))
         return Statistics(
             cached_tokens=total,
             recomputed_tokens=run - own,
             prompt_tokens=len(self.prompt_ids),
             generated_tokens=len(ids),
-            thought_tokens=0 if asker.verdict == "ungrounded" else len(ids) - len(self.answer_ids),
+            thought_tokens=0 if strategy.verdict == "ungrounded" else len(ids) - len(self.answer_ids),
             load_s=session.load_s,
-            question_s=asker.question_read - started,
-            first_decode_s=made - asker.question_read,
+            question_s=strategy.question_read - started,
+            first_decode_s=made - strategy.question_read,
             ttft_s=max(made, shown) - started,
             decode_tps=(len(times) - 1) / spent if spent else 0.0,
             total_s=ended - started,
@@ -216,12 +216,12 @@ class Stream:
             theta=config.theta,
             n_init=config.n_init,
             n_local=config.n_local,
-            dense=asker.is_dense,
-            question_mode=asker.question_mode,
+            dense=strategy.is_dense,
+            question_mode=strategy.question_mode,
             stop_reason="end" if ended_itself else "length",
-            reading=asker.question_reading,
-            scan=asker.scan,
-            fidelity=Fidelity.of(asker.guard),
+            reading=strategy.question_reading,
+            scan=strategy.scan,
+            fidelity=Fidelity.of(strategy.guard),
             layers=layers,
             notes=session.decoder.notes,
             held_s=max(0.0, shown - made),

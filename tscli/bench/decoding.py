@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from tscli.answer.asker import Asker
 from tscli.answer.engine import Engine, Request
+from tscli.answer.token_select_strategy import TokenSelectStrategy
 from tscli.bench.rows import decode_fields
 from tscli.bench.setting import Bench
 from tscli.bench.unavailable import Unavailable
@@ -65,18 +65,18 @@ def _greedy(bench: Bench, state: KVState, keys: DenseKeys | None, n_gen: int, ob
 
 def two_pass_answer(bench: Bench, state: KVState) -> dict[str, Any]:
     """Answers behind their first token, to a question that is read twice."""
-    asker = Asker(bench.decoder, state, bench.config, "two_pass", frozenset())
+    strategy = TokenSelectStrategy(bench.decoder, state, bench.config, "two_pass", frozenset())
     question, engine = Prompt(tuple(bench.ids(QUESTION).tolist()), 0, QUESTION), Engine(bench.decoder)
     began, read, runs = list[float](), list[float](), list[list[float]]()
 
     def answer(n_gen: int) -> list[float]:
-        return [time.perf_counter() for _ in engine.answer(Request(asker, question, n_gen + 1))]
+        return [time.perf_counter() for _ in engine.answer(Request(strategy, question, n_gen + 1))]
 
     n_gen, repetitions = bench.decodes(answer(bench.trial))
     for _ in range(repetitions):
         began.append(time.perf_counter())
         runs.append(answer(n_gen))
-        read.append(asker.question_read)
+        read.append(strategy.question_read)
     parts = [(then - begin, times[0] - then) for begin, then, times in zip(began, read, runs, strict=True)]
     question_ms, first_ms = (1e3 * sum(part) / len(parts) for part in zip(*parts, strict=True))
     waited = {"ttft_ms": question_ms + first_ms, "question_ms": question_ms, "first_decode_ms": first_ms}

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from tscli.answer.asker import checked_mode
 from tscli.answer.calibration.store import choose_voters
+from tscli.answer.token_select_strategy import checked_mode
 from tscli.bench.decoding import decode, disk_bytes, graph_steps, in_one_piece, two_pass_answer
 from tscli.bench.filling import PREFIX, Room, fill, room_for
 from tscli.bench.peers import PEERS, measure_peer

@@ -13,7 +13,7 @@ import torch
 
 from tscli.answer.engine import Engine, Request
 from tscli.answer.passages import PassageFinder
-from tscli.answer.voting_asker import VotingAsker
+from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.bench.filling import PREFIX, Room
 from tscli.bench.rows import decode_fields, filled_fields
 from tscli.bench.setting import Bench
@@ -83,12 +83,12 @@ def answer_fields(bench: Bench, library: ReadLibrary) -> dict[str, Any]:
     text, voters = bench.text, bench.voters
     assert voters is not None
     finder = PassageFinder(library.context, text.tokenizer)
-    asker = VotingAsker(bench.decoder, library.state, voters, finder, frozenset(), refuses=False)
+    strategy = RetrievalStrategy(bench.decoder, library.state, voters, finder, frozenset(), refuses=False)
     prompt = text.template.prompt(text.tokenizer, QUESTION)
     engine, runs, waited = Engine(bench.decoder), list[list[float]](), list[float]()
 
     def answer(n_gen: int) -> list[float]:
-        return [time.perf_counter() for _ in engine.answer(Request(asker, prompt, n_gen + 1))]
+        return [time.perf_counter() for _ in engine.answer(Request(strategy, prompt, n_gen + 1))]
 
     n_gen, repetitions = bench.decodes(answer(bench.trial))
     for _ in range(repetitions):

@@ -46,14 +46,14 @@ def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dic
             text = f"asking {counted(len(asked), 'question')}"
             tell = partial(on_progress, text)
             report = tscli.ask_all(session, asked, think=opening.how.think, on_answer=tell)
-        reports = {"dense" if session.asker.is_dense else "tokenselect": report}
+        reports = {"dense" if session.strategy.is_dense else "tokenselect": report}
         if opening.baselines:
             with progress(settings) as on_progress:
                 found = internals.run_baselines(
                     session, asked, opening.baselines, on_answer=lambda name, *done: on_progress(f"asking: {name}", *done)
                 )
                 reports |= dict(found)
-        chosen = {"question": session.asker.question_mode, "dense": session.asker.is_dense, "think": opening.how.think}
+        chosen = {"question": session.strategy.question_mode, "dense": session.strategy.is_dense, "think": opening.how.think}
         return reports, {
             "library": session.library,
             "model": session.model_name,

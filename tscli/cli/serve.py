@@ -86,6 +86,6 @@ def serve(
             print("\n".join([f"token: {bound.token}", *pages]), flush=True)
 
     with loading(), working(settings, "starting"):
-        shelf = internals.Shelf(names, model.options(), read_only=read_only)
-    internals.run_server(shelf, bound, started)
+        served = internals.ServedLibraries(names, model.options(), read_only=read_only)
+    internals.run_server(served, bound, started)
     return 0

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
-from tscli.answer.asker import Asker
-from tscli.answer.engine import Engine, Request, Way
+from tscli.answer.engine import Engine, Request, Strategy
+from tscli.answer.token_select_strategy import TokenSelectStrategy
 from tscli.model.attention import Audit as AttentionAudit
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import Selection
@@ -53,8 +53,8 @@ class Audit:
         self.recalls.append(float(attended[wanted].float().mean()))
 
 
-def fidelity(sparse: Asker, dense: Asker | None, prompt: Prompt, answer_ids: list[int]) -> Fidelity:
-    """Of the steps that make this answer. Both askers share one state; dense: None where it is too long for that."""
+def fidelity(sparse: TokenSelectStrategy, dense: TokenSelectStrategy | None, prompt: Prompt, answer_ids: list[int]) -> Fidelity:
+    """Of the steps that make this answer. Both strategies share one state; dense: None where it is too long for that."""
     audit = Audit(sparse.config)
     found = log_softmax(replay(sparse, prompt, answer_ids, audit), dim=-1)  # [steps, vocab]
     everything = None if sparse.config.k == 0 else 1.0  # is attended where no layer had to select
@@ -67,14 +67,14 @@ def fidelity(sparse: Asker, dense: Asker | None, prompt: Prompt, answer_ids: lis
     return Fidelity(found.shape[0], mass, recall, agreement, divergence)
 
 
-def replay(way: Way, prompt: Prompt, answer_ids: Sequence[int], audit: AttentionAudit | None = None) -> Tensor:
+def replay(strategy: Strategy, prompt: Prompt, answer_ids: Sequence[int], audit: AttentionAudit | None = None) -> Tensor:
     """The logits that come before each token of a given answer and behind its last, [len(answer_ids) + 1, vocab] float32.
 
     audit: see `Request`. The cache is as before.
     """
     given = _Given(answer_ids)
-    request = Request(way, prompt, len(answer_ids) + 1, given, audit=audit, ignore_eos=True)
-    for _ in Engine(way.decoder).answer(request):
+    request = Request(strategy, prompt, len(answer_ids) + 1, given, audit=audit, ignore_eos=True)
+    for _ in Engine(strategy.decoder).answer(request):
         pass
     return torch.stack(given.logits)
 

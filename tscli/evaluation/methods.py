@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast, get_args
 
-from tscli.answer.asker import OLD_MODES, QuestionMode
+from tscli.answer.token_select_strategy import OLD_MODES, QuestionMode
 from tscli.errors import UsageError
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
 

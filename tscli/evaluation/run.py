@@ -14,11 +14,11 @@ from random import Random
 import numpy as np
 import torch
 
-from tscli.answer.asker import Asker, checked_mode
 from tscli.answer.calibration.store import choose_voters
-from tscli.answer.engine import Engine, Request, Way
+from tscli.answer.engine import Engine, Request, Strategy
 from tscli.answer.passages import PassageFinder
-from tscli.answer.voting_asker import VotingAsker
+from tscli.answer.retrieval_strategy import RetrievalStrategy
+from tscli.answer.token_select_strategy import TokenSelectStrategy, checked_mode
 from tscli.errors import UsageError
 from tscli.evaluation import haystack, tasks
 from tscli.evaluation.context import build, check_fits
@@ -178,33 +178,35 @@ def _trials(
 ) -> Iterator[Trial]:
     """All questions of a context by the methods that share its prefill."""
     end_ids, step = setting.template.end_ids, max(1, len(reading.exam.items) // max(1, setting.fidelity))
-    dense: Asker | None = None
+    dense: TokenSelectStrategy | None = None
     for method in reading.methods:
-        asker = _asker(setting, method, state, token_ids)
+        strategy = _strategy(setting, method, state, token_ids)
         for number, item in enumerate(reading.exam.items):
             if trial := known.get((reading.length, method.name, item.task, item.question)):
                 yield trial
                 continue
             prompt = setting.template.prompt(setting.tokenizer, item.question)
-            ids = _answer(asker, prompt, item.max_new_tokens + setting.more_new_tokens)
+            ids = _answer(strategy, prompt, item.max_new_tokens + setting.more_new_tokens)
             answer = setting.tokenizer.decode(_without_thoughts(setting, ids)).strip()
             measured = None
-            if setting.fidelity and number % step == 0 and isinstance(asker, Asker) and not method.dense:
+            if setting.fidelity and number % step == 0 and isinstance(strategy, TokenSelectStrategy) and not method.dense:
                 if dense is None and reading.length <= setting.max_dense:
-                    dense = Asker(setting.decoder, state, method.config, "token", end_ids, dense=True)
-                measured = measure(asker, dense, prompt, ids)
+                    dense = TokenSelectStrategy(setting.decoder, state, method.config, "token", end_ids, dense=True)
+                measured = measure(strategy, dense, prompt, ids)
             score = item.score(answer, item.wanted)
             yield Trial(item.task, reading.length, item.depth, method.name, score, item.question, answer, item.wanted, measured)
 
 
-def _asker(setting: _Setting, method: Method, state: KVState, token_ids: torch.Tensor) -> Asker | VotingAsker:
+def _strategy(
+    setting: _Setting, method: Method, state: KVState, token_ids: torch.Tensor
+) -> TokenSelectStrategy | RetrievalStrategy:
     end_ids = setting.template.end_ids
     if not method.voters:
-        return Asker(setting.decoder, state, method.config, method.question, end_ids, method.dense)
+        return TokenSelectStrategy(setting.decoder, state, method.config, method.question, end_ids, method.dense)
     voters = choose_voters("calibrated", setting.decoder, setting.tokenizer, setting.template)
     assert voters is not None
     finder = PassageFinder(_context(setting, token_ids), setting.tokenizer)
-    return VotingAsker(setting.decoder, state, voters, finder, end_ids, refuses=False)
+    return RetrievalStrategy(setting.decoder, state, voters, finder, end_ids, refuses=False)
 
 
 def _context(setting: _Setting, token_ids: torch.Tensor) -> Context:
@@ -216,9 +218,9 @@ def _context(setting: _Setting, token_ids: torch.Tensor) -> Context:
     return Context(ids, document, document + 1, blank, blank, (whole,))
 
 
-def _answer(asker: Way, prompt: Prompt, max_new_tokens: int) -> list[int]:
+def _answer(strategy: Strategy, prompt: Prompt, max_new_tokens: int) -> list[int]:
     """The greedy answer to a prompt over the context, as token ids without the end token: the one place where it is made."""
-    return list(Engine(asker.decoder).answer(Request(asker, prompt, max_new_tokens)))
+    return list(Engine(strategy.decoder).answer(Request(strategy, prompt, max_new_tokens)))
 
 
 def _without_thoughts(setting: _Setting, ids: list[int]) -> list[int]:

@@ -9,7 +9,7 @@ from tscli.serve.job import Begun, Done
 from tscli.serve.openai_request import Completion
 from tscli.serve.places import citation_place, map_place
 from tscli.serve.replies import model_label
-from tscli.serve.shelf import Shelf
+from tscli.serve.served_libraries import ServedLibraries
 
 SYSTEM = "the system message has no effect: a library's own instruction stands before its documents (tscli ingest --system)"
 ALONE = "earlier messages have no effect: this model's chat template has no further turns"
@@ -18,8 +18,8 @@ ALONE = "earlier messages have no effect: this model's chat template has no furt
 class AnswerFields:
     """Of the answer to one request."""
 
-    def __init__(self, wanted: Completion, begun: Begun, shelf: Shelf) -> None:
-        self._footnotes, self._shelf = wanted.footnotes, shelf
+    def __init__(self, wanted: Completion, begun: Begun, served: ServedLibraries) -> None:
+        self._footnotes, self._served = wanted.footnotes, served
         self._notes = [SYSTEM] if wanted.has_system else []
         if wanted.earlier and not begun.follows_up:
             self._notes.append(ALONE)
@@ -33,7 +33,7 @@ class AnswerFields:
 
     def details(self, done: Done) -> dict[str, Any]:
         """The field `tscli`: as of `tscli ask --json`, with a map of where the answer looked."""
-        context, names = done.session.context, self._shelf.served_names(done.session)
+        context, names = done.session.context, self._served.served_names(done.session)
         library = " + ".join(names.values())
         seen = [
             {"library": names.get(one.library, library), "file": one.file, "share": one.share, "cells": one.cells}

@@ -19,23 +19,23 @@ from tscli.serve.openai_api import OpenAIRoutes
 from tscli.serve.page_routes import page_routes
 from tscli.serve.replies import error_message, error_reply, json_reply
 from tscli.serve.safety import SECURITY_HEADERS, Safety
+from tscli.serve.served_libraries import ServedLibraries
 from tscli.serve.settings import ServeSettings
-from tscli.serve.shelf import Shelf
 
 COUNTED = ("/v1/models", "/v1/chat/completions", "/v1/responses", "/metrics", "/health", "/")
 
 
-def make_app(shelf: Shelf, settings: ServeSettings, warn: Callable[[str], None] | None = None) -> Starlette:
+def make_app(served: ServedLibraries, settings: ServeSettings, warn: Callable[[str], None] | None = None) -> Starlette:
     """The application over these libraries; `app.state.engine` is the thread that answers, from start to shutdown.
 
     warn: hears of what no client is told; None: stderr.
     """
     metrics = Metrics()
-    remembers = settings.remembers and not shelf.read_only
+    remembers = settings.remembers and not served.read_only
     said = warn or (lambda line: print(f"tscli: {line}", file=sys.stderr))
-    engine = EngineThread(shelf, metrics, settings.parallel, settings.queue, remembers=remembers, warn=said)
+    engine = EngineThread(served, metrics, settings.parallel, settings.queue, remembers=remembers, warn=said)
 
-    page, end_page = page_routes(shelf)
+    page, end_page = page_routes(served)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -55,7 +55,7 @@ def make_app(shelf: Shelf, settings: ServeSettings, warn: Callable[[str], None] 
 
     own = [Route("/health", health), Route("/metrics", counted)]
     app = Starlette(
-        routes=[*own, *OpenAIRoutes(shelf, engine, settings).routes(), *page],
+        routes=[*own, *OpenAIRoutes(served, engine, settings).routes(), *page],
         middleware=[Middleware(CountRequests, metrics=metrics, route_of=_route), Middleware(Safety, settings=settings)],
         exception_handlers={HTTPException: _refused, Exception: _failed},  # type: ignore[dict-item]
         lifespan=lifespan,

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from tscli.serve.engine_thread import EngineThread
 from tscli.serve.job import Done, Event, Failed, Job, Piece
 from tscli.serve.openai_request import Completion
-from tscli.serve.shelf import Asked
+from tscli.serve.served_libraries import Asked
 
 T = TypeVar("T")
 

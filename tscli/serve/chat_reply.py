@@ -10,7 +10,7 @@ from tscli.serve.answer_fields import AnswerFields, is_whole, usage
 from tscli.serve.job import Begun, Done
 from tscli.serve.openai_request import Completion
 from tscli.serve.replies import error_content, error_message, error_status, json_text
-from tscli.serve.shelf import Shelf
+from tscli.serve.served_libraries import ServedLibraries
 
 END = "data: [DONE]\n\n"
 
@@ -18,8 +18,8 @@ END = "data: [DONE]\n\n"
 class ChatReply:
     """See `asking.Reply`."""
 
-    def __init__(self, wanted: Completion, begun: Begun, shelf: Shelf) -> None:
-        self._wanted, self._fields = wanted, AnswerFields(wanted, begun, shelf)
+    def __init__(self, wanted: Completion, begun: Begun, served: ServedLibraries) -> None:
+        self._wanted, self._fields = wanted, AnswerFields(wanted, begun, served)
         self._head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": wanted.model}
 
     def whole(self, text: str, done: Done) -> dict[str, Any]:

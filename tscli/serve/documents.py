@@ -30,7 +30,7 @@ from tscli.library.own_settings import own_model
 from tscli.model.identity import full_name, locate
 from tscli.model.options import LoadOptions
 from tscli.serve.replies import CLIENT_GONE, BadRequest, json_reply, reply_of, without_paths
-from tscli.serve.shelf import Shelf
+from tscli.serve.served_libraries import ServedLibraries
 from tscli.store import Fingerprint, Manifest
 from tscli.tokens import Context, Tokenizer, known_tokenizer, load_tokenizer
 
@@ -65,26 +65,26 @@ def document_id(path: str, sha256: str) -> str:
     return hashlib.sha256(f"{path}\0{sha256}".encode(errors="surrogatepass")).hexdigest()[:ID]
 
 
-def document_routes(shelf: Shelf) -> list[Route]:
+def document_routes(served: ServedLibraries) -> list[Route]:
     """`/api/libraries`, and below it `/{library}/documents[/{document}/file | /text]`."""
 
-    hashes, texts = FileHashes(), Texts(shelf)
+    hashes, texts = FileHashes(), Texts(served)
 
     async def libraries(_: Request) -> Response:
-        return json_reply(await run_in_threadpool(_libraries, shelf))
+        return json_reply(await run_in_threadpool(_libraries, served))
 
     async def documents(request: Request) -> Response:
-        manifest = await run_in_threadpool(_manifest, shelf, request.path_params["library"])
+        manifest = await run_in_threadpool(_manifest, served, request.path_params["library"])
         return json_reply({"documents": [_line(Document(*each)) for each in enumerate(manifest.documents)]})
 
     async def file(request: Request) -> Response:
-        manifest = await run_in_threadpool(_manifest, shelf, request.path_params["library"])
+        manifest = await run_in_threadpool(_manifest, served, request.path_params["library"])
         reply = await run_in_threadpool(_file, hashes, _of_id(manifest, request.path_params["document"]))
         return reply if request.method != "HEAD" else Response(headers=dict(reply.headers))
 
     async def text(request: Request) -> Response:
         library, document = request.path_params["library"], request.path_params["document"]
-        await run_in_threadpool(_manifest, shelf, library)  # it is served
+        await run_in_threadpool(_manifest, served, library)  # it is served
         asked = {name: _number(request, name) for name in ("first", "last", "page")}
         return json_reply(await run_in_threadpool(texts.of, library, document, **asked))
 
@@ -119,25 +119,25 @@ def no_such_library(name: str) -> BadRequest:
     return refused(404, "library_not_found", f"no library is served by the name {name[:100]!r}; /api/libraries lists them")
 
 
-def _libraries(shelf: Shelf) -> dict[str, Any]:
+def _libraries(served: ServedLibraries) -> dict[str, Any]:
     """One that cannot be read says why, and stands in nobody's way."""
     found: list[dict[str, Any]] = []
-    for name in shelf.names:
+    for name in served.names:
         try:
-            manifest = shelf.manifest(name)
+            manifest = served.manifest(name)
             found.append({"name": name, "documents": len(manifest.documents), "tokens": manifest.num_tokens})
         except LibraryError as error:
             found.append(
-                {"name": name, "documents": 0, "tokens": 0, "error": without_paths(str(error), name, shelf.folder(name))}
+                {"name": name, "documents": 0, "tokens": 0, "error": without_paths(str(error), name, served.folder(name))}
             )
-    return {"libraries": found, "read_only": shelf.read_only, "takes_new": shelf.takes_new}
+    return {"libraries": found, "read_only": served.read_only, "takes_new": served.takes_new}
 
 
-def _manifest(shelf: Shelf, library: str) -> Manifest:
+def _manifest(served: ServedLibraries, library: str) -> Manifest:
     """Of a library that is served; the name is compared, never made a path of before that."""
-    if library not in shelf.names:
+    if library not in served.names:
         raise no_such_library(library)
-    return shelf.manifest(library)
+    return served.manifest(library)
 
 
 def _of_id(manifest: Manifest, wanted: str) -> Document:
@@ -232,14 +232,14 @@ def _blocks(file: FileIO) -> Iterator[bytes]:
 class Texts:
     """Tokens of libraries -> text, by each library's own tokenizer, which needs no weights."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self, served: ServedLibraries) -> None:
+        self._served = served
         self._known: dict[str, Tokenizer] = {}
         self._lock = threading.Lock()
 
     def of(self, library: str, wanted: str, **asked: int | None) -> dict[str, Any]:
         """A stretch of the document of this id; asked: as of `text_around`."""
-        opened = self._shelf.opened(library)  # its manifest and its tokens are of one state
+        opened = self._served.opened(library)  # its manifest and its tokens are of one state
         manifest = opened.libraries[0].manifest
         document = _of_id(manifest, wanted)
         return text_around(opened.context, document.number, self._tokenizer(manifest.fingerprint), **asked)

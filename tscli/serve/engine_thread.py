@@ -20,7 +20,7 @@ from tscli.evidence import find_evidence, map_answer
 from tscli.memory import give_back_memory
 from tscli.serve.job import Begun, Done, Failed, Job, Piece
 from tscli.serve.metrics import Metrics
-from tscli.serve.shelf import Shelf
+from tscli.serve.served_libraries import ServedLibraries
 from tscli.serve.stop_text import StopText
 
 GIVEN_BACK_EVERY = 8  # answers
@@ -46,9 +46,16 @@ class EngineThread:
     """Runs jobs, at most `parallel` at a time; `queue` more may wait. warn: hears of what no client is told."""
 
     def __init__(
-        self, shelf: Shelf, metrics: Metrics, parallel: int, queue: int, *, remembers: bool, warn: Callable[[str], None]
+        self,
+        served: ServedLibraries,
+        metrics: Metrics,
+        parallel: int,
+        queue: int,
+        *,
+        remembers: bool,
+        warn: Callable[[str], None],
     ) -> None:
-        self._shelf, self._metrics, self._parallel, self._queue = shelf, metrics, parallel, queue
+        self._served, self._metrics, self._parallel, self._queue = served, metrics, parallel, queue
         self._remembers, self._warn = remembers, warn
         self._waiting = deque[Job]()
         self._going: list[_Going] = []
@@ -120,7 +127,7 @@ class EngineThread:
         no name holds an answer that has ended while the thread waits."""
         job = self._next()
         if job is None and not self._going:
-            self._shelf.close_changed()
+            self._served.close_changed()
             return not self._closing
         if job is not None:
             self._begin(job)
@@ -138,7 +145,7 @@ class EngineThread:
 
     def _begin(self, job: Job) -> None:
         try:
-            session = self._shelf.session(job.asked)
+            session = self._served.session(job.asked)
             stream = session.ask_beside(job.question, job.earlier, max_new_tokens=job.max_new_tokens, sampling=job.sampling)
             going = _Going(job, session, stream)
             going.request.begin()

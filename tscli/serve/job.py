@@ -10,7 +10,7 @@ from tscli.answer.decode import Sampling
 from tscli.answer.session import Session
 from tscli.answer.statistics import Answer
 from tscli.evidence import DocumentMap, Evidence
-from tscli.serve.shelf import Asked
+from tscli.serve.served_libraries import Asked
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from tscli.serve.job import Begun, Failed
 from tscli.serve.openai_request import Completion, read_completion, read_json, read_response
 from tscli.serve.replies import CLIENT_GONE, BadRequest, json_reply, model_label, reply_of, without_paths
 from tscli.serve.responses_reply import ResponsesReply
+from tscli.serve.served_libraries import PAPER, ServedLibraries
 from tscli.serve.settings import ServeSettings
-from tscli.serve.shelf import PAPER, Shelf
 
 BODY_S = 30.0  # within which a request's body must have come
 
@@ -34,7 +34,7 @@ class Form:
     """A way in which questions are put and answered. read: of a body, and of the most tokens where it does not say."""
 
     read: Callable[[Mapping[str, Any], int], Completion]
-    reply: Callable[[Completion, Begun, Shelf], Reply]
+    reply: Callable[[Completion, Begun, ServedLibraries], Reply]
 
 
 CHAT, RESPONSES = Form(read_completion, ChatReply), Form(read_response, ResponsesReply)
@@ -43,8 +43,8 @@ CHAT, RESPONSES = Form(read_completion, ChatReply), Form(read_response, Response
 class OpenAIRoutes:
     """The endpoints over these libraries, answered by this engine."""
 
-    def __init__(self, shelf: Shelf, engine: EngineThread, settings: ServeSettings) -> None:
-        self._shelf, self._engine, self._settings = shelf, engine, settings
+    def __init__(self, served: ServedLibraries, engine: EngineThread, settings: ServeSettings) -> None:
+        self._served, self._engine, self._settings = served, engine, settings
 
     def routes(self) -> list[Route]:
         """What the application routes here."""
@@ -57,25 +57,25 @@ class OpenAIRoutes:
 
     def models(self, request: Request) -> Response:
         """Each library, and each to be asked by the paper's way."""
-        names = [name + way for name in self._shelf.names for way in ("", PAPER)]
+        names = [name + way for name in self._served.names for way in ("", PAPER)]
         return json_reply({"object": "list", "data": [self._model(name) for name in names]})
 
     def model(self, request: Request) -> Response:
         """One of them."""
         name = request.path_params["model"]
-        if self._shelf.find(name) is None:
+        if self._served.find(name) is None:
             return reply_of(_unknown(name))
         return json_reply(self._model(name))
 
     def _model(self, name: str) -> dict[str, Any]:
         about: dict[str, Any] = {"id": name, "object": "model", "created": 0, "owned_by": "tscli"}
-        asked = self._shelf.find(name)
+        asked = self._served.find(name)
         try:
-            manifests = [self._shelf.manifest(one) for one in asked.names] if asked else []
+            manifests = [self._served.manifest(one) for one in asked.names] if asked else []
         except LibraryError as error:
             said = str(error)
             for one in asked.names if asked else ():
-                said = without_paths(said, one, self._shelf.folder(one))
+                said = without_paths(said, one, self._served.folder(one))
             return {**about, "tscli": {"error": said}}
         details = {
             "model": model_label(manifests[0].fingerprint.model_id) if manifests else None,
@@ -102,7 +102,7 @@ class OpenAIRoutes:
             return Response(status_code=CLIENT_GONE)
         try:
             wanted = form.read(read_json(body), self._settings.max_new_tokens)
-            asked = self._shelf.find(wanted.model)
+            asked = self._served.find(wanted.model)
             if asked is None:
                 raise _unknown(wanted.model)
             asking = Asking(self._engine, wanted)
@@ -117,7 +117,7 @@ class OpenAIRoutes:
             if isinstance(begun, Failed):
                 return reply_of(begun.error)
             assert isinstance(begun, Begun)
-            reply = form.reply(wanted, begun, self._shelf)
+            reply = form.reply(wanted, begun, self._served)
             if wanted.stream:
                 events, asking.is_streamed = asking.stream(reply), True
                 return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})

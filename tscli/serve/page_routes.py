@@ -10,16 +10,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from tscli.serve.documents import Endpoint, document_routes
-from tscli.serve.shelf import Shelf
+from tscli.serve.served_libraries import ServedLibraries
 from tscli.serve.uploads import Uploads, upload_routes
 
 KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
-def page_routes(shelf: Shelf) -> tuple[list[BaseRoute], Callable[[], None]]:
+def page_routes(served: ServedLibraries) -> tuple[list[BaseRoute], Callable[[], None]]:
     """The routes of the page, and what is to be called when the server ends."""
-    uploads = Uploads(shelf)
-    return [*_static(), *document_routes(shelf), *upload_routes(uploads)], uploads.close
+    uploads = Uploads(served)
+    return [*_static(), *document_routes(served), *upload_routes(uploads)], uploads.close
 
 
 def _static() -> list[Route]:

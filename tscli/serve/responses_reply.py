@@ -10,7 +10,7 @@ from tscli.serve.answer_fields import AnswerFields, is_whole, usage
 from tscli.serve.job import Begun, Done
 from tscli.serve.openai_request import Completion
 from tscli.serve.replies import error_message, error_status, json_text
-from tscli.serve.shelf import Shelf
+from tscli.serve.served_libraries import ServedLibraries
 
 AT = {"output_index": 0, "content_index": 0}
 CODES = {429: "rate_limit_exceeded", 400: "invalid_prompt"}  # of those that OpenAI has for a response; else server_error
@@ -19,8 +19,8 @@ CODES = {429: "rate_limit_exceeded", 400: "invalid_prompt"}  # of those that Ope
 class ResponsesReply:
     """See `asking.Reply`."""
 
-    def __init__(self, wanted: Completion, begun: Begun, shelf: Shelf) -> None:
-        self._wanted, self._fields = wanted, AnswerFields(wanted, begun, shelf)
+    def __init__(self, wanted: Completion, begun: Begun, served: ServedLibraries) -> None:
+        self._wanted, self._fields = wanted, AnswerFields(wanted, begun, served)
         self._item_id = f"msg_{uuid4().hex}"
         self._head = {
             "id": f"resp_{uuid4().hex}",

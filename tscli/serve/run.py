@@ -17,8 +17,8 @@ from starlette.applications import Starlette
 from tscli.errors import TscliError
 from tscli.serve.app import make_app
 from tscli.serve.connection import Connection, most_connections
+from tscli.serve.served_libraries import ServedLibraries
 from tscli.serve.settings import ServeSettings
-from tscli.serve.shelf import Shelf
 
 
 class Server(uvicorn.Server):
@@ -62,10 +62,10 @@ class Server(uvicorn.Server):
                 signal.signal(one, handler)
 
 
-def run_server(shelf: Shelf, settings: ServeSettings, on_start: Callable[[list[str]], None]) -> None:
+def run_server(served: ServedLibraries, settings: ServeSettings, on_start: Callable[[list[str]], None]) -> None:
     """Serve until a signal ends it; on_start hears the addresses. TscliError where the port or the host cannot be had."""
     listening = _listen(settings)
-    server = Server(make_app(shelf, settings), settings)
+    server = Server(make_app(served, settings), settings)
     on_start(settings.addresses(listening.getsockname()[1]))
     try:
         server.run(sockets=[listening])

@@ -26,7 +26,7 @@ from tscli.paths import NAME
 from tscli.serve.documents import no_such_library, refused, told
 from tscli.serve.ingest_job import IngestJob, remove_unheld
 from tscli.serve.replies import json_reply
-from tscli.serve.shelf import Shelf
+from tscli.serve.served_libraries import ServedLibraries
 
 FOLDER = "uploads"  # in the library's own: removed with it
 MOST_FILES = 200
@@ -38,8 +38,8 @@ LONGEST = 120  # bytes of a name
 class Uploads:
     """The ingest that there is, or was last."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.shelf = shelf
+    def __init__(self, served: ServedLibraries) -> None:
+        self.served = served
         self.job: IngestJob | None = None
         self._receiving = False
 
@@ -50,10 +50,10 @@ class Uploads:
         self._receiving = True
         try:
             await run_in_threadpool(self._sweep, library)
-            folder = self.shelf.folder(library) / FOLDER / secrets.token_hex(8)
+            folder = self.served.folder(library) / FOLDER / secrets.token_hex(8)
             try:
                 names = await self._keep(request, folder)
-                self.job = IngestJob(library, self.shelf.given(library), folder, [folder / name for name in names])
+                self.job = IngestJob(library, self.served.given(library), folder, [folder / name for name in names])
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -90,22 +90,22 @@ class Uploads:
 
     def _sweep(self, library: str) -> None:
         """Remove what servers that were killed left of uploads: files of some age that the library does not hold."""
-        for folder in (self.shelf.folder(library) / FOLDER).glob("*"):
+        for folder in (self.served.folder(library) / FOLDER).glob("*"):
             if time.time() - folder.stat().st_mtime > LEFT_S:
-                remove_unheld(self.shelf.folder(library), folder)
+                remove_unheld(self.served.folder(library), folder)
 
     def _writable(self) -> None:
-        if self.shelf.read_only:
+        if self.served.read_only:
             raise refused(403, "read_only", "this server takes no documents (--read-only); use tscli ingest")
 
     def _check(self, library: str, length: str | None) -> None:
         self._writable()
-        is_new = self.shelf.takes_new and NAME.fullmatch(library) is not None
-        if library not in self.shelf.names and not is_new:
+        is_new = self.served.takes_new and NAME.fullmatch(library) is not None
+        if library not in self.served.names and not is_new:
             raise no_such_library(library)
         if self._receiving or (self.job is not None and self.job.is_busy):
             raise refused(409, "busy", "another ingest is going on; wait for its end, or cancel it")
-        if int(length or 0) + SPARE > _free_bytes(self.shelf.folder(library)):
+        if int(length or 0) + SPARE > _free_bytes(self.served.folder(library)):
             raise refused(507, "disk_full", "the disk has no room for these files; make room, or upload fewer")
 
     def _job(self, request: Request) -> IngestJob:

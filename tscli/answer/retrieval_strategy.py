@@ -27,8 +27,8 @@ from tscli.answer.grounding import Grounding
 from tscli.answer.mixture import mixed, said_by, weights_of
 from tscli.answer.passages import LONGEST, Fit, Passage, PassageFinder, ranked_fits
 from tscli.answer.question_reading import VoterQueries, count_votes, passage_gains, question_votes, with_passages
+from tscli.answer.session_strategy import Verdict
 from tscli.answer.statistics import QuestionReading
-from tscli.answer.way import Verdict
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows, Seen
 from tscli.model.kv import KVState
@@ -54,7 +54,7 @@ class Reading:
     answered: bool
 
 
-class VotingAsker:
+class RetrievalStrategy:
     """Runs questions over one state, which holds the documents' keys and values.
 
     conversation: questions and answers stay in the state's tail, and all of it is attended beside the passages.
@@ -119,18 +119,18 @@ class VotingAsker:
         """How many tokens of the last question and answer have passed through the model, counted where they were run."""
         return self._passed
 
-    def another(self, state: KVState, conversation: bool) -> VotingAsker:
+    def another(self, state: KVState, conversation: bool) -> RetrievalStrategy:
         """One with a state of its own over the same pages."""
         how = {"refuses": self.refuses, "conversation": conversation}
-        return VotingAsker(self.decoder, state, self.voters, self.finder, self.end_ids, **how)
+        return RetrievalStrategy(self.decoder, state, self.voters, self.finder, self.end_ids, **how)
 
     def begin(self, request: Request) -> _Answer:
-        """See `Way`; `reading` then says how the question was read, and whether anything answers it."""
+        """See `Strategy`; `reading` then says how the question was read, and whether anything answers it."""
         self._passed, self.verdict = 0, "answers"
         return _Answer(self, request)
 
     def rewind(self, length: int | None = None) -> None:
-        """See `Way`."""
+        """See `Strategy`."""
         self.state.rewind(self.state.committed if length is None else length)
 
     def close(self) -> None:
@@ -166,11 +166,11 @@ class VotingAsker:
 class _Answer:
     """One request: its question is read, then its answer made over the rows of the passages that were found."""
 
-    def __init__(self, asker: VotingAsker, request: Request) -> None:
-        self._asker = asker
+    def __init__(self, strategy: RetrievalStrategy, request: Request) -> None:
+        self._strategy = strategy
         self._request = request
-        spoken = asker._arange(asker.state.committed, asker.state.length)
-        self._before = torch.cat([asker._arange(0, asker.finder.first), spoken])
+        spoken = strategy._arange(strategy.state.committed, strategy.state.length)
+        self._before = torch.cat([strategy._arange(0, strategy.finder.first), spoken])
         self._made = 0  # tokens of the answer that were run
         self._passages: list[Passage] = []
         self._gains: list[float] = []
@@ -181,25 +181,25 @@ class _Answer:
         self._without: Tensor  # logits [vocab] without any passage
         self._queries: list[dict[int, Tensor]] = []  # of the voters, for each token since the passages last moved
         alone = not spoken.shape[0] and not request.prompt.spoken  # else what was said before may be what an answer says
-        self._grounding = Grounding() if asker.refuses and request.grounded and alone else None
+        self._grounding = Grounding() if strategy.refuses and request.grounded and alone else None
 
     def next_pass(self, token: int | None) -> Pass | None:
         """See `Progress`."""
         if token is not None:
             self._made += 1
             if self._grounding is not None and self._grounding.is_hopeless:
-                self._asker.verdict = "ungrounded"
+                self._strategy.verdict = "ungrounded"
                 return None
             return self._pass([token])
-        asker, request = self._asker, self._request
-        reading = asker.reading = asker._read(request.prompt, self._before, request.excluded, request.answerable)
-        asker.question_read = time.perf_counter()
+        strategy, request = self._strategy, self._request
+        reading = strategy.reading = strategy._read(request.prompt, self._before, request.excluded, request.answerable)
+        strategy.question_read = time.perf_counter()
         if not reading.answered:
             return None
         self._passages, self._gains = list(reading.passages), list(reading.gains)
         self._begin(self._before)
         if self._grounding is not None and self._passages:
-            asker.verdict = "open"
+            strategy.verdict = "open"
         return self._pass(list(request.prompt.ids))
 
     @torch.inference_mode()
@@ -215,7 +215,7 @@ class _Answer:
 
     def chosen(self, token: int) -> None:
         """Say where the token that the latest pass made comes from, and whether the answer is grounded so far."""
-        if self._asker.verdict == "open":
+        if self._strategy.verdict == "open":
             self._judge(token)
         if self._watch.attribution is not None:
             self._watch.attribution.report(said_by(self._behind, self._weights, token))
@@ -225,49 +225,49 @@ class _Answer:
         assert grounding is not None
         grounding.take(float(self._mixed[token]), float(without[token]))
         if grounding.is_grounded:
-            self._asker.verdict = "answers"
-        elif token in self._asker.end_ids:
-            self._asker.verdict = "ungrounded"
+            self._strategy.verdict = "answers"
+        elif token in self._strategy.end_ids:
+            self._strategy.verdict = "ungrounded"
 
     def _pass(self, token_ids: list[int]) -> Pass:
         """These tokens behind what there is, in each sequence."""
-        asker, sequences = self._asker, len(self._run.rows)
-        self._watch.voters = VoterQueries(asker.decoder, asker.voters, 1)
+        strategy, sequences = self._strategy, len(self._run.rows)
+        self._watch.voters = VoterQueries(strategy.decoder, strategy.voters, 1)
         ends = [(number + 1) * len(token_ids) - 1 for number in range(sequences)]
-        ids = torch.tensor(token_ids * sequences, device=asker.decoder.device)
-        asker._passed += ids.shape[0]
+        ids = torch.tensor(token_ids * sequences, device=strategy.decoder.device)
+        strategy._passed += ids.shape[0]
         return Pass(ids, self._run, ends)
 
     def _move(self) -> None:
         """Take in the passage that the latest tokens vote for, in the place of the least likely one, where it is a new one."""
-        asker, queries = self._asker, self._queries
+        strategy, queries = self._strategy, self._queries
         self._queries = []
         stacked = {place: torch.cat([one[place] for one in queries]) for place in queries[0]}
-        first, stop = asker.finder.first, asker.state.committed
-        votes = count_votes(asker.decoder, asker.state, asker.voters, stacked, first, stop)
-        found = asker.finder.best(votes, 1, self._request.excluded)
+        first, stop = strategy.finder.first, strategy.state.committed
+        votes = count_votes(strategy.decoder, strategy.state, strategy.voters, stacked, first, stop)
+        found = strategy.finder.best(votes, 1, self._request.excluded)
         if not found or any(found[0].start < passage.end and passage.start < found[0].end for passage in self._passages):
             return
         self._passages = [found[0], *self._passages[: len(self._passages) - 1]]
         self._gains = [*self._gains[:1], *self._gains[: len(self._gains) - 1]]  # as much as the best one has
-        self._begin(torch.cat([self._before[self._before < stop], asker._arange(stop, asker.state.length)]))
+        self._begin(torch.cat([self._before[self._before < stop], strategy._arange(stop, strategy.state.length)]))
 
     def _begin(self, before: Tensor) -> None:
         """Runs over the rows as they are now, and over the same without passages."""
-        asker, observe = self._asker, self._request.observe
+        strategy, observe = self._strategy, self._request.observe
         rows, weights = self._rows(before)
-        self._weights = weights.to(asker.decoder.device)
-        spans = [asker._arange(passage.start, passage.end) for passage in self._passages]
-        chosen = torch.cat(spans).unique() if spans else asker._arange(0, 0)
-        attribution = Attribution(asker.voters, rows, chosen, observe) if observe else None
-        self._watch = _Watch(VoterQueries(asker.decoder, asker.voters, 1), attribution, len(rows))
-        sequences = [*rows, with_passages(before, [], asker.state)] if self._passages else rows
-        self._run = GatheredRun(asker.state, asker.decoder.rotator, sequences, keeps=True, watch=self._watch)
+        self._weights = weights.to(strategy.decoder.device)
+        spans = [strategy._arange(passage.start, passage.end) for passage in self._passages]
+        chosen = torch.cat(spans).unique() if spans else strategy._arange(0, 0)
+        attribution = Attribution(strategy.voters, rows, chosen, observe) if observe else None
+        self._watch = _Watch(VoterQueries(strategy.decoder, strategy.voters, 1), attribution, len(rows))
+        sequences = [*rows, with_passages(before, [], strategy.state)] if self._passages else rows
+        self._run = GatheredRun(strategy.state, strategy.decoder.rotator, sequences, keeps=True, watch=self._watch)
 
     def _rows(self, before: Tensor) -> tuple[list[Rows], Tensor]:
         """Of each sequence with passages, and their log-weights: the best passage is the last of one, or in the first."""
-        state = self._asker.state
-        if self._asker.voters.apart and self._passages:
+        state = self._strategy.state
+        if self._strategy.voters.apart and self._passages:
             return [with_passages(before, [passage], state) for passage in self._passages], weights_of(self._gains)
         return [with_passages(before, self._passages[::-1], state)], torch.zeros(1)
 

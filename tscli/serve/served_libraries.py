@@ -37,7 +37,7 @@ class Asked:
     paper: bool = False
 
 
-class Shelf:
+class ServedLibraries:
     """Libraries by name; may be used by several threads, but only one may run the sessions.
 
     names: which are served; without any all that there are, those that are made later among them. One that is given by its path

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tscli.answer.engine import Request
-from tscli.answer.way import Verdict
+from tscli.answer.session_strategy import Verdict
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
@@ -39,7 +39,7 @@ def checked_mode(name: str) -> QuestionMode:
     return cast(QuestionMode, name)
 
 
-class Asker:
+class TokenSelectStrategy:
     """Runs questions over one state, which holds the documents' keys and values.
 
     question_mode: each token of the question selects for itself ("token"), all by their mean query ("chunk", the paper), or
@@ -99,18 +99,18 @@ class Asker:
         return 2 if self.question_mode == "two_pass" else 1
 
     def begin(self, request: Request) -> _Selecting:
-        """See `Way`."""
+        """See `Strategy`."""
         if request.excluded is not None and self.is_dense:
             raise UsageError("full attention cannot leave passages out; ask without --dense")
         return _Selecting(self, request)
 
-    def another(self, state: KVState, conversation: bool) -> Asker:
+    def another(self, state: KVState, conversation: bool) -> TokenSelectStrategy:
         """One with a state of its own over the same pages."""
-        asker = Asker(
+        strategy = TokenSelectStrategy(
             self.decoder, state, self.config, self.question_mode, self.end_ids, self.is_dense, conversation=conversation
         )
-        asker.guard, asker.captures = self.guard, False  # a graph each, and questions one after the other, would not pay
-        return asker
+        strategy.guard, strategy.captures = self.guard, False  # a graph each, and questions one after the other, would not pay
+        return strategy
 
     def most_attended(self, total: int) -> int:
         """How many tokens of the documents, which have so many, an answer attends to at most."""
@@ -125,7 +125,7 @@ class Asker:
         return self.readings * prompt + generated
 
     def rewind(self, length: int | None = None) -> None:
-        """See `Way`."""
+        """See `Strategy`."""
         length = self.state.committed if length is None else length
         self.state.rewind(length)
         if self.dense_keys is not None:
@@ -160,17 +160,17 @@ class Asker:
 class _Selecting:
     """One request: the question is read, once or twice, then the answer is made token by token."""
 
-    def __init__(self, asker: Asker, request: Request) -> None:
-        self._asker = asker
+    def __init__(self, strategy: TokenSelectStrategy, request: Request) -> None:
+        self._strategy = strategy
         self._request = request
-        self._state, self._length = asker.state, asker.state.length  # before the question
-        ids, size = list(request.prompt.ids), asker.config.chunk if asker.question_mode == "chunk" else 1
-        self._voting = deque(ids if asker.question_mode == "two_pass" else ())
-        self._votes = QuestionVotes(asker.decoder.last_selecting_layer)
+        self._state, self._length = strategy.state, strategy.state.length  # before the question
+        ids, size = list(request.prompt.ids), strategy.config.chunk if strategy.question_mode == "chunk" else 1
+        self._voting = deque(ids if strategy.question_mode == "two_pass" else ())
+        self._votes = QuestionVotes(strategy.decoder.last_selecting_layer)
         self._fixed: Selection | None = None  # what the question chose when it was read for the first time
         self._is_voting = bool(self._voting)
         self._unread = deque(ids[start : start + size] for start in range(0, len(ids), size))
-        self._reuse = SelectionCache(asker.config.theta)
+        self._reuse = SelectionCache(strategy.config.theta)
         self._graph: GraphedSteps | None = None
         self._is_compared = False  # whether the latest pass stood in for one of the graph's
         self._made = 0  # tokens of the answer that were run
@@ -192,15 +192,15 @@ class _Selecting:
         if self._is_voting:
             self._is_voting = bool(self._voting)
             if not self._is_voting:
-                self._asker.rewind(self._length)
-                self._fixed = self._votes.selection(self._asker.config, self._asker.selectable(self._length))
+                self._strategy.rewind(self._length)
+                self._fixed = self._votes.selection(self._strategy.config, self._strategy.selectable(self._length))
             return None
         if self._unread:
             return None
         if self._is_compared or not self._made:
             self._graph = self._new_graph()
         elif self._fixed:
-            self._fixed = self._votes.follow(self._fixed, self._asker.config)
+            self._fixed = self._votes.follow(self._fixed, self._strategy.config)
         return logits[0]
 
     def chosen(self, token: int) -> None:
@@ -209,16 +209,16 @@ class _Selecting:
     def _question_pass(self, token_ids: list[int]) -> Pass:
         if self._unread:
             return self._pass(token_ids, fixed=self._fixed)
-        self._asker.question_read = time.perf_counter()
+        self._strategy.question_read = time.perf_counter()
         return self._pass(token_ids, watched=True, fixed=self._fixed)
 
     def _graph_pass(self, graph: GraphedSteps, token: int) -> Pass | Tensor:
         """A step of the graph, or the ordinary one in its place."""
-        asker, request = self._asker, self._request
-        self._is_compared = asker.is_compared()
+        strategy, request = self._strategy, self._request
+        self._is_compared = strategy.is_compared()
         if self._is_compared:
             graph.end()
-            return self._pass([token], watched=True, guard=asker.guard.throughout())
+            return self._pass([token], watched=True, guard=strategy.guard.throughout())
         logits = graph.step(token)
         if request.observe is not None:
             for step in graph.taken():
@@ -229,7 +229,7 @@ class _Selecting:
         request = self._request
         if self._fixed is not None or request.excluded is not None or request.audit is not None:
             return None
-        return self._asker.graphed(request.max_new_tokens - max(0, self._made - 1))
+        return self._strategy.graphed(request.max_new_tokens - max(0, self._made - 1))
 
     def _pass(
         self,
@@ -242,20 +242,20 @@ class _Selecting:
         guard: Guard | None = None,
     ) -> Pass:
         """watched: it makes a token of the answer."""
-        asker, request = self._asker, self._request
+        strategy, request = self._strategy, self._request
         run = AttentionRun(
             self._state,
-            asker.decoder.rotator,
-            asker.config,
+            strategy.decoder.rotator,
+            strategy.config,
             reuse=reuse,
             votes=votes,
             fixed=fixed,
-            dense=asker.dense_keys,
+            dense=strategy.dense_keys,
             observe=request.observe if watched else None,
-            guard=guard or asker.guard,
+            guard=guard or strategy.guard,
             audit=request.audit if watched else None,
-            dense_from=asker.dense_from,
-            traced_layer=asker.decoder.last_selecting_layer,
+            dense_from=strategy.dense_from,
+            traced_layer=strategy.decoder.last_selecting_layer,
             excluded=request.excluded,
         )
-        return Pass(torch.tensor(token_ids, device=asker.decoder.device), run, [len(token_ids) - 1])
+        return Pass(torch.tensor(token_ids, device=strategy.decoder.device), run, [len(token_ids) - 1])

@@ -1,10 +1,10 @@
-"""What a session, its streams and its chats want of a way to an answer, beside what the engine drives."""
+"""What a session, its streams and its chats want of a strategy, beside what the engine drives."""
 
 from __future__ import annotations
 
 from typing import Literal, Protocol
 
-from tscli.answer.engine import Way
+from tscli.answer.engine import Strategy
 from tscli.answer.statistics import QuestionReading
 from tscli.model.kv import KVState
 from tscli.selection.guard import Guard
@@ -12,8 +12,8 @@ from tscli.selection.guard import Guard
 Verdict = Literal["answers", "open", "ungrounded"]  # open: its tokens have said nothing of the documents yet
 
 
-class SessionWay(Way, Protocol):
-    """Fulfilled by `Asker` and `VotingAsker`."""
+class SessionStrategy(Strategy, Protocol):
+    """Fulfilled by `TokenSelectStrategy` and `RetrievalStrategy`."""
 
     question_read: float  # by time.perf_counter: when the pass began that makes the answer's first token
 
@@ -55,7 +55,7 @@ class SessionWay(Way, Protocol):
     def most_attended(self, total: int) -> int:
         """How many tokens of the documents, which have so many, an answer attends to at most."""
 
-    def another(self, state: KVState, conversation: bool) -> SessionWay:
+    def another(self, state: KVState, conversation: bool) -> SessionStrategy:
         """One with a state of its own over the same pages; conversation: questions and answers stay in its tail."""
 
     def close(self) -> None:

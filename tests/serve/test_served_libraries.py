@@ -13,7 +13,7 @@ import tscli
 from tests.serve.conftest import Serving, ingest, wait_until
 from tscli.errors import UsageError
 from tscli.paths import library_folder
-from tscli.serve.shelf import Asked, Shelf
+from tscli.serve.served_libraries import Asked, ServedLibraries
 
 
 @pytest.fixture
@@ -25,14 +25,14 @@ def two(documents: Path, tmp_path: Path) -> Path:
 
 
 def test_without_names_all_libraries_are_served_new_ones_among_them(documents: Path, two: Path) -> None:
-    shelf = Shelf()
+    shelf = ServedLibraries()
     assert shelf.names == ("letters", "shelf")
     tscli.remove("letters")
     assert shelf.names == ("shelf",)
 
 
 def test_a_name_may_say_how_and_which_together(two: Path) -> None:
-    shelf = Shelf()
+    shelf = ServedLibraries()
     assert shelf.find("shelf") == Asked(("shelf",))
     assert shelf.find("shelf@paper") == Asked(("shelf",), paper=True)
     assert shelf.find("shelf+letters@paper") == Asked(("shelf", "letters"), paper=True)
@@ -41,15 +41,15 @@ def test_a_name_may_say_how_and_which_together(two: Path) -> None:
 
 
 def test_libraries_of_one_model_share_it_and_an_open_one_is_not_opened_again(two: Path) -> None:
-    shelf = Shelf()
+    shelf = ServedLibraries()
     first, second = shelf.session(Asked(("shelf",))), shelf.session(Asked(("letters",)))
     assert first.decoder is second.decoder is shelf.session(Asked(("shelf",), paper=True)).decoder
     assert shelf.session(Asked(("shelf",))) is first
-    assert first.asker is not shelf.session(Asked(("shelf",), paper=True)).asker
+    assert first.strategy is not shelf.session(Asked(("shelf",), paper=True)).strategy
 
 
 def test_what_was_ingested_anew_is_opened_anew_with_the_same_model(two: Path) -> None:
-    shelf = Shelf()
+    shelf = ServedLibraries()
     before, opened, manifest = shelf.session(Asked(("shelf",))), shelf.opened("shelf"), shelf.manifest("shelf")
     (two / "new.txt").write_text("The cook is Ines Vale.\n")
     ingest(two)
@@ -62,8 +62,8 @@ def test_what_was_ingested_anew_is_opened_anew_with_the_same_model(two: Path) ->
 
 
 def test_only_so_many_ways_of_asking_stay_open(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tscli.serve.shelf.MOST_OPEN", 2)
-    shelf = Shelf()
+    monkeypatch.setattr("tscli.serve.served_libraries.MOST_OPEN", 2)
+    shelf = ServedLibraries()
     first, second = shelf.session(Asked(("shelf",))), shelf.session(Asked(("letters",)))
     assert shelf.session(Asked(("shelf",))) is first
     shelf.session(Asked(("shelf", "letters")))
@@ -72,7 +72,7 @@ def test_only_so_many_ways_of_asking_stay_open(two: Path, monkeypatch: pytest.Mo
 
 
 def test_a_library_that_is_removed_is_let_go_of(two: Path) -> None:
-    shelf = Shelf()
+    shelf = ServedLibraries()
     gone = [weakref.ref(shelf.session(Asked(("letters",)))), weakref.ref(shelf.opened("letters"))]
     kept, _ = shelf.session(Asked(("shelf",))), shelf.manifest("letters")
     tscli.remove("letters")
@@ -94,9 +94,9 @@ def test_the_engine_lets_go_of_it_though_nobody_asks(
 def test_a_library_given_by_its_path_is_served_by_its_folders_name(two: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere" / "moved"
     shutil.copytree(library_folder("letters"), elsewhere)
-    shelf = Shelf([str(elsewhere), "shelf"])
+    shelf = ServedLibraries([str(elsewhere), "shelf"])
     assert shelf.names == ("moved", "shelf")
     session = shelf.session(Asked(("moved", "shelf")))
     assert list(shelf.served_names(session).values()) == ["moved", "shelf"]
     with pytest.raises(UsageError, match="two libraries would be served as 'letters'"):
-        Shelf(["letters", str(tmp_path / "letters")])
+        ServedLibraries(["letters", str(tmp_path / "letters")])

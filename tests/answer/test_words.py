@@ -1,4 +1,4 @@
-"""A question's own words as votes: where they stand, in whichever case, the rarer the more, once per window."""
+"""A question's own words: where they stand together, in whichever case, the rarer the more, once per window."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from tscli import reader
 from tscli.answer.passages import PassageFinder
 from tscli.answer.words import QuestionWords
-from tscli.selection.voters import WINDOW, window_votes
+from tscli.selection.voters import WINDOW
 from tscli.tokens import SourceText, Tokenizer, build_context, load_template, load_tokenizer
 
 FILLER = "The harbour master walked along the quay in the evening. "
@@ -29,25 +29,32 @@ def test_the_window_of_a_rare_word_comes_first_whatever_its_case(tokenizer: Toke
     before = ids(tokenizer, FILLER * 40)
     token_ids = np.concatenate([before, ids(tokenizer, FACT), ids(tokenizer, FILLER * 40)])
     for question in ("who is brannigan", "BRANNIGAN?", "Where does the harbour master keep Brannigan's things?"):
-        votes = QuestionWords(token_ids, ids(tokenizer, question).tolist(), tokenizer).votes()
-        assert votes.shape == token_ids.shape
-        assert int(window_votes(votes).argmax()) in (len(before) // WINDOW, len(before) // WINDOW + 1), question
+        first = next(QuestionWords(token_ids, ids(tokenizer, question).tolist(), tokenizer).centres())
+        assert abs(first - len(before)) < WINDOW, question
 
 
 def test_a_word_counts_once_in_a_window(tokenizer: Tokenizer) -> None:
-    word = int(ids(tokenizer, " quay")[0])
-    other = int(ids(tokenizer, " evening")[0])
-    token_ids = np.full(4 * WINDOW, other)
-    token_ids[[3, 5, 9, WINDOW + 1]] = word
-    votes = window_votes(QuestionWords(token_ids, [word], tokenizer).votes())
-    assert votes[0] == votes[1] > 0
-    assert votes[2:].tolist() == [0, 0]
+    often, seldom, filler = (int(ids(tokenizer, text)[0]) for text in (" quay", " ship", " evening"))
+    token_ids = np.full(20 * WINDOW, filler)
+    token_ids[3 * WINDOW + np.arange(9)] = often
+    token_ids[[12 * WINDOW, 12 * WINDOW + 2]] = often, seldom
+    centres = list(QuestionWords(token_ids, [often, seldom], tokenizer).centres())
+    assert centres[0] // WINDOW == 12
+    assert {centre // WINDOW for centre in centres} == {3, 12}
+
+
+def test_words_on_both_sides_of_a_window_s_end_are_counted_together(tokenizer: Tokenizer) -> None:
+    one, other, filler = (int(ids(tokenizer, text)[0]) for text in (" quay", " ship", " evening"))
+    token_ids = np.full(40 * WINDOW, filler)
+    token_ids[[7 * WINDOW, 20 * WINDOW, 30 * WINDOW - 5]] = one
+    token_ids[[2 * WINDOW, 15 * WINDOW, 30 * WINDOW + 5]] = other
+    assert next(QuestionWords(token_ids, [one, other], tokenizer).centres()) == 30 * WINDOW
 
 
 def test_marks_are_no_words_and_a_question_without_words_votes_for_nothing(tokenizer: Tokenizer) -> None:
     token_ids = ids(tokenizer, "What? Why? " * 50)
     words = QuestionWords(token_ids, ids(tokenizer, "??!").tolist(), tokenizer)
-    assert not words.votes().any()
+    assert not list(words.centres())
     assert words.share(0, 40) == 0.0
 
 
@@ -63,7 +70,7 @@ def test_a_share_is_of_the_weight_of_all_words_those_that_stand_nowhere_among_th
 
 def test_no_cached_tokens_are_no_error(tokenizer: Tokenizer) -> None:
     words = QuestionWords(np.zeros(0, dtype=np.int32), ids(tokenizer, "who?").tolist(), tokenizer)
-    assert words.votes().shape == (0,)
+    assert not list(words.centres())
 
 
 def test_the_first_passage_by_words_holds_them_all_and_without_votes_there_is_none(tokenizer: Tokenizer) -> None:
@@ -71,7 +78,7 @@ def test_the_first_passage_by_words_holds_them_all_and_without_votes_there_is_no
     context = build_context(tokenizer, load_template(tokenizer), sources)
     finder = PassageFinder(context, tokenizer)
     words = finder.words(ids(tokenizer, "Brannigan").tolist())
-    found = finder.best(words.votes()[None], 4)
+    found = finder.by_words(words, 4)
     text = tokenizer.decode(context.token_ids[found[0].start : found[0].end].tolist())
     assert "Brannigan" in text
     assert words.share(found[0].start - finder.first, found[0].end - finder.first) == pytest.approx(1.0)

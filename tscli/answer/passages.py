@@ -6,8 +6,9 @@ Knows a context and its tokenizer; runs no model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -56,31 +57,42 @@ class PassageFinder:
         return QuestionWords(self._context.token_ids[self.first :], question, self._tokenizer)
 
     def best(self, votes: Tensor, count: int, excluded: Tensor | None = None) -> list[Passage]:
-        """At most so many passages, best first, that do not overlap.
+        """At most so many passages by heads' votes, best first, that do not overlap.
 
         votes: [heads, n] on the tokens from `first` on. excluded: positions, int64, in no passage.
         """
-        votes = votes.float().cpu()
-        barred = torch.zeros(votes.shape[1], dtype=torch.bool)
-        if excluded is not None:
-            barred[excluded.cpu() - self.first] = True
-            votes = votes.masked_fill(barred, 0.0)
+        barred = self._barred(excluded)
+        votes = votes.float().cpu().masked_fill(torch.from_numpy(barred), 0.0)
         windows = window_votes(votes)
         together = (votes / votes.sum(dim=1, keepdim=True).clamp_min(1e-30)).sum(dim=0)
+        starts = (window * WINDOW for window in ranked(windows) if windows[:, window].any())
+        peaks = (start + int(together[start : start + WINDOW].argmax()) for start in starts)
+        return self._passages(islice(peaks, 4 * count + 8), count, barred)
+
+    def by_words(self, words: QuestionWords, count: int, excluded: Tensor | None = None) -> list[Passage]:
+        """As `best`, by where a question's words stand."""
+        return self._passages(words.centres(), count, self._barred(excluded))
+
+    def _barred(self, excluded: Tensor | None) -> np.ndarray:
+        """Which of the tokens from `first` on are excluded: bool [n]."""
+        barred = np.zeros(self._context.token_ids.shape[0] - self.first, dtype=bool)
+        if excluded is not None:
+            barred[excluded.cpu().numpy() - self.first] = True
+        return barred
+
+    def _passages(self, peaks: Iterable[int], count: int, taken: np.ndarray) -> list[Passage]:
+        """At most so many around these places, counted from `first` on, of what is not taken yet."""
         found: list[Passage] = []
-        taken = barred.numpy().copy()
-        for window in ranked(windows)[: 4 * count + 8]:
-            if len(found) == count:
-                break
-            start = window * WINDOW
-            peak = start + int(together[start : start + WINDOW].argmax())
-            if taken[peak] or not windows[:, window].any():
+        for peak in peaks:
+            if taken[peak]:
                 continue
             passage = self._around(peak + self.first)
             free = ~taken[passage.start - self.first : passage.end - self.first]
             passage = _trimmed(passage, peak + self.first, free)
             taken[passage.start - self.first : passage.end - self.first] = True
             found.append(passage)
+            if len(found) == count:
+                break
         return found
 
     def _around(self, peak: int) -> Passage:

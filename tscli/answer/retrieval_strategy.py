@@ -146,10 +146,7 @@ class RetrievalStrategy:
         first = self.finder.first
         votes = question_votes(decoder, state, self.voters, prompt, before, first, state.committed)
         words = self.finder.words(prompt.ids[prompt.start : prompt.stop])
-        by_heads, by_words = (
-            self.finder.best(votes, BY_HEADS, excluded),
-            self.finder.best(words.votes()[None], BY_WORDS, excluded),
-        )
+        by_heads, by_words = self.finder.best(votes, BY_HEADS, excluded), self.finder.by_words(words, BY_WORDS, excluded)
         candidates = list(dict.fromkeys([*by_heads, *by_words]))
         gains = passage_gains(decoder, state, prompt, before, candidates)
         self._passed += state.tokens_run - started

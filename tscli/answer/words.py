@@ -1,16 +1,15 @@
 """A question's own words as votes on the context: where each of them stands, the rarer it is the more.
 
 Heads find what is meant, words what is named: a number, a name or a code that no head attends to. The weights are BM25's
-(Robertson and Zaragoza 2009, Eq. 3.3) over windows of cached tokens. Knows a context's tokens; runs no model.
+(Robertson and Zaragoza 2009, Eq. 3.3) over windows of cached tokens, each of which overlaps half of the one before, so that
+words that stand together are counted together wherever they stand. Knows a context's tokens; runs no model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from tscli.selection.voters import WINDOW
 from tscli.tokens import Tokenizer
@@ -28,19 +27,23 @@ class QuestionWords:
             table[list(own)] = number
         self._word = table[token_ids]  # of each cached token: 1, 2, ..., or 0 where it is none of the question's
         self._at = np.flatnonzero(self._word)
-        windows = self._at // WINDOW
-        self._first = np.unique(windows * (len(forms) + 1) + self._word[self._at], return_index=True)[1]
-        holding = np.bincount(self._word[self._at[self._first]], minlength=len(forms) + 1)  # windows with each word
-        total = -(-len(token_ids) // WINDOW)
-        self._weight = np.log1p((total - holding + 0.5) / (holding + 0.5)).astype(np.float32)
+        halves = max(2, -(-len(token_ids) // WINDOW))
+        stands = np.zeros((len(forms) + 1, halves), dtype=bool)  # whether a word stands in these WINDOW tokens
+        stands[self._word[self._at], self._at // WINDOW] = True
+        self._holds = stands[:, :-1] | stands[:, 1:]  # [words + 1, windows]
+        holding = self._holds.sum(axis=1)
+        self._weight = np.log1p((halves - 1 - holding + 0.5) / (holding + 0.5)).astype(np.float32)
         self._weight[0] = 0.0
 
-    def votes(self) -> Tensor:
-        """[n] float32: each word's weight where it first stands in a window."""
-        votes = np.zeros(self._word.shape, dtype=np.float32)
-        first = self._at[self._first]
-        votes[first] = self._weight[self._word[first]]
-        return torch.from_numpy(votes)
+    def centres(self) -> Iterator[int]:
+        """The middle of where the question's words stand in each window that has some, the weightiest window first."""
+        weights = self._weight @ self._holds  # [windows]
+        for window in np.argsort(-weights, kind="stable"):
+            start, stop = np.searchsorted(self._at, (window * WINDOW, (window + 2) * WINDOW))
+            if start == stop:
+                return
+            places = self._at[start:stop]
+            yield round(float(np.average(places, weights=self._weight[self._word[places]])))
 
     def share(self, start: int, end: int) -> float:
         """How much of the weight of all the question's words stands in cached tokens [start, end): 0 to 1."""

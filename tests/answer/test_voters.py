@@ -108,6 +108,21 @@ def test_a_question_that_no_passage_makes_likelier_is_refused_with_the_nearest(l
     assert cited
 
 
+def test_the_nearest_sentence_is_the_one_with_the_question_s_words(load: tscli.LoadOptions, tmp_path: Path) -> None:
+    text = (
+        "It rained all morning and the men stayed in. " * 3
+        + "The stone lies in the yard. "
+        + "Nobody spoke of it, and so it went on. " * 3
+    )
+    (tmp_path / "a.txt").write_text(text)
+    tscli.prepare([tmp_path / "a.txt"], "near", load).run()
+    with tscli.open_library("near") as session:
+        assert isinstance(session.strategy, RetrievalStrategy)
+        session.strategy.voters = replace(session.strategy.voters, absent_below=9.0)
+        cited = tscli.find_evidence(session, answer(session)).citations
+    assert cited[0].quote == "The stone lies in the yard."
+
+
 class Judge:
     """Finds an answer grounded from its so many-th token on."""
 

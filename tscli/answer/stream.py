@@ -15,10 +15,12 @@ import torch
 
 from tscli.answer.decode import Sampler, Sampling
 from tscli.answer.engine import Engine, Request
+from tscli.answer.mixture import weights_of
 from tscli.answer.names import missing_names
 from tscli.answer.session_strategy import SessionStrategy
 from tscli.answer.statistics import Answer, Fidelity, QuestionReading, Recorder, Statistics, mean
 from tscli.answer.token_attribution import TokenAttribution
+from tscli.answer.words import QuestionWords
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
@@ -159,7 +161,9 @@ class Stream:
         reading = self._strategy.question_reading
         if reading is None or reading.answered:
             return ""
-        self.recorder.add(_nearest(reading))
+        tokenizer, prompt = self._session.tokenizer, self.prompt
+        words = QuestionWords(self.context.token_ids, prompt.ids[prompt.start : prompt.stop], tokenizer)
+        self.recorder.add(_nearest(reading, words))
         if self._strategy.verdict == "ungrounded":
             return UNGROUNDED
         return f"{NOT_FOUND} Nothing there is named {' or '.join(self._missing)}." if self._missing else NOT_FOUND
@@ -228,9 +232,16 @@ class Stream:
         )
 
 
-def _nearest(reading: QuestionReading) -> TokenAttribution:
-    """The passages of a question that nothing answers, as if its answer had drawn on each of their tokens alike."""
-    spans = sorted(reading.passages)
-    positions = np.concatenate([np.arange(start, end) for start, end in spans]) if spans else np.zeros(0, np.int64)
-    shares = np.full(positions.shape, 1.0 / max(1, positions.shape[0]), dtype=np.float32)
-    return TokenAttribution(positions.astype(np.int64), shares, 0.0, 0.0, 0.0)
+def _nearest(reading: QuestionReading, words: QuestionWords) -> TokenAttribution:
+    """The passages of a question that nothing answers, as if its answer had drawn on each of them as far as it fits, and there
+    mostly on the question's own words."""
+    found = list[tuple[np.ndarray, np.ndarray]]()
+    for (start, end), weight in zip(reading.passages, weights_of(reading.gains).exp().tolist(), strict=True):
+        heavy = words.weights(start, end)
+        heavy = heavy + 0.1 * (float(heavy.max(initial=0.0)) or 1.0)
+        found.append((np.arange(start, end), weight * heavy / heavy.sum()))
+    if not found:
+        return TokenAttribution(np.zeros(0, np.int64), np.zeros(0, np.float32), 0.0, 0.0, 0.0)
+    positions, shares = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.argsort(positions)
+    return TokenAttribution(positions[order].astype(np.int64), shares[order].astype(np.float32), 0.0, 0.0, 0.0)

@@ -45,6 +45,10 @@ class QuestionWords:
             places = self._at[start:stop]
             yield round(float(np.average(places, weights=self._weight[self._word[places]])))
 
+    def weights(self, start: int, end: int) -> np.ndarray:
+        """The weight of the word at each of the cached tokens [start, end), 0 where it is none: [tokens] float32."""
+        return self._weight[self._word[start:end]]
+
     def share(self, start: int, end: int) -> float:
         """How much of the weight of all the question's words stands in cached tokens [start, end): 0 to 1."""
         total = float(self._weight.sum())

@@ -124,25 +124,27 @@ def test_the_nearest_sentence_is_the_one_with_the_question_s_words(load: tscli.L
 
 
 class Judge:
-    """Finds an answer grounded from its so many-th token on."""
+    """Finds an answer grounded from its so many-th token on, but not what follows from another one on."""
 
     grounded_at = 3
+    nothing_from = 99
 
     def __init__(self) -> None:
         self.taken = 0
 
-    def take(self, behind: float, without: float) -> None:
+    def take(self, behind: float, without: float, *, begins: bool) -> None:
         assert behind <= 0.0
         assert without <= 0.0
+        assert not begins
         self.taken += 1
 
     @property
-    def is_grounded(self) -> bool:
-        return self.taken >= self.grounded_at
+    def is_open(self) -> bool:
+        return not self.grounded_at <= self.taken < self.nothing_from
 
     @property
     def is_hopeless(self) -> bool:
-        return self.taken >= 5
+        return self.is_open and self.taken >= 5
 
 
 def test_an_answer_is_shown_from_where_it_says_something_of_the_passages(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +179,26 @@ def test_an_answer_that_says_nothing_of_the_passages_is_none(library: str, monke
     assert not found.statistics.reading.answered
     assert found.sources
     assert cited
+
+
+@pytest.mark.parametrize(("nothing_from", "wanted", "made"), [(4, 3, 5), (6, 5, 6)])  # given up; cut at the most tokens
+def test_what_goes_on_behind_an_answer_and_says_nothing_is_left_out(
+    library: str, monkeypatch: pytest.MonkeyPatch, nothing_from: int, wanted: int, made: int
+) -> None:
+    with tscli.open_library(library) as session:
+        whole = answer(session)
+        monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
+        monkeypatch.setattr(Judge, "nothing_from", nothing_from)
+        stream = session.ask("Where is the stone?", max_new_tokens=6)
+        text = "".join(stream)
+        found = stream.answer
+    assert found.token_ids == whole.token_ids[:wanted]
+    assert found.text == text.strip() == session.tokenizer.decode(found.token_ids).strip()
+    assert len(found.attribution) == wanted
+    assert found.statistics.generated_tokens == made
+    assert found.statistics.thought_tokens == 0
+    assert found.statistics.reading is not None
+    assert found.statistics.reading.answered
 
 
 def test_what_is_cut_before_it_could_say_anything_is_shown_as_it_is(library: str, monkeypatch: pytest.MonkeyPatch) -> None:

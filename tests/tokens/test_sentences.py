@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tscli.tokens.sentences import LONGEST, SHORTEST, sentence_spans
+from tscli.tokens.sentences import LONGEST, SHORTEST, sentence_end, sentence_spans
 
 
 def cut(text: str) -> list[str]:
@@ -55,3 +55,20 @@ def test_a_table_is_cut_into_its_lines_and_an_endless_line_by_words() -> None:
     rows = [f"H-{number},Barometer paper rolls,drawer {number},52" for number in range(20)]
     assert cut("\n".join(rows)) == rows
     assert max(map(len, cut("stone " * 400))) <= LONGEST
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("The boat is named Patient Margaret. She", "The boat is named Patient Margaret. "),
+        ("The boat is named Patient Margaret. ", ""),  # nothing goes on behind it yet
+        ("The boat is named Patient Margaret.", ""),
+        ("The field has a size of 3.5 acres and", ""),
+        ("The owner of the mill is called Mr. Finch and", ""),
+        ("1. Enter", ""),  # a number of a list is no sentence
+        ("It costs £3. That is the price of a card. It", "It costs £3. That is the price of a card. "),
+        ("The boats of the harbour are these:\n\nMargaret", "The boats of the harbour are these:\n\n"),
+    ],
+)
+def test_the_first_sentence_ends_where_another_one_begins(text: str, first: str) -> None:
+    assert text[: sentence_end(text)] == first

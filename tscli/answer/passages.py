@@ -17,6 +17,7 @@ from torch import Tensor
 from tscli.answer.words import QuestionWords
 from tscli.selection.voters import WINDOW, ranked, window_votes
 from tscli.tokens import Context, Tokenizer
+from tscli.tokens.sentences import sentence_end
 
 AROUND = 48  # tokens on both sides of a peak
 LEAD = 48  # the first tokens of a document: they say what it is about, which its passages take for granted
@@ -72,6 +73,10 @@ class PassageFinder:
     def by_words(self, words: QuestionWords, count: int, excluded: Tensor | None = None) -> list[Passage]:
         """As `best`, by where a question's words stand."""
         return self._passages(words.centres(), count, self._barred(excluded))
+
+    def begins_sentence(self, before: Sequence[int], token: int) -> bool:
+        """Whether a token of an answer begins another sentence than the one `before`."""
+        return sentence_end(self._tokenizer.decode([*before, token])) > 0
 
     def _barred(self, excluded: Tensor | None) -> np.ndarray:
         """Which of the tokens from `first` on are excluded: bool [n]."""

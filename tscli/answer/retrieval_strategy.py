@@ -6,7 +6,7 @@
     answer   prefix + passage + question, in one pass; then token by token, dense over these few rows: for each passage by
              itself (mixed) or all of them together, the best last, as the model was calibrated;
              beside the same without passages, so that what they change counts for more                     contrasted
-    check    an answer that says nothing which the passages make likelier is none                          Grounding
+    check    an answer that says nothing which the passages make likelier is none, nor are its sentences   Grounding
     move     every so many answer tokens, the heads' votes may bring another passage in
 
 Knows the model, its state and passages of a context; knows no libraries and no text.
@@ -179,13 +179,15 @@ class _Answer:
         self._queries: list[dict[int, Tensor]] = []  # of the voters, for each token since the passages last moved
         alone = not spoken.shape[0] and not request.prompt.spoken  # else what was said before may be what an answer says
         self._grounding = Grounding() if strategy.refuses and request.grounded and alone else None
+        self._answers = False  # whether some sentence was grounded
+        self._sentence: list[int] = []  # tokens of the one that is being made
 
     def next_pass(self, token: int | None) -> Pass | None:
         """See `Progress`."""
         if token is not None:
             self._made += 1
             if self._grounding is not None and self._grounding.is_hopeless:
-                self._strategy.verdict = "ungrounded"
+                self._give_up()
                 return None
             return self._pass([token])
         strategy, request = self._strategy, self._request
@@ -211,19 +213,25 @@ class _Answer:
         return scores
 
     def chosen(self, token: int) -> None:
-        """Say where the token that the latest pass made comes from, and whether the answer is grounded so far."""
-        if self._strategy.verdict == "open":
-            self._judge(token)
+        """Say where the token that the latest pass made comes from, and whether what it belongs to is grounded so far."""
+        if self._grounding is not None and self._passages:
+            self._judge(self._grounding, token)
         if self._watch.attribution is not None:
             self._watch.attribution.report(said_by(self._behind, self._weights, token))
 
-    def _judge(self, token: int) -> None:
-        grounding, without = self._grounding, self._without.log_softmax(dim=-1)
-        assert grounding is not None
-        grounding.take(float(self._mixed[token]), float(without[token]))
-        if grounding.is_grounded:
-            self._strategy.verdict = "answers"
-        elif token in self._strategy.end_ids:
+    def _judge(self, grounding: Grounding, token: int) -> None:
+        begins = self._strategy.finder.begins_sentence(self._sentence, token)
+        self._sentence = [token] if begins else [*self._sentence, token]
+        without = self._without.log_softmax(dim=-1)
+        grounding.take(float(self._mixed[token]), float(without[token]), begins=begins)
+        self._answers = self._answers or not grounding.is_open
+        self._strategy.verdict = "open" if grounding.is_open else "answers"
+        if grounding.is_open and token in self._strategy.end_ids:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """No more tokens are waited for; those since the last sentence that is grounded are left open."""
+        if not self._answers:
             self._strategy.verdict = "ungrounded"
 
     def _pass(self, token_ids: list[int]) -> Pass:

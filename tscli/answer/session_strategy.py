@@ -9,7 +9,7 @@ from tscli.answer.statistics import QuestionReading
 from tscli.model.kv import KVState
 from tscli.selection.guard import Guard
 
-Verdict = Literal["answers", "open", "ungrounded"]  # open: its tokens have said nothing of the documents yet
+Verdict = Literal["answers", "open", "ungrounded"]  # open: its latest tokens say nothing of the documents yet
 
 
 class SessionStrategy(Strategy, Protocol):
@@ -27,7 +27,8 @@ class SessionStrategy(Strategy, Protocol):
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the last answer's tokens answer the question, or are none that the documents bear out."""
+        """Whether the last answer's tokens answer the question, or are none that the documents bear out; where it is `open` at
+        the end, those since the last time that it was not are none."""
 
     @property
     def question_mode(self) -> str:

@@ -102,7 +102,7 @@ class Stream:
         self._decoder, self._splitter = StreamDecoder(tokenizer), self._session.template.splitter(tokenizer)
         self.recorder.take(self._splitter.state)
         self.answer_ids, self.thoughts, self._text, self._times = [], "", "", list[float]()
-        self._held, self._shown_at = "", 0.0
+        self._held, self._shown_at, self._shown_ids, self._answer_tokens = "", 0.0, 0, 0
         self._missing = self._missing_names()
         request = Request(
             strategy,
@@ -118,7 +118,7 @@ class Stream:
         return request
 
     def push(self, token: int) -> str:
-        """Take the next token in; what it adds to the answer's text. Nothing of that is shown before some token is grounded."""
+        """Take the next token in; what it adds to the text. No sentence is shown before some token of it is grounded."""
         self._times.append(time.perf_counter())
         self._held += self._settled(self._splitter.push(token), self._splitter.state)
         return "" if self._strategy.verdict == "open" else self._shown()
@@ -130,6 +130,8 @@ class Stream:
         if self._strategy.verdict == "ungrounded":
             self._held, self.answer_ids = "", []
             self.recorder.forget()
+        elif self._strategy.verdict == "open" and self._text:  # what follows the answer is none
+            self._held, self.answer_ids = "", self.answer_ids[: self._shown_ids]
         self._held += self._refused()
         piece = self._shown()
         self._answer = self._told(cut)
@@ -147,13 +149,14 @@ class Stream:
                 self.on_thought(said)
             return ""
         self.answer_ids += settled.ids
+        self._answer_tokens += len(settled.ids)
         return "".join(map(self._decoder.push, settled.ids))
 
     def _shown(self) -> str:
         """What was held back. An answer begins with its first visible character."""
         piece, self._held = self._held if self._text else self._held.lstrip(), ""
         self._text += piece
-        self._shown_at = self._shown_at or time.perf_counter()
+        self._shown_at, self._shown_ids = self._shown_at or time.perf_counter(), len(self.answer_ids)
         return piece
 
     def _refused(self) -> str:
@@ -202,7 +205,7 @@ class Stream:
             recomputed_tokens=run - own,
             prompt_tokens=len(self.prompt_ids),
             generated_tokens=len(ids),
-            thought_tokens=0 if strategy.verdict == "ungrounded" else len(ids) - len(self.answer_ids),
+            thought_tokens=len(ids) - self._answer_tokens,
             load_s=session.load_s,
             question_s=strategy.question_read - started,
             first_decode_s=made - strategy.question_read,

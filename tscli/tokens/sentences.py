@@ -19,6 +19,12 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     return _joined(text, parts)
 
 
+def sentence_end(text: str) -> int:
+    """Where the first sentence ends of a text that goes on behind it, its space included; 0 while it does not."""
+    ends = (match.end() for match in _END.finditer(text) if match.end() < len(text))
+    return next((end for end in ends if len(text[:end].strip()) >= SHORTEST), 0)
+
+
 def _pairs(cuts: list[int]) -> list[tuple[int, int]]:
     return [(start, end) for start, end in pairwise(cuts) if end > start]
 

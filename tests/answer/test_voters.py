@@ -291,14 +291,15 @@ def test_a_long_answer_goes_on_voting(library: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("contrast", [0.0, 0.5])
 def test_an_answer_is_what_separate_passes_over_its_passages_give(
-    library: str, monkeypatch: pytest.MonkeyPatch, apart: bool
+    library: str, monkeypatch: pytest.MonkeyPatch, apart: bool, contrast: float
 ) -> None:
     monkeypatch.setattr(RetrievalStrategy, "_passages", 2)
     with tscli.open_library(library) as session:
         strategy = session.strategy
         assert isinstance(strategy, RetrievalStrategy)
-        strategy.voters = replace(VOTERS, apart=apart)
+        strategy.voters = replace(VOTERS, apart=apart, contrast=contrast)
         found = answer(session)
         reading = found.statistics.reading
         assert reading is not None
@@ -313,7 +314,9 @@ def test_an_answer_is_what_separate_passes_over_its_passages_give(
             behind = sum(weight * torch.softmax(one, dim=-1) for weight, one in zip(weights, read, strict=True))
             assert isinstance(behind, torch.Tensor)
             known = torch.softmax(_next(session, prefix, ids + made), dim=-1)
-            scores = (1.5 * behind.log() - 0.5 * known.log()).masked_fill(behind < 0.1 * behind.max(), -torch.inf)
+            scores = (1 + contrast) * behind.log() - contrast * known.log()
+            if contrast:
+                scores = scores.masked_fill(behind < 0.1 * behind.max(), -torch.inf)
             made.append(int(scores.argmax()))
     assert made == found.token_ids
     assert made

@@ -26,6 +26,7 @@ from torch import Tensor
 
 import tscli
 from tscli.answer import passages, retrieval_strategy, words
+from tscli.answer.contrast import CONTRAST
 from tscli.answer.passages import Fit, Passage
 from tscli.answer.session import Session, open_library
 from tscli.evaluation.questions import Question, ScoredAnswer, ask_all
@@ -144,7 +145,8 @@ ROWS: dict[str, Change] = {
     "no second pass: in the order of the heads' votes": by_votes,
     "ranked by gain, without the words": by_gain,
     "first pass again behind what it found": twice,
-    "no contrast": lambda session: changed(session, contrasted=lambda behind, without: behind),
+    "no contrast": lambda session: changed(session, lambda voters: replace(voters, contrast=0.0)),
+    "contrast": lambda session: changed(session, lambda voters: replace(voters, contrast=CONTRAST)),
 }
 PAPER = "the paper's way: all heads, each token selects"
 

@@ -1,8 +1,10 @@
 """What passages change about the next token, made to count for more: context-aware decoding (arXiv 2305.14739).
 
 A small model knows the question's topic from elsewhere and likes to say what it expects, not what it reads. So each token is
-scored by its log-probability behind the passages, plus CONTRAST times what that gains over the log-probability without them.
+scored by its log-probability behind the passages, plus `contrast` times what that gains over the log-probability without them.
 Tokens far less likely than the likeliest one behind the passages are left out, as in contrastive decoding (arXiv 2210.15097).
+A model that reads well is better without: it drifts from what was asked to whatever else its passages say. So whether a model's
+answers are contrasted is calibrated.
 """
 
 from __future__ import annotations
@@ -11,15 +13,18 @@ import math
 
 from torch import Tensor
 
-CONTRAST = 0.5  # chosen on a set made for tuning: docs/LOG.md
+CONTRAST = 0.5  # where there is any; chosen on a set made for tuning: docs/LOG.md
 PLAUSIBLE = 0.1  # of the likeliest token's probability
 
 
-def contrasted(behind: Tensor, without: Tensor, *, contrast: float = CONTRAST, plausible: float = PLAUSIBLE) -> Tensor:
-    """Scores [vocab] float32 of the next token, -inf where it is not plausible.
+def contrasted(behind: Tensor, without: Tensor, contrast: float, *, plausible: float = PLAUSIBLE) -> Tensor:
+    """Scores [vocab] float32 of the next token, -inf where it is not plausible; without contrast its log-probabilities.
 
     behind, without: logits [vocab] float32 of the same tokens behind passages and without any.
     """
-    read, known = behind.log_softmax(dim=-1), without.log_softmax(dim=-1)
+    read = behind.log_softmax(dim=-1)
+    if not contrast:
+        return read
+    known = without.log_softmax(dim=-1)
     scores = read + contrast * (read - known)
     return scores.masked_fill(read < read.max() + math.log(plausible), -math.inf)

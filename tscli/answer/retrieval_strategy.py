@@ -5,7 +5,7 @@
     rank     the question behind each candidate passage: which of them makes it likely?   passage_gains
     answer   prefix + passage + question, in one pass; then token by token, dense over these few rows: for each passage by
              itself (mixed) or all of them together, the best last, as the model was calibrated;
-             beside the same without passages, so that what they change counts for more                     contrasted
+             beside the same without passages, so that what they change may count for more                  contrasted
     check    an answer that says nothing which the passages make likelier is none, nor are its sentences   Grounding
     move     every so many answer tokens, the heads' votes may bring another passage in
 
@@ -207,7 +207,8 @@ class _Answer:
         self._queries.append(self._watch.voters.queries)
         self._behind = logits[: self._weights.shape[0]]
         self._mixed, self._without = mixed(self._behind, self._weights), logits[-1]
-        scores = contrasted(self._mixed, self._without) if self._passages else self._mixed
+        contrast = self._strategy.voters.contrast if self._passages else 0.0
+        scores = contrasted(self._mixed, self._without, contrast)
         if self._made and self._made % MOVE_EVERY == 0:
             self._move()
         return scores

@@ -44,8 +44,9 @@ def voters_lines(voters: tscli.Voters) -> list[str]:
     """What people are told of a model's retrieval heads."""
     heads = ", ".join(f"{layer}.{head} ({skill:.2f})" for (layer, head), skill in zip(voters.heads, voters.skill, strict=True))
     apart = ", each by itself" if voters.apart else ""
+    contrast = f"; what they change counts {1 + voters.contrast:g} times" if voters.contrast else ""
     return [
         f"heads      that retrieve, as layer.head (skill): {heads}",
-        f"answers    from {voters.passages} passage{'s' if voters.passages > 1 else ''}{apart}; none below a gain of "
-        f"{voters.absent_below:.2f} nats a token",
+        f"answers    from {voters.passages} passage{'s' if voters.passages > 1 else ''}{apart}{contrast}; none below a "
+        f"gain of {voters.absent_below:.2f} nats a token",
     ]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-VERSION = 3  # of the calibration: raised whenever the same model would get other voters
+VERSION = 4  # of the calibration: raised whenever the same model would get other voters
 TOGETHER = 2  # of a question's tokens whose scores are normalised at once
 WINDOW = 64  # tokens that are ranked together
 FUSION = 5.0  # added to a rank before its reciprocal is taken: how little a first place counts over a second one
@@ -28,7 +28,8 @@ class Voters:
 
     heads: (layer, query head), the most skilled first. skill: of each, the mean reciprocal rank of the right window over the
     calibration's look-ups. passages: how many an answer is best given; apart: each by itself. absent_below: gain in nats per
-    token of the question below which no passage answers it.
+    token of the question below which no passage answers it. contrast: how much more what passages change counts, see
+    `answer.contrast`; 0 where answers are better without.
     """
 
     heads: tuple[tuple[int, int], ...]
@@ -36,6 +37,7 @@ class Voters:
     passages: int
     apart: bool
     absent_below: float
+    contrast: float = 0.0
 
     @property
     def last_layer(self) -> int:
@@ -56,8 +58,8 @@ class Voters:
         if record.get("version") != VERSION:
             return None
         heads = tuple((int(layer), int(head)) for layer, head in record["heads"])
-        skill, limit = tuple(map(float, record["skill"])), float(record["absent_below"])
-        return cls(heads, skill, int(record["passages"]), bool(record["apart"]), limit)
+        skill, limits = tuple(map(float, record["skill"])), (float(record["absent_below"]), float(record["contrast"]))
+        return cls(heads, skill, int(record["passages"]), bool(record["apart"]), *limits)
 
 
 def head_votes(scores: Tensor) -> Tensor:

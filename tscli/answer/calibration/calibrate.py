@@ -2,7 +2,8 @@
 
 A question is read alone, as it will be (`answer.question_reading`); every head of every layer votes, and those are chosen that
 rank the right window best, for questions in the statement's own words and in others alike. Then, with these voters: how many
-passages give most answers, together or each by itself, and how much likelier a passage must make a question to answer it.
+passages give most answers, together or each by itself, whether what they change had better count for more, and how much
+likelier a passage must make a question to answer it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tscli.answer.calibration.lookups import LookUp, look_ups
-from tscli.answer.contrast import contrasted
+from tscli.answer.contrast import CONTRAST, contrasted
 from tscli.answer.mixture import mixed, weights_of
 from tscli.answer.passages import Passage, PassageFinder
 from tscli.answer.question_reading import DISTANCE, passage_gains, question_votes, with_passages
@@ -37,6 +38,7 @@ CANDIDATES = 8
 APART = 3  # passages each by itself, where no number of them together is clearly better
 TOGETHER = (2, 3, 4)
 CLEARLY = 1 / 12  # of the questions: with no like statements beside the right one, these are kind to passages together
+HARDLY = 1 / 36  # of the questions: so much better, in the mean over passages apart and together, must answers by contrast be
 REFUSED = 0.02  # of questions that have an answer, at most so many may be refused
 
 
@@ -125,10 +127,10 @@ def all_windows(decoder: Decoder, library: LookUpLibrary, prompt: Prompt) -> Ten
 def _with_limits(
     decoder: Decoder, tokenizer: Tokenizer, template: Template, library: LookUpLibrary, voters: Voters, tell: OnProgress
 ) -> Voters:
-    """With passages each by itself, or so many together that clearly more answers come out right, and the gain that nearly all
-    of these questions exceed."""
+    """With passages each by itself, or so many together that clearly more answers come out right; with contrast or without; and
+    with the gain that nearly all of these questions exceed."""
     finder, stop = PassageFinder(library.context, tokenizer), library.state.committed
-    gains, right, half = list[float](), torch.zeros(1 + len(TOGETHER)), library.look_ups[::2]
+    gains, by_contrast, half = list[float](), torch.zeros(2, 1 + len(TOGETHER)), library.look_ups[::2]
     for done, one in enumerate(half):
         for text in (one.literal, one.reworded):
             prompt = template.prompt(tokenizer, text)
@@ -137,12 +139,13 @@ def _with_limits(
             gain = passage_gains(decoder, library.state, prompt, library.before, found)
             best = sorted(zip(gain, found, strict=True), key=lambda pair: -pair[0])
             gains.append(max(gain))
-            right += torch.tensor(_says(decoder, tokenizer, library, prompt, best, one))
+            by_contrast += torch.tensor(_says(decoder, tokenizer, library, prompt, best, one))
         tell("asking with passages", done + 1, len(half))
-    count, apart = APART, True
+    contrast = CONTRAST if float((by_contrast[1] - by_contrast[0]).mean()) >= HARDLY * len(gains) else 0.0
+    right, count, apart = by_contrast[1 if contrast else 0], APART, True
     if float(right[1:].max() - right[0]) >= CLEARLY * len(gains):
         count, apart = TOGETHER[int(right[1:].argmax())], False
-    return Voters(voters.heads, voters.skill, count, apart, float(np.quantile(gains, REFUSED)))
+    return Voters(voters.heads, voters.skill, count, apart, float(np.quantile(gains, REFUSED)), contrast)
 
 
 @torch.inference_mode()
@@ -153,9 +156,9 @@ def _says(
     prompt: Prompt,
     best: Sequence[tuple[float, Passage]],
     one: LookUp,
-) -> list[bool]:
+) -> list[list[bool]]:
     """Whether the model says the answer behind the question and the statement so far: with passages apart, then with so many
-    together as TOGETHER has.
+    together as TOGETHER has; all of these without contrast, then with it.
 
     best: passages with their gains, the best first.
     """
@@ -172,8 +175,12 @@ def _says(
     without, *read = logits.unflatten(0, (len(rows), len(said)))  # [said, vocab] each
     apart, together = torch.stack(read[: -len(TOGETHER)], dim=1), read[-len(TOGETHER) :]
     ways = [torch.stack([mixed(each, weights.to(each.device)) for each in apart]), *together]
-    scores = [[contrasted(*pair) for pair in zip(way, without, strict=True)] for way in ways]
-    return [[int(one.argmax()) for one in way] == said for way in scores]
+    return [[_said(way, without, contrast) == said for way in ways] for contrast in (0.0, CONTRAST)]
+
+
+def _said(read: Tensor, without: Tensor, contrast: float) -> list[int]:
+    """The likeliest tokens by logits [said, vocab] each."""
+    return [int(contrasted(*pair, contrast).argmax()) for pair in zip(read, without, strict=True)]
 
 
 def _with_statements(sentences: Sequence[str], own: Sequence[LookUp]) -> tuple[str, list[tuple[int, int]]]:

@@ -150,7 +150,7 @@ def test_commands_show_the_last_answers_pages_and_cost_on_stderr(talk: Talk, cap
     assert talk("/sources", "/who", "who?", "/sources", "/stats", "/help", "/exit", "never") == 0
     shown = capsys.readouterr()
     assert shown.out == "WHO?\n"
-    for words in ("/sources: there is no answer yet", "/who: there is no such command", "a.txt", "10 tokens of 100", "/reset"):
+    for words in ("/sources: there is no answer yet", "/who: unknown command", "a.txt", "10 tokens of 100", "/reset"):
         assert words in shown.err
 
 

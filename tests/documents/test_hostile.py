@@ -59,7 +59,7 @@ def test_any_bytes_make_clean_text(data: bytes) -> None:
 def test_a_file_of_too_many_pages_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "MOST_PAGES", 9)
     (tmp_path / "a.pdf").write_bytes(pages_of(b"3 0 R " * 10, 10))
-    with pytest.raises(ValueError, match="it says that it has 10 pages"):
+    with pytest.raises(ValueError, match="it claims to have 10 pages"):
         list(worker.read(tmp_path / "a.pdf", (), 1))
 
 
@@ -123,7 +123,7 @@ def test_a_pdf_that_is_touched_while_it_is_read_is_refused(tmp_path: Path) -> No
     messages = worker.read(file, (), 1)
     assert next(messages)[0] == "open"
     file.write_bytes(pages_of(b"3 0 R " * 4, 4))
-    with pytest.raises(ValueError, match="changed meanwhile"):
+    with pytest.raises(ValueError, match="changed while it was being read"):
         list(messages)
 
 

@@ -59,12 +59,12 @@ def documents(made_home: Path, home: Path, tmp_path: Path) -> Path:
 class Serving:
     """A server that runs in a thread."""
 
-    def __init__(self, shelf: ServedLibraries, settings: ServeSettings) -> None:
+    def __init__(self, served: ServedLibraries, settings: ServeSettings) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.said: list[str] = []
-        app = make_app(shelf, settings, self.said.append)
-        self.shelf, self.engine, self.server = shelf, app.state.engine, Server(app, settings)
+        app = make_app(served, settings, self.said.append)
+        self.served, self.engine, self.server = served, app.state.engine, Server(app, settings)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self._thread.start()
         wait_until(lambda: self.server.started)

@@ -58,7 +58,7 @@ def visit(browser: Page, address: str, width: int = 1280, *, dark: bool = False)
     browser.requests.clear()
     browser.complaints.clear()
     browser.visit(address)
-    browser.wait("document.querySelectorAll('#shelf li').length > 0")
+    browser.wait("document.querySelectorAll('#document-list li').length > 0")
     return browser
 
 
@@ -151,10 +151,12 @@ def test_no_request_leaves_the_server_and_nothing_complains(browser: Page, addre
 
 def test_what_a_hostile_document_is_called_and_says_stays_text(browser: Page, address: str) -> None:
     opened = visit(browser, address)
-    names = opened.run("[...document.querySelectorAll('#shelf bdi')].map((each) => each.textContent)")
+    names = opened.run("[...document.querySelectorAll('#document-list bdi')].map((each) => each.textContent)")
     assert len(names) == len(HOSTILE) + 2
     for number in range(len(HOSTILE)):
-        opened.run(f"[...document.querySelectorAll('#shelf button')].find((b) => b.textContent.includes('/{number} ')).click()")
+        opened.run(
+            f"[...document.querySelectorAll('#document-list button')].find((b) => b.textContent.includes('/{number} ')).click()"
+        )
         opened.wait(f"document.querySelector('.text')?.textContent.startsWith('Stone {number}: ')")
         shown = opened.run("document.querySelector('.text').textContent")
         assert EVIL[number].replace(chr(0), "").split("\u202e")[0].strip() in shown
@@ -299,7 +301,7 @@ def test_answers_are_remembered_by_this_browser_until_they_are_cleared(browser: 
     opened.wait(ANSWERED)
     answer = opened.run("document.getElementById('answer').textContent")
     opened.visit(address)
-    opened.wait("document.querySelectorAll('#shelf li').length > 0")
+    opened.wait("document.querySelectorAll('#document-list li').length > 0")
     opened.run("document.getElementById('open-history').click()")
     opened.run("document.querySelector('#earlier button').click()")
     assert opened.run("document.getElementById('answer').textContent") == answer

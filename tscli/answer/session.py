@@ -115,7 +115,7 @@ class Session:
         sampling = Sampling(temperature, top_p, seed)
         return Stream(self, self.strategy, question, prompt, max_new_tokens, sampling, excluded)
 
-    def ask_beside(
+    def ask_concurrently(
         self, question: str, earlier: Sequence[tuple[str, str]] = (), *, max_new_tokens: int, sampling: Sampling
     ) -> Stream:
         """As `ask`, in a tail of its own: any number of these may go on, by `Stream.begin` and `Engine.step`.
@@ -133,7 +133,8 @@ class Session:
         if room < 1:
             raise WindowFull(
                 f"the question has {len(prompt.ids):,} tokens with what was said before it, {1 - room:,} more than fit in the "
-                f"model's window of {self.decoder.window:,} beside {attended:,} of the documents; ask for less, or begin anew"
+                f"model's window of {self.decoder.window:,} beside {attended:,} of the documents; shorten the "
+                "question, or start a new conversation"
             )
         return Stream(self, strategy, question, prompt, min(max_new_tokens, room), sampling)
 
@@ -152,7 +153,7 @@ class Session:
         prompt = self.template.prompt(self.tokenizer, question.strip())
         if (over := len(prompt.ids) - self.decoder.window) > 0:
             window = f"the model's window of {self.decoder.window:,}"
-            raise UsageError(f"the question has {len(prompt.ids):,} tokens, {over:,} more than {window}; ask for less")
+            raise UsageError(f"the question has {len(prompt.ids):,} tokens, {over:,} more than {window}; shorten it")
         return prompt
 
     def prompt_ids(self, question: str, max_new_tokens: int = 1) -> list[int]:

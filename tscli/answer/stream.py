@@ -95,7 +95,7 @@ class Stream:
         strategy, tokenizer = self._strategy, self._session.tokenizer
         self._started = time.perf_counter()
         if self._behind not in (None, strategy.state.length) and not strategy.is_busy:
-            raise UsageError("the conversation has gone on since this question was put; ask it again")
+            raise UsageError("the conversation has moved on since this question was asked; ask it again")
         self._run_before = strategy.state.tokens_run
         self._decoder, self._splitter = StreamDecoder(tokenizer), self._session.template.splitter(tokenizer)
         self.recorder.take(self._splitter.state)

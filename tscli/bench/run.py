@@ -160,7 +160,7 @@ def _measure_voting(bench: Bench, length: int, room: Room) -> tuple[BenchRow, ..
     library = read_library(bench, length, room)
     repeated = library.state.committed - library.num_run
     if repeated:
-        bench.say(f"{library.num_run:,} tokens were read, the other {repeated:,} are their documents once more")
+        bench.say(f"{library.num_run:,} tokens were prefilled; the other {repeated:,} repeat their keys and values")
     common |= library.fields
     first = _prefill_row(bench, length, common, library.seconds, library.num_run)
     bench.say(f"{bench.names(length)[1]} tokenselect")

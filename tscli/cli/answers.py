@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tscli
 from tscli import internals
 from tscli.cli.output import Settings, counted, duration, safe_line, say, stderr
-from tscli.cli.start import Start
+from tscli.cli.startup import Startup
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,7 +34,7 @@ PARTS = {
 }
 
 
-def show(answer: Answer, evidence: Evidence, start: Start, *, full: bool) -> None:
+def show(answer: Answer, evidence: Evidence, start: Startup, *, full: bool) -> None:
     """Statistics (full: per layer and all times), then the passages that the answer drew on, on stderr."""
     from rich.panel import Panel
 
@@ -61,7 +61,7 @@ def warn_of_instructions(settings: Settings, evidence: Evidence) -> None:
 
 def show_ablation(ablation: dict[str, Any]) -> None:
     """Whether the answer was another one without its passages, on stderr."""
-    words = "the answer changes" if ablation["changed"] else "the answer stays: it does not need these passages"
+    words = "the answer changes" if ablation["changed"] else "the answer stays the same, so it does not need these passages"
     stderr().print(safe_line(f'without these passages: "{ablation["answer"]}"; {words}'), markup=False)
 
 
@@ -92,7 +92,7 @@ def _weak(answer: Answer, evidence: Evidence) -> list[str]:
     return [safe_line(f"weak support (the question, or what is always attended): {spans}")] if spans else []
 
 
-def summary(statistics: Statistics, start: Start | None = None) -> Table:
+def summary(statistics: Statistics, start: Startup | None = None) -> Table:
     """What an answer cost and how it was selected for; with the process's start, where the time to the first token went."""
     from rich.table import Table
 
@@ -173,7 +173,7 @@ def _layers(statistics: Statistics) -> Table:
     return table
 
 
-def timing(s: Statistics, start: Start) -> dict[str, Any]:
+def timing(s: Statistics, start: Startup) -> dict[str, Any]:
     """Seconds. ttft_s, from the question to the first text, is question_s, first_decode_s and held_s; from_start_s, from the
     process's start to it, is all of PARTS; None where the process's start is not known.
 
@@ -185,7 +185,7 @@ def timing(s: Statistics, start: Start) -> dict[str, Any]:
     return {"process_start_s": start.process_s, "import_s": start.import_s, **own, "from_start_s": whole, **rest}
 
 
-def answer_json(session: Session, answer: Answer, evidence: Evidence, start: Start | None = None) -> dict[str, Any]:
+def answer_json(session: Session, answer: Answer, evidence: Evidence, start: Startup | None = None) -> dict[str, Any]:
     """What `ask --json` prints; start: see `timing`."""
     line = internals.answer_json(session, answer, evidence)
     return line if start is None else {**line, "timing": timing(answer.statistics, start)}

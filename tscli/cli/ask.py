@@ -18,7 +18,7 @@ from tscli.cli.coverage import remember
 from tscli.cli.exit_codes import FULL
 from tscli.cli.output import Settings, animated, dim, faint, fetch_model, marking, print_json, safe, working
 from tscli.cli.settings import without
-from tscli.cli.start import loading, start_until_now
+from tscli.cli.startup import loading, start_until_now
 from tscli.errors import UsageError
 from tscli.page_cache import read_ahead
 
@@ -37,16 +37,22 @@ def ask(
     *,
     file: Annotated[
         Path | None,
-        typer.Option("--file", "-f", help="Many questions: a line each, or JSON lines. Answers are JSON lines."),
+        typer.Option(
+            "--file",
+            "-f",
+            help="Ask the questions in this file, one on each line or as JSON lines; the answers are JSON lines.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="With -f: append the answers to this file, and skip what it answers already."),
+        typer.Option(
+            "--output", "-o", help="With -f: append the answers to this file, and skip questions that it already answers."
+        ),
     ] = None,
     batch_size: Annotated[
         int,
         typer.Option(
-            min=1, help="With -f: how many questions to answer in one batch, so that the weights are read once for all."
+            min=1, help="With -f: how many questions to answer as one batch, which reads the weights once for all of them."
         ),
     ] = 1,
     library: flags.Libraries,
@@ -57,7 +63,7 @@ def ask(
     selection: Annotated[flags.Selection, without("chunk")],
     model: flags.LibraryModel,
 ) -> int:
-    """Ask a library a question; no document is read again."""
+    """Ask a library a question; no document token is computed again."""
     settings: Settings = context.obj
     questions = _questions(question, file, output, shown.html)
     if batch_size > 1 and (file is None or how.dense):
@@ -134,7 +140,7 @@ def _questions(question: str | None, file: Path | None, output: Path | None, htm
         raise UsageError("--html goes with one question, not with -f")
     for written, flag in ((html, "--html"), (output, "-o")):
         if written is not None and not written.parent.is_dir():  # said now, rather than when there is an answer
-            raise UsageError(f"{written}: {written.parent} is no folder; make it, or name another file with {flag}")
+            raise UsageError(f"{written}: {written.parent} is not a folder; create it, or name another file with {flag}")
     if file is not None:
         return read_questions(file)
     assert question is not None

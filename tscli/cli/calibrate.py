@@ -16,11 +16,11 @@ from tscli.cli.settings import without
 def calibrate(
     context: typer.Context,
     *,
-    again: Annotated[bool, typer.Option("--again", help="Calibrate again, even if that was done before.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Calibrate again, even if this model has been calibrated.")] = False,
     model: Annotated[flags.Model, without("weights")],
     as_json: flags.Json = False,
 ) -> int:
-    """Find a model's retrieval heads: they find what a question asks for. The first ingest with a model does it by itself."""
+    """Find a model's retrieval heads, the few that find what a question asks for. A model's first ingest does this."""
     settings: Settings = context.obj
     load = model.options()
     fetch_model(settings, load)
@@ -36,7 +36,7 @@ def calibrate(
         return 0
     for line in voters_lines(voters):
         print(line)
-    say(settings, safe_line(f"kept for {load.model or tscli.default_model()}; tscli ask uses it"))
+    say(settings, safe_line(f"saved for {load.model or tscli.default_model()}; tscli ask uses it"))
     return 0
 
 

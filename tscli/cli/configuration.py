@@ -32,7 +32,7 @@ def set_once() -> dict[str, str]:
     found = _read(file)
     for name, value in found.items():
         if name not in SETTINGS:
-            raise UsageError(f"{file}: {name!r} is no setting; choose from {', '.join(SETTINGS)}")
+            raise UsageError(f"{file}: unknown setting {name!r}; choose from {', '.join(SETTINGS)}")
         SETTINGS[name].check(f"{file}: {name}", value)
     return {SETTINGS[name].parameter: str(value) for name, value in found.items()}
 

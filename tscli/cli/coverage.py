@@ -20,10 +20,10 @@ MOST_RANGES = 12
 def coverage(
     context: typer.Context,
     library: flags.Name,
-    output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
+    output: Annotated[str, typer.Option("--output", "-o", help="Format: text or json.")] = "text",
     as_json: flags.Json = False,
 ) -> int:
-    """Show which pages were never selected over the questions asked so far."""
+    """Show which pages no question so far has selected."""
     settings: Settings = context.obj
     check_format(output, ("text", "json"))
     found = tscli.coverage(library)

@@ -17,11 +17,11 @@ from tscli.cli.settings import without
 def doctor(
     context: typer.Context,
     *,
-    tokens: Annotated[str, typer.Option(help="Size of the library to calculate for, in tokens: 256k, 1m.")] = "1m",
+    tokens: Annotated[str, typer.Option(help="Size of the library to plan for, in tokens, such as 256k or 1m.")] = "1m",
     model: Annotated[flags.Model, without("weights")],
     as_json: flags.Json = False,
 ) -> int:
-    """Show what this machine offers (versions, processor, GPU, memory, disk) and what a library needs."""
+    """Show what this machine has (versions, processor, GPU, memory, disk) and what a library would need."""
     settings: Settings = context.obj
     load, reckoned = model.options(), internals.parse_count(tokens)
     fetch_model(settings, load)
@@ -46,12 +46,15 @@ def doctor(
     if found.better:
         say(settings, found.better)
     if found.library_bytes > found.disk_free_bytes:
-        say(settings, "that is more than is free: choose fewer documents, or put libraries elsewhere with TSCLI_HOME")
+        say(
+            settings,
+            "that is more than this disk has free: ingest fewer documents, or keep libraries elsewhere with TSCLI_HOME",
+        )
     return 0
 
 
 def path() -> int:
-    """Print the folder that libraries are kept in."""
+    """Print the path of the folder that holds the libraries."""
     print(tscli.home())
     return 0
 

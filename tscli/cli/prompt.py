@@ -34,7 +34,7 @@ def read_line(prompt: str) -> str:
     try:
         line = sys.stdin.readline()
     except UnicodeDecodeError as error:
-        raise TscliError(f"standard input is no UTF-8 text ({error.reason}); convert it first") from error
+        raise TscliError(f"standard input is not UTF-8 text ({error.reason}); convert it first") from error
     if not line:
         raise EOFError
     return line.rstrip("\n")

@@ -24,7 +24,7 @@ class Book:
             _refuse_locked(package)
         self._parts, titles = _in_order(package)
         if not self._parts:
-            raise Unreadable(f"holds no chapters: it is no EPUB book, or not whole; {AGAIN}")
+            raise Unreadable(f"holds no chapters: it is not an EPUB book, or is incomplete; {AGAIN}")
         self.count = len(self._parts)
         self.labels = tuple(titles.get(part, posixpath.basename(part))[:LONGEST_LABEL] for part in self._parts)
 

@@ -106,7 +106,7 @@ def _by_name(name: str, suffix: str, head: bytes) -> tuple[str, str] | None:
     if is_binary(head) and suffix in FOREIGN:
         return "error", f"{suffix} files are not read; {FOREIGN[suffix]}"
     if is_binary(head) and suffix in EXPECTED:
-        return "error", f"is no {suffix} file inside, or damaged from its beginning on; {AGAIN}"
+        return "error", f"is not a {suffix} file, or is damaged from its beginning; {AGAIN}"
     if archive := archive_of(name, head):
         return "error", archive
     if suffix in NOTEBOOKS:

@@ -241,7 +241,7 @@ class PdfPages:
         if isinstance(self._source, Path) and pdf_refusal.is_mended(self._source):
             notes.append("its cross-reference table is damaged; read by what its objects say")
         elif not self._same_pages and self._pdfium is not None:
-            notes.append(f"it says that it has {counts[1]:,} pages; {counts[0]:,} are there")
+            notes.append(f"it claims to have {counts[1]:,} pages; it has {counts[0]:,}")
         return tuple(notes)
 
     def _open_pypdf(self) -> PdfReader | None:

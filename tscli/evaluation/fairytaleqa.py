@@ -1,7 +1,7 @@
 """FairytaleQA as documents and questions: `python -m tscli.evaluation.fairytaleqa --data DIR --out DIR [--split val]`.
 
 Its explicit questions (Xu et al. 2022), whose answers stand in the story; each with all its reference answers. Then
-`tscli ingest DIR/documents` and `tscli eval --questions DIR/questions.jsonl --baselines`.
+`tscli ingest DIR/documents` and `tscli eval questions DIR/questions.jsonl --baselines`.
 """
 
 from __future__ import annotations

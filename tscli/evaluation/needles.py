@@ -1,7 +1,7 @@
 """Facts hidden in books, as files: `python -m tscli.evaluation.needles --haystack BOOKS --tokens N --out DIR`.
 
 The same 40 facts (by the seed) at evenly spread depths of so many tokens of the folder's books; then
-`tscli ingest DIR/documents` and `tscli eval --questions DIR/questions.jsonl`. A book is a document; a million tokens need no
+`tscli ingest DIR/documents` and `tscli eval questions DIR/questions.jsonl`. A book is a document; a million tokens need no
 more memory than a library takes.
 """
 

@@ -208,7 +208,7 @@ def _question(place: str, line: str) -> Question:
         found: Any = json.loads(line)
     except ValueError as error:
         raise UsageError(
-            f'{place}: is no JSON ({error}); each line must be like {{"question": "...", "answer": "..."}}'
+            f'{place}: is not valid JSON ({error}); each line must be like {{"question": "...", "answer": "..."}}'
         ) from error
     if not isinstance(found, dict):
         raise UsageError(f'{place}: must be an object, like {{"question": "...", "answer": "..."}}')
@@ -222,6 +222,6 @@ def _question(place: str, line: str) -> Question:
         if value is not None and not isinstance(value, kind):
             raise UsageError(f'{place}: "{name}" is {value!r}; it must be {"a number" if kind is int else "a string"}')
     if "answer" not in found:
-        raise UsageError(f'{place}: "answer" is missing; null says that the documents do not tell')
+        raise UsageError(f'{place}: "answer" is missing; use null where the documents do not contain the answer')
     more = tuple(several[1:]) if isinstance(several, list) else ()
     return Question(**{name: found[name] for name in FIELDS if name in found}, more=more)

@@ -12,7 +12,7 @@ import torch
 
 from tscli.ingest.estimate import memory_bytes
 from tscli.library.catalogue import versions
-from tscli.library.own_settings import how_to_get_better
+from tscli.library.own_settings import better_model_hint
 from tscli.model.fetch import default_model
 from tscli.model.load import load_decoder, pick_device
 from tscli.model.options import LoadOptions
@@ -69,7 +69,7 @@ def examine(load: LoadOptions = LoadOptions(), tokens: int = 1 << 20) -> Examina
         kv_bytes_per_token=decoder.kv_bytes_per_token(),
         library_bytes=tokens * decoder.kv_bytes_per_token() * 17 // 16,  # the sketch of the keys adds a sixteenth
         default_model=default_model(),
-        better="; ".join(how_to_get_better(LoadOptions())),
+        better="; ".join(better_model_hint(LoadOptions())),
     )
 
 

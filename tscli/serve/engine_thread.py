@@ -18,7 +18,7 @@ from tscli.answer.stream import Stream
 from tscli.errors import TscliError
 from tscli.evidence import find_evidence, map_answer
 from tscli.memory import give_back_memory
-from tscli.serve.job import Begun, Done, Failed, Job, Piece
+from tscli.serve.job import Done, Failed, Job, Piece, Started
 from tscli.serve.metrics import Metrics
 from tscli.serve.served_libraries import ServedLibraries
 from tscli.serve.stop_text import StopText
@@ -145,15 +145,17 @@ class EngineThread:
 
     def _begin(self, job: Job) -> None:
         try:
-            session = self._served.session(job.asked)
-            stream = session.ask_beside(job.question, job.earlier, max_new_tokens=job.max_new_tokens, sampling=job.sampling)
+            session = self._served.session(job.target)
+            stream = session.ask_concurrently(
+                job.question, job.earlier, max_new_tokens=job.max_new_tokens, sampling=job.sampling
+            )
             going = _Going(job, session, stream)
             going.request.begin()
         except Exception as error:
             self._tell_of(error, [job])
             return
         self._going.append(going)
-        job.tell(Begun(follows_up=session.template.turn is not None))
+        job.tell(Started(follows_up=session.template.turn is not None))
 
     def _end_those_that_left(self) -> None:
         late = self._closing and time.perf_counter() > self._until

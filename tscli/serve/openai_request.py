@@ -43,7 +43,7 @@ def read_json(body: bytes) -> Mapping[str, Any]:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is no JSON: {str(error)[:200]}") from error
+        raise BadRequest(f"the body is not valid JSON: {str(error)[:200]}") from error
     if not isinstance(content, dict):
         raise BadRequest("the body must be a JSON object")
     return content

@@ -82,8 +82,8 @@ def _listen(settings: ServeSettings) -> socket.socket:
         listening.listen(128)  # from here on nobody who heard the address is refused
     except OSError as error:
         listening.close()
-        where = f"port {settings.port} of {settings.host}"
+        address = f"port {settings.port} of {settings.host}"
         if error.errno == errno.EADDRINUSE:
-            raise TscliError(f"{where} is in use by another program; end that, or choose another --port") from error
-        raise TscliError(f"{where} cannot be had ({error.strerror}); choose another --port or --host") from error
+            raise TscliError(f"{address} is in use by another program; end that, or choose another --port") from error
+        raise TscliError(f"{address} cannot be listened on ({error.strerror}); choose another --port or --host") from error
     return listening

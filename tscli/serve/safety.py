@@ -83,7 +83,7 @@ class Safety:
             return error_reply(403, "pages of other sites may not ask; start with --cors ORIGIN to let one", code="origin")
         size = headers.get("content-length", "0")
         if not (size.isascii() and size.isdigit()):
-            return error_reply(400, "Content-Length is no number")
+            return error_reply(400, "Content-Length is not a number")
         return self._too_large(scope) if int(size) > self._limit(scope) else None
 
     def _preflight(self, scope: Scope, headers: Headers) -> Response | None:

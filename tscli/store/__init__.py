@@ -6,7 +6,7 @@ Knows tensors and plain records; nothing of documents, tokenizers or models.
 from tscli.paths import home, library_folder
 from tscli.store.archive import OnBytes, export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, plan_independent, segment_id
-from tscli.store.history import HISTORY, Asked, read_history, remember
+from tscli.store.history import HISTORY, HistoryEntry, read_history, remember
 from tscli.store.manifest import FORMAT_VERSIONS, Fingerprint, Manifest, SegmentRecord
 from tscli.store.reader import (
     StoredLibrary,
@@ -37,8 +37,8 @@ __all__ = [
     "HISTORY",
     "PAGE_SIZE",
     "SEGMENT_PAGES",
-    "Asked",
     "Fingerprint",
+    "HistoryEntry",
     "LibraryInfo",
     "Manifest",
     "OnBytes",

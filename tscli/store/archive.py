@@ -45,11 +45,11 @@ def export_library(folder: Path, file: Path, *, force: bool = False, on_bytes: O
     """
     manifest = require_manifest(folder)
     if file.exists() and not file.is_file():  # a device would be replaced by a file, for everybody
-        raise UsageError(f"{file} is a folder or a device, no file; name a file to write")
+        raise UsageError(f"{file} is a folder or a device, not a file; name a file to write")
     if file.exists() and not force:
         raise UsageError(f"{file} is there already; name another file, or replace it with --force")
     if not file.parent.is_dir():
-        raise UsageError(f"{file.parent} is no folder; make it, or name another file")
+        raise UsageError(f"{file.parent} is not a folder; create it, or name another file")
     with (
         replacing(file) as target,
         tarfile.TarFile(fileobj=target, mode="w", format=tarfile.PAX_FORMAT, copybufsize=BLOCK) as tar,
@@ -185,7 +185,7 @@ def _folder_for(manifest: Manifest, name: str | None) -> Path:
         return library_folder(name)
     if not isinstance(manifest.library, str) or not NAME.fullmatch(manifest.library):
         raise UsageError(
-            f"the archive calls its library {manifest.library!r}, which is no name here; choose one with --library"
+            f"the archive calls its library {manifest.library!r}, which is not a valid library name; choose one with --library"
         )
     return library_folder(manifest.library)
 
@@ -198,7 +198,7 @@ def _refuse_existing(folder: Path, *, force: bool) -> None:
                 f"library {folder.name} is there already; choose another name with --library, or replace it with --force"
             )
     elif folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {"lock", "lock.holder"}):
-        raise LibraryError(f"{folder} is not empty, and no library (or not a whole one); choose another name with --library")
+        raise LibraryError(f"{folder} is not empty, and is not a complete library; choose another name with --library")
 
 
 @contextmanager

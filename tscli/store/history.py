@@ -15,7 +15,7 @@ HISTORY = "history.jsonl"
 
 
 @dataclass(frozen=True)
-class Asked:
+class HistoryEntry:
     """One question; pages: the selected ones by the SHA-256 of their document, so that a renamed file keeps its own."""
 
     asked: str
@@ -30,7 +30,7 @@ def remember(folder: Path, asked: str, question: str, pages: Mapping[str, Sequen
         file.write(line.encode())
 
 
-def read_history(folder: Path) -> tuple[list[Asked], int]:
+def read_history(folder: Path) -> tuple[list[HistoryEntry], int]:
     """All questions, oldest first, and how many lines could not be read (a run that was killed leaves half a line)."""
     try:
         lines = (folder / HISTORY).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -43,5 +43,5 @@ def read_history(folder: Path) -> tuple[list[Asked], int]:
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
             record = json.loads(line)
             pages = {str(sha): [int(page) for page in numbers] for sha, numbers in record["pages"].items()}
-            found.append(Asked(str(record["asked"]), str(record["question"]), pages))
+            found.append(HistoryEntry(str(record["asked"]), str(record["question"]), pages))
     return found, len(lines) - len(found)

@@ -62,7 +62,7 @@ def no_library(folder: Path) -> LibraryError:
     name = library_name(folder)
     named = "" if os.sep in name else f" named {name}"
     return LibraryError(
-        f"no library{named} at {folder}; tscli list shows those that there are; "
+        f"no library{named} at {folder}; tscli list shows the libraries that exist; "
         f"make it with: tscli ingest PATH --library {shlex.quote(name)}"
     )
 

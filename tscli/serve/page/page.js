@@ -44,7 +44,7 @@ async function showEmpty(names) {
     : about.libraries.length ? "Choose a library above." : about.takes_new ? "There is no library yet: drop documents here to make one." : "There is no library yet: make one with tscli ingest PATH.";
   const lines = [];
   for (const name of names) lines.push(...(await documentsOf(name)).map((each) => viewer.documentLine(name, each)));
-  by("shelf").replaceChildren(...lines);
+  by("document-list").replaceChildren(...lines);
 }
 
 by("libraries").addEventListener("change", () => {

@@ -14,13 +14,13 @@ from tscli.evidence import Citation, DocumentMap
 from tscli.tokens import Context
 
 
-def citation_place(citation: Citation, context: Context) -> dict[str, Any]:
+def citation_link(citation: Citation, context: Context) -> dict[str, Any]:
     """paged: whether `page` is one of the file; first, last: the passage [first, last) in tokens of its document."""
     begins = context.documents[int(context.document[citation.start])].token_start
     return {"paged": citation.paged, "first": citation.start - begins, "last": citation.end - begins}
 
 
-def map_place(row: DocumentMap, context: Context) -> dict[str, Any]:
+def map_link(row: DocumentMap, context: Context) -> dict[str, Any]:
     """page: where the answer looked most in a document; first: the token at which that stretch begins."""
     number = _number(row, context)
     document = context.documents[number]

@@ -62,8 +62,8 @@ def test_what_cannot_be_read_is_a_failure_with_a_way_out(name: str) -> None:
         ("old.docx", "older binary file"),
         ("deep.ipynb", "nested too deep"),
         ("cut.ipynb", "is not a notebook, or is incomplete"),
-        ("no-part.docx", "no Word document"),
-        ("no-part.epub", "no EPUB book"),
+        ("no-part.docx", "not a Word document"),
+        ("no-part.epub", "not an EPUB book"),
         ("nested.eml", "nests too many parts"),
     ],
 )

@@ -23,10 +23,10 @@ def doctor(
 ) -> int:
     """Show what this machine has (versions, processor, GPU, memory, disk) and what a library would need."""
     settings: Settings = context.obj
-    load, reckoned = model.options(), internals.parse_count(tokens)
+    load, num_tokens = model.options(), internals.parse_count(tokens)
     fetch_model(settings, load)
-    with working(settings, "looking around"):
-        found = internals.examine(load, reckoned)
+    with working(settings, "examining this machine"):
+        found = internals.examine(load, num_tokens)
     if as_json:
         print_json({**vars(found), "home": str(found.home)})
         return 0
@@ -36,7 +36,7 @@ def doctor(
     print(f"processor  {safe_line(found.processor)}, {found.cores} cores, {native}")
     print(f"GPU        {f'{safe_line(found.gpu)}, {size(found.gpu_bytes or 0)}' if found.gpu else 'none that torch can use'}")
     if found.memory_bytes:
-        print(f"memory     {size(found.memory_bytes)}, {size(found.memory_free_bytes or 0)} free")
+        print(f"memory     {size(found.memory_bytes)}, {size(found.memory_free_bytes or 0)} available")
     print(f"libraries  {safe_line(str(found.home))}, {size(found.disk_free_bytes)} free on that disk")
     by_default = " (the default)" if found.model == found.default_model else f" (default: {found.default_model})"
     weights = f"{size(found.model_bytes)} in {found.dtype}"

@@ -118,10 +118,7 @@ def _by_name(name: str, suffix: str, head: bytes) -> tuple[str, str] | None:
 
 def _text(suffix: str, head: bytes, encoding: str | None) -> tuple[str, str]:
     saved_as = suffix in (*ZIPPED, *FOREIGN) and head.lstrip()[:1] == b"<" and b"<html" in head.lower()
-    is_served = (
-        (suffix in SERVED or not suffix[1:].isalpha()) and PAGE.match(head) and b"<?php" not in head and b"<%" not in head
-    )
-    if suffix in HTML or saved_as or is_served:
+    if suffix in HTML or saved_as or _is_served(suffix, head):
         return "html", ""
     if suffix in DRAWINGS and not is_binary(head):
         return "drawing", ""

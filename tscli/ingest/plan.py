@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from tscli.ingest.estimate import Estimate
 from tscli.library.arrange import Arrangement
 from tscli.library.layout import context_arrays
 from tscli.model.decoder import Decoder
+from tscli.paths import disk_free_bytes
 from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.store import Fingerprint, PlannedSegment
@@ -117,7 +117,7 @@ def make_plan(
         prefill_tokens=to_run,
         total_bytes=total * per_token + beside,
         new_bytes=to_run * per_token + beside if to_run else 0,
-        free_bytes=shutil.disk_usage(_existing(folder)).free,
+        free_bytes=disk_free_bytes(folder),
         estimated_seconds=expected.seconds if expected else None,
         model=decoder.model_id,
         dtype=decoder.dtype_name,
@@ -143,9 +143,3 @@ def _status(document: DocumentTokens, missing: Sequence[PlannedSegment], is_new:
     if not touched:
         return "cached"
     return "new" if is_new else "rerun"
-
-
-def _existing(folder: Path) -> Path:
-    while not folder.exists():
-        folder = folder.parent
-    return folder

@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tscli.durable_files import make_private, open_private
-from tscli.paths import NAME
+from tscli.paths import NAME, disk_free_bytes
 from tscli.serve.documents import no_such_library, refused, told
 from tscli.serve.ingest_job import IngestJob, remove_unheld
 from tscli.serve.replies import json_reply
@@ -105,7 +105,7 @@ class Uploads:
             raise no_such_library(library)
         if self._receiving or (self.job is not None and self.job.is_busy):
             raise refused(409, "busy", "another ingest is going on; wait for its end, or cancel it")
-        if int(length or 0) + SPARE > _free_bytes(self.served.folder(library)):
+        if int(length or 0) + SPARE > disk_free_bytes(self.served.folder(library)):
             raise refused(507, "disk_full", "the disk has no room for these files; make room, or upload fewer")
 
     def _job(self, request: Request) -> IngestJob:
@@ -145,12 +145,6 @@ def _write(files: list[UploadFile], folder: Path) -> list[str]:
             shutil.copyfileobj(file.file, kept, 1 << 20)
         taken.append(name)
     return taken
-
-
-def _free_bytes(folder: Path) -> int:
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
 
 
 def clean_name(given: str, taken: list[str]) -> str:

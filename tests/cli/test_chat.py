@@ -203,7 +203,7 @@ def test_they_are_not_kept_where_others_could_read_them(
     with prompt.line_history(LOUD, None if kind == "none" else file):
         typed.add_history("secret")
     assert not any("secret" in path.read_text() for path in tmp_path.iterdir() if path.is_file())
-    assert ("not kept" in capsys.readouterr().err) == (kind in ("readable", "link"))
+    assert ("not recorded" in capsys.readouterr().err) == (kind in ("readable", "link"))
 
 
 def test_lines_of_a_pipe_come_without_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_a_file_that_takes_too_long_keeps_the_pages_that_were_read(tmp_path: Pat
     (tmp_path / "a.pdf").write_bytes(pages_of(b"3 0 R " * 1000, 1000))
     document = read(tmp_path, file_seconds=0.0).documents[0]
     assert [page.strip() for page in document.pages] == ["Hello.", *[""] * 999]
-    assert "given up, for the file took too long" in document.warnings[0]
+    assert "given up because the file took too long" in document.warnings[0]
 
 
 def test_more_text_than_any_context_holds_is_refused_before_it_fills_the_memory(

@@ -152,7 +152,7 @@ def test_files_that_hold_no_text_are_passed_over_and_noted(load: tscli.LoadOptio
     (docs / "x.bin").write_bytes(b"\x7fELF\0\1\2\3")
     (docs / "y.txt").touch()
     plan = tscli.prepare([docs], load=load).plan
-    assert "1 passed over (is a binary file of no kind that is read): docs/x.bin" in plan.notes
+    assert "1 passed over (is a binary file of an unsupported kind): docs/x.bin" in plan.notes
     assert "1 passed over (is empty): docs/y.txt" in plan.notes
     assert [file.path for file in plan.passed_over] == ["docs/x.bin", "docs/y.txt"]
     assert not plan.failures
@@ -209,5 +209,5 @@ def test_a_folder_without_documents_is_named_beside_those_that_have_some(
     (tmp_path / "nothing here").mkdir()
     notes = tscli.prepare([write_documents(), tmp_path / "nothing here"], load=load).plan.notes
     assert [note for note in notes if "no documents found" in note] == [
-        f"{tmp_path / 'nothing here'}: no documents found; ignored and hidden files are left out unless --no-ignore, --hidden"
+        f"{tmp_path / 'nothing here'}: no documents found; ignored and hidden files need --no-ignore and --hidden"
     ]

@@ -165,7 +165,7 @@ def test_int8_weights_are_part_of_what_a_library_is(load: tscli.LoadOptions, doc
 
 @needs_products
 def test_a_library_is_asked_by_its_own_weights_or_by_int8_ones(load: tscli.LoadOptions, docs: Path) -> None:
-    int8, note = replace(load, weights="int8"), "linear layers run by int8 weights"
+    int8, note = replace(load, weights="int8"), "linear layers run with int8 weights"
     tscli.prepare([docs], "int8", int8).run()
     tscli.prepare([docs], "full", load).run()
     assert note in ask(load, "int8").statistics.notes

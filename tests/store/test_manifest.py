@@ -58,7 +58,7 @@ def test_a_manifest_in_which_anything_was_changed_is_refused(make_library: Make,
 def test_whoever_meets_a_damaged_manifest_is_told_how_to_mend_this_library(make_library: Make, damage: str | None) -> None:
     path = make_library() / "manifest.json"
     path.unlink() if damage is None else path.write_text(damage)
-    with pytest.raises(LibraryError, match=r"to make it whole: tscli repair lib$"):
+    with pytest.raises(LibraryError, match=r"to repair it: tscli repair lib$"):
         require_manifest(path.parent)
 
 

@@ -69,9 +69,9 @@ def room_for(bench: Bench, length: int) -> Iterator[Room]:
         if needed > free:
             raise Unavailable(
                 f"{reason}; on disk they need {needed / 2**30:,.1f} GiB, {free / 2**30:,.1f} GiB are free in "
-                f"{Path(folder).parent}: choose --kv-dtype int8, or a folder with room by TMPDIR"
+                f"{Path(folder).parent}: choose --kv-dtype int8, or set TMPDIR to a folder with room"
             )
-        bench.say(f"{reason}: {needed / 2**30:,.1f} GiB of pages are put into {Path(folder).parent}")
+        bench.say(f"{reason}: {needed / 2**30:,.1f} GiB of pages are mapped from {Path(folder).parent}")
         yield Room(Path(folder))
 
 

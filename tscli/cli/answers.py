@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tscli
@@ -43,7 +43,7 @@ def show(answer: Answer, evidence: Evidence, start: Startup, *, full: bool) -> N
     if full:
         console.print(_layers(statistics))
     if not evidence.citations:
-        console.print("drew on no passage of the documents")
+        console.print("the answer draws on no passage of the documents")
         return
     for number, citation in enumerate(evidence.citations, start=1):
         console.print(citation_line(number, citation))
@@ -98,7 +98,6 @@ def summary(statistics: Statistics, start: Startup | None = None) -> Table:
 
     table = Table.grid(padding=(0, 2))
     s = statistics
-    reach = s.total_tokens + s.prompt_tokens + s.generated_tokens  # the question and the answer are attended, too
     table.add_row("documents", f"{s.cached_tokens:,} tokens cached, {s.recomputed_tokens:,} computed again")
     table.add_row(
         "this answer",
@@ -116,28 +115,31 @@ def summary(statistics: Statistics, start: Startup | None = None) -> Table:
         parts = ", ".join(f"{name} {duration(times[key])}" for key, name in PARTS.items() if times[key] is not None)
         whole = times["from_start_s"]
         table.add_row("from start", f"{duration(whole)}: {parts}" if whole is not None else parts)
+    for name, text in _selection_rows(s):
+        table.add_row(name, text)
+    for note in s.notes:
+        table.add_row("note", safe_line(note))
+    return table
+
+
+def _selection_rows(s: Statistics) -> Iterator[tuple[str, str]]:
+    """What was attended to, and who chose it."""
+    reach = s.total_tokens + s.prompt_tokens + s.generated_tokens  # the question and the answer are attended, too
     if s.dense:
-        table.add_row("attention", f"dense, all of {s.total_tokens:,}")
+        yield "attention", f"dense, all of {s.total_tokens:,}"
     elif s.reading is not None:
-        table.add_row(
-            "heads", f"{counted(len(s.reading.heads), 'retrieval head')}, which read {s.reading.keys_scanned:.1%} of the keys"
-        )
+        yield "heads", f"{counted(len(s.reading.heads), 'retrieval head')}, which read {s.reading.keys_scanned:.1%} of the keys"
         spans = sum(end - start for start, end in s.reading.passages)
-        gain = f"; the question is {s.reading.gains[0]:.2f} nats a token likelier behind the best" if s.reading.gains else ""
-        table.add_row(
-            "attended", f"{counted(len(s.reading.passages), 'passage')} of {spans:,} tokens of {s.total_tokens:,}{gain}"
-        )
+        gain = f"; the question is {s.reading.gains[0]:.2f} nats per token likelier behind the best" if s.reading.gains else ""
+        yield "attended", f"{counted(len(s.reading.passages), 'passage')} of {spans:,} tokens of {s.total_tokens:,}{gain}"
     else:
-        table.add_row(
+        yield (
             "selected",
             f"{s.selected_mean:,.0f} tokens a step (k {s.k:,}, {s.metric} vote, pool {s.pool}); "
             f"attended {s.attended_mean:,.0f} of {reach:,} ({s.attended_mean / reach:.1%})",
         )
-        table.add_row("scan", SCANS[s.scan] + (_fidelity(s.fidelity) if s.fidelity else ""))
-        table.add_row("reused", f"{s.cache_hit_rate:.0%} of selections (theta {s.theta})")
-    for note in s.notes:
-        table.add_row("note", safe_line(note))
-    return table
+        yield "scan", SCANS[s.scan] + (_fidelity(s.fidelity) if s.fidelity else "")
+        yield "reused", f"{s.cache_hit_rate:.0%} of selections (theta {s.theta})"
 
 
 def _fidelity(fidelity: Fidelity) -> str:

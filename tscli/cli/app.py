@@ -83,7 +83,7 @@ _add_group(
     "Score answers: about a library, or to generated tasks.",
     {"questions": evaluate.questions, "tasks": evaluate.tasks},
 )
-_add("list", libraries.list_, "Show the libraries: size, tokens, last use, model.")
+_add("list", libraries.list_, "List the libraries: size, tokens, last use, model.")
 _add("info", libraries.info)
 _add("verify", libraries.verify)
 _add("repair", libraries.repair, "Recompute the damaged parts of a library.")
@@ -146,9 +146,9 @@ def run(arguments: list[str]) -> int:
     except _COMMAND_LINE_ERROR as error:
         error.show()  # type: ignore[attr-defined]
         if rest[:1] and rest[0] in QUESTION_COMMANDS and type(error).__name__ == "NoSuchOption":
-            error_line(f'a question that begins with a dash goes behind "--": tscli {rest[0]} -- "-5 degrees?"')
+            error_line(f'a question that begins with a dash must follow "--": tscli {rest[0]} -- "-5 degrees?"')
         if rest[:1] and rest[0] in NAMED_BY_FLAG and "unexpected extra argument" in str(error):
-            error_line(f"a library is named by a flag here: tscli {rest[0]} -l NAME")
+            error_line(f"this command takes its library as a flag: tscli {rest[0]} -l NAME")
         return int(error.exit_code)  # type: ignore[attr-defined]
     except BrokenPipeError:  # the reader of stdout has seen enough
         drop_stdout()

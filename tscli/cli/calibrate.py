@@ -45,7 +45,7 @@ def voters_lines(voters: tscli.Voters) -> list[str]:
     heads = ", ".join(f"{layer}.{head} ({skill:.2f})" for (layer, head), skill in zip(voters.heads, voters.skill, strict=True))
     apart = ", each by itself" if voters.apart else ""
     return [
-        f"heads      that retrieve, as layer.head (skill): {heads}",
-        f"answers    from {voters.passages} passage{'s' if voters.passages > 1 else ''}{apart}; none below a gain of "
-        f"{voters.absent_below:.2f} nats a token",
+        f"heads      retrieval heads, as layer.head (skill): {heads}",
+        f"answers    from {voters.passages} passage{'s' if voters.passages > 1 else ''}{apart}; refused below a gain of "
+        f"{voters.absent_below:.2f} nats per token",
     ]

@@ -57,7 +57,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if os.environ.get("TSCLI_CONFIG"):
-            raise UsageError(f"{file}: no such file; make it, or change TSCLI_CONFIG") from None
+            raise UsageError(f"{file}: no such file; create it, or change TSCLI_CONFIG") from None
         return {}
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror}); check its permissions") from error

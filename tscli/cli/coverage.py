@@ -48,7 +48,7 @@ def remember(settings: Settings, session: Session, answer: Answer) -> None:
     try:
         session.remember(answer)
     except OSError as error:
-        say(settings, f"the question was not kept for tscli coverage ({error.strerror or error}); --no-history avoids this")
+        say(settings, f"the question was not recorded for tscli coverage ({error.strerror or error}); --no-history avoids this")
 
 
 def _ranges(never: tuple[tuple[int, int], ...]) -> str:

@@ -144,7 +144,7 @@ def tasks(
         )
     results = internals.results_of(trials)
     named = {"model": load.model or tscli.default_model(), "per_task": per_task, "seed": seed}
-    named |= {"haystack": str(haystack or "invented"), "kv_dtype": kv_dtype, **_given(chosen)}
+    named |= {"haystack": str(haystack or "invented"), "kv_dtype": kv_dtype, **_set_options(chosen)}
     print_results(results, internals.fidelity_of(trials), internals.agreement_of(trials), named, output)
     if picture is not None:
         internals.draw(results, picture)
@@ -152,14 +152,14 @@ def tasks(
     return 0
 
 
-def _given(selection: SelectionOptions) -> dict[str, Any]:
+def _set_options(selection: SelectionOptions) -> dict[str, Any]:
     return {name: value for name, value in vars(selection).items() if value is not None}
 
 
 def _refuse_strays(context: typer.Context, *, by_folder: bool) -> None:
     """A flag of the other kind of evaluation would do nothing; UsageError says where it belongs."""
-    strays = {"library": "a library's questions"} if by_folder else {"documents": "--folder", "kv_dtype": "--folder"}
+    strays = {"library": "without --folder"} if by_folder else {"documents": "with --folder", "kv_dtype": "with --folder"}
     for name, belongs in strays.items():
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            raise UsageError(f"--{name.replace('_', '-')} goes with {belongs}; leave it out")
+            raise UsageError(f"--{name.replace('_', '-')} applies only {belongs}; leave it out")

@@ -125,7 +125,7 @@ def verify(
     for problem in problems:
         error_line(f"{safe_line(problem.file)}: {safe_line(problem.reason)}")
     if problems:
-        error_line(f"to make it whole: tscli repair {safe_line(library)}")
+        error_line(f"to repair it: tscli repair {safe_line(library)}")
         return LibraryError.exit_code
     say(context.obj, f"library {library}: every file is as it was written")
     return 0

@@ -40,7 +40,7 @@ def list_(context: typer.Context, as_json: flags.Json = False) -> int:
     write("json" if as_json else "text", table, [_fields(model) for model in found])
     if as_json:
         return 0
-    say(context.obj, "* runs where no model is named; KV and a million tokens: keys and values in bfloat16 / int8 (--kv-dtype)")
+    say(context.obj, "* is the default; KV and a million tokens: the size of keys and values in bfloat16 / int8 (--kv-dtype)")
     for model in found:
         if model.note:
             say(context.obj, safe_line(f"{model.name}: {model.note}"))

@@ -70,7 +70,7 @@ def _usable(settings: Settings, file: Path) -> bool:
         return True
     own = stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
     if not own:
-        say(settings, f"{file}: others can read it, so what you type is not kept; chmod 600 it, or remove it")
+        say(settings, f"{file}: others can read it, so what you type is not recorded; chmod 600 it, or remove it")
     return own
 
 
@@ -88,4 +88,4 @@ def _write(settings: Settings, file: Path | None, lines: list[str]) -> None:
         with open(descriptor, "w", encoding="utf-8", errors="replace") as out:
             out.writelines(f"{line}\n" for line in lines)
     except OSError as error:
-        say(settings, f"{file}: what you typed was not kept ({error.strerror})")
+        say(settings, f"{file}: what you typed was not recorded ({error.strerror})")

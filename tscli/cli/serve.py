@@ -86,7 +86,10 @@ def serve(
 
     def started(addresses: list[str]) -> None:
         what = ", ".join(names) if names else f"all libraries ({len(internals.library_names()):,})"
-        say(settings, safe_line(f"serving {what} at {' and '.join(addresses)}, the API at {addresses[0]}/v1; Ctrl-C ends"))
+        say(
+            settings,
+            safe_line(f"serving {what} at {' and '.join(addresses)}, the API at {addresses[0]}/v1; Ctrl-C stops the server"),
+        )
         if not names and not internals.library_names():
             say(settings, "there is no library yet; drop files on the page, or make one with: tscli ingest PATH")
         if made:  # the one place where it can be read

@@ -93,4 +93,4 @@ def _refuse_locked(package: Package) -> None:
     for event in package.events(RIGHTS):
         part = event.attributes.get("URI", "")
         if event.kind == "start" and event.name == "CipherReference" and not FONTS.search(part):
-            raise Unreadable("is locked by a bookseller's copy protection (DRM); get it without")
+            raise Unreadable("is locked by a bookseller's copy protection (DRM); get a copy without it")

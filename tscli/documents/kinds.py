@@ -149,7 +149,7 @@ def _old(suffix: str) -> tuple[str, str]:
         return "error", f"is encrypted, or an older binary file; save it as {suffix} without a password"
     if suffix in FOREIGN:
         return "error", f"{suffix} files are not read; {FOREIGN[suffix]}"
-    return "skip", "is a binary file (OLE) of no kind that is read"
+    return "skip", "is a binary file (OLE) of an unsupported kind"
 
 
 def _zipped(suffix: str, head: bytes) -> tuple[str, str]:
@@ -169,9 +169,9 @@ def _zipped(suffix: str, head: bytes) -> tuple[str, str]:
 
 def _binary(suffix: str) -> tuple[str, str]:
     if suffix in TEXTS:
-        return "error", "holds no text in an encoding that can be told; name it with --encoding"
+        return "error", "holds no text in an encoding that can be recognised; name it with --encoding"
     if suffix in PICTURES:
         return "skip", "is a picture"
     if suffix in SOUNDS:
         return "skip", "is sound or film"
-    return "skip", "is a binary file of no kind that is read"
+    return "skip", "is a binary file of an unsupported kind"

@@ -198,7 +198,7 @@ def _follow(process: WorkerProcess, reading: Reading) -> Message | Ended:
             return _stopped(process, f"holds more than {MOST_CHARACTERS:,} characters of text; split it")
         if time.monotonic() > reading.until and (reading.pages or reading.lost):
             for each in {id(each): each for each in (reading, part)}.values():
-                each.lose_the_rest("given up, for the file took too long")
+                each.lose_the_rest("given up because the file took too long")
             process.stop()
             return ("done",)
 

@@ -94,7 +94,7 @@ def _warnings(reading: Reading, without: Sequence[int]) -> list[str]:
     num_blank = len([number for number in without if number not in reading.lost and number not in unreadable])
     if num_blank:
         of = len(reading.pages) + len(reading.lost)
-        warnings.append(f"{num_blank} of {of} pages without text; if they are scans, OCRmyPDF adds it")
+        warnings.append(f"{num_blank} of {of} pages without text; if they are scans, OCRmyPDF can add it")
     return warnings
 
 

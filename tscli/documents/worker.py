@@ -60,7 +60,7 @@ def serve(pipe: Connection, page_seconds: float) -> None:
         except OSError as error:
             pipe.send(("error", f"cannot be read ({error.strerror or error})"))
         except RecursionError:
-            pipe.send(("error", "nests too many parts in each other; save it again from the program that made it"))
+            pipe.send(("error", "nests too many parts inside each other; save it again from the program that made it"))
         except Exception as error:  # whatever a parser raises on a hostile file loses that file only
             pipe.send(("error", f"cannot be read ({_in_short(error)})"))
 

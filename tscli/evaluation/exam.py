@@ -65,8 +65,8 @@ class Document:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--tokens", type=parse_count, required=True, help="about so many, of an ordinary tokenizer")
-    parser.add_argument("--out", type=Path, required=True, help="documents/ and questions.jsonl are written there")
+    parser.add_argument("--tokens", type=parse_count, required=True, help="approximate number of tokens")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write documents/ and questions.jsonl to")
     for name, count in vars(Size()).items():
         parser.add_argument(f"--{name}", type=int, default=count)
     args = parser.parse_args()

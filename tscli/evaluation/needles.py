@@ -24,9 +24,9 @@ TASK = "book-facts"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--haystack", type=Path, required=True, help="folder with books; they are taken by name")
-    parser.add_argument("--tokens", type=parse_count, required=True, help="about so many, such as 8k or 1m")
-    parser.add_argument("--out", type=Path, required=True, help="documents/ and questions.jsonl are written there")
+    parser.add_argument("--haystack", type=Path, required=True, help="folder with books, used in the order of their names")
+    parser.add_argument("--tokens", type=parse_count, required=True, help="approximate number of tokens, such as 8k or 1m")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write documents/ and questions.jsonl to")
     parser.add_argument("--facts", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()

@@ -24,7 +24,7 @@ from tscli.ingest.sketch_reuse import stored_sketch
 from tscli.ingest.sketching import num_fitted, passages_as_questions
 from tscli.ingest.work import Work, in_chains
 from tscli.ingest.worker_pool import WorkerConfig, WorkerPool
-from tscli.library.arrange import Previous, arrange, previous_context
+from tscli.library.arrange import Arrangement, Previous, arrange, previous_context
 from tscli.library.layout import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of
 from tscli.library.own_settings import (
     better_model_hint,
@@ -80,7 +80,9 @@ class Preparation:
         self._run_by_others = 0
 
     def calibrate(self, on_progress: OnCalibrate | None = None) -> None:
-        """Calibrate the model's voters where that was not done on this machine yet; on_progress: what is done, done, in all."""
+        """Find the model's retrieval heads, unless this machine has them; on_progress is called with what is done, how much
+        of it, and of how much.
+        """
         self._calibrate(on_progress)
 
     def run(self, on_progress: Progress | None = None) -> IngestReport:
@@ -133,10 +135,11 @@ def prepare(
     options: IngestOptions = IngestOptions(),  # noqa: B008 - frozen
     on_event: Event | None = None,
 ) -> Preparation:
-    """Read and tokenise the documents, the model being loaded meanwhile, and plan the run; writes no keys or values.
+    """Read and tokenise the documents while the model is loaded, and plan the run; writes no keys or values.
 
-    Documents that the library holds from other folders than `paths` stay; a document of these paths that is gone is dropped.
-    on_event hears of files from another thread. Raises UsageError over the token budget or without any readable document.
+    Documents that the library holds from other folders than `paths` stay; a document of these paths that no longer exists is
+    dropped. on_event is called from another thread, too. Raises UsageError for more tokens than `max_tokens`, and where no
+    document can be read.
     """
     tell = on_event or (lambda *_: None)
     if options.processes is not None and options.processes < 1:
@@ -160,10 +163,7 @@ def prepare(
     arrangement = arrange(named, loaded.documents, previous)
     if not arrangement.slots:
         raise UsageError(nothing_read(paths, loaded))
-    tell("tokenize", f"{len(arrangement.slots)} documents", 0, 1)
-    with _telling(loaded):
-        context = arrangement.build(tokenizer, template, options.max_tokens)
-    tell("tokenize", f"{context.token_ids.shape[0]:,} tokens", 1, 1)
+    context = _build_context(arrangement, inputs, options.max_tokens, tell)
     chain = _planned(context, settings, chain_seed(fingerprint), decoder.window)
     missing = missing_segments(folder, chain)
     tell("measure", "speed of this machine", 0, 1)
@@ -252,14 +252,16 @@ def _read(named: Sequence[Path], options: IngestOptions, tell: Event, stop: Stop
     )
 
 
-@contextlib.contextmanager
-def _telling(loaded: Loaded) -> Iterator[None]:
-    """Documents that are too many are told with what else became of the files."""
+def _build_context(arrangement: Arrangement, inputs: _Inputs, max_tokens: int, tell: Event) -> Context:
+    """The documents' tokens; OverBudget where they are too many, which also says which files were not read."""
+    tell("tokenize", f"{len(arrangement.slots)} documents", 0, 1)
     try:
-        yield
+        context = arrangement.build(inputs.tokenizer, inputs.template, max_tokens)
     except OverBudget as error:
-        error.failures, error.passed_over = loaded.failures, loaded.passed_over
+        error.failures, error.passed_over = inputs.documents.failures, inputs.documents.passed_over
         raise
+    tell("tokenize", f"{context.token_ids.shape[0]:,} tokens", 1, 1)
+    return context
 
 
 def _independent(options: IngestOptions, previous: Previous | None, decoder: Decoder) -> bool:

@@ -32,7 +32,7 @@ def nothing_read(paths: Sequence[str | Path], loaded: Loaded) -> str:
     over = "".join(f"; {line}" for line in _passed_over(loaded))
     if failures:
         return f"{named}: none of {len(failures)} files could be read; first: {failures[0].path}: {failures[0].reason}{over}"
-    return f"{named}: no documents found; ignored and hidden files are left out unless --no-ignore, --hidden{over}"
+    return f"{named}: no documents found; ignored and hidden files need --no-ignore and --hidden{over}"
 
 
 def _warnings(loaded: Loaded) -> list[str]:
@@ -44,7 +44,7 @@ def _one_process(options: IngestOptions, settings: Mapping[str, object], decoder
     """A line where several processes are asked for and one runs all."""
     if (options.processes or 1) == 1 or (settings.get("documents") == "independent" and decoder.device.type == "cpu"):
         return []
-    return [f"--processes {options.processes}: one runs all; several are for independent documents on the CPU"]
+    return [f"--processes {options.processes}: one process is used; several need independent documents and the CPU"]
 
 
 def _unused_template(template: Template) -> list[str]:
@@ -60,7 +60,7 @@ def _empty(named: Sequence[Path], loaded: Loaded) -> list[str]:
     tried = {failure.path.split("/")[0] for failure in loaded.failures}
     folders = [(path, path.expanduser().resolve()) for path in named if path.expanduser().is_dir()]
     return [
-        f"{path}: no documents found; ignored and hidden files are left out unless --no-ignore, --hidden"
+        f"{path}: no documents found; ignored and hidden files need --no-ignore and --hidden"
         for path, real in folders
         if real.name not in tried and not any(real in source.parents for source in sources)
     ]

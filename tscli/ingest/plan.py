@@ -22,7 +22,7 @@ from tscli.tokens import Context, DocumentTokens
 class PlannedDocument:
     """One document of the wanted context; status: "new", "cached", or "rerun" where something before it changed.
 
-    pages_without_text: that nothing was read on. ocr_pages: that were read by OCR.
+    pages_without_text: number of pages on which no text was found; ocr_pages: number of pages that were read by OCR.
     """
 
     path: str
@@ -37,7 +37,8 @@ class PlannedDocument:
 class IngestPlan:
     """What an ingest will do; sizes in bytes, estimated_seconds None where nothing is to run.
 
-    dtype: of the model; kv_dtype: of the pages; weights: "int8", or the dtype of the full ones. processes: that will run it.
+    dtype: of the model; kv_dtype: of the pages; weights: "int8", or the dtype of the full weights. processes: how many will
+        run it.
     """
 
     library: str
@@ -64,8 +65,9 @@ class IngestPlan:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did; bytes: that the library takes on disk; peak_rss_bytes of this process, mapped pages included.
-    run_by_others: documents that other processes ran."""
+    """What an ingest did. bytes: size of the library on disk; peak_rss_bytes: of this process, mapped pages included.
+    run_by_others: number of documents that other processes ran.
+    """
 
     library: str
     folder: Path

@@ -65,8 +65,8 @@ def better_model_hint(load: LoadOptions, held: Fingerprint | None = None) -> lis
     if load.model is not None or held is not None or default_model() != EMBEDDED:
         return []
     return [
-        f"the embedded reader runs, which copies short facts and no more; tscli model get {DEFAULT} brings a better one, the "
-        "default from then on"
+        f"the embedded reader answers, which only copies short facts; tscli model get {DEFAULT} downloads a better model, "
+        "which is then the default"
     ]
 
 

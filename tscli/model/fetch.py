@@ -28,7 +28,7 @@ INDEX_LIMIT_S = 1800.0
 
 
 def default_model() -> str:
-    """What runs where no model is named: the first known one where it is on this machine, else the embedded reader."""
+    """The model that is used if none is named: the first known one that is on this machine, else the embedded reader."""
     return DEFAULT if here(DEFAULT) else EMBEDDED
 
 

@@ -144,7 +144,7 @@ def _of_id(manifest: Manifest, wanted: str) -> Document:
     for each in enumerate(manifest.documents):
         if (document := Document(*each)).id == wanted:
             return document
-    raise refused(404, "document_not_found", "the library does not hold this document, or holds it changed; ask again")
+    raise refused(404, "document_not_found", "the library no longer holds this document, or holds a changed one; ask again")
 
 
 def _line(document: Document) -> dict[str, Any]:

@@ -31,7 +31,9 @@ class QueueFull(TscliError):
     """So many wait already; seconds: when it is worth another try."""
 
     def __init__(self, waiting: int, seconds: int) -> None:
-        super().__init__(f"{waiting} questions are waiting already; ask again in {seconds} s, or start with a longer --queue")
+        super().__init__(
+            f"{waiting} questions are already waiting; ask again in {seconds} s, or start the server with a longer --queue"
+        )
         self.seconds = seconds
 
 
@@ -216,7 +218,7 @@ class EngineThread:
             session.remember(answer)
         except OSError as error:
             self._remembers = False
-            self._warn(f"questions are remembered no longer: the history cannot be written ({error.strerror})")
+            self._warn(f"questions are no longer recorded: the history cannot be written ({error.strerror})")
 
     def _fail(self, group: Sequence[_Going], error: Exception) -> None:
         for going in group:

@@ -96,7 +96,7 @@ class Uploads:
 
     def _writable(self) -> None:
         if self.served.read_only:
-            raise refused(403, "read_only", "this server takes no documents (--read-only); use tscli ingest")
+            raise refused(403, "read_only", "this server accepts no documents (--read-only); use tscli ingest")
 
     def _check(self, library: str, length: str | None) -> None:
         self._writable()
@@ -104,7 +104,7 @@ class Uploads:
         if library not in self.served.names and not is_new:
             raise no_such_library(library)
         if self._receiving or (self.job is not None and self.job.is_busy):
-            raise refused(409, "busy", "another ingest is going on; wait for its end, or cancel it")
+            raise refused(409, "busy", "another ingest is running; wait for it to end, or cancel it")
         if int(length or 0) + SPARE > disk_free_bytes(self.served.folder(library)):
             raise refused(507, "disk_full", "the disk has no room for these files; make room, or upload fewer")
 
@@ -122,7 +122,7 @@ class Uploads:
                     raise refused(400, "no_files", "the request holds no file; send them as multipart/form-data")
                 return await run_in_threadpool(_write, files, folder)
         except HTTPException as error:
-            raise refused(400, "bad_upload", f"the files could not be taken: {error.detail}") from error
+            raise refused(400, "bad_upload", f"the upload failed: {error.detail}") from error
 
 
 def upload_routes(uploads: Uploads) -> list[Route]:

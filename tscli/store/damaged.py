@@ -10,4 +10,4 @@ from tscli.paths import library_name
 
 def damaged(folder: Path, what: str) -> DamagedLibrary:
     """What is wrong, of the library in this folder."""
-    return DamagedLibrary(what, f"to make it whole: tscli repair {library_name(folder)}")
+    return DamagedLibrary(what, f"to repair it: tscli repair {library_name(folder)}")

@@ -37,7 +37,9 @@ def read_history(folder: Path) -> tuple[list[HistoryEntry], int]:
     except FileNotFoundError:
         return [], 0
     except OSError as error:
-        raise DamagedLibrary(f"{folder / HISTORY}: cannot be read ({error.strerror})", "remove it to begin anew") from error
+        raise DamagedLibrary(
+            f"{folder / HISTORY}: cannot be read ({error.strerror})", "remove it to start a new one"
+        ) from error
     found = []
     for line in lines:
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):

@@ -160,7 +160,7 @@ class Manifest:
         mine = self.fingerprint
         if differences := mine.differences(loaded):
             raise LibraryError(
-                f"library {self.library} was made by {mine.model} and does not fit {loaded.model}: "
+                f"library {self.library} was made by {mine.model} and does not match {loaded.model}: "
                 f"{'; '.join(differences)}; ask with the model it was made by, or ingest again under another --library"
             )
 
@@ -195,7 +195,7 @@ class Manifest:
             raise damaged(path.parent, f"{path}: not a manifest of a library ({error})") from error
         seal = SEAL.match(text)
         if sealed and (seal is None or seal[1] != _checksum(text[seal.end() :])):
-            raise damaged(path.parent, f"{path}: its checksum is not the one that was written")
+            raise damaged(path.parent, f"{path}: its checksum does not match")
         if version not in FORMAT_VERSIONS:
             raise LibraryError(
                 f"{path}: format version {version}, this tscli reads {FORMAT_VERSIONS[0]} to {FORMAT_VERSIONS[-1]}; "

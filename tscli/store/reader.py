@@ -121,7 +121,7 @@ def problem_with(path: Path, size_bytes: int, xxh3: str) -> str | None:
         found = path.stat().st_size
         if found != size_bytes:
             return f"has {found:,} bytes, {size_bytes:,} were written"
-        return None if hash_file(path) == xxh3 else "its checksum is not the one that was written"
+        return None if hash_file(path) == xxh3 else "its checksum does not match"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

@@ -15,7 +15,7 @@ from tscli.store.segment import segment_path
 from tscli.store.verify import Problem
 from tscli.store.writer import read_record, write_manifest, write_record
 
-NEITHER = "run tscli ingest again with the same paths: what is whole is not run again"
+NEITHER = "run tscli ingest again with the same paths: undamaged parts are not run again"
 
 
 def restore_manifest(folder: Path) -> tuple[Manifest, list[Problem]]:

@@ -62,7 +62,7 @@ def choose_voters(
 
 
 def calibrate_model(load: LoadOptions, *, again: bool = False, on_progress: OnProgress | None = None) -> Voters:
-    """The voters of a model, calibrated where that was not done on this machine yet, or `again`; they are kept."""
+    """A model's retrieval heads: loaded, or found and saved where this machine does not have them, or where `again` is set."""
     decoder = load_decoder(load)
     tokenizer = load_tokenizer(str(decoder.folder))
     known = None if again else load_voters(decoder.hash)

@@ -11,7 +11,7 @@ import torch
 from tests.bench.test_voting import bench_of
 from tscli.bench import setting
 from tscli.bench.filling import Room, fill, room_for
-from tscli.bench.unavailable import Unavailable
+from tscli.bench.rows import Unavailable
 from tscli.ingest.prefill import prefill_in_memory
 from tscli.model.kv import KVState
 

@@ -13,8 +13,8 @@ from itertools import count, cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tscli.bench.rows import Unavailable
 from tscli.bench.setting import Bench
-from tscli.bench.unavailable import Unavailable
 from tscli.library.layout import DevicePages
 from tscli.model.kv import KVState, Pages
 from tscli.store import load_tensors, save_tensors

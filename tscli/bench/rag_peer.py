@@ -6,10 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from tscli.bench.rows import timing_fields
+from tscli.bench.rows import Unavailable, timing_fields
 from tscli.bench.setting import Bench
 from tscli.bench.text import QUESTION
-from tscli.bench.unavailable import Unavailable
 from tscli.errors import UsageError
 from tscli.evaluation.dense import answer_texts
 from tscli.evaluation.search import Search, passages_of

@@ -19,10 +19,9 @@ from tscli.answer.token_select_strategy import checked_mode
 from tscli.bench.decoding import decode, disk_bytes, graph_steps, in_one_piece, two_pass_answer
 from tscli.bench.filling import PREFIX, Room, fill, room_for
 from tscli.bench.peers import PEERS, measure_peer
-from tscli.bench.rows import BenchResult, BenchRow, filled_fields, timing_fields
+from tscli.bench.rows import BenchResult, BenchRow, Unavailable, filled_fields, timing_fields
 from tscli.bench.setting import Bench, Say, dense_seconds, forget_peak_rss, peak_rss
 from tscli.bench.text import MeasuredText, read_text
-from tscli.bench.unavailable import Unavailable
 from tscli.bench.voting import answer_fields, read_library
 from tscli.errors import UsageError
 from tscli.ingest.measure import estimate_seconds

@@ -86,7 +86,7 @@ async function run(question) {
       },
     });
     Object.assign(answered, { answer: text.data, tscli: found.tscli ?? null });
-    by("status").textContent = found.finish === "length" ? "The answer was cut at its greatest length." : "";
+    by("status").textContent = found.finish === "length" ? "The answer was cut off at its maximum length." : "";
     showWeak(answered);
     showEvidence(answered);
     remember(answered);

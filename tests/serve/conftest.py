@@ -14,6 +14,9 @@ import openai
 import pytest
 
 import tscli
+from tests.evidence.browser import Page, page
+from tests.serve.browsing import BROWSER, EVIL, ROOT
+from tests.serve.page_server import serving as page_serving
 from tscli.serve.app import make_app
 from tscli.serve.run import Server
 from tscli.serve.served_libraries import ServedLibraries
@@ -100,3 +103,27 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < until, "it did not come about"
         time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of a handbook, a glossary, and what somebody hostile wrote and named."""
+    folder = tmp_path_factory.mktemp("page")
+    docs = folder / "docs"
+    docs.mkdir()
+    shutil.copy(ROOT / "samples" / "harbour-handbook.pdf", docs)
+    shutil.copy(ROOT / "samples" / "glossary.md", docs)
+    for number, text in enumerate(EVIL):
+        plain = text.replace(chr(0), "")
+        (docs / f"{number} {plain.replace('/', '-')}.txt").write_text(f"Stone {number}: {plain}\n", encoding="utf-8")
+    library = str(folder / "library")
+    tscli.prepare([docs], library, tscli.LoadOptions("reader"), options=tscli.IngestOptions(documents="independent")).run()
+    with page_serving(ServedLibraries([library])) as client:
+        yield str(client.base_url)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    assert BROWSER is not None
+    with page(BROWSER, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened

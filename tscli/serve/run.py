@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
 
 def run_server(served: ServedLibraries, settings: ServeSettings, on_start: Callable[[list[str]], None]) -> None:
     """Serve until a signal ends it; on_start hears the addresses. TscliError where the port or the host cannot be had."""
-    listening = _listen(settings)
+    listening = listen(settings)
     server = Server(make_app(served, settings), settings)
     on_start(settings.addresses(listening.getsockname()[1]))
     try:
@@ -73,7 +73,8 @@ def run_server(served: ServedLibraries, settings: ServeSettings, on_start: Calla
         listening.close()
 
 
-def _listen(settings: ServeSettings) -> socket.socket:
+def listen(settings: ServeSettings) -> socket.socket:
+    """A socket that listens where the settings say; TscliError where it cannot."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -223,5 +223,5 @@ def test_thoughts_are_in_the_json_and_a_library_of_before_does_not_think(
     assert shown["tokens"]["thoughts"] == shown["tokens"]["generated"] - len(shown["token_ids"])
     edit_manifest(library_folder("default"), lambda manifest: manifest["template"].pop("thinks"))
     assert run(["ask", "Where?", "--think", *FOR_ASK]) == 2
-    assert "--think: this model is told before the documents" in capsys.readouterr().err
+    assert "--think: this library was made without it" in capsys.readouterr().err
     assert Template.of_record(kept().template) is not None

@@ -50,7 +50,7 @@ def test_what_is_no_archive_is_an_error_of_one_line(tmp_path: Path, capsys: pyte
     assert run(["export", "absent", str(tmp_path / "b.tar")]) == 4
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 3
-    assert "not an archive of tscli export" in errors[0]
+    assert "not an archive that tscli export wrote" in errors[0]
     assert "No such file" in errors[1]
     assert "no library" in errors[2]
 

@@ -203,4 +203,4 @@ def test_joint_documents_say_why_they_are_run_by_one(small_model: Path, write_do
     options = tscli.IngestOptions(documents="joint", processes=2)
     plan = tscli.prepare([write_documents()], "lib", load, options=options).plan
     assert plan.processes == 1
-    assert any("--processes 2: one runs all" in note for note in plan.notes)
+    assert any("--processes 2: one process is used" in note for note in plan.notes)

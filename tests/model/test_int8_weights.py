@@ -79,7 +79,7 @@ def test_a_processor_whose_products_overflow_is_told(monkeypatch: pytest.MonkeyP
 def test_another_device_is_told() -> None:
     decoder = make_decoder()
     decoder.device = torch.device("cuda")
-    with pytest.raises(UsageError, match="for the CPU only"):
+    with pytest.raises(UsageError, match="needs the CPU"):
         decoder.use_int8_weights()
 
 

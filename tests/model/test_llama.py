@@ -137,7 +137,7 @@ def test_the_parity_check_refuses_wrong_arithmetic(tmp_path: Path) -> None:
     decoder = load_llama("m", save(tmp_path, "llama", {}), torch.float32, CPU)
     assert check_parity(decoder) < 1e-5
     decoder._eps = 1.0
-    with pytest.raises(Exception, match="does not run rightly"):
+    with pytest.raises(Exception, match="does not run correctly"):
         check_parity(decoder)
 
 

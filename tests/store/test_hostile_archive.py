@@ -154,7 +154,7 @@ def test_an_archive_cannot_choose_a_name_that_leaves_the_home(archive: Path, nam
 @pytest.mark.parametrize("content", [b"", b"not a tar" * 200, b"\x1f\x8b" + bytes(600), bytes(10240)])
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.tar").write_bytes(content)
-    with pytest.raises(LibraryError, match="not an archive of tscli export"):
+    with pytest.raises(LibraryError, match="not an archive that tscli export wrote"):
         import_library(tmp_path / "a.tar")
 
 

@@ -1,4 +1,4 @@
-"""Has the kernel read what a first question needs of libraries, while Python is still busy with imports. Free of torch."""
+"""Has the kernel read the files that a first question needs, while Python is still importing. Free of torch."""
 
 from __future__ import annotations
 

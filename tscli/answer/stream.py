@@ -1,4 +1,4 @@
-"""One answer as it is made: its tokens become text and thoughts, what they attended to is recorded, and in the end it is told.
+"""One answer while it is generated: its tokens become text and thoughts, and what they attended to is recorded.
 
 Knows the session that it belongs to and its tokenizer; who runs the model hands in the tokens.
 """

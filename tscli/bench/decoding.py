@@ -1,4 +1,4 @@
-"""Our own methods' decodes at a depth: dense, selecting at every step, by a selection that is kept, as a CUDA graph.
+"""Decoding at a depth by our own methods: dense, selecting at every step, with a kept selection, as a CUDA graph.
 
 Knows a state that holds the depth; prefills nothing.
 """

@@ -1,4 +1,4 @@
-"""How a depth is filled that would take too long to prefill: the pages of a real beginning stand in it again and again.
+"""Filling a depth that would take too long to prefill: the pages of a real beginning are repeated up to it.
 
 Keys are held before RoPE, and documents are read each by itself, so that pages are as good in any place. Every copy has memory
 of its own, as that many documents would have: in files, mapped as a library's are, where memory has no room for them.

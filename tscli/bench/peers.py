@@ -1,4 +1,4 @@
-"""What others make of the same model and text: which peers there are, and the two rows of each.
+"""Other programs on the same model and text: which peers there are, and the two rows of each.
 
 A peer that is not there, or for which a length is too much, has rows that say why. Knows nothing of our attention.
 """

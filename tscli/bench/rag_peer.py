@@ -1,4 +1,4 @@
-"""What users have instead: BM25's best passages of the same text, run again by the same model for each question."""
+"""RAG as a peer: BM25's best passages of the same text, run by the same model for each question."""
 
 from __future__ import annotations
 

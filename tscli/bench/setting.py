@@ -1,4 +1,4 @@
-"""What the methods of one benchmark share: model, tokens, repetitions, fields of every row, and what is too much here."""
+"""What the methods of one benchmark share: model, tokens, repetitions, the fields of every row, and the limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an answer is shown: statistics and citations for people on stderr, one JSON object for programs."""
+"""How an answer is shown: statistics and citations on stderr for people, one JSON object for programs."""
 
 from __future__ import annotations
 

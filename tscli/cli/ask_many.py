@@ -1,4 +1,4 @@
-"""`tscli ask -f questions.txt -o answers.jsonl`: many questions of one open library; taken up where it stopped."""
+"""`tscli ask -f questions.txt -o answers.jsonl`: many questions to one open library; resumes where it stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown of documents that have more tokens than is allowed: the largest first, and which to leave out."""
+"""The plan of documents that have more tokens than the limit: the largest first, and which to leave out."""
 
 from __future__ import annotations
 

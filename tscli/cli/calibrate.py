@@ -1,4 +1,4 @@
-"""`tscli calibrate`: find the heads of a model that find what a question asks for."""
+"""`tscli calibrate`: find a model's retrieval heads."""
 
 from __future__ import annotations
 

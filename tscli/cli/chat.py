@@ -1,4 +1,4 @@
-"""`tscli chat`: question after question of one open library; on a terminal with arrow keys, or a line each from a pipe."""
+"""`tscli chat`: question after question to one open library; with arrow keys on a terminal, or one per line from a pipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tscli config`: what the flags are that nobody gives, and where each comes from."""
+"""`tscli config`: every setting, and where its value comes from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user sets once: flags in a TOML file, over the defaults, under the environment and the command line.
+"""The configuration file: settings in TOML that override the defaults, and are overridden by the environment and flags.
 
 Knows where the file is and which settings it may have; the parser puts them in force, as the defaults of a command's flags.
 """

@@ -1,4 +1,4 @@
-"""`tscli doctor`: what this machine offers, and what a library would need of it. `tscli path`: the folder of the libraries."""
+"""`tscli doctor`: what this machine has, and what a library would need. `tscli path`: the folder of the libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run that did not go well ends: from exception to exit code and sentence. Prints nothing."""
+"""From an exception to an exit code and a message. Prints nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tscli model list | get | rm | show`: the models that there are, here and to be had."""
+"""`tscli model list | get | rm | show`: the models on this machine, and those that can be downloaded."""
 
 from __future__ import annotations
 

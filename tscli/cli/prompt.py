@@ -1,4 +1,4 @@
-"""Lines that are typed: with arrow keys and a history on a terminal, as they come from a pipe.
+"""Reading lines: with arrow keys and a history on a terminal, plainly from a pipe.
 
 The history is kept in a file of the tool's home that only its owner can read, or not at all.
 """

@@ -1,4 +1,4 @@
-"""The start of a command: how long it took, and without garbage collection. Knows nothing of torch, which takes longest."""
+"""Starting a command: how long that took, and without garbage collection. Does not import torch, which takes longest."""
 
 from __future__ import annotations
 

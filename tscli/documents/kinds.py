@@ -1,4 +1,4 @@
-"""What kind a file is, by its first bytes and its name. Opens nothing; runs in the worker process."""
+"""Which reader takes a file, by its first bytes and its name. Opens nothing; runs in the worker process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make a damaged library whole: run again what was lost, and nothing else.
+"""Repair a damaged library: recompute what was lost, and nothing else.
 
 Keys and values follow from the tokens, the model and what was computed before them. A segment that comes out bit for bit as it
 was recorded leaves what was computed behind it valid; one that does not (another machine, another torch) takes that along.

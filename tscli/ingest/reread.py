@@ -1,4 +1,4 @@
-"""A library's tokens made anew from its documents, where they are still what they were."""
+"""A library's tokens, made again from its documents, if these have not changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The libraries that there are: list, describe, verify, prune, remove, export, import. Reads manifests; runs no model."""
+"""All libraries: list, describe, verify, prune, remove, export, import. Reads manifests; runs no model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a library keeps its pages, by which model and weights and behind which prompt its documents were run: its own."""
+"""The settings that a library keeps: the format of its pages, its model and weights, and the prompt before its documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A question on its way to the engine's thread, heard on the event loop's; knows nothing of the form of replies."""
+"""Hands a question to the engine's thread and its events to the event loop; knows nothing of the form of replies."""
 
 from __future__ import annotations
 

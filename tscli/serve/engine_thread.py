@@ -1,4 +1,4 @@
-"""The one thread that runs models: the answers of all clients go on in step, new ones join between steps.
+"""The one thread that runs models: all clients' answers are decoded as one batch, and new ones join between steps.
 
 Knows jobs, sessions and the engine's steps; knows no HTTP. A job that fails takes no other with it, unless the step of all did.
 """

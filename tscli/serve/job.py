@@ -1,4 +1,4 @@
-"""One client's question on its way: what is asked, and what the client hears of it. Plain data; runs nothing."""
+"""One client's question: what is asked, and the events that the client gets. Plain data; runs nothing."""
 
 from __future__ import annotations
 

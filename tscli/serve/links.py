@@ -1,4 +1,4 @@
-"""Where a reply's citations and its map lead to, in words that the routes of documents know: tokens of the one document.
+"""Links from a reply's citations and map into documents: pages, and tokens of the one document, as the routes take them.
 
 A citation's own tokens count through all libraries that are joined; a document by itself knows nothing of the others.
 """

@@ -1,4 +1,4 @@
-"""Listens on a port until it is told to end; answers that go on then get some seconds to come to their end."""
+"""Listens on a port until it is told to stop; answers in progress then get some seconds to finish."""
 
 from __future__ import annotations
 

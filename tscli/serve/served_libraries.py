@@ -1,4 +1,4 @@
-"""The libraries that are served: by name, opened when first asked, and again once they have been ingested anew.
+"""The libraries that are served, by name: opened by their first question, and again once they have been re-ingested.
 
 Only names of this list lead to files. Knows libraries and sessions; knows no requests.
 """

@@ -1,4 +1,4 @@
-"""The error of a library of which a file is not what was written, with the command that makes that library whole."""
+"""The error for a damaged library, with the command that repairs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The questions that a library was asked and the pages that they selected: JSON lines beside it, for its owner only."""
+"""The questions asked of a library and the pages that they selected: JSON lines beside it, readable by its owner only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a library says of itself, as JSON, sealed by a checksum of its own text: an edited or newer manifest is refused.
+"""A library's manifest: JSON with a checksum of its own text, so that an edited one is refused, as is a newer format.
 
 Manifests of before have no seal; of them every field is checked as far as that goes.
 """

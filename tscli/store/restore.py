@@ -1,4 +1,4 @@
-"""What a repair needs no model for: the manifest from the copy beside it, the segments' sidecars from the manifest."""
+"""Repairs that need no model: the manifest from the copy beside it, the segments' sidecars from the manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The chat template, cut up: what stands before the documents, around the question, and between an answer and the next one.
+"""The chat template in parts: before the documents, around the question, and between an answer and the next question.
 
 Found by rendering the model's own template around markers, so nothing is known about any one template. An instruction of ours
 stands before the documents, another one beside the question.

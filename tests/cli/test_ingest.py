@@ -10,8 +10,12 @@ from tests.cli.conftest import TEXT, Run
 from tests.documents.hostile import pdf_of, stream
 
 
-def test_ingest_shows_plan_and_summary_on_stderr_and_nothing_on_stdout(run: Run, docs: Path) -> None:
-    done = run("ingest", str(docs), "-l", "shown")
+def test_ingest_shows_plan_and_summary_on_stderr_and_nothing_on_stdout(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"  # not the shared documents, whose segments another library may have
+    folder.mkdir()
+    for name in ("a.txt", "b.md"):
+        (folder / name).write_text(f"{name} is about the tide. " * 60)
+    done = run("ingest", str(folder), "-l", "shown")
     assert done.returncode == 0
     assert done.stdout == ""
     for words in ("Plan for library shown", "docs/a.txt", "docs/b.md", "tokens/s", "peak memory"):

@@ -156,7 +156,7 @@ def rm(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     as_json: flags.Json = False,
 ) -> int:
-    """Remove a library; the documents it was made from are not touched."""
+    """Remove a library; its documents are not touched."""
     if not yes and not sys.stdin.isatty():
         raise UsageError(f"rm {name}: there is no terminal to confirm on; add --yes to remove it")
     if not yes and not typer.confirm(f"Remove library {name} ({_what_is_lost(name)})?", err=True):

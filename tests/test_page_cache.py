@@ -108,7 +108,7 @@ def test_the_ends_of_all_files_come_before_everything_else(sent: Sent, monkeypat
 
 def test_no_more_is_read_than_half_of_the_memory_that_is_left(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     write_library("shelf", sketch=None)
-    monkeypatch.setattr(page_cache, "_available_bytes", lambda: 2 * (40 + 100))
+    monkeypatch.setattr(page_cache, "available_bytes", lambda: 2 * (40 + 100))
     page_cache.read_ahead(["shelf"]).join()
     assert sent == [("context-1.pt", 0, 40), ("aa.pt", 0, 60), ("aa.pt", 60, 40)]
 

@@ -1,4 +1,4 @@
-"""Ask questions of a whole shelf of documents: read once, keep the paged KV cache, answer by TokenSelect sparse decoding.
+"""Answer questions about a collection of documents: run it once, keep the paged KV cache, answer by TokenSelect.
 
     import tscli
 

@@ -28,12 +28,12 @@ from .evidence import Citation as Citation
 from .evidence import Evidence as Evidence
 from .evidence import find_evidence as find_evidence
 from .evidence import render_report as render_report
-from .ingest.ingest import IngestPlan as IngestPlan
-from .ingest.ingest import IngestReport as IngestReport
-from .ingest.ingest import PlannedDocument as PlannedDocument
 from .ingest.ingest import Preparation as Preparation
 from .ingest.ingest import prepare as prepare
 from .ingest.options import IngestOptions as IngestOptions
+from .ingest.plan import IngestPlan as IngestPlan
+from .ingest.plan import IngestReport as IngestReport
+from .ingest.plan import PlannedDocument as PlannedDocument
 from .ingest.rebuild import rebuild_sketch as rebuild_sketch
 from .ingest.repair import RepairReport as RepairReport
 from .ingest.repair import repair as repair

@@ -1,4 +1,4 @@
-"""What the command line needs beside the public API. No promise is made of it: it may change in any version.
+"""What the command line needs beside the public API. It may change in any version.
 
 What there is stands in `internals.pyi` and is imported on first use.
 """

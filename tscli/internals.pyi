@@ -1,6 +1,6 @@
 """What only the command line needs, and its types, in this one list: `internals.py` reads it."""
 
-from .answer.calibration.store import voters_of as voters_of
+from .answer.calibration.store import load_voters as load_voters
 from .bench import AttentionBench as AttentionBench
 from .bench import AttentionRow as AttentionRow
 from .bench import benchmark_attention as benchmark_attention

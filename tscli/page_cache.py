@@ -1,4 +1,4 @@
-"""Has the kernel read what a first question needs of libraries, while Python is still busy with imports. Free of torch."""
+"""Has the kernel read the files that a first question needs, while Python is still importing. Free of torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Any
 
 from tscli.errors import UsageError
+from tscli.memory import available_bytes
 from tscli.paths import MANIFEST, library_folder, shipped_voters_file, voters_file
 
 SHARE = 0.5  # of the memory that is to be had
@@ -41,7 +42,7 @@ def _read(names: list[str]) -> None:
     with contextlib.suppress(OSError, ValueError, TypeError, LookupError, UsageError):
         parts = [part for name in names for part in _parts(library_folder(name))]
         ends = [end for path in dict.fromkeys(path for path, _, _ in parts) for end in _ends(path)]
-        waiting = iter(list(_within(SHARE * _available_bytes(), [*ends, *parts])))
+        waiting = iter(list(_within(SHARE * (available_bytes() or 0), [*ends, *parts])))
         threads = list[Thread]()
         with contextlib.suppress(RuntimeError):  # so little memory is left that no more of them can be started
             for _ in range(THREADS - 1):
@@ -115,10 +116,3 @@ def _voting_layers(model_hash: str) -> list[int]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             return sorted({int(layer) for layer, _ in json.loads(file.read_bytes())["heads"]})
     return []
-
-
-def _available_bytes() -> int:
-    """Memory that programs can have, the page cache's included."""
-    with open("/proc/meminfo", encoding="ascii") as file:
-        fields = dict(line.split(":", 1) for line in file)
-    return 1024 * int(fields["MemAvailable"].split()[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 from platformdirs import user_cache_dir, user_data_dir
@@ -61,3 +62,10 @@ def library_folders(parent: Path) -> list[Path]:
 def library_names() -> list[str]:
     """The names of all libraries under home; no manifest is read."""
     return [folder.name for folder in library_folders(home() / "libraries")]
+
+
+def disk_free_bytes(folder: Path) -> int:
+    """What is free on the disk on which this folder is, or would be made."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -5,7 +5,7 @@ Each function stands beside a plain float64-capable reference in `reference`, ag
 
 from tscli_kernels.attention import attend, attend_causal, attend_each, attend_selected, attend_turned
 from tscli_kernels.page_table import PageTable, copy_rows, score_rows, score_table
-from tscli_kernels.pages import gather_rows, row_index, score_pages, take_rows
+from tscli_kernels.pages import row_index, score_pages, take_rows
 from tscli_kernels.quantised import (
     GROUP,
     OUTPUTS,
@@ -37,7 +37,6 @@ __all__ = [
     "decode_sketch",
     "encode_sketch",
     "expand_rows",
-    "gather_rows",
     "hard_vote",
     "has_int8_products",
     "int4_linear",

@@ -55,14 +55,6 @@ def score_pages(
     return out
 
 
-def gather_rows(pages: Tensor, positions: Tensor, scale: Tensor | None = None) -> Tensor:
-    """The rows at `positions` (int64 [n], slots counted through all pages), as [kv_heads, n, head_dim] in the pages' dtype.
-
-    scale: [pages, kv_heads, page_size] of int8 pages, whose rows are expanded to float32.
-    """
-    return take_rows(pages, row_index(positions, pages.shape[1], pages.shape[2]), scale)
-
-
 def row_index(positions: Tensor, kv_heads: int, page_size: int) -> Tensor:
     """Where the rows at `positions` (int64 [n]) stand in pages of this shape that are flattened: int64 [kv_heads, n]."""
     page = torch.div(positions, page_size, rounding_mode="floor")
@@ -71,6 +63,9 @@ def row_index(positions: Tensor, kv_heads: int, page_size: int) -> Tensor:
 
 
 def take_rows(pages: Tensor, rows: Tensor, scale: Tensor | None = None) -> Tensor:
-    """The rows of a `row_index` [kv_heads, n]; otherwise as `gather_rows`."""
+    """The rows of a `row_index` [kv_heads, n], as [kv_heads, n, head_dim] in the pages' dtype.
+
+    scale: [pages, kv_heads, page_size] of int8 pages, whose rows are expanded to float32.
+    """
     found = pages.reshape(-1, pages.shape[-1]).index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
     return found if scale is None else expand_rows(found, scale.reshape(-1)[rows])

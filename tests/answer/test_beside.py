@@ -36,7 +36,7 @@ def open_session(small_model: Path, tmp_path: Path, write_documents: Callable[..
 
 
 def beside(session: tscli.Session, question: str, earlier: tuple[tuple[str, str], ...] = (), tokens: int = 8) -> tscli.Stream:
-    stream = session.ask_beside(question, earlier, max_new_tokens=tokens, sampling=Sampling())
+    stream = session.ask_concurrently(question, earlier, max_new_tokens=tokens, sampling=Sampling())
     list(stream)
     return stream
 
@@ -75,8 +75,10 @@ def test_without_turns_each_question_is_asked_by_itself(open_session: Open) -> N
 def test_an_answer_gets_no_longer_than_the_window_has_room_for(open_session: Open) -> None:
     session = open_session()
     window, question = session.decoder.window, len(session.prompt_ids(FIRST))
-    assert session.ask_beside(FIRST, max_new_tokens=10**9, sampling=Sampling()).begin().max_new_tokens == window - question
+    assert (
+        session.ask_concurrently(FIRST, max_new_tokens=10**9, sampling=Sampling()).begin().max_new_tokens == window - question
+    )
     with pytest.raises(WindowFull, match="more than fit"):
-        session.ask_beside("stone " * window, max_new_tokens=1, sampling=Sampling())
+        session.ask_concurrently("stone " * window, max_new_tokens=1, sampling=Sampling())
     with pytest.raises(UsageError, match="empty"):
-        session.ask_beside(" ", max_new_tokens=1, sampling=Sampling())
+        session.ask_concurrently(" ", max_new_tokens=1, sampling=Sampling())

@@ -163,7 +163,7 @@ def test_an_answer_put_off_until_the_conversation_has_gone_on_is_refused(open_se
     chat = open_session().chat()
     late = chat.ask(FIRST, max_new_tokens=4)
     say(chat, SECOND)
-    with pytest.raises(UsageError, match="gone on"):
+    with pytest.raises(UsageError, match="moved on"):
         list(late)
     running = iter(chat.ask(THIRD, max_new_tokens=20))
     next(running)

@@ -10,8 +10,8 @@ from weakref import WeakSet
 import pytest
 
 import tscli
-from tests.answer.test_voters import VOTERS
-from tscli.answer.calibration.store import keep_voters
+from tests.answer.test_retrieval_strategy import VOTERS
+from tscli.answer.calibration.store import save_voters
 from tscli.answer.decode import Sampling
 from tscli.model.attention import AttentionRun
 from tscli.model.gathered import GatheredRun
@@ -24,7 +24,7 @@ HELD = (KVState, GatheredRun, AttentionRun)
 @pytest.fixture(params=["voters", "token", "two_pass"])
 def session(request: pytest.FixtureRequest, small_model: Path, write_documents: Callable[..., Path]) -> Iterator[tscli.Session]:
     load = tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")
-    keep_voters(load_decoder(load).hash, VOTERS)
+    save_voters(load_decoder(load).hash, VOTERS)
     tscli.prepare([write_documents(words=60)], load=load).run()
     how = {"voters": "calibrated"} if request.param == "voters" else {"question_mode": request.param}
     with tscli.open_library("default", load, **how) as opened:  # type: ignore[arg-type]
@@ -52,7 +52,7 @@ def _noted(begin: Callable[..., None], found: WeakSet[object]) -> Callable[..., 
 
 
 def stream_of(session: tscli.Session) -> tscli.Stream:
-    return session.ask_beside("Where does the stone stand?", max_new_tokens=6, sampling=Sampling())
+    return session.ask_concurrently("Where does the stone stand?", max_new_tokens=6, sampling=Sampling())
 
 
 def test_a_complete_answer_leaves_nothing_behind(session: tscli.Session, held: WeakSet[object]) -> None:

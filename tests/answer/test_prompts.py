@@ -70,9 +70,9 @@ def test_a_library_keeps_its_own_instruction_and_takes_no_other(load: tscli.Load
     again.run()
     assert kept().template["system"] == "Read this."
     assert tscli.prepare([docs], load=load, options=READ).plan.prefill_tokens == 0
-    with pytest.raises(LibraryError, match=r"behind the instruction 'Read this\.', --system 'Be brief\.' would mix it"):
+    with pytest.raises(LibraryError, match=r"behind the instruction 'Read this\.'; --system 'Be brief\.' does not fit it"):
         tscli.prepare([docs], load=load, options=BRIEF)
-    with pytest.raises(LibraryError, match=r"--system '' would mix it"):
+    with pytest.raises(LibraryError, match=r"--system '' does not fit it"):
         tscli.prepare([docs], load=load, options=tscli.IngestOptions(system=""))
 
 
@@ -142,7 +142,7 @@ def test_the_instruction_by_flag_variable_and_file(
     assert run([*new, "--library", "two"]) == 0
     assert kept("two").template["system"] == "Be brief."
     assert run([*new, "--library", "two", "--system", ""]) == 4
-    assert "--system '' would mix it" in capsys.readouterr().err
+    assert "--system '' does not fit it" in capsys.readouterr().err
     monkeypatch.delenv("TSCLI_SYSTEM")
     (tmp_path / "config.toml").write_text("system = ''\n")
     monkeypatch.setenv("TSCLI_CONFIG", str(tmp_path / "config.toml"))
@@ -223,5 +223,5 @@ def test_thoughts_are_in_the_json_and_a_library_of_before_does_not_think(
     assert shown["tokens"]["thoughts"] == shown["tokens"]["generated"] - len(shown["token_ids"])
     edit_manifest(library_folder("default"), lambda manifest: manifest["template"].pop("thinks"))
     assert run(["ask", "Where?", "--think", *FOR_ASK]) == 2
-    assert "--think: this model is told before the documents" in capsys.readouterr().err
+    assert "--think: this library was made without it" in capsys.readouterr().err
     assert Template.of_record(kept().template) is not None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tscli.bench import attention, benchmark_attention
-from tscli.bench.attention import _blocked
+from tscli.bench.dense_attention import blocked_attention
 from tscli.bench.inputs import PRESETS, draw_inputs
 from tscli.errors import UsageError
 from tscli.selection import candidates
@@ -59,7 +59,7 @@ def test_blocked_dense_attention_is_attention() -> None:
     draw = torch.Generator().manual_seed(1)
     query, key, value = (torch.randn(2, n, 16, generator=draw) for n in (70, 150_000, 150_000))
     wanted = torch.softmax(query @ key.mT * 16**-0.5, dim=-1) @ value
-    torch.testing.assert_close(_blocked(query, key, value), wanted, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(blocked_attention(query, key, value), wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_unknown_presets_and_short_lengths_are_refused() -> None:

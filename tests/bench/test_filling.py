@@ -11,7 +11,7 @@ import torch
 from tests.bench.test_voting import bench_of
 from tscli.bench import setting
 from tscli.bench.filling import Room, fill, room_for
-from tscli.bench.unavailable import Unavailable
+from tscli.bench.rows import Unavailable
 from tscli.ingest.prefill import prefill_in_memory
 from tscli.model.kv import KVState
 
@@ -40,7 +40,7 @@ def test_pages_go_to_disk_where_memory_has_no_room_and_nowhere_where_that_has_no
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with room_for(bench, 1000) as room:
         assert not room.is_disk
-    monkeypatch.setattr(setting, "_available_bytes", lambda: 0)
+    monkeypatch.setattr(setting, "available_bytes", lambda: 0)
     with room_for(bench, 1000) as room:
         assert room.is_disk
         assert len(list(tmp_path.iterdir())) == 1

@@ -12,7 +12,7 @@ import torch
 
 from tscli.bench.gguf_file import write_gguf
 from tscli.bench.llama_cpp_peer import LlamaCppPeer, open_llama_cpp
-from tscli.bench.unavailable import Unavailable
+from tscli.bench.rows import Unavailable
 from tscli.model.attention import AttentionRun
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys

@@ -71,7 +71,7 @@ def test_slow_steps_are_fewer_and_the_test_is_named_by_them(small_model: Path, m
 
 def test_what_memory_cannot_hold_is_skipped(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     per_token = 2 * 3 * 2 * 16 * 4
-    monkeypatch.setattr(setting, "_available_bytes", lambda: 2 * 300 * per_token)
+    monkeypatch.setattr(setting, "available_bytes", lambda: 2 * 300 * per_token)
     skipped = {row.method: row.skipped for row in bench(small_model)}
     assert skipped["tokenselect"] is None
     assert "of memory" in str(skipped["dense"])

@@ -39,7 +39,7 @@ def test_a_library_is_written_into_a_file_and_made_of_it_again(archive: Path, ca
 
 def test_a_library_that_is_there_is_replaced_by_force_only(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["import", str(archive)]) == 4
-    assert "library shelf is there already; choose another name with --library" in capsys.readouterr().err
+    assert "library shelf already exists; choose another name with --library" in capsys.readouterr().err
     assert run(["import", str(archive), "--force"]) == 0
 
 
@@ -50,7 +50,7 @@ def test_what_is_no_archive_is_an_error_of_one_line(tmp_path: Path, capsys: pyte
     assert run(["export", "absent", str(tmp_path / "b.tar")]) == 4
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 3
-    assert "not an archive of tscli export" in errors[0]
+    assert "not an archive that tscli export wrote" in errors[0]
     assert "No such file" in errors[1]
     assert "no library" in errors[2]
 

@@ -56,7 +56,7 @@ def test_without_a_file_answers_go_to_stdout(capsys: pytest.CaptureFixture[str])
 def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path: Path, text: str) -> None:
     file = tmp_path / "notes.txt"
     file.write_text(text)
-    with pytest.raises(UsageError, match="something else than answers"):
+    with pytest.raises(UsageError, match="something other than answers"):
         ask_into(file, "who?")
     assert file.read_text() == text
 

@@ -150,7 +150,7 @@ def test_commands_show_the_last_answers_pages_and_cost_on_stderr(talk: Talk, cap
     assert talk("/sources", "/who", "who?", "/sources", "/stats", "/help", "/exit", "never") == 0
     shown = capsys.readouterr()
     assert shown.out == "WHO?\n"
-    for words in ("/sources: there is no answer yet", "/who: there is no such command", "a.txt", "10 tokens of 100", "/reset"):
+    for words in ("/sources: there is no answer yet", "/who: unknown command", "a.txt", "10 tokens of 100", "/reset"):
         assert words in shown.err
 
 
@@ -203,7 +203,7 @@ def test_they_are_not_kept_where_others_could_read_them(
     with prompt.line_history(LOUD, None if kind == "none" else file):
         typed.add_history("secret")
     assert not any("secret" in path.read_text() for path in tmp_path.iterdir() if path.is_file())
-    assert ("not kept" in capsys.readouterr().err) == (kind in ("readable", "link"))
+    assert ("not recorded" in capsys.readouterr().err) == (kind in ("readable", "link"))
 
 
 def test_lines_of_a_pipe_come_without_their_ends(monkeypatch: pytest.MonkeyPatch) -> None:

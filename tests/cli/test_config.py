@@ -31,7 +31,7 @@ def test_the_table_names_each_settings_value_and_source(file: Path, capsys: pyte
     assert lines["top"].split() == ["9", "flag"]
     assert lines["dtype"].split() == ["auto", "default"]
     assert lines["theta"].split() == ["-", "default"]
-    assert f"the file is {file}" in shown.err
+    assert f"Configuration file: {file}" in shown.err
 
 
 def test_the_json_has_its_keys(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

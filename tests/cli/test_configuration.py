@@ -116,8 +116,8 @@ def test_the_library_of_every_day_is_looked_after_but_never_removed(file: Path, 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("libary = 'x'", "'libary' is no setting; choose from library, model"),
-        ("[ask]\nk = 5", "'ask' is no setting"),
+        ("libary = 'x'", "unknown setting 'libary'; choose from library, model"),
+        ("[ask]\nk = 5", "unknown setting 'ask'"),
         ("dtype = 'int3'", "dtype is 'int3'; it must be auto, float32, bfloat16 or float16"),
         ("device = 'tpu'", "device is 'tpu'"),
         ("k = 'many'", "k is 'many'; it must be a count or a share such as 20%"),

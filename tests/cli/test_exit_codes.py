@@ -95,7 +95,7 @@ def test_plan_progress_and_summary_have_all_that_was_promised(
         "1,048,576 tokens: 576 cached, 1,048,000 to run",
         "about 3 min 12 s",
         "5.0 GiB on disk, 4.0 GiB of it new; 1.0 TiB free",
-        "1 page without text: where they are scans, OCRmyPDF adds it",
+        "1 page without text: if they are scans, OCRmyPDF can add it",
         "note: layer 0 attends to its window only",
         "prefill 524,000 of 1,048,000 tokens, 1,000 tokens/s, 8 min 44 s left",
         "17 min 28 s, 1,000 tokens/s",

@@ -114,7 +114,7 @@ def test_a_library_is_named_once(shelf: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize("command", ["ask", "evidence", "chat", "serve"])
 def test_where_only_the_flag_names_a_library_the_error_says_so(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "shelf", "Who?"]) == 2
-    assert f"a library is named by a flag here: tscli {command} -l NAME" in capsys.readouterr().err
+    assert f"this command takes its library as a flag: tscli {command} -l NAME" in capsys.readouterr().err
 
 
 def test_every_command_that_takes_a_library_first_is_known() -> None:

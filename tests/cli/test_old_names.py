@@ -35,7 +35,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_together_is_the_batch_size(old: list[str], opened: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["ask", "Who?", *old]) == 2
     note, error = capsys.readouterr().err.splitlines()
-    assert note == "note: --together is called --batch-size now; the old name goes with the next version"
+    assert note == "note: --together is called --batch-size now; the next version drops the old name"
     assert "--batch-size goes with -f" in error
     assert opened == []
 
@@ -84,7 +84,7 @@ def test_where_is_path(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["where"]) == 0
     shown = capsys.readouterr()
     assert shown.out.strip() == str(home)
-    assert shown.err == "note: tscli where is called tscli path now; the old name goes with the next version\n"
+    assert shown.err == "note: tscli where is called tscli path now; the next version drops the old name\n"
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_where_is_path(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_flags_that_became_commands_are_those(old: list[str], new: list[str], note: str) -> None:
     renamed, notes = with_new_names(old)
     assert renamed == new
-    assert notes == [f"note: {note} now; the old name goes with the next version"]
+    assert notes == [f"note: {note} now; the next version drops the old name"]
 
 
 @pytest.mark.parametrize(

@@ -53,17 +53,17 @@ def test_what_cannot_be_read_is_a_failure_with_a_way_out(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        *[(f"cut.{kind}", "damaged or cut") for kind in MAIN],
+        *[(f"cut.{kind}", "damaged or incomplete") for kind in MAIN],
         *[(f"encrypted.{kind}", "is encrypted") for kind in MAIN],
         *[(f"entities.{kind}", "XML entities") for kind in MAIN if kind != "epub"],
         *[(f"deep.{kind}", "nests more than 500") for kind in MAIN if kind != "epub"],
-        *[(f"picture.{kind}", f"is no .{kind} file inside") for kind in (*MAIN, "rtf", "ipynb", "eml")],
+        *[(f"picture.{kind}", f"is not a .{kind} file") for kind in (*MAIN, "rtf", "ipynb", "eml")],
         *[(f"empty.{kind}", "is empty (0 bytes)") for kind in GOOD],
         ("old.docx", "older binary file"),
         ("deep.ipynb", "nested too deep"),
-        ("cut.ipynb", "is no notebook, or cut"),
-        ("no-part.docx", "no Word document"),
-        ("no-part.epub", "no EPUB book"),
+        ("cut.ipynb", "is not a notebook, or is incomplete"),
+        ("no-part.docx", "not a Word document"),
+        ("no-part.epub", "not an EPUB book"),
         ("nested.eml", "nests too many parts"),
     ],
 )

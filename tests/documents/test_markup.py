@@ -145,7 +145,7 @@ def test_encodings_are_those_of_browsers(data: bytes, words: str, encoding: str)
 def test_a_page_that_is_not_in_the_encoding_that_it_names_is_told() -> None:
     page = html_text(b"<meta charset=utf-8><p>Caf\xe9 M\xfcller")
     assert page.text == "Caf\u00e9 M\u00fcller"
-    assert page.warnings == ("says that it is utf-8, but is not; read as cp1252",)
+    assert page.warnings == ("declares itself utf-8, but is not; read as cp1252",)
 
 
 def test_the_title_stands_in_front_once() -> None:

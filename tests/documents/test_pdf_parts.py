@@ -227,7 +227,7 @@ WHOLE = painted(lines("Old page."))
         (b"<!doctype html><title>Sign in</title>", "HTML"),
         (b"PK\x03\x04\0\0", "ZIP"),
         (b"\x89PNG\r\n", "picture"),
-        (b"Dear reader,", "%PDF is missing"),
+        (b"Dear reader,", "does not begin with %PDF"),
         (pages_of(b"", 0), "no pages"),
         (WHOLE.replace(b"/Type /Catalog /Pages 2 0 R", b"/Type /Nonsense /Foo 2 0 R "), "damaged"),
     ],

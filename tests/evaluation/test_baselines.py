@@ -109,7 +109,7 @@ def test_of_a_document_longer_than_the_window_what_stands_around_the_answer_is_r
     contexts = read_by(monkeypatch)
     monkeypatch.setattr(session.decoder, "window", 150)
     report = over_documents(session, ASKED, 3, silent)
-    assert report.note.startswith("document: of 1 of 1 questions")
+    assert report.note.startswith("document: for 1 of 1 questions")
     assert len(contexts[0]) <= 150
     assert "Tobias Wren is the senior pilot" in session.tokenizer.decode(contexts[0])
 

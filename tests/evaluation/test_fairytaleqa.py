@@ -1,4 +1,4 @@
-"""Stories and questions in FairytaleQA's files, turned into what `tscli ingest` and `tscli eval --questions` read."""
+"""Stories and questions in FairytaleQA's files, turned into what `tscli ingest` and `tscli eval questions` read."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def test_questions_are_read_with_what_is_known_of_their_answers(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not valid JSON"),
         ("[1]", "must be an object"),
         ('{"answer": "x"}', '"question" must be a string'),
         ('{"question": "x"}', '"answer" is missing'),

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shelf import ServedLibraries, digest, runs_of, shelf, tell
+from workspace import Workspace, digest, make_workspace, runs_of, tell
 
 import tscli
 from tscli.errors import DamagedLibrary
@@ -31,25 +31,25 @@ Damage = Callable[[Path, Path, random.Random], Path | None]  # library, another 
 def main() -> int:
     asked = runs_of(__doc__, 1000)
     chance, done = random.Random(asked.seed), Counter[str]()
-    with shelf() as made:
-        made.use_home("pristine")
+    with make_workspace() as workspace:
+        workspace.use_home("pristine")
         kinds = ("joint", "independent")
         for kind in kinds:
-            made.make(kind, made.documents, kind)
-        other = made.use_home("other") / "libraries" / "other"
-        made.make("other", made.documents[1:])
-        pristine = made.folder / "pristine" / "libraries"
+            workspace.make(kind, workspace.documents, kind)
+        other = workspace.use_home("other") / "libraries" / "other"
+        workspace.make("other", workspace.documents[1:])
+        pristine = workspace.folder / "pristine" / "libraries"
         expected = {kind: digest(pristine / kind) for kind in kinds}
-        made.use_home("pristine")
-        answers = {kind: made.ask(kind) for kind in kinds}
+        workspace.use_home("pristine")
+        answers = {kind: workspace.ask(kind) for kind in kinds}
         for number in range(asked.runs):
             kind, damage = kinds[number % 2], chance.choice((*DAMAGES, *HARMLESS))
-            folder = _copy(made, pristine / kind)
+            folder = _copy(workspace, pristine / kind)
             named = damage(folder, other, chance)
             done[damage.__name__] += 1
             where = f"run {number}: {kind}, {damage.__name__}, {named}"
             if named is None:
-                assert made.ask(kind) == answers[kind], f"another answer after {where}"
+                assert workspace.ask(kind) == answers[kind], f"another answer after {where}"
             else:
                 _check_refused(kind, named, where)
             tscli.repair(kind)
@@ -62,9 +62,9 @@ def main() -> int:
     return 0
 
 
-def _copy(made: ServedLibraries, pristine: Path) -> Path:
+def _copy(workspace: Workspace, pristine: Path) -> Path:
     """A copy whose files have been verified, as those of a library in use."""
-    home = made.use_home("home")
+    home = workspace.use_home("home")
     shutil.rmtree(home, ignore_errors=True)
     folder = home / "libraries" / pristine.name
     shutil.copytree(pristine, folder)

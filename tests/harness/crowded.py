@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from shelf import QUESTION, ServedLibraries, ended, in_child, runs_of, shelf
+from workspace import QUESTION, Workspace, ended, in_child, make_workspace, runs_of
 
 import tscli
 from tscli.cli.app import run as run_command
@@ -35,35 +35,35 @@ KINDS = ("joint", "independent")
 def main() -> int:
     asked = runs_of(__doc__, 20)
     chance, answers, refused = random.Random(asked.seed), 0, 0
-    with shelf() as made:
-        expected = [_expected(made, kind) for kind in KINDS]
+    with make_workspace() as workspace:
+        expected = [_expected(workspace, kind) for kind in KINDS]
         for number in range(asked.runs):
-            right, gone = _run(made, KINDS[number % 2], expected[number % 2], chance)
+            right, gone = _run(workspace, KINDS[number % 2], expected[number % 2], chance)
             answers, refused = answers + right, refused + gone
     print(f"crowded: {asked.runs} of {asked.runs} runs; {READERS} readers beside a writer got {answers} answers, all of a")
     print(f"committed state and right; {refused} attempts after the removal ended with an error that says so")
     return 0
 
 
-def _expected(made: ServedLibraries, kind: str) -> dict[int, list[int]]:
+def _expected(workspace: Workspace, kind: str) -> dict[int, list[int]]:
     """The answer of each state, by its number of tokens."""
-    made.use_home(f"expected-{kind}")
+    workspace.use_home(f"expected-{kind}")
     found = {}
-    for count in range(1, len(made.documents) + 1):
-        made.make("lib", made.documents[:count], kind)
-        with tscli.open_library("lib", load=made.load) as session:
-            found[int(session.context.token_ids.shape[0])] = made.ask("lib")
+    for count in range(1, len(workspace.documents) + 1):
+        workspace.make("lib", workspace.documents[:count], kind)
+        with tscli.open_library("lib", load=workspace.load) as session:
+            found[int(session.context.token_ids.shape[0])] = workspace.ask("lib")
     return found
 
 
-def _run(made: ServedLibraries, kind: str, expected: dict[int, list[int]], chance: random.Random) -> tuple[int, int]:
-    home = made.use_home("home")
+def _run(workspace: Workspace, kind: str, expected: dict[int, list[int]], chance: random.Random) -> tuple[int, int]:
+    home = workspace.use_home("home")
     shutil.rmtree(home, ignore_errors=True)
-    folder = made.make("lib", made.documents[:1], kind)
-    stop, reports = made.folder / "stop", [made.folder / f"reader-{number}.json" for number in range(READERS)]
+    folder = workspace.make("lib", workspace.documents[:1], kind)
+    stop, reports = workspace.folder / "stop", [workspace.folder / f"reader-{number}.json" for number in range(READERS)]
     stop.unlink(missing_ok=True)
-    with _beside(lambda report: _read(made, expected, stop, report), reports) as readers:
-        _write(made, folder, kind, chance)
+    with _beside(lambda report: _read(workspace, expected, stop, report), reports) as readers:
+        _write(workspace, folder, kind, chance)
         stop.touch()
         assert [ended(reader) for reader in readers] == [0] * READERS
     assert not folder.exists(), "a reader brought it back"
@@ -85,40 +85,40 @@ def _beside(work: Callable[[Path], int], reports: list[Path]) -> Iterator[list[i
         raise
 
 
-def _write(made: ServedLibraries, folder: Path, kind: str, chance: random.Random) -> None:
+def _write(workspace: Workspace, folder: Path, kind: str, chance: random.Random) -> None:
     """Let the library grow, refuse a second writer, remove it."""
-    for count in range(2, len(made.documents) + 1):
+    for count in range(2, len(workspace.documents) + 1):
         time.sleep(chance.uniform(0, 0.3))
-        assert ended(in_child(lambda count=count: _grow(made, count, kind))) == 0  # type: ignore[misc]
+        assert ended(in_child(lambda count=count: _grow(workspace, count, kind))) == 0  # type: ignore[misc]
     with Writer(folder):
-        assert ended(in_child(lambda: _second_writer(made, os.getppid()))) == 0
+        assert ended(in_child(lambda: _second_writer(workspace, os.getppid()))) == 0
     time.sleep(chance.uniform(0, 0.5))
     tscli.remove("lib")
     assert not folder.exists()
 
 
-def _grow(made: ServedLibraries, count: int, kind: str) -> int:
-    made.make("lib", made.documents[:count], kind)
+def _grow(workspace: Workspace, count: int, kind: str) -> int:
+    workspace.make("lib", workspace.documents[:count], kind)
     return 0
 
 
-def _second_writer(made: ServedLibraries, holder: int) -> int:
+def _second_writer(workspace: Workspace, holder: int) -> int:
     said = io.StringIO()
-    arguments = ["--model", str(made.model), "--dtype", "float32", "--device", "cpu", "--quiet"]
+    arguments = ["--model", str(workspace.model), "--dtype", "float32", "--device", "cpu", "--quiet"]
     with contextlib.redirect_stderr(said):
-        code = run_command(["ingest", str(made.documents[0]), "-l", "lib", *arguments])
+        code = run_command(["ingest", str(workspace.documents[0]), "-l", "lib", *arguments])
     assert code == LibraryError.exit_code, said.getvalue()
     assert re.search(rf"being written by process {holder} ", said.getvalue()), said.getvalue()
     return 0
 
 
-def _read(made: ServedLibraries, expected: dict[int, list[int]], stop: Path, report: Path) -> int:
+def _read(workspace: Workspace, expected: dict[int, list[int]], stop: Path, report: Path) -> int:
     """Ask until the library is gone."""
     answers, newest = 0, 0
     while True:
         ending = stop.exists()
         try:
-            with tscli.open_library("lib", load=made.load) as session:
+            with tscli.open_library("lib", load=workspace.load) as session:
                 tokens = int(session.context.token_ids.shape[0])
                 stream = session.ask(QUESTION, max_new_tokens=6, temperature=1.0, seed=0)
                 list(stream)

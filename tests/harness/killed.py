@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from shelf import ServedLibraries, digest, ended, in_child, runs_of, shelf, tell
+from workspace import Workspace, digest, ended, in_child, make_workspace, runs_of, tell
 
 from tscli.cli.app import run as run_command
 from tscli.cli.exit_codes import INTERRUPTED
@@ -50,21 +50,21 @@ class Undisturbed:
 def main() -> int:
     asked = runs_of(__doc__, 200)
     chance, deaths = random.Random(asked.seed), Counter[str]()
-    with shelf() as made:
-        kinds = [_undisturbed(made, grown=False), _undisturbed(made, grown=True)]
+    with make_workspace() as workspace:
+        kinds = [_undisturbed(workspace, grown=False), _undisturbed(workspace, grown=True)]
         for number in range(asked.runs):
-            _run(made, kinds[number % 2], chance, deaths)
+            _run(workspace, kinds[number % 2], chance, deaths)
             tell(number + 1, asked.runs)
     shown = ", ".join(f"{count} {name}" for name, count in sorted(deaths.items()))
     print(f"killed: {asked.runs} of {asked.runs} runs ended bit-identical, nothing left over ({shown})")
     return 0
 
 
-def _ingest(made: ServedLibraries) -> int:
+def _ingest(workspace: Workspace) -> int:
     """As the command line does it."""
-    model = ["--model", str(made.model), "--dtype", "float32", "--device", "cpu"]
+    model = ["--model", str(workspace.model), "--dtype", "float32", "--device", "cpu"]
     said = io.StringIO()
-    arguments = ["ingest", *map(str, made.documents), "-l", "lib", "--documents", "joint", "--quiet", *model]
+    arguments = ["ingest", *map(str, workspace.documents), "-l", "lib", "--documents", "joint", "--quiet", *model]
     try:
         with contextlib.redirect_stderr(said):
             code = run_command(arguments)
@@ -75,54 +75,54 @@ def _ingest(made: ServedLibraries) -> int:
     return code
 
 
-def _undisturbed(made: ServedLibraries, *, grown: bool) -> Undisturbed:
+def _undisturbed(workspace: Workspace, *, grown: bool) -> Undisturbed:
     start, before = None, None
     if grown:
-        home = made.use_home("start")
-        before, start = digest(made.make("lib", made.documents[:1])), home
-    home = _begin(made, start)
-    counted = made.folder / "events"
+        home = workspace.use_home("start")
+        before, start = digest(workspace.make("lib", workspace.documents[:1])), home
+    home = _begin(workspace, start)
+    counted = workspace.folder / "events"
 
     def counting() -> int:
         seen = [0]
         sys.addaudithook(lambda event, arguments: _count(event, arguments, home, seen))
-        code = _ingest(made)
+        code = _ingest(workspace)
         counted.write_text(str(seen[0]))
         return code
 
     assert ended(in_child(counting)) == 0
-    home, started = _begin(made, start), time.perf_counter()
-    assert ended(in_child(lambda: _ingest(made))) == 0
+    home, started = _begin(workspace, start), time.perf_counter()
+    assert ended(in_child(lambda: _ingest(workspace))) == 0
     seconds = time.perf_counter() - started
     return Undisturbed(start, before, digest(home / "libraries" / "lib"), seconds, int(counted.read_text()))
 
 
-def _begin(made: ServedLibraries, start: Path | None) -> Path:
-    home = made.use_home("home")
+def _begin(workspace: Workspace, start: Path | None) -> Path:
+    home = workspace.use_home("home")
     shutil.rmtree(home, ignore_errors=True)
     if start is not None:
         shutil.copytree(start, home)
     return home
 
 
-def _run(made: ServedLibraries, kind: Undisturbed, chance: random.Random, deaths: Counter[str]) -> None:
-    home = _begin(made, kind.start)
+def _run(workspace: Workspace, kind: Undisturbed, chance: random.Random, deaths: Counter[str]) -> None:
+    home = _begin(workspace, kind.start)
     folder = home / "libraries" / "lib"
     for _ in range(chance.randint(1, 3)):
         number, temporary = chance.choice(SIGNALS), set(folder.rglob(".*.tmp"))
-        code = _killed(made, home, kind, number, chance)
+        code = _killed(workspace, home, kind, number, chance)
         assert code in (0, INTERRUPTED if number == signal.SIGINT else -number), f"ended with {code} after {number!r}"
         deaths[number.name if code else "done before"] += 1
         _check_dead(folder, kind)
         left = set(folder.rglob(".*.tmp")) - temporary
         assert code != INTERRUPTED or not left, f"left behind by an interrupt: {left}"
-    assert ended(in_child(lambda: _ingest(made))) == 0
+    assert ended(in_child(lambda: _ingest(workspace))) == 0
     assert digest(folder) == kind.after, "not what an undisturbed ingest makes"
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()]
     assert not (left := [name for name in names if not EXPECTED.fullmatch(name)]), f"left over: {left}"
 
 
-def _killed(made: ServedLibraries, home: Path, kind: Undisturbed, number: signal.Signals, chance: random.Random) -> int:
+def _killed(workspace: Workspace, home: Path, kind: Undisturbed, number: signal.Signals, chance: random.Random) -> int:
     """The exit code of an ingest that gets this signal."""
     if chance.random() < 0.5:
         at, seen, behind_s = chance.randint(1, kind.events), [0], chance.choice((0.0, chance.uniform(0, 0.005)))
@@ -133,10 +133,10 @@ def _killed(made: ServedLibraries, home: Path, kind: Undisturbed, number: signal
                     _send(number, behind_s)
 
             sys.addaudithook(hook)
-            return _ingest(made)
+            return _ingest(workspace)
 
         return ended(in_child(watched))
-    child = in_child(lambda: _ingest(made))
+    child = in_child(lambda: _ingest(workspace))
     time.sleep(chance.uniform(0, kind.seconds))
     os.kill(child, number)
     return ended(child)

@@ -52,7 +52,7 @@ def main() -> None:
 
 def ask(shown: Page, question: str) -> None:
     """Until the answer and its citations are there."""
-    shown.wait("document.querySelectorAll('#shelf li').length")
+    shown.wait("document.querySelectorAll('#document-list li').length")
     shown.type(question)
     shown.press("Enter")
     shown.wait("!document.getElementById('passages').hidden", 300)

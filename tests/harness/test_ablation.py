@@ -13,7 +13,7 @@ import pytest
 
 import tscli
 from tscli.answer import passages, retrieval_strategy
-from tscli.answer.calibration.store import keep_voters
+from tscli.answer.calibration.store import save_voters
 from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.model.load import load_decoder
 from tscli.selection.voters import Voters
@@ -29,7 +29,7 @@ def library(small_model: Path, write_documents: Callable[..., Path], tmp_path: P
     brought = json.loads((folder / "tscli.json").read_text())
     (folder / "tscli.json").write_text(json.dumps({"selection": brought["selection"], "prompt": brought["prompt"]}))
     options = tscli.LoadOptions(str(folder), dtype="float32", device="cpu")
-    keep_voters(load_decoder(options).hash, VOTERS)
+    save_voters(load_decoder(options).hash, VOTERS)
     tscli.prepare([write_documents(words=200)], "voted", options).run()
     return "voted"
 

@@ -176,7 +176,7 @@ def test_as_many_as_pay(
     torch.set_num_threads(4)
     monkeypatch.setattr(estimate, "estimate_seconds", lambda *_, **__: 120.0)
     monkeypatch.setattr(estimate, "chunk_seconds", lambda *_: 1.0 if torch.get_num_threads() == 4 else slower)
-    monkeypatch.setattr(estimate, "memory_bytes", lambda _: 64 << 30)
+    monkeypatch.setattr(estimate, "physical_bytes", lambda: 64 << 30)
     decoder = make_decoder()
     made = estimate.estimate(decoder, SelectionConfig(), [(0, 1)], documents=documents, processes=asked)
     assert (made.processes, made.seconds) == wanted
@@ -189,7 +189,7 @@ def test_short_work_and_little_memory_are_for_one(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(estimate, "chunk_seconds", lambda *_: 1.0)
     for seconds, memory, processes in ((120.0, 64 << 30, 4), (5.0, 64 << 30, 1), (120.0, 1 << 30, 1), (120.0, 5 << 30, 2)):
         monkeypatch.setattr(estimate, "estimate_seconds", lambda *_, seconds=seconds, **__: seconds)
-        monkeypatch.setattr(estimate, "memory_bytes", lambda _, memory=memory: memory)
+        monkeypatch.setattr(estimate, "physical_bytes", lambda memory=memory: memory)
         assert estimate.estimate(decoder, config, [(0, 1)], documents=9).processes == processes
 
 
@@ -203,4 +203,4 @@ def test_joint_documents_say_why_they_are_run_by_one(small_model: Path, write_do
     options = tscli.IngestOptions(documents="joint", processes=2)
     plan = tscli.prepare([write_documents()], "lib", load, options=options).plan
     assert plan.processes == 1
-    assert any("--processes 2: one runs all" in note for note in plan.notes)
+    assert any("--processes 2: one process is used" in note for note in plan.notes)

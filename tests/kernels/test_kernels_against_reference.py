@@ -13,13 +13,14 @@ from tscli_kernels import (
     attend,
     attend_causal,
     attend_each,
-    gather_rows,
     hard_vote,
     max_pool,
     raw_vote,
     reference,
+    row_index,
     score_pages,
     soft_vote,
+    take_rows,
     top_k,
 )
 
@@ -65,7 +66,7 @@ def test_scores_refuse_shapes_that_do_not_fit() -> None:
 def test_gathered_rows_are_the_rows_at_those_positions(dtype: torch.dtype) -> None:
     pages = torch.randn(5, 3, 16, 8).to(dtype)
     positions = torch.tensor([0, 1, 15, 16, 33, 79])
-    rows = gather_rows(pages, positions)
+    rows = take_rows(pages, row_index(positions, *pages.shape[1:3]))
     for column, position in enumerate(positions.tolist()):
         assert torch.equal(rows[:, column], pages[position // 16, :, position % 16])
 

@@ -11,14 +11,15 @@ from tests.kernels.test_kernels_against_reference import GROUPS, relative_error
 from tscli_kernels import (
     PAGE_SCALE,
     expand_rows,
-    gather_rows,
     has_int8_products,
     int4_linear,
     int8_linear,
     pack_int4,
     quantise_rows,
     reference,
+    row_index,
     score_pages,
+    take_rows,
 )
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -78,7 +79,7 @@ def test_scores_of_int8_pages_are_within_a_hundredth_of_those_of_the_keys() -> N
 def test_gathered_rows_of_int8_pages_are_their_numbers() -> None:
     codes, scale = quantise_rows(torch.randn(5, 3, 16, 8), PAGE_SCALE)
     positions = torch.tensor([0, 1, 15, 16, 33, 79])
-    rows, numbers = gather_rows(codes, positions, scale), reference.expand_rows(codes, scale)
+    rows, numbers = take_rows(codes, row_index(positions, *codes.shape[1:3]), scale), reference.expand_rows(codes, scale)
     for column, position in enumerate(positions.tolist()):
         assert torch.equal(rows[:, column].double(), numbers[position // 16, :, position % 16])
 

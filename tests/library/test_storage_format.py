@@ -100,7 +100,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(("first", "then"), [("auto", "int8"), ("auto", "bf16"), ("int8", "bf16"), ("bf16", "int8")])
 def test_pages_of_two_kinds_are_not_mixed(load: tscli.LoadOptions, docs: Path, first: str, then: str) -> None:
     tscli.prepare([docs], load=load, options=tscli.IngestOptions(kv_dtype=first)).run()  # type: ignore[arg-type]
-    with pytest.raises(LibraryError, match=r"library default keeps its pages in \w+, --kv-dtype \w+ would mix it; leave that"):
+    with pytest.raises(
+        LibraryError, match=r"library default keeps its pages in \w+; --kv-dtype \w+ does not fit it; leave that"
+    ):
         tscli.prepare([docs], load=load, options=tscli.IngestOptions(kv_dtype=then))  # type: ignore[arg-type]
 
 
@@ -153,7 +155,7 @@ def test_int8_weights_are_part_of_what_a_library_is(load: tscli.LoadOptions, doc
     full = tscli.prepare([docs], "full", load)
     assert full.plan.prefill_tokens == full.plan.total_tokens  # nothing is shared
     full.run()
-    with pytest.raises(LibraryError, match=r"full was made by the model's full weights, --weights int8 would mix it"):
+    with pytest.raises(LibraryError, match=r"full was made with the model's full weights; --weights int8 does not fit it"):
         tscli.prepare([docs], "full", int8)
     again = tscli.prepare([docs], "int8", load)
     assert (again.plan.prefill_tokens, again.plan.weights) == (0, "int8")
@@ -163,7 +165,7 @@ def test_int8_weights_are_part_of_what_a_library_is(load: tscli.LoadOptions, doc
 
 @needs_products
 def test_a_library_is_asked_by_its_own_weights_or_by_int8_ones(load: tscli.LoadOptions, docs: Path) -> None:
-    int8, note = replace(load, weights="int8"), "linear layers run by int8 weights"
+    int8, note = replace(load, weights="int8"), "linear layers run with int8 weights"
     tscli.prepare([docs], "int8", int8).run()
     tscli.prepare([docs], "full", load).run()
     assert note in ask(load, "int8").statistics.notes
@@ -177,7 +179,7 @@ def test_the_command_line_makes_and_names_them(small_model: Path, docs: Path, ca
     assert run(["ingest", str(docs), "--kv-dtype", "int8", *common]) == 0
     assert "int8 pages" in capsys.readouterr().err
     assert run(["ingest", str(docs), "--kv-dtype", "bf16", *common]) == LibraryError.exit_code
-    assert "would mix it" in capsys.readouterr().err
+    assert "does not fit it" in capsys.readouterr().err
     assert run(["list"]) == 0
     assert "(float32, int8 pages)" in capsys.readouterr().out
     assert run(["info"]) == 0

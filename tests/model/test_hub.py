@@ -140,11 +140,11 @@ def test_every_shard_of_the_weights_must_be_there(whole: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (errors.LocalEntryNotFoundError("Got: ConnectError: refused"), "did not give it .*refused.*go online once"),
+        (errors.LocalEntryNotFoundError("Got: ConnectError: refused"), "could not provide it .*refused.*go online once"),
         (http(errors.RepositoryNotFoundError), "check the name, or log in"),
         (http(errors.GatedRepoError), "accept them at https://huggingface.co/some/model"),
         (http(errors.RevisionNotFoundError), "no revision v1; check --revision"),
-        (ValueError(), "did not give it .ValueError."),
+        (ValueError(), "could not provide it .ValueError."),
     ],
 )
 def test_what_the_hub_does_not_give_is_explained(hub: Hub, error: Exception, words: str) -> None:

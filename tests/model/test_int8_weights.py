@@ -46,7 +46,7 @@ def check(decoder: Decoder) -> None:
     assert error(logits(decoder, token_ids, 1), found) < 2e-2  # a code may be rounded the other way by a last digit
     assert (decoder.weights_name, decoder.num_parameters) == ("int8", parameters)
     assert sum(weight.nbytes for weight in decoder.weights) < bytes_full
-    assert "linear layers run by int8 weights" in decoder.notes
+    assert "linear layers run with int8 weights" in decoder.notes
 
 
 @needs_products
@@ -79,7 +79,7 @@ def test_a_processor_whose_products_overflow_is_told(monkeypatch: pytest.MonkeyP
 def test_another_device_is_told() -> None:
     decoder = make_decoder()
     decoder.device = torch.device("cuda")
-    with pytest.raises(UsageError, match="for the CPU only"):
+    with pytest.raises(UsageError, match="needs the CPU"):
         decoder.use_int8_weights()
 
 

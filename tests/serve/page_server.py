@@ -10,17 +10,17 @@ from contextlib import contextmanager
 import httpx
 
 from tscli.serve.app import make_app
-from tscli.serve.run import Server, _listen
+from tscli.serve.run import Server, listen
 from tscli.serve.served_libraries import ServedLibraries
 from tscli.serve.settings import ServeSettings
 
 
 @contextmanager
-def serving(shelf: ServedLibraries, settings: ServeSettings | None = None) -> Iterator[httpx.Client]:
+def serving(served: ServedLibraries, settings: ServeSettings | None = None) -> Iterator[httpx.Client]:
     """A client of it; its `base_url` is where the page is."""
     settings = settings or ServeSettings(port=0)
-    listening = _listen(settings)
-    server = Server(make_app(shelf, settings), settings)
+    listening = listen(settings)
+    server = Server(make_app(served, settings), settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

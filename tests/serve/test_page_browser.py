@@ -3,72 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-import tscli
-from tests.evidence.browser import Page, find, page
-from tests.evidence.test_report import HOSTILE
-from tests.serve.page_server import serving
-from tscli.serve.served_libraries import ServedLibraries
-
-ROOT = Path(__file__).parents[2]
-BROWSER = find()
-QUESTION = "What is the depth at the North Quay?"
-RUNS = "document.title='SCRIPT-RAN'"
-ACTIVE = "document.activeElement.id || document.activeElement.textContent"
-ANSWERED = "!document.getElementById('passages').hidden"
-EVIL = [text.replace("alert(1)", RUNS) for text in HOSTILE]
+from tests.evidence.browser import Page
+from tests.serve.browsing import ACTIVE, ANSWERED, BROWSER, QUESTION, tab_to, visit
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="there is no Chromium on this machine")
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of a handbook, a glossary, and what somebody hostile wrote and named."""
-    folder = tmp_path_factory.mktemp("page")
-    docs = folder / "docs"
-    docs.mkdir()
-    shutil.copy(ROOT / "samples" / "harbour-handbook.pdf", docs)
-    shutil.copy(ROOT / "samples" / "glossary.md", docs)
-    for number, text in enumerate(EVIL):
-        plain = text.replace(chr(0), "")
-        (docs / f"{number} {plain.replace('/', '-')}.txt").write_text(f"Stone {number}: {plain}\n", encoding="utf-8")
-    library = str(folder / "library")
-    tscli.prepare([docs], library, tscli.LoadOptions("reader"), options=tscli.IngestOptions(documents="independent")).run()
-    with serving(ServedLibraries([library])) as client:
-        yield str(client.base_url)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    assert BROWSER is not None
-    with page(BROWSER, tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
-def visit(browser: Page, address: str, width: int = 1280, *, dark: bool = False) -> Page:
-    browser.look(width, 844, dark=dark)
-    browser.visit(address)
-    browser.run("localStorage.clear()")
-    browser.requests.clear()
-    browser.complaints.clear()
-    browser.visit(address)
-    browser.wait("document.querySelectorAll('#shelf li').length > 0")
-    return browser
-
-
-def tab_to(browser: Page, condition: str) -> None:
-    """By keys alone."""
-    for _ in range(60):
-        browser.press("Tab")
-        if browser.run(condition):
-            return
-    raise AssertionError(f"Tab never led to {condition}; last: {browser.run(ACTIVE)}")
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
@@ -131,79 +74,6 @@ def test_nothing_is_wider_than_the_window_by_day_and_by_night(browser: Page, add
     fits()
     red = int(opened.run("getComputedStyle(document.body).backgroundColor").split("(")[1].split(",")[0])
     assert (red < 64) is dark
-
-
-def test_no_request_leaves_the_server_and_nothing_complains(browser: Page, address: str) -> None:
-    opened = visit(browser, address)
-    opened.type(QUESTION)
-    opened.press("Enter")
-    opened.wait(ANSWERED)
-    opened.run("document.querySelector('#passages button').click()")
-    opened.wait("document.querySelector('#viewer-body iframe')")
-    own = [url for url in opened.requests if not url.startswith("chrome-extension:")]  # the browser's own PDF viewer
-    assert len(own) > 5
-    assert {"{0.scheme}://{0.netloc}".format(urlsplit(url)) for url in own} == {address}
-    assert opened.complaints == []
-    opened.run("fetch('https://example.org/').catch(() => 0)")
-    opened.wait("true")
-    assert len(opened.complaints) >= 1  # the server's policy forbids it, and this test would see it
-
-
-def test_what_a_hostile_document_is_called_and_says_stays_text(browser: Page, address: str) -> None:
-    opened = visit(browser, address)
-    names = opened.run("[...document.querySelectorAll('#shelf bdi')].map((each) => each.textContent)")
-    assert len(names) == len(HOSTILE) + 2
-    for number in range(len(HOSTILE)):
-        opened.run(f"[...document.querySelectorAll('#shelf button')].find((b) => b.textContent.includes('/{number} ')).click()")
-        opened.wait(f"document.querySelector('.text')?.textContent.startsWith('Stone {number}: ')")
-        shown = opened.run("document.querySelector('.text').textContent")
-        assert EVIL[number].replace(chr(0), "").split("\u202e")[0].strip() in shown
-    check_tame(opened)
-
-
-def test_what_a_hostile_answer_and_its_citations_say_stays_text(browser: Page, address: str) -> None:
-    opened = visit(browser, address)
-    library = opened.run("document.querySelector('#libraries input').value")
-    told = [
-        {
-            "question": evil,
-            "answer": evil,
-            "libraries": [library],
-            "when": 0,
-            "tscli": {
-                "citations": [
-                    {"library": evil, "file": evil, "page": evil, "label": evil, "quote": evil, "share": 0.5, "paged": True}
-                ],
-                "instructions": [{"citation": 0, "words": evil}],
-                "weak": [[0, 9]],
-                "map": [{"library": evil, "file": evil, "share": 0.5, "cells": [1], "page": evil, "first": evil}],
-                "notes": [evil],
-            },
-        }
-        for evil in EVIL
-    ]
-    opened.run(f"localStorage.setItem('tscli.history', {json.dumps(json.dumps(told))})")
-    for number, evil in enumerate(EVIL):
-        opened.run("document.getElementById('open-history').click()")
-        opened.run(f"document.querySelectorAll('#earlier button')[{number}].click()")
-        assert opened.run("document.getElementById('answer').textContent") == evil
-        assert opened.run("document.querySelector('.quote').textContent") == evil
-        opened.run("document.querySelector('#passages button').click()")
-        opened.wait("!document.getElementById('viewer-problem').hidden")
-        opened.run("document.querySelector('#map button').click()")
-        opened.wait("!document.getElementById('viewer-problem').hidden")
-        check_tame(opened)
-
-
-def check_tame(opened: Page) -> None:
-    assert opened.run("document.title") == "tscli"
-    assert opened.run("document.querySelectorAll('script').length") == 1
-    assert opened.run("document.querySelectorAll('main img, main svg, main style, main a, aside img, aside svg').length") == 0
-    attributes = (
-        "[...document.querySelectorAll('body *')].flatMap((e) => [...e.attributes])"
-        ".filter((a) => a.name.startsWith('on') || /^javascript:/i.test(a.value)).length"
-    )
-    assert opened.run(attributes) == 0
 
 
 def test_an_answer_can_be_stopped_and_the_next_question_asked(browser: Page, address: str) -> None:
@@ -299,7 +169,7 @@ def test_answers_are_remembered_by_this_browser_until_they_are_cleared(browser: 
     opened.wait(ANSWERED)
     answer = opened.run("document.getElementById('answer').textContent")
     opened.visit(address)
-    opened.wait("document.querySelectorAll('#shelf li').length > 0")
+    opened.wait("document.querySelectorAll('#document-list li').length > 0")
     opened.run("document.getElementById('open-history').click()")
     opened.run("document.querySelector('#earlier button').click()")
     assert opened.run("document.getElementById('answer').textContent") == answer

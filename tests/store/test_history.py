@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tscli.store import Asked, read_history, remember
+from tscli.store import HistoryEntry, read_history, remember
 from tscli.store.history import HISTORY
 
 
@@ -14,7 +14,10 @@ def test_questions_come_back_in_the_order_asked(tmp_path: Path) -> None:
     assert read_history(tmp_path) == ([], 0)
     remember(tmp_path, "now", "who?\n\u2028", {"ab": [1, 2]})
     remember(tmp_path, "later", "wo?", {})
-    assert read_history(tmp_path) == ([Asked("now", "who?\n\u2028", {"ab": [1, 2]}), Asked("later", "wo?", {})], 0)
+    assert read_history(tmp_path) == (
+        [HistoryEntry("now", "who?\n\u2028", {"ab": [1, 2]}), HistoryEntry("later", "wo?", {})],
+        0,
+    )
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])

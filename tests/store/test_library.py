@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ import pytest
 import torch
 
 from tests.store.conftest import FINGERPRINT, SEGMENT, edit_manifest, fill, pages, tokens
-from tscli.errors import LibraryError, ResourceError, UsageError
+from tscli.errors import LibraryError, UsageError
 from tscli.store import (
     Writer,
     library_folder,
@@ -28,7 +26,6 @@ from tscli.store import (
     read_context,
     read_manifest,
     remove,
-    require_manifest,
     verify,
 )
 
@@ -176,75 +173,6 @@ def test_a_pickle_in_a_segment_is_never_executed(make_library: Make, tmp_path: P
     assert not mark.exists()
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"format_version": 99}, "format version 99"),
-        ({"num_tokens": 7}, "damaged"),
-        ({"segments": []}, "damaged"),
-        ({"context_file": "../../etc/passwd"}, "damaged"),
-        ({"unheard": 1}, "damaged"),
-        ({"fingerprint": {}}, "damaged"),
-    ],
-)
-def test_an_edited_manifest_is_refused(make_library: Make, change: dict[str, object], message: str) -> None:
-    folder = make_library()
-    edit_manifest(folder, lambda manifest: manifest.update(change))
-    with pytest.raises(LibraryError, match=message):
-        open_library(folder)
-
-
-def test_a_manifest_without_a_checksum_is_one_of_before_and_opens(make_library: Make) -> None:
-    folder = make_library()
-    edit_manifest(folder, lambda manifest: None)
-    assert open_library(folder).manifest.num_tokens == 150
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [('"a.txt"', '"b.txt"'), ('"page_size": 16', '"page_size": 17'), ('"checksum"', '"Checksum"'), ("\n", "\r")],
-)
-def test_a_manifest_in_which_anything_was_changed_is_refused(make_library: Make, before: str, after: str) -> None:
-    path = make_library() / "manifest.json"
-    path.write_bytes(path.read_bytes().replace(before.encode(), after.encode(), 1))
-    with pytest.raises(LibraryError, match=f"{path}.*tscli repair"):
-        open_library(path.parent)
-
-
-@pytest.mark.parametrize("damage", ["{half", None, "[]"])
-def test_whoever_meets_a_damaged_manifest_is_told_how_to_mend_this_library(make_library: Make, damage: str | None) -> None:
-    path = make_library() / "manifest.json"
-    path.unlink() if damage is None else path.write_text(damage)
-    with pytest.raises(LibraryError, match=r"to make it whole: tscli repair lib$"):
-        require_manifest(path.parent)
-
-
-def test_a_manifest_that_is_not_json_is_refused(make_library: Make) -> None:
-    folder = make_library()
-    (folder / "manifest.json").write_text("{half")
-    with pytest.raises(LibraryError, match="not a manifest"):
-        open_library(folder)
-    assert [info.error is not None for info in list_libraries()] == [True]
-
-
-@pytest.mark.parametrize(
-    ("field", "value"), [("model_hash", "x"), ("tokenizer_hash", "x"), ("dtype", "bfloat16"), ("rope", {}), ("prefill", {})]
-)
-def test_another_model_is_refused_with_the_field_that_differs(make_library: Make, field: str, value: object) -> None:
-    stored = open_library(make_library())
-    with pytest.raises(LibraryError, match=field.replace("_", " ")):
-        stored.manifest.check(replace(FINGERPRINT, **{field: value}))  # type: ignore[arg-type]
-    stored.manifest.check(replace(FINGERPRINT, model_id="moved", revision="other"))
-
-
-def test_a_library_whose_manifest_is_gone_is_refused_and_listed_as_damaged(make_library: Make) -> None:
-    folder = make_library()
-    (folder / "manifest.json").unlink()
-    with pytest.raises(LibraryError, match=r"manifest\.json: is missing; .*tscli repair lib"):
-        open_library(folder)
-    assert [info.error is not None for info in list_libraries()] == [True]
-
-
 def test_a_second_writer_is_told_who_holds_the_lock(make_library: Make) -> None:
     folder = make_library()
     with Writer(folder), pytest.raises(LibraryError, match=f"process {os.getpid()}"), Writer(folder):
@@ -281,62 +209,6 @@ def test_pruning_removes_what_nothing_refers_to(make_library: Make) -> None:
     assert freed > 0
     assert verify(folder) == []
     assert prune(folder) == (0, 0)
-
-
-def test_a_full_disk_is_a_resource_error_and_nothing_is_lost(make_library: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = make_library()
-    planned = plan_chain(FINGERPRINT.digest(), tokens(64, seed=9), SEGMENT)
-
-    def no_space(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", no_space)
-    with Writer(folder) as writer, pytest.raises(ResourceError, match="no space left"):
-        writer.write_segment(planned[0], *pages(planned[0]))
-    monkeypatch.undo()
-    assert not list(folder.rglob("*.tmp"))
-    assert verify(folder) == []
-
-
-def test_a_file_size_limit_counts_as_a_full_disk(make_library: Make) -> None:
-    folder = make_library()
-    program = (
-        "import resource, signal, sys; from pathlib import Path\n"
-        "from tests.store.conftest import FINGERPRINT, tokens, pages\n"
-        "from tscli.store import Writer, plan_chain\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
-        "planned = plan_chain(FINGERPRINT.digest(), tokens(64, seed=9), 64)[0]\n"
-        "with Writer(Path(sys.argv[1])) as writer: writer.write_segment(planned, *pages(planned))\n"
-    )
-    root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, cwd=root, check=False)
-    assert "ResourceError" in done.stderr
-    assert verify(folder) == []
-
-
-@pytest.mark.parametrize("number", [1, 2, 4])
-def test_an_interrupt_while_tensors_are_written_is_an_interrupt_and_leaves_no_file(
-    make_library: Make, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    folder = make_library()
-    planned = plan_chain(FINGERPRINT.digest(), tokens(64, seed=9), SEGMENT)
-    before = sorted(folder.rglob("*"))
-
-    class Interrupted(io.FileIO):
-        writes = 0
-
-        def write(self, data: bytes) -> int:  # type: ignore[override]
-            self.writes += 1
-            if self.writes == number:  # torch, which closes its file, then fails in its own words
-                raise KeyboardInterrupt
-            return super().write(data)
-
-    with Writer(folder) as writer:
-        monkeypatch.setattr("tscli.durable_files.open_private", lambda path: Interrupted(path, "w"))
-        with pytest.raises(KeyboardInterrupt):
-            writer.write_segment(planned[0], *pages(planned[0]))
-    assert sorted(folder.rglob("*")) == before
 
 
 def test_a_read_only_library_opens(make_library: Make) -> None:

@@ -1,1 +1,1 @@
-"""Out of a library: a question finds its passages or pages, the model decodes an answer, and it is known what it drew on."""
+"""Answers from a library: a question finds passages or tokens, the model decodes an answer, and what it drew on is recorded."""

@@ -44,9 +44,9 @@ class ChatSession(Protocol[StreamT_co]):
 class Chat(Generic[StreamT_co]):
     """Questions that may refer to earlier ones. Made by `Session.chat`; nothing of it is written to disk.
 
-    All of the conversation is attended, beside what is selected of the documents. `follows_up` is False for a model whose
-    chat template has no further turns: each question is then asked by itself. Thoughts before an answer are forgotten once
-    there is a next question: what was asked and answered is then run again without them.
+    The whole conversation is attended to, beside what is selected of the documents. `follows_up` is False for a model whose
+    chat template has no further turns: each question is then asked by itself. Thoughts before an answer are forgotten with the
+    next question: the earlier questions and answers are then run again without them.
     """
 
     def __init__(self, session: ChatSession[StreamT_co], strategy: SessionStrategy) -> None:
@@ -84,8 +84,8 @@ class Chat(Generic[StreamT_co]):
     ) -> StreamT_co:
         """The answer as `Session.ask` gives it; question and answer become part of the conversation.
 
-        An answer that is stopped early stays as far as it got. Raises WindowFull where the conversation, this question and
-        an answer of `max_new_tokens` do not fit in the model's window together; nothing is cut.
+        An answer that is stopped early stays in it as far as it got. Raises WindowFull if the conversation, this question
+        and an answer of `max_new_tokens` do not fit in the model's window together; nothing is cut.
         """
         sampling = Sampling(temperature, top_p, seed)
         check_question(question, max_new_tokens)
@@ -111,7 +111,7 @@ class Chat(Generic[StreamT_co]):
         self._strategy.rewind()
 
     def close(self) -> None:
-        """Let go of the mapped pages; the session does it when it is closed."""
+        """Release the mapped pages; closing the session does this, too."""
         self._asked, self._unread = None, []
         self._strategy.close()
 
@@ -145,8 +145,8 @@ class Chat(Generic[StreamT_co]):
                 f"{window:,} {taken}; /reset begins a new one"
             )
         raise WindowFull(
-            f"{parts} are {over:,} tokens more than fit in the model's window of {window:,} {taken}; ask for less, "
-            "or choose a smaller --max-new-tokens or --k"
+            f"{parts} are {over:,} tokens more than fit in the model's window of {window:,} {taken}; shorten the "
+            "question, or choose a smaller --max-new-tokens or --k"
         )
 
 

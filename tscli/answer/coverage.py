@@ -25,7 +25,9 @@ class DocumentCoverage:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Over `questions` questions. unreadable: lines of the history that say nothing, as a killed run leaves them."""
+    """Selected pages over `questions` questions. unreadable: lines of the history that cannot be read, as a killed run
+    leaves them.
+    """
 
     library: str
     questions: int

@@ -1,4 +1,4 @@
-"""Names in a question that stand nowhere in the documents: then nothing there can be the answer.
+"""Names in a question that occur nowhere in the documents, which then cannot hold the answer.
 
 Pretrained models take a stranger's name for a slip and answer about somebody else. Knows a context and its tokenizer; runs no
 model.

@@ -92,7 +92,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Let go of the mapped pages."""
+        """Release the mapped pages."""
         for chat in self._chats:
             chat.close()
         self.strategy.close()
@@ -115,14 +115,14 @@ class Session:
         sampling = Sampling(temperature, top_p, seed)
         return Stream(self, self.strategy, question, prompt, max_new_tokens, sampling, excluded)
 
-    def ask_beside(
+    def ask_concurrently(
         self, question: str, earlier: Sequence[tuple[str, str]] = (), *, max_new_tokens: int, sampling: Sampling
     ) -> Stream:
-        """As `ask`, in a tail of its own: any number of these may go on, by `Stream.begin` and `Engine.step`.
+        """As `ask`, with a state of its own: any number of these streams may be open, run by `Stream.begin` and `Engine.step`.
 
-        earlier: questions and answers of a conversation before it, which are run again in front of the question; left out
-        where the model's template has no further turns. The answer gets no longer than the model's window has room for;
-        WindowFull where it has none.
+        earlier: questions and answers of the conversation before it, which are run again in front of the question; ignored
+        where the model's chat template has no further turns. The answer gets no longer than the model's window allows;
+        WindowFull where the question leaves no room for one.
         """
         earlier = earlier if self.template.turn is not None else ()
         check_question(question, max_new_tokens)
@@ -133,7 +133,8 @@ class Session:
         if room < 1:
             raise WindowFull(
                 f"the question has {len(prompt.ids):,} tokens with what was said before it, {1 - room:,} more than fit in the "
-                f"model's window of {self.decoder.window:,} beside {attended:,} of the documents; ask for less, or begin anew"
+                f"model's window of {self.decoder.window:,} beside {attended:,} of the documents; shorten the "
+                "question, or start a new conversation"
             )
         return Stream(self, strategy, question, prompt, min(max_new_tokens, room), sampling)
 
@@ -146,13 +147,14 @@ class Session:
         return ids
 
     def prompt(self, question: str, max_new_tokens: int = 1) -> Prompt:
-        """The tokens that are run for a question, the template's among them; UsageError where it cannot be asked: it is empty,
-        no UTF-8, or longer than the model's window."""
+        """The tokens that are run for a question, the template's included; UsageError for a question that is empty, not
+        UTF-8, or longer than the model's window.
+        """
         check_question(question, max_new_tokens)
         prompt = self.template.prompt(self.tokenizer, question.strip())
         if (over := len(prompt.ids) - self.decoder.window) > 0:
             window = f"the model's window of {self.decoder.window:,}"
-            raise UsageError(f"the question has {len(prompt.ids):,} tokens, {over:,} more than {window}; ask for less")
+            raise UsageError(f"the question has {len(prompt.ids):,} tokens, {over:,} more than {window}; shorten it")
         return prompt
 
     def prompt_ids(self, question: str, max_new_tokens: int = 1) -> list[int]:
@@ -162,7 +164,7 @@ class Session:
     def chat(self) -> Chat[Stream]:
         """A conversation over the library: a question may refer to earlier questions and answers. See `Chat`.
 
-        Several may go on at a time; neither they nor `ask` see each other's questions.
+        Several conversations may be open; neither they nor `ask` see each other's questions.
         """
         chat = Chat(self, self._another_strategy(conversation=True))
         self._chats.add(chat)
@@ -178,10 +180,11 @@ class Session:
         top_p: float = 1.0,
         seed: int | None = None,
     ) -> Iterator[Answer]:
-        """The answers to questions that go through the model in step with each other, so many at a time, in their order.
+        """The answers to questions, in their order, `batch_size` of them generated at a time.
 
-        The model's weights are read once for all of them. Answers are those of `ask`, see `Decoder.forward_batch`; their times
-        are those of the whole company. UsageError where the context is attended as a whole, which each would need a copy of.
+        The model's weights are read once for the whole batch. The answers are those of `ask`, see `Decoder.forward_batch`;
+        their times are those of the batch. UsageError for dense attention, of which each question would need a copy of the
+        keys.
         """
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {batch_size}")
@@ -219,7 +222,7 @@ class Session:
     def stream(
         self, strategy: SessionStrategy, question: str, prompt: Prompt, max_new_tokens: int, sampling: Sampling
     ) -> Stream:
-        """The answer to these prompt tokens by this strategy; `ask` and `Chat.ask` make them of a question."""
+        """The answer to these prompt tokens by this strategy; `ask` and `Chat.ask` prepare them from a question."""
         return Stream(self, strategy, question, prompt, max_new_tokens, sampling)
 
 
@@ -233,17 +236,18 @@ def open_library(
     voters: str | None = None,
     decoder: Decoder | None = None,
 ) -> Session:
-    """Open a library for questions with the model that made it, or with `load.model`, which must be the same one.
+    """Open a library for questions with the model that made it, or with `load.model`, which must be the same model.
 
-    library: a name, or several, which become one context: libraries of independent documents by the same model. The documents
-    of each come behind those of the ones before; what an earlier one holds is left out.
-    question_mode: "token" (each token of the question selects), "chunk" (their mean, as in the paper) or "two_pass" (the
-    question is read, votes, and is read again beside what it chose); None: the model's own, or "token".
-    voters: "calibrated" (a few heads find passages) or "all" (each token selects by all heads, as in the paper; a question mode
-    asks for that, too); None: the model's own, or "calibrated".
-    think: let the model think before it answers, where it can; thoughts are no part of the answer's text or evidence.
-    decoder: the model, where it is loaded already, as `own_options` says.
-    Raises LibraryError when there is none, it is damaged, it was made by another model or settings, or cannot be joined.
+    library: a name, or several, which are joined to one context: libraries of independent documents by the same model.
+        Documents that several of them hold count once.
+    question_mode: "token" (each token of the question selects), "chunk" (their mean query does, as in the paper) or
+        "two_pass" (the question is read, votes, and is read again beside what it selected); None: the model's own, or "token".
+    voters: "calibrated" (a few retrieval heads find passages) or "all" (all heads vote at each token, as in the paper; a
+        question mode implies it); None: the model's own, or "calibrated".
+    think: let the model think before it answers, if it can; its thoughts are no part of the answer's text or evidence.
+    decoder: the model, if it is already loaded, as `own_options` describes it.
+    Raises LibraryError for a library that does not exist, is damaged, was made by another model or settings, or cannot be
+    joined.
     """
     started = time.perf_counter()
     opened = open_libraries([library] if isinstance(library, str) else library)

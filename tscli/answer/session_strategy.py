@@ -1,4 +1,4 @@
-"""What a session, its streams and its chats want of a strategy, beside what the engine drives."""
+"""What a session, its streams and its chats need from a strategy, beside what the engine calls."""
 
 from __future__ import annotations
 

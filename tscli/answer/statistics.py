@@ -51,9 +51,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """What the sketch's selections held of the exact ones, where both were made: means over `compared` of them.
+    """How much of the exact selections the sketch's selections held, as means over the `compared` cases where both were made.
 
-    vote_mass: share of the votes of the exact selection. recall: share of its tokens (recall@k).
+    vote_mass: share of the exact selection's votes. recall: share of its tokens (recall@k).
     """
 
     compared: int
@@ -84,11 +84,13 @@ class QuestionReading:
 class Statistics:
     """The figures of one answer; tokens are counts, times are seconds.
 
-    ttft_s: from the question to the answer's first text: question_s, in which the question is read, first_decode_s, the pass
-    that makes the first token, and held_s, until a token is grounded in the passages (`answer.grounding`). load_s: what opening
-    the library took, which is not in it.
-    scan: "sketch" where long contexts are scanned by it, else "exact". fidelity: of all answers since the library was opened.
-    thought_tokens: those of generated_tokens that are of thoughts, marks included.
+    ttft_s: from the question to the answer's first text. It consists of question_s, in which the question is read,
+        first_decode_s, the pass that makes the first token, and held_s, until a token is grounded in the passages
+        (`answer.grounding`).
+    load_s: what opening the library took; not part of ttft_s.
+    scan: "sketch" where long contexts are scanned by the sketch, else "exact". fidelity: over all answers since the library
+        was opened.
+    thought_tokens: tokens of generated_tokens that belong to thoughts, their marks included.
     """
 
     cached_tokens: int
@@ -126,7 +128,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Answer:
-    """One question answered. thoughts: what the model thought before it answered, of no part in the rest."""
+    """An answered question. thoughts: what the model thought before its answer, which is no part of the rest."""
 
     question: str
     text: str

@@ -1,4 +1,4 @@
-"""One answer as it is made: its tokens become text and thoughts, what they attended to is recorded, and in the end it is told.
+"""One answer while it is generated: its tokens become text and thoughts, and what they attended to is recorded.
 
 Knows the session that it belongs to and its tokenizer; who runs the model hands in the tokens.
 """
@@ -93,11 +93,11 @@ class Stream:
             yield piece
 
     def begin(self) -> Request:
-        """What is to be run; its tokens are then to be handed to `push`. UsageError where the conversation has gone on."""
+        """The request to run; pass each of its tokens to `push`. UsageError if the conversation has moved on."""
         strategy, tokenizer = self._strategy, self._session.tokenizer
         self._started = time.perf_counter()
         if self._behind not in (None, strategy.state.length) and not strategy.is_busy:
-            raise UsageError("the conversation has gone on since this question was put; ask it again")
+            raise UsageError("the conversation has moved on since this question was asked; ask it again")
         self._run_before = strategy.state.tokens_run
         self._decoder, self._splitter = StreamDecoder(tokenizer), self._session.template.splitter(tokenizer)
         self.recorder.take(self._splitter.state)
@@ -118,14 +118,15 @@ class Stream:
         return request
 
     def push(self, token: int) -> str:
-        """Take the next token in; what it adds to the text. No sentence is shown before some token of it is grounded."""
+        """Take in the next token; returns what it adds to the text, which is nothing until its sentence is grounded."""
         self._times.append(time.perf_counter())
         self._held += self._settled(self._splitter.push(token), self._splitter.state)
         return "" if self._strategy.verdict == "open" else self._shown()
 
     def finish(self, *, cut: bool = False) -> str:
-        """There are no more tokens; what is left of the text. cut: whoever reads it wants no more, so that its latest token
-        was not run any more."""
+        """End the answer; returns the rest of its text. cut: the reader wants no more, and the latest token has not been
+        run.
+        """
         self._held += self._settled(self._splitter.flush(), self._splitter.state) + self._decoder.flush()
         if self._strategy.verdict == "ungrounded":
             self._held, self.answer_ids = "", []

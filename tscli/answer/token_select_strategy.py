@@ -1,4 +1,4 @@
-"""The paper's way: each token of a question and of its answer selects among all cached tokens, and attends to those.
+"""The paper's strategy: each token of a question and of its answer selects among all cached tokens, and attends to those.
 
 Knows the model and its attention; knows no libraries and no text.
 """

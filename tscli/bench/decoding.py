@@ -1,4 +1,4 @@
-"""Our own methods' decodes at a depth: dense, selecting at every step, by a selection that is kept, as a CUDA graph.
+"""Decoding at a depth by our own methods: dense, selecting at every step, with a kept selection, as a CUDA graph.
 
 Knows a state that holds the depth; prefills nothing.
 """
@@ -12,9 +12,8 @@ import torch
 
 from tscli.answer.engine import Engine, Request
 from tscli.answer.token_select_strategy import TokenSelectStrategy
-from tscli.bench.rows import decode_fields
+from tscli.bench.rows import Unavailable, decode_fields
 from tscli.bench.setting import Bench
-from tscli.bench.unavailable import Unavailable
 from tscli.library.layer_upload import LayerUpload
 from tscli.model.attention import AttentionRun
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits

@@ -1,4 +1,4 @@
-"""How a depth is filled that would take too long to prefill: the pages of a real beginning stand in it again and again.
+"""Filling a depth that would take too long to prefill: the pages of a real beginning are repeated up to it.
 
 Keys are held before RoPE, and documents are read each by itself, so that pages are as good in any place. Every copy has memory
 of its own, as that many documents would have: in files, mapped as a library's are, where memory has no room for them.
@@ -13,8 +13,8 @@ from itertools import count, cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tscli.bench.rows import Unavailable
 from tscli.bench.setting import Bench
-from tscli.bench.unavailable import Unavailable
 from tscli.library.layout import DevicePages
 from tscli.model.kv import KVState, Pages
 from tscli.store import load_tensors, save_tensors
@@ -69,9 +69,9 @@ def room_for(bench: Bench, length: int) -> Iterator[Room]:
         if needed > free:
             raise Unavailable(
                 f"{reason}; on disk they need {needed / 2**30:,.1f} GiB, {free / 2**30:,.1f} GiB are free in "
-                f"{Path(folder).parent}: choose --kv-dtype int8, or a folder with room by TMPDIR"
+                f"{Path(folder).parent}: choose --kv-dtype int8, or set TMPDIR to a folder with room"
             )
-        bench.say(f"{reason}: {needed / 2**30:,.1f} GiB of pages are put into {Path(folder).parent}")
+        bench.say(f"{reason}: {needed / 2**30:,.1f} GiB of pages are mapped from {Path(folder).parent}")
         yield Room(Path(folder))
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tscli.bench.unavailable import Unavailable
+from tscli.bench.rows import Unavailable
 from tscli.model.decoder import Decoder
 from tscli.model.llama import IGNORED
 

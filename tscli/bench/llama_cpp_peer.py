@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from tscli.bench.gguf_file import write_gguf
+from tscli.bench.rows import Unavailable
 from tscli.bench.setting import Say
-from tscli.bench.unavailable import Unavailable
 from tscli.model.decoder import Decoder
 
 BATCH, MICROBATCH = 2048, 512  # llama-bench's

@@ -1,4 +1,4 @@
-"""What others make of the same model and text: which peers there are, and the two rows of each.
+"""Other programs on the same model and text: which peers there are, and the two rows of each.
 
 A peer that is not there, or for which a length is too much, has rows that say why. Knows nothing of our attention.
 """
@@ -13,10 +13,9 @@ from torch import Tensor
 
 from tscli.bench.llama_cpp_peer import open_llama_cpp
 from tscli.bench.rag_peer import rag_fields
-from tscli.bench.rows import BenchRow, decode_fields, filled_fields, timing_fields
+from tscli.bench.rows import BenchRow, Unavailable, decode_fields, filled_fields, timing_fields
 from tscli.bench.setting import Bench, dense_seconds, forget_peak_rss, peak_rss
 from tscli.bench.transformers_peer import TransformersPeer
-from tscli.bench.unavailable import Unavailable
 
 MOST_QUESTION = 256  # tokens
 SLOW_S = 10.0

@@ -1,4 +1,4 @@
-"""What users have instead: BM25's best passages of the same text, run again by the same model for each question."""
+"""RAG as a peer: BM25's best passages of the same text, run by the same model for each question."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from tscli.bench.rows import timing_fields
+from tscli.bench.rows import Unavailable, timing_fields
 from tscli.bench.setting import Bench
 from tscli.bench.text import QUESTION
-from tscli.bench.unavailable import Unavailable
 from tscli.errors import UsageError
 from tscli.evaluation.dense import answer_texts
 from tscli.evaluation.search import Search, passages_of

@@ -9,6 +9,10 @@ from itertools import pairwise
 from typing import Any
 
 
+class Unavailable(Exception):
+    """Why a method cannot be measured here; its row says so behind "skipped: ", and nothing else stops."""
+
+
 @dataclass(frozen=True)
 class BenchRow:
     """One test: "pp262144" (prefill) or "tg128 @ d262144" (decode at depth), by one method.

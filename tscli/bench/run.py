@@ -19,10 +19,9 @@ from tscli.answer.token_select_strategy import checked_mode
 from tscli.bench.decoding import decode, disk_bytes, graph_steps, in_one_piece, two_pass_answer
 from tscli.bench.filling import PREFIX, Room, fill, room_for
 from tscli.bench.peers import PEERS, measure_peer
-from tscli.bench.rows import BenchResult, BenchRow, filled_fields, timing_fields
+from tscli.bench.rows import BenchResult, BenchRow, Unavailable, filled_fields, timing_fields
 from tscli.bench.setting import Bench, Say, dense_seconds, forget_peak_rss, peak_rss
 from tscli.bench.text import MeasuredText, read_text
-from tscli.bench.unavailable import Unavailable
 from tscli.bench.voting import answer_fields, read_library
 from tscli.errors import UsageError
 from tscli.ingest.measure import estimate_seconds
@@ -160,7 +159,7 @@ def _measure_voting(bench: Bench, length: int, room: Room) -> tuple[BenchRow, ..
     library = read_library(bench, length, room)
     repeated = library.state.committed - library.num_run
     if repeated:
-        bench.say(f"{library.num_run:,} tokens were read, the other {repeated:,} are their documents once more")
+        bench.say(f"{library.num_run:,} tokens were prefilled; the other {repeated:,} repeat their keys and values")
     common |= library.fields
     first = _prefill_row(bench, length, common, library.seconds, library.num_run)
     bench.say(f"{bench.names(length)[1]} tokenselect")

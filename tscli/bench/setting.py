@@ -1,4 +1,4 @@
-"""What the methods of one benchmark share: model, tokens, repetitions, fields of every row, and what is too much here."""
+"""What the methods of one benchmark share: model, tokens, repetitions, the fields of every row, and the limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tscli.bench.text import QUESTION, MeasuredText
-from tscli.memory import give_back_memory
+from tscli.memory import available_bytes, give_back_memory
 from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
 from tscli.selection.voters import Voters
@@ -125,7 +125,7 @@ class Bench:
     def shortage(self, length: int, copies: float, method: str = "dense") -> str | None:
         """Why so many copies of a context's keys and values, as the method keeps them, cannot be held; None where they can, or
         where nobody tells."""
-        needed, free = copies * self.kv_bytes(method, length), _available_bytes()
+        needed, free = copies * self.kv_bytes(method, length), available_bytes()
         if free is None or needed <= free or self.decoder.device.type != "cpu":
             return None
         return f"its keys and values need about {needed / 2**30:,.1f} GiB of memory, {free / 2**30:,.1f} GiB are free"
@@ -151,12 +151,3 @@ def forget_peak_rss() -> None:
     give_back_memory()
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _available_bytes() -> int | None:
-    """Memory in bytes that can be had without swapping, where the kernel says it."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return None

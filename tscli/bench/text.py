@@ -1,4 +1,4 @@
-"""The text that is measured: a file of the user's, or prose that comes along, repeated until it is long enough.
+"""The text that is measured: the user's file, or prose that comes with tscli, repeated until it is long enough.
 
 Documents of a library are read each by itself, so that a repeated one has the very keys of the first: what took long to read
 once need not be read again to fill a depth. Knows tokens; runs nothing.

@@ -1,4 +1,4 @@
-"""What a user of a real model waits for: documents read one by one, then questions answered from passages that heads find.
+"""What a user of a real model waits for: the prefill of each document, then answers from the passages that heads find.
 
 The library lies in memory. Documents that stand in it more than once are read once, and copied.
 """

@@ -1,4 +1,4 @@
-"""The face: Typer commands, one file a command, Rich rendering. Knows the API of the package `tscli` and nothing below it."""
+"""The command line: Typer commands, one file a command, Rich rendering. Knows the API of `tscli` and nothing below it."""
 
 import time
 

@@ -1,14 +1,14 @@
-"""How an answer is shown: statistics and citations for people on stderr, one JSON object for programs."""
+"""How an answer is shown: statistics and citations on stderr for people, one JSON object for programs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import tscli
 from tscli import internals
 from tscli.cli.output import Settings, counted, duration, safe_line, say, stderr
-from tscli.cli.start import Start
+from tscli.cli.startup import Startup
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,7 +34,7 @@ PARTS = {
 }
 
 
-def show(answer: Answer, evidence: Evidence, start: Start, *, full: bool) -> None:
+def show(answer: Answer, evidence: Evidence, start: Startup, *, full: bool) -> None:
     """Statistics (full: per layer and all times), then the passages that the answer drew on, on stderr."""
     from rich.panel import Panel
 
@@ -43,7 +43,7 @@ def show(answer: Answer, evidence: Evidence, start: Start, *, full: bool) -> Non
     if full:
         console.print(_layers(statistics))
     if not evidence.citations:
-        console.print("drew on no passage of the documents")
+        console.print("the answer draws on no passage of the documents")
         return
     for number, citation in enumerate(evidence.citations, start=1):
         console.print(citation_line(number, citation))
@@ -61,7 +61,7 @@ def warn_of_instructions(settings: Settings, evidence: Evidence) -> None:
 
 def show_ablation(ablation: dict[str, Any]) -> None:
     """Whether the answer was another one without its passages, on stderr."""
-    words = "the answer changes" if ablation["changed"] else "the answer stays: it does not need these passages"
+    words = "the answer changes" if ablation["changed"] else "the answer stays the same, so it does not need these passages"
     stderr().print(safe_line(f'without these passages: "{ablation["answer"]}"; {words}'), markup=False)
 
 
@@ -92,13 +92,12 @@ def _weak(answer: Answer, evidence: Evidence) -> list[str]:
     return [safe_line(f"weak support (the question, or what is always attended): {spans}")] if spans else []
 
 
-def summary(statistics: Statistics, start: Start | None = None) -> Table:
+def summary(statistics: Statistics, start: Startup | None = None) -> Table:
     """What an answer cost and how it was selected for; with the process's start, where the time to the first token went."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
     s = statistics
-    reach = s.total_tokens + s.prompt_tokens + s.generated_tokens  # the question and the answer are attended, too
     table.add_row("documents", f"{s.cached_tokens:,} tokens cached, {s.recomputed_tokens:,} computed again")
     table.add_row(
         "this answer",
@@ -116,28 +115,31 @@ def summary(statistics: Statistics, start: Start | None = None) -> Table:
         parts = ", ".join(f"{name} {duration(times[key])}" for key, name in PARTS.items() if times[key] is not None)
         whole = times["from_start_s"]
         table.add_row("from start", f"{duration(whole)}: {parts}" if whole is not None else parts)
+    for name, text in _selection_rows(s):
+        table.add_row(name, text)
+    for note in s.notes:
+        table.add_row("note", safe_line(note))
+    return table
+
+
+def _selection_rows(s: Statistics) -> Iterator[tuple[str, str]]:
+    """What was attended to, and who chose it."""
+    reach = s.total_tokens + s.prompt_tokens + s.generated_tokens  # the question and the answer are attended, too
     if s.dense:
-        table.add_row("attention", f"dense, all of {s.total_tokens:,}")
+        yield "attention", f"dense, all of {s.total_tokens:,}"
     elif s.reading is not None:
-        table.add_row(
-            "heads", f"{counted(len(s.reading.heads), 'retrieval head')}, which read {s.reading.keys_scanned:.1%} of the keys"
-        )
+        yield "heads", f"{counted(len(s.reading.heads), 'retrieval head')}, which read {s.reading.keys_scanned:.1%} of the keys"
         spans = sum(end - start for start, end in s.reading.passages)
-        gain = f"; the question is {s.reading.gains[0]:.2f} nats a token likelier behind the best" if s.reading.gains else ""
-        table.add_row(
-            "attended", f"{counted(len(s.reading.passages), 'passage')} of {spans:,} tokens of {s.total_tokens:,}{gain}"
-        )
+        gain = f"; the question is {s.reading.gains[0]:.2f} nats per token likelier behind the best" if s.reading.gains else ""
+        yield "attended", f"{counted(len(s.reading.passages), 'passage')} of {spans:,} tokens of {s.total_tokens:,}{gain}"
     else:
-        table.add_row(
+        yield (
             "selected",
             f"{s.selected_mean:,.0f} tokens a step (k {s.k:,}, {s.metric} vote, pool {s.pool}); "
             f"attended {s.attended_mean:,.0f} of {reach:,} ({s.attended_mean / reach:.1%})",
         )
-        table.add_row("scan", SCANS[s.scan] + (_fidelity(s.fidelity) if s.fidelity else ""))
-        table.add_row("reused", f"{s.cache_hit_rate:.0%} of selections (theta {s.theta})")
-    for note in s.notes:
-        table.add_row("note", safe_line(note))
-    return table
+        yield "scan", SCANS[s.scan] + (_fidelity(s.fidelity) if s.fidelity else "")
+        yield "reused", f"{s.cache_hit_rate:.0%} of selections (theta {s.theta})"
 
 
 def _fidelity(fidelity: Fidelity) -> str:
@@ -173,7 +175,7 @@ def _layers(statistics: Statistics) -> Table:
     return table
 
 
-def timing(s: Statistics, start: Start) -> dict[str, Any]:
+def timing(s: Statistics, start: Startup) -> dict[str, Any]:
     """Seconds. ttft_s, from the question to the first text, is question_s, first_decode_s and held_s; from_start_s, from the
     process's start to it, is all of PARTS; None where the process's start is not known.
 
@@ -185,7 +187,7 @@ def timing(s: Statistics, start: Start) -> dict[str, Any]:
     return {"process_start_s": start.process_s, "import_s": start.import_s, **own, "from_start_s": whole, **rest}
 
 
-def answer_json(session: Session, answer: Answer, evidence: Evidence, start: Start | None = None) -> dict[str, Any]:
+def answer_json(session: Session, answer: Answer, evidence: Evidence, start: Startup | None = None) -> dict[str, Any]:
     """What `ask --json` prints; start: see `timing`."""
     line = internals.answer_json(session, answer, evidence)
     return line if start is None else {**line, "timing": timing(answer.statistics, start)}

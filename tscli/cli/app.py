@@ -28,7 +28,7 @@ from tscli.cli import (
     model,
     serve,
 )
-from tscli.cli.exit_codes import INTERRUPTED, ending
+from tscli.cli.exit_codes import INTERRUPTED, exit_code_and_message
 from tscli.cli.old_names import with_new_names
 from tscli.cli.output import Settings, error_line, say
 from tscli.cli.settings import Setting, with_flags
@@ -37,13 +37,13 @@ from tscli.cli.streams import QUESTION_COMMANDS, STDOUT, drop_stdout, open_strea
 HELP_FLAGS = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="tscli",
-    help="Ask questions about a collection of documents: run them through a model once, keep the KV cache, answer from it.",
+    help="Answer questions about a collection of documents: run them through a model once, keep its KV cache, answer from it.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings=HELP_FLAGS,
-    epilog="--quiet and --debug may stand anywhere.",
+    epilog="--quiet and --debug may also be given after the command.",
 )
 
 
@@ -65,37 +65,37 @@ def _add_group(
     app.add_typer(group, name=name, short_help=text)
 
 
-_add("ingest", ingest.ingest, "Run documents through the model, keep its KV cache.")
+_add("ingest", ingest.ingest, "Run documents through the model, and keep its KV cache.")
 _add("ask", ask.ask)
-_add("calibrate", calibrate.calibrate, "Find the retrieval heads of a model.")
+_add("calibrate", calibrate.calibrate, "Find a model's retrieval heads.")
 _add("chat", chat.chat, "Ask follow-up questions in a conversation.")
-_add("serve", serve.serve, "Answer over HTTP: an OpenAI-compatible API, and a page.")
-_add("evidence", evidence.evidence)
-_add("coverage", coverage.coverage, "Show which pages no question has selected yet.")
+_add("serve", serve.serve, "Serve libraries over an OpenAI-compatible API, and a web page.")
+_add("evidence", evidence.evidence, "Show only the passages that an answer draws on.")
+_add("coverage", coverage.coverage, "Show which pages no question so far has selected.")
 _add_group(
     "bench",
-    "Measure prefill and decode, dense and TokenSelect.",
+    "Measure prefill and decode, dense and with TokenSelect.",
     {"attention": bench.attention},
     bench.bench,
 )
 _add_group(
     "eval",
-    "Score answers about a library, or to generated tasks.",
+    "Score answers: about a library, or to generated tasks.",
     {"questions": evaluate.questions, "tasks": evaluate.tasks},
 )
-_add("list", libraries.list_, "Show the libraries: size, tokens, last use, model.")
+_add("list", libraries.list_, "List the libraries: size, tokens, last use, model.")
 _add("info", libraries.info)
 _add("verify", libraries.verify)
-_add("repair", libraries.repair, "Compute the damaged parts of a library again.")
+_add("repair", libraries.repair, "Recompute the damaged parts of a library.")
 _add("rm", libraries.rm)
 _add("prune", libraries.prune)
 _add("export", archive.export)
-_add("import", archive.import_, "Make a library of an archive, verified first.")
-app.add_typer(model.app, name="model", short_help="Models: list, get, rm, show.")
-_add("config", config.config, "Show the settings in force and where each comes from.", *flags.SETTINGS.values())
+_add("import", archive.import_, "Make a library from an archive, after verifying it.")
+app.add_typer(model.app, name="model", short_help="List, download, show and remove models.")
+_add("config", config.config, "Show every setting and where its value comes from.", *flags.SETTINGS.values())
 _add("path", doctor.path)
 _add("where", doctor.where, hidden=True)
-_add("doctor", doctor.doctor, "Show what this machine offers and what a library needs.")
+_add("doctor", doctor.doctor, "Show what this machine has and what a library would need.")
 
 
 def _version(value: bool) -> None:
@@ -107,8 +107,8 @@ def _version(value: bool) -> None:
 @app.callback()
 def _options(
     context: typer.Context,
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Only the result and errors."),
-    debug: bool = typer.Option(False, "--debug", help="Tracebacks with errors."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Print only the result and errors."),
+    debug: bool = typer.Option(False, "--debug", help="Print tracebacks with errors."),
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
     context.obj = Settings(quiet, debug)
@@ -146,18 +146,18 @@ def run(arguments: list[str]) -> int:
     except _COMMAND_LINE_ERROR as error:
         error.show()  # type: ignore[attr-defined]
         if rest[:1] and rest[0] in QUESTION_COMMANDS and type(error).__name__ == "NoSuchOption":
-            error_line(f'a question that begins with a dash goes behind "--": tscli {rest[0]} -- "-5 degrees?"')
+            error_line(f'a question that begins with a dash must follow "--": tscli {rest[0]} -- "-5 degrees?"')
         if rest[:1] and rest[0] in NAMED_BY_FLAG and "unexpected extra argument" in str(error):
-            error_line(f"a library is named by a flag here: tscli {rest[0]} -l NAME")
+            error_line(f"this command takes its library as a flag: tscli {rest[0]} -l NAME")
         return int(error.exit_code)  # type: ignore[attr-defined]
     except BrokenPipeError:  # the reader of stdout has seen enough
         drop_stdout()
         return 1
     except (Exception, KeyboardInterrupt) as error:
-        code, sentence = ending(error)
+        code, message = exit_code_and_message(error)
         if "--debug" in flags and code != INTERRUPTED:
             traceback.print_exception(error)
-        error_line(sentence)
+        error_line(message)
         if isinstance(error, OSError) and error.filename == STDOUT:
             drop_stdout()
         return code

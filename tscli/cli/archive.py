@@ -17,10 +17,10 @@ def export(
     context: typer.Context,
     name: flags.Named,
     file: Annotated[Path, typer.Argument(help="The archive to write.", metavar="FILE.tar")],
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     as_json: flags.Json = False,
 ) -> int:
-    """Write a library into one file, verified."""
+    """Verify a library and write it into one file."""
     with byte_progress(context.obj, f"exporting library {name}") as on_bytes:
         num_bytes = tscli.export_library(name, file, force=force, on_bytes=on_bytes)
     if as_json:
@@ -31,15 +31,17 @@ def export(
 
 def import_(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="An archive of tscli export.", metavar="FILE.tar")],
+    file: Annotated[Path, typer.Argument(help="An archive that tscli export wrote.", metavar="FILE.tar")],
     name: Annotated[
         str | None,
-        typer.Option("--library", "-l", autocompletion=library_names, help="Name to give it; default: the one that it had."),
+        typer.Option(
+            "--library", "-l", autocompletion=library_names, help="Name of the new library. Default: the name it had."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the library of that name.")] = False,
     as_json: flags.Json = False,
 ) -> int:
-    """Make a library of an archive; nothing is there before all of it was verified."""
+    """Make a library from an archive; it appears only after all of it has been verified."""
     with byte_progress(context.obj, f"importing {file}") as on_bytes:
         made = tscli.import_library(file, name, force=force, on_bytes=on_bytes)
     if as_json:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, closing, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,14 +20,15 @@ from tscli.cli.coverage import remember
 from tscli.cli.exit_codes import FULL
 from tscli.cli.output import Settings, animated, dim, faint, fetch_model, marking, print_json, safe, working
 from tscli.cli.settings import without
-from tscli.cli.start import loading, start_until_now
+from tscli.cli.startup import loading, start_until_now
 from tscli.errors import UsageError
 from tscli.page_cache import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tscli import Answer, Evidence, Stream
+    from tscli import Answer, Evidence, Session, Stream
+    from tscli.cli.startup import Startup
 
 
 def ask(
@@ -37,16 +40,22 @@ def ask(
     *,
     file: Annotated[
         Path | None,
-        typer.Option("--file", "-f", help="Many questions: a line each, or JSON lines. Answers are JSON lines."),
+        typer.Option(
+            "--file",
+            "-f",
+            help="Ask the questions in this file, one on each line or as JSON lines; the answers are JSON lines.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="With -f: append the answers to this file, and skip what it answers already."),
+        typer.Option(
+            "--output", "-o", help="With -f: append the answers to this file, and skip questions that it already answers."
+        ),
     ] = None,
     batch_size: Annotated[
         int,
         typer.Option(
-            min=1, help="With -f: how many questions to answer in one batch, so that the weights are read once for all."
+            min=1, help="With -f: how many questions to answer as one batch, which reads the weights once for all of them."
         ),
     ] = 1,
     library: flags.Libraries,
@@ -57,7 +66,7 @@ def ask(
     selection: Annotated[flags.Selection, without("chunk")],
     model: flags.LibraryModel,
 ) -> int:
-    """Ask a library a question; no document is read again."""
+    """Ask a library a question; no document token is computed again."""
     settings: Settings = context.obj
     questions = _questions(question, file, output, shown.html)
     if batch_size > 1 and (file is None or how.dense):
@@ -70,50 +79,72 @@ def ask(
             open_library, begun = tscli.open_library, start_until_now()
             opened = open_library(library, load, selection.options(), **vars(how))
     with opened as session:
-
-        def start(text: str, excluded: Sequence[tuple[int, int]] = ()) -> Stream:
-            return session.ask(text, excluded=excluded, **vars(decoding))
-
-        def answered(text: str, *, show: bool) -> Answer:
-            answer = run_stream(settings, start(text), show=show, first=file is None)
-            if not no_history:
-                remember(settings, session, answer)
-            return answer
-
-        def in_json(answer: Answer) -> dict[str, Any]:
-            found = tscli.find_evidence(session, answer, top=shown.top)
-            line = answer_json(session, answer, found, begun if file is None else None)
-            if shown.ablate:
-                line["ablation"] = line["check"] = _ablate(settings, answer, found, start)  # "check": until the next version
-            return line
-
-        def in_turn(texts: list[str]) -> Iterator[Answer]:
-            return (answered(text, show=False) for text in texts)
-
-        def in_batches(texts: list[str]) -> Iterator[Answer]:
-            for answer in session.ask_batch(texts, batch_size, **vars(decoding)):
-                if not no_history:
-                    remember(settings, session, answer)
-                yield answer
-
-        if file is not None:
-            check_questions(questions, session.prompt_ids)
-            ask_many(settings, questions, in_turn if batch_size == 1 else in_batches, output, in_json)
+        asking = _Asking(settings, session, decoding, shown, keeps_history=not no_history)
+        if file is None:
+            asking.ask_one(questions[0], begun)
             return 0
-        answer = answered(questions[0], show=not shown.as_json)
+        check_questions(questions, session.prompt_ids)
+        answers = asking.one_by_one if batch_size == 1 else partial(asking.in_batches, batch_size)
+        ask_many(settings, questions, answers, output, asking.as_json)
+    return 0
+
+
+@dataclass(frozen=True)
+class _Asking:
+    """An open library, how its questions are answered, and how the answers are shown."""
+
+    settings: Settings
+    session: Session
+    decoding: flags.Decoding
+    shown: flags.Shown
+    keeps_history: bool
+
+    def ask_one(self, question: str, begun: Startup) -> None:
+        """Answer a question, and show what the flags ask for."""
+        session, shown = self.session, self.shown
+        answer = self._kept(run_stream(self.settings, self._start(question), show=not shown.as_json, first=True))
         found = tscli.find_evidence(session, answer, top=shown.top)
-        warn_of_instructions(settings, found)
+        warn_of_instructions(self.settings, found)
         if shown.html is not None:
             _write(shown.html, tscli.render_report(session, answer, found))
         if shown.as_json:
-            print_json(in_json(answer))
-        elif shown.stats != "none" and not settings.quiet:
+            print_json(self.as_json(answer, begun))
+        elif shown.stats != "none" and not self.settings.quiet:
             show(answer, found, begun, full=shown.stats == "full")
             if shown.ablate:
-                show_ablation(_ablate(settings, answer, found, start))
+                show_ablation(self._ablate(answer, found))
             if shown.map_ or (shown.map_ is None and sys.stderr.isatty()):
                 show_map(internals.map_answer(session, answer), len(session.context.documents))
-    return 0
+
+    def one_by_one(self, questions: list[str]) -> Iterator[Answer]:
+        """Their answers, without being shown."""
+        return (self._kept(run_stream(self.settings, self._start(text), show=False)) for text in questions)
+
+    def in_batches(self, size: int, questions: list[str]) -> Iterator[Answer]:
+        """The same, so many at a time."""
+        return (self._kept(answer) for answer in self.session.ask_batch(questions, size, **vars(self.decoding)))
+
+    def as_json(self, answer: Answer, begun: Startup | None = None) -> dict[str, Any]:
+        """An answer with all there is to say of it; begun: where the time since the process's start is wanted."""
+        found = tscli.find_evidence(self.session, answer, top=self.shown.top)
+        line = answer_json(self.session, answer, found, begun)
+        if self.shown.ablate:
+            line["ablation"] = line["check"] = self._ablate(answer, found)  # "check": until the next version
+        return line
+
+    def _start(self, question: str, excluded: Sequence[tuple[int, int]] = ()) -> Stream:
+        return self.session.ask(question, excluded=excluded, **vars(self.decoding))
+
+    def _kept(self, answer: Answer) -> Answer:
+        if self.keeps_history:
+            remember(self.settings, self.session, answer)
+        return answer
+
+    def _ablate(self, answer: Answer, found: Evidence) -> dict[str, Any]:
+        """What the answer would be if it could not look at the passages that it drew on."""
+        excluded = [(citation.start, citation.end) for citation in found.citations]
+        again = run_stream(self.settings, self._start(answer.question, excluded), show=False)
+        return {"answer": again.text, "changed": again.text != answer.text}
 
 
 def _write(file: Path, page: str) -> None:
@@ -134,19 +165,11 @@ def _questions(question: str | None, file: Path | None, output: Path | None, htm
         raise UsageError("--html goes with one question, not with -f")
     for written, flag in ((html, "--html"), (output, "-o")):
         if written is not None and not written.parent.is_dir():  # said now, rather than when there is an answer
-            raise UsageError(f"{written}: {written.parent} is no folder; make it, or name another file with {flag}")
+            raise UsageError(f"{written}: {written.parent} is not a folder; create it, or name another file with {flag}")
     if file is not None:
         return read_questions(file)
     assert question is not None
     return [sys.stdin.read().strip() if question == "-" else question]
-
-
-def _ablate(
-    settings: Settings, answer: Answer, found: Evidence, start: Callable[[str, Sequence[tuple[int, int]]], Stream]
-) -> dict[str, Any]:
-    """What the answer would be if it could not look at the passages that it drew on."""
-    again = run_stream(settings, start(answer.question, [(c.start, c.end) for c in found.citations]), show=False)
-    return {"answer": again.text, "changed": again.text != answer.text}
 
 
 def _thoughts(settings: Settings, waiting: ExitStack) -> Callable[[str], None] | None:

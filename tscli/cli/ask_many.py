@@ -1,4 +1,4 @@
-"""`tscli ask -f questions.txt -o answers.jsonl`: many questions of one open library; taken up where it stopped."""
+"""`tscli ask -f questions.txt -o answers.jsonl`: many questions to one open library; resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tscli import Answer
 
 SHOWN = 40  # characters of a question that cannot be asked
-Asked = Callable[[list[str]], Iterator["Answer"]]  # the answers in the questions' order, as they are made
+AnswerAll = Callable[[list[str]], Iterator["Answer"]]  # the answers in the questions' order, as they are made
 
 
 def read_questions(file: Path) -> list[str]:
@@ -47,7 +47,9 @@ def check_questions(questions: list[str], check: Callable[[str], object]) -> Non
             raise UsageError(f'"{safe(question[:SHOWN])}...": {error}') from error
 
 
-def ask_many(settings: Settings, questions: list[str], ask: Asked, output: Path | None, line: Callable[[Answer], Any]) -> None:
+def ask_many(
+    settings: Settings, questions: list[str], ask: AnswerAll, output: Path | None, line: Callable[[Answer], Any]
+) -> None:
     """Ask the questions and print a line of JSON for each, or append it to `output`; what that answers is not asked again.
 
     Totals go to stderr.
@@ -97,10 +99,10 @@ def _answered(output: Path) -> set[str]:
     try:
         found = {str(json.loads(line)["question"]) for line in whole.split("\n") if line}
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{output}: holds something else than answers; name another file with -o") from error
+        raise UsageError(f"{output}: holds something other than answers; name another file with -o") from error
     if whole != text:
         if not text[len(whole) :].startswith('{"question"'):
-            raise UsageError(f"{output}: holds something else than answers; name another file with -o")
+            raise UsageError(f"{output}: holds something other than answers; name another file with -o")
         os.truncate(output, len(whole.encode()))  # never written anew: what it holds may have taken hours
     return found
 

@@ -21,27 +21,33 @@ if TYPE_CHECKING:
     from tscli.internals import AttentionBench, AttentionRow
 
 FORMATS = ("md", "json", "jsonl", "csv")
-Length = Annotated[str, typer.Option(help="Context lengths: 256k, or a list such as 8k,32k,1m.")]
-Output = Annotated[str, typer.Option("-o", "--output", help="md, json, jsonl or csv.")]
+Length = Annotated[str, typer.Option(help="Context lengths, such as 256k or 8k,32k,1m.")]
+Output = Annotated[str, typer.Option("-o", "--output", help="Format: md, json, jsonl or csv.")]
 
 
 def bench(
     context: typer.Context,
     *,
     length: Length = "8k",
-    n_gen: Annotated[int, typer.Option(help="Tokens decoded per repetition.")] = 128,
-    repetitions: Annotated[int, typer.Option("-r", "--repetitions", help="Repetitions of the decode.")] = 5,
+    n_gen: Annotated[int, typer.Option(help="Number of tokens to decode per repetition.")] = 128,
+    repetitions: Annotated[int, typer.Option("-r", "--repetitions", help="Number of repetitions of the decode.")] = 5,
     output: Output = "md",
-    dense: Annotated[bool, typer.Option("--dense/--no-dense", help="Measure full attention beside TokenSelect.")] = True,
+    dense: Annotated[bool, typer.Option("--dense/--no-dense", help="Also measure dense attention.")] = True,
     peer: Annotated[
         list[str] | None,
-        typer.Option(help="Also measure this with the same model and text: transformers, llama.cpp, rag; can be repeated."),
+        typer.Option(
+            help="Also measure another program with the same model and text: transformers, llama.cpp or rag. May be repeated."
+        ),
     ] = None,
     text: Annotated[
-        Path | None, typer.Option(help="A text file to read, repeated up to the length. Default: a text that comes with tscli.")
+        Path | None, typer.Option(help="Text file to run, repeated up to the length. Default: a text that comes with tscli.")
     ] = None,
     full_prefill: Annotated[
-        bool, typer.Option("--full-prefill", help="Prefill every length whole, where otherwise a beginning would be repeated.")
+        bool,
+        typer.Option(
+            "--full-prefill",
+            help="Prefill every length in full, even where that is slow and a beginning would otherwise be repeated.",
+        ),
     ] = False,
     how: Annotated[flags.Question, only("voters")],
     model: flags.Model,
@@ -82,12 +88,12 @@ def attention(
     context: typer.Context,
     *,
     length: Length = "8k",
-    repetitions: Annotated[int, typer.Option("-r", "--repetitions", help="Repetitions of each measurement.")] = 5,
+    repetitions: Annotated[int, typer.Option("-r", "--repetitions", help="Number of repetitions of each measurement.")] = 5,
     output: Output = "md",
-    preset: Annotated[str, typer.Option(help="Shapes of which model: reader, qwen2.5-7b or llama-3.1-8b.")] = "reader",
+    preset: Annotated[str, typer.Option(help="Model whose shapes to use: reader, qwen2.5-7b or llama-3.1-8b.")] = "reader",
     device: flags.Device,
 ) -> int:
-    """Measure one layer: the fastest dense attention against each kind of selection."""
+    """Measure one layer: the fastest dense attention beside each kind of selection."""
     settings: Settings = context.obj
     check_format(output, FORMATS)
     lengths = [internals.parse_count(part) for part in length.split(",")]

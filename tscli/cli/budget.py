@@ -1,4 +1,4 @@
-"""What is shown of documents that have more tokens than is allowed: the largest first, and which to leave out."""
+"""The plan of documents that have more tokens than the limit: the largest first, and which to leave out."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def _show(error: OverBudget, library: str) -> None:
     if error.leave_out:
         saved = sum(tokens for path, _, tokens in error.documents if path in error.leave_out)
         console.print(
-            f"without {counted(len(error.leave_out), 'document')} ({saved:,} tokens) it fits; leave out with -g, or raise it: "
-            f"--max-tokens {error.total}"
+            f"without {counted(len(error.leave_out), 'document')} ({saved:,} tokens) it fits; leave them out with -g, or raise "
+            f"the limit: --max-tokens {error.total}"
         )
         below = [path.partition("/")[2] for path in error.leave_out[:MOST_GLOBS] if "/" in path]  # of a folder that was named
         for path in below:

@@ -1,4 +1,4 @@
-"""`tscli calibrate`: find the heads of a model that find what a question asks for."""
+"""`tscli calibrate`: find a model's retrieval heads."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tscli.cli.settings import without
 def calibrate(
     context: typer.Context,
     *,
-    again: Annotated[bool, typer.Option("--again", help="Calibrate again, even if that was done before.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Calibrate again, even if this model has been calibrated.")] = False,
     model: Annotated[flags.Model, without("weights")],
     as_json: flags.Json = False,
 ) -> int:
-    """Find a model's retrieval heads: they find what a question asks for. The first ingest with a model does it by itself."""
+    """Find a model's retrieval heads, the few that find what a question asks for. A model's first ingest does this."""
     settings: Settings = context.obj
     load = model.options()
     fetch_model(settings, load)
@@ -36,7 +36,7 @@ def calibrate(
         return 0
     for line in voters_lines(voters):
         print(line)
-    say(settings, safe_line(f"kept for {load.model or tscli.default_model()}; tscli ask uses it"))
+    say(settings, safe_line(f"saved for {load.model or tscli.default_model()}; tscli ask uses it"))
     return 0
 
 
@@ -44,9 +44,11 @@ def voters_lines(voters: tscli.Voters) -> list[str]:
     """What people are told of a model's retrieval heads."""
     heads = ", ".join(f"{layer}.{head} ({skill:.2f})" for (layer, head), skill in zip(voters.heads, voters.skill, strict=True))
     apart = ", each by itself" if voters.apart else ""
-    contrast = f"; what they change counts {1 + voters.contrast:g} times" if voters.contrast else ""
+    contrast = (
+        f", weighted {1 + voters.contrast:g} times against what the model expects without them" if voters.contrast else ""
+    )
     return [
-        f"heads      that retrieve, as layer.head (skill): {heads}",
-        f"answers    from {voters.passages} passage{'s' if voters.passages > 1 else ''}{apart}{contrast}; none below a "
-        f"gain of {voters.absent_below:.2f} nats a token",
+        f"heads      retrieval heads, as layer.head (skill): {heads}",
+        f"answers    from {voters.passages} passage{'s' if voters.passages > 1 else ''}{apart}{contrast}; refused below a gain "
+        f"of {voters.absent_below:.2f} nats per token",
     ]

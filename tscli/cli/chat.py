@@ -1,4 +1,4 @@
-"""`tscli chat`: question after question of one open library; on a terminal with arrow keys, or a line each from a pipe."""
+"""`tscli chat`: question after question to one open library; with arrow keys on a terminal, or one per line from a pipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, counted, error_line, fetch_model, safe_line, say, stderr, working
 from tscli.cli.prompt import interactive, line_history, read_line
 from tscli.cli.settings import without
-from tscli.cli.start import loading
+from tscli.cli.startup import loading
 from tscli.errors import TscliError
 from tscli.page_cache import read_ahead
 
@@ -95,11 +95,11 @@ class _Talk:
     def _command(self, name: str) -> None:
         if name == "/reset":
             self._chat.reset()
-            say(self.settings, "the conversation begins anew")
+            say(self.settings, "new conversation")
         elif name == "/help":
             stderr().print(HELP)
         elif name not in ("/sources", "/stats"):
-            error_line(f"{safe_line(name)}: there is no such command; /help shows those that there are")
+            error_line(f"{safe_line(name)}: unknown command; /help lists the commands")
         elif self._last is None:
             error_line(f"{name}: there is no answer yet; ask something first")
         elif name == "/sources":

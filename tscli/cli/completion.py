@@ -1,4 +1,4 @@
-"""What the shell offers where the name of a library or of a model is wanted."""
+"""Shell completion of the names of libraries and models."""
 
 from __future__ import annotations
 

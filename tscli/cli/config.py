@@ -1,4 +1,4 @@
-"""`tscli config`: what the flags are that nobody gives, and where each comes from."""
+"""`tscli config`: every setting, and where its value comes from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tscli.cli.tables import Table, write
 
 
 def config(context: typer.Context, as_json: flags.Json = False) -> int:
-    """Show the settings in force, and where each comes from: a flag, the environment, the file or the default."""
+    """Show every setting and where its value comes from: a flag, the environment, the configuration file or the default."""
     file = config_file()
     values = {name: context.params[setting.parameter] for name, setting in flags.SETTINGS.items()}
     sources = {name: _source(context, setting) for name, setting in flags.SETTINGS.items()}
@@ -30,7 +30,10 @@ def config(context: typer.Context, as_json: flags.Json = False) -> int:
         for name, value in values.items()
     ]
     write("text", Table((), "<<<", rows), ())
-    say(context.obj, f"- is left to the model or the library; the file is {file}{'' if file.exists() else ' (there is none)'}")
+    say(
+        context.obj,
+        f"-: the model or the library decides. Configuration file: {file}{'' if file.exists() else ' (it does not exist)'}",
+    )
     return 0
 
 

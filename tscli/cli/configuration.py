@@ -1,4 +1,4 @@
-"""What a user sets once: flags in a TOML file, over the defaults, under the environment and the command line.
+"""The configuration file: settings in TOML that override the defaults, and are overridden by the environment and flags.
 
 Knows where the file is and which settings it may have; the parser puts them in force, as the defaults of a command's flags.
 """
@@ -32,7 +32,7 @@ def set_once() -> dict[str, str]:
     found = _read(file)
     for name, value in found.items():
         if name not in SETTINGS:
-            raise UsageError(f"{file}: {name!r} is no setting; choose from {', '.join(SETTINGS)}")
+            raise UsageError(f"{file}: unknown setting {name!r}; choose from {', '.join(SETTINGS)}")
         SETTINGS[name].check(f"{file}: {name}", value)
     return {SETTINGS[name].parameter: str(value) for name, value in found.items()}
 
@@ -57,7 +57,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if os.environ.get("TSCLI_CONFIG"):
-            raise UsageError(f"{file}: no such file; make it, or change TSCLI_CONFIG") from None
+            raise UsageError(f"{file}: no such file; create it, or change TSCLI_CONFIG") from None
         return {}
     except OSError as error:
         raise UsageError(f"{file}: cannot be read ({error.strerror}); check its permissions") from error

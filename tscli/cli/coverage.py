@@ -20,10 +20,10 @@ MOST_RANGES = 12
 def coverage(
     context: typer.Context,
     library: flags.Name,
-    output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
+    output: Annotated[str, typer.Option("--output", "-o", help="Format: text or json.")] = "text",
     as_json: flags.Json = False,
 ) -> int:
-    """Show which pages were never selected over the questions asked so far."""
+    """Show which pages no question so far has selected."""
     settings: Settings = context.obj
     check_format(output, ("text", "json"))
     found = tscli.coverage(library)
@@ -48,7 +48,7 @@ def remember(settings: Settings, session: Session, answer: Answer) -> None:
     try:
         session.remember(answer)
     except OSError as error:
-        say(settings, f"the question was not kept for tscli coverage ({error.strerror or error}); --no-history avoids this")
+        say(settings, f"the question was not recorded for tscli coverage ({error.strerror or error}); --no-history avoids this")
 
 
 def _ranges(never: tuple[tuple[int, int], ...]) -> str:

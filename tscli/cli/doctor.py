@@ -1,4 +1,4 @@
-"""`tscli doctor`: what this machine offers, and what a library would need of it. `tscli path`: the folder of the libraries."""
+"""`tscli doctor`: what this machine has, and what a library would need. `tscli path`: the folder of the libraries."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tscli.cli.settings import without
 def doctor(
     context: typer.Context,
     *,
-    tokens: Annotated[str, typer.Option(help="Size of the library to calculate for, in tokens: 256k, 1m.")] = "1m",
+    tokens: Annotated[str, typer.Option(help="Size of the library to plan for, in tokens, such as 256k or 1m.")] = "1m",
     model: Annotated[flags.Model, without("weights")],
     as_json: flags.Json = False,
 ) -> int:
-    """Show what this machine offers (versions, processor, GPU, memory, disk) and what a library needs."""
+    """Show what this machine has (versions, processor, GPU, memory, disk) and what a library would need."""
     settings: Settings = context.obj
-    load, reckoned = model.options(), internals.parse_count(tokens)
+    load, num_tokens = model.options(), internals.parse_count(tokens)
     fetch_model(settings, load)
-    with working(settings, "looking around"):
-        found = internals.examine(load, reckoned)
+    with working(settings, "examining this machine"):
+        found = internals.examine(load, num_tokens)
     if as_json:
         print_json({**vars(found), "home": str(found.home)})
         return 0
@@ -36,7 +36,7 @@ def doctor(
     print(f"processor  {safe_line(found.processor)}, {found.cores} cores, {native}")
     print(f"GPU        {f'{safe_line(found.gpu)}, {size(found.gpu_bytes or 0)}' if found.gpu else 'none that torch can use'}")
     if found.memory_bytes:
-        print(f"memory     {size(found.memory_bytes)}, {size(found.memory_free_bytes or 0)} free")
+        print(f"memory     {size(found.memory_bytes)}, {size(found.memory_free_bytes or 0)} available")
     print(f"libraries  {safe_line(str(found.home))}, {size(found.disk_free_bytes)} free on that disk")
     by_default = " (the default)" if found.model == found.default_model else f" (default: {found.default_model})"
     weights = f"{size(found.model_bytes)} in {found.dtype}"
@@ -46,12 +46,15 @@ def doctor(
     if found.better:
         say(settings, found.better)
     if found.library_bytes > found.disk_free_bytes:
-        say(settings, "that is more than is free: choose fewer documents, or put libraries elsewhere with TSCLI_HOME")
+        say(
+            settings,
+            "that is more than this disk has free: ingest fewer documents, or keep libraries elsewhere with TSCLI_HOME",
+        )
     return 0
 
 
 def path() -> int:
-    """Print the folder that libraries are kept in."""
+    """Print the path of the folder that holds the libraries."""
     print(tscli.home())
     return 0
 

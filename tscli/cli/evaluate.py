@@ -36,34 +36,36 @@ METHODS = "dense,streaming,tokenselect"
 
 def questions(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help='JSON lines {"question", "answer", "kind", "file", "page"}.')],
+    file: Annotated[Path, typer.Argument(help='A file of JSON lines: {"question", "answer", "kind", "file", "page"}.')],
     *,
     library: flags.Library,
     folder: Annotated[
-        Path | None, typer.Option(help="Read these documents for this evaluation only, instead of a library.")
+        Path | None, typer.Option(help="Ingest these documents for this evaluation only, instead of asking a library.")
     ] = None,
     documents: Annotated[
-        str, typer.Option(help="With --folder: joint, independent, or both, to compare them.")
+        str, typer.Option(help="With --folder: joint, independent, or both to compare them.")
     ] = "joint,independent",
     answers: Annotated[bool, typer.Option("--answers", help="List every answer below the table.")] = False,
     baselines: Annotated[
         bool,
         typer.Option(
             "--baselines",
-            help="Also score baselines: RAG over BM25's passages, the right document, and more.",
+            help="Also score baselines: RAG over BM25's passages, the right document alone, and others.",
         ),
     ] = False,
     baseline: Annotated[
-        list[str] | None, typer.Option(help=f"Score only this baseline: {', '.join(BASELINES)}; may be repeated.")
+        list[str] | None, typer.Option(help=f"Score this baseline and no others: {', '.join(BASELINES)}. May be repeated.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Ask only so many questions, evenly spread over the file.")] = None,
-    output: Annotated[str, typer.Option("-o", "--output", help="md (or table), json or csv.")] = "md",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Ask at most this many questions, evenly spread over the file.")
+    ] = None,
+    output: Annotated[str, typer.Option("-o", "--output", help="Format: md (or table), json or csv.")] = "md",
     how: flags.Question,
     selection: flags.Selection,
     model: flags.Model,
     kv_dtype: flags.KVDtype = "auto",
 ) -> int:
-    """Ask a library questions whose answers are known, and score its answers."""
+    """Ask a library questions with known answers, and score what it answers."""
     settings: Settings = context.obj
     check_format(output, FORMATS)
     _refuse_strays(context, by_folder=folder is not None)
@@ -81,31 +83,38 @@ def questions(
 def tasks(
     context: typer.Context,
     *,
-    length: Annotated[str, typer.Option(help="Context lengths: 4k, or a list such as 4k,16k,64k.")],
-    tasks: Annotated[str | None, typer.Option(help="Which, with commas; default: all.")] = None,
-    methods: Annotated[str, typer.Option(help="dense, streaming, tokenselect, tokenselect-SETTING=VALUE.")] = METHODS,
-    per_task: Annotated[int, typer.Option(min=1, help="Questions per task and context.")] = 10,
-    max_dense: Annotated[str, typer.Option(help="Longest context that dense is run on.")] = "32k",
+    length: Annotated[str, typer.Option(help="Context lengths, such as 4k or 4k,16k,64k.")],
+    tasks: Annotated[str | None, typer.Option(help="Tasks to run, separated by commas. Default: all.")] = None,
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Methods to compare: dense, streaming, voters (retrieval heads), tokenselect, tokenselect-SETTING=VALUE."
+        ),
+    ] = METHODS,
+    per_task: Annotated[int, typer.Option(min=1, help="Number of questions per task and context.")] = 10,
+    max_dense: Annotated[str, typer.Option(help="Longest context to run the dense method on.")] = "32k",
     haystack: Annotated[
-        Path | None, typer.Option(help="Folder of text to hide needles in; default: invented sentences.")
+        Path | None, typer.Option(help="Folder of text to hide the needles in. Default: generated sentences.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the generated contexts.")] = 1,
-    picture: Annotated[Path | None, typer.Option(help="Draw accuracy by length and depth into this PNG or SVG.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the generated contexts.")] = 1,
+    picture: Annotated[Path | None, typer.Option(help="Plot accuracy by length and depth into this .png or .svg file.")] = None,
     fidelity: Annotated[
-        int, typer.Option(min=0, help="Questions per context whose steps are compared with exact and dense ones.")
+        int,
+        typer.Option(min=0, help="Number of questions per context whose steps are compared with exact and with dense ones."),
     ] = 0,
     resume: Annotated[
-        Path | None, typer.Option(help="Keep the answers in this file, and do not ask again what it holds.")
+        Path | None, typer.Option(help="Keep answers in this file, and skip questions that it already answers.")
     ] = None,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", help="table, md, json or csv; default: table on a terminal, else md.")
+        str | None,
+        typer.Option("-o", "--output", help="Format: table, md, json or csv. Default: table on a terminal, else md."),
     ] = None,
     how: Annotated[flags.Question, only("question_mode", "think")],
     selection: flags.Selection,
     model: flags.Model,
     kv_dtype: flags.KVDtype = "auto",
 ) -> int:
-    """Generate contexts with the answers hidden in them, and compare several methods at these lengths."""
+    """Generate contexts with answers hidden in them, and compare methods of attention at these lengths."""
     settings: Settings = context.obj
     output = output or ("table" if sys.stdout.isatty() else "md")
     check_format(output, FORMATS)
@@ -135,22 +144,22 @@ def tasks(
         )
     results = internals.results_of(trials)
     named = {"model": load.model or tscli.default_model(), "per_task": per_task, "seed": seed}
-    named |= {"haystack": str(haystack or "invented"), "kv_dtype": kv_dtype, **_given(chosen)}
+    named |= {"haystack": str(haystack or "invented"), "kv_dtype": kv_dtype, **_set_options(chosen)}
     print_results(results, internals.fidelity_of(trials), internals.agreement_of(trials), named, output)
     if picture is not None:
         internals.draw(results, picture)
-        say(settings, f"drawn into {picture}")
+        say(settings, f"picture written to {picture}")
     return 0
 
 
-def _given(selection: SelectionOptions) -> dict[str, Any]:
+def _set_options(selection: SelectionOptions) -> dict[str, Any]:
     return {name: value for name, value in vars(selection).items() if value is not None}
 
 
 def _refuse_strays(context: typer.Context, *, by_folder: bool) -> None:
     """A flag of the other kind of evaluation would do nothing; UsageError says where it belongs."""
-    strays = {"library": "a library's questions"} if by_folder else {"documents": "--folder", "kv_dtype": "--folder"}
+    strays = {"library": "without --folder"} if by_folder else {"documents": "with --folder", "kv_dtype": "with --folder"}
     for name, belongs in strays.items():
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            raise UsageError(f"--{name.replace('_', '-')} goes with {belongs}; leave it out")
+            raise UsageError(f"--{name.replace('_', '-')} applies only {belongs}; leave it out")

@@ -13,7 +13,7 @@ from tscli.cli import flags
 from tscli.cli.answers import citation_line, warn_of_instructions
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, working
-from tscli.cli.start import loading
+from tscli.cli.startup import loading
 from tscli.cli.tables import check_format
 from tscli.page_cache import read_ahead
 
@@ -29,13 +29,13 @@ def evidence(
     question: Annotated[str, typer.Argument(help="The question, in quotes.")],
     *,
     library: flags.Libraries,
-    output: Annotated[str, typer.Option("--output", "-o", help="text, md or json.")] = "text",
+    output: Annotated[str, typer.Option("--output", "-o", help="Format: text, md or json.")] = "text",
     top: flags.Top,
     max_new_tokens: flags.MaxNewTokens,
     no_history: flags.NoHistory = False,
     model: flags.LibraryModel,
 ) -> int:
-    """Show only the passages that the answer to a question draws on."""
+    """Show the passages that the answer to a question draws on, without the answer."""
     settings: Settings = context.obj
     check_format(output, FORMATS)
     read_ahead(library)

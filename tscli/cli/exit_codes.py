@@ -1,4 +1,4 @@
-"""How a run that did not go well ends: from exception to exit code and sentence. Prints nothing."""
+"""From an exception to an exit code and a message. Prints nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_MEMORY = (
 )
 
 
-def ending(error: BaseException) -> tuple[int, str]:
+def exit_code_and_message(error: BaseException) -> tuple[int, str]:
     """The exit code and what to tell the user: the thing, the cause, the way out."""
     if isinstance(error, TscliError):
         return error.exit_code, str(error)

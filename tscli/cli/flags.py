@@ -24,17 +24,20 @@ COUNT = matching("a count", r"\d+")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 NoHistory = Annotated[
     bool,
-    typer.Option("--no-history", help="Keep no record of the questions, neither for coverage nor for arrow keys."),
+    typer.Option("--no-history", help="Keep no record of the questions: none for tscli coverage, none for the arrow keys."),
 ]
 KVDtype = Annotated[
-    str, typer.Option(help="Format of the keys and values: bf16 or int8; auto: as the library was made, or the model's dtype.")
+    str,
+    typer.Option(
+        help="Format of the cached keys and values: bf16, int8, or auto: the library's own; for a new one, the model's dtype."
+    ),
 ]
 
 LIBRARY = Setting(
     "library",
     "default",
     matching("a name or a folder", r".+"),
-    "Name of the library, or a folder with a slash in it.",
+    "Name of the library, or the path of its folder (with a slash in it).",
     short="-l",
     complete=library_names,
 )
@@ -43,21 +46,23 @@ Libraries = Annotated[
     list[str],
     replace(
         LIBRARY,
-        help=f"{LIBRARY.help[:-1]}; TSCLI_LIBRARY names one, too. Given again: libraries of independent documents, joined.",
+        help=f"{LIBRARY.help} TSCLI_LIBRARY also sets it. May be repeated: libraries of independent documents are joined.",
     ),
 ]
 # The same as an argument, of commands that look after a library; Named must be given, whatever is set.
-Name = Annotated[str, replace(LIBRARY, positional=True, help="Name of the library; -l NAME names it, too.")]
-Named = Annotated[str, typer.Argument(autocompletion=library_names, help="Name of the library; -l NAME names it, too.")]
+Name = Annotated[str, replace(LIBRARY, positional=True, help="Name of the library; may also be given as -l NAME.")]
+Named = Annotated[str, typer.Argument(autocompletion=library_names, help="Name of the library; may also be given as -l NAME.")]
 
 MODEL = Setting(
     "model",
     None,
     matching("a hub id, a folder, a .gguf file, a short name or reader", r".+"),
-    'Model: hub id, folder, .gguf file, a name of tscli model list, or "reader" (embedded). Default: smollm2 once it is on '
-    "this machine, else the reader.",
+    'Model: a hub id, a folder, a .gguf file, a name from tscli model list, or "reader", the embedded one. Default: '
+    "smollm2 if it is on this machine, else the reader.",
 )
-REVISION = Setting("revision", None, matching("a revision of a hub model", r".+"), "Revision of a hub model.")
+REVISION = Setting(
+    "revision", None, matching("a revision of a hub model", r".+"), "Revision of a hub model: a branch, a tag or a commit."
+)
 DTYPE = Setting(
     "dtype",
     "auto",
@@ -71,8 +76,8 @@ Device = Annotated[
 Weights = Annotated[
     str,
     typer.Option(
-        help="Format of the weights: full; int8: 8-bit products in linear layers (CPU); auto: as the library was made, and "
-        "the 4-bit weights of a GGUF file for answers."
+        help="Format of the weights: full; int8, which multiplies 8-bit integers in linear layers (CPU only); or auto: what "
+        "the library was made with, and for answers the 4-bit weights of a GGUF file."
     ),
 ]
 
@@ -97,7 +102,8 @@ class LibraryModel:
     """The same for commands that open libraries, which know their model: what is set once, for new ones, does not fit."""
 
     library_model: Annotated[
-        str | None, replace(MODEL, once=False, help="Model: hub id, folder or .gguf file, of the one that made the library.")
+        str | None,
+        replace(MODEL, once=False, help="Where to find the model that made the library: a hub id, a folder or a .gguf file."),
     ]
     library_revision: Annotated[str | None, replace(REVISION, once=False)]
     library_dtype: Annotated[str, replace(DTYPE, once=False)]
@@ -120,8 +126,9 @@ class Question:
             "question",
             None,
             one_of("token", "chunk", "two_pass"),
-            "How a question selects, with all heads voting: token: each of its tokens; chunk: their mean query (the paper); "
-            "two_pass: it is read a second time beside what the first pass selected. Default: the model's own, or token.",
+            "How a question selects tokens when all heads vote. token: each of its tokens selects; chunk: their mean query "
+            "does, as in the paper; two_pass: the question is read again beside what the first pass selected. Default: the "
+            "model's own, or token.",
             parameter="question_mode",
             renamed={"twice": "two_pass"},
         ),
@@ -132,14 +139,16 @@ class Question:
             "voters",
             None,
             one_of("calibrated", "all"),
-            "Which heads choose what is attended. calibrated: the model's retrieval heads choose passages; all: all heads vote "
-            "at each token, as in the paper. Default: the model's own, or calibrated.",
+            "Which heads choose what the answer attends to. calibrated: the model's retrieval heads choose passages; all: "
+            "all heads vote at each token, as in the paper. Default: the model's own, or calibrated.",
         ),
     ]
-    dense: Annotated[bool, typer.Option("--dense", help="Attend to every token at its original position.")] = False
+    dense: Annotated[bool, typer.Option("--dense", help="Attend to all tokens at their original positions.")] = False
     think: Annotated[
         bool,
-        typer.Option("--think", help="Let the model think before it answers, where it can; --max-new-tokens counts that, too."),
+        typer.Option(
+            "--think", help="Let the model think before it answers, if it can; --max-new-tokens includes its thoughts."
+        ),
     ] = False
 
 
@@ -162,18 +171,27 @@ class Selection:
 
     k: Annotated[
         str | None,
-        _selection("k", "a count or a share such as 20%", 'Tokens selected per step: a count, or a share such as "20%".', str),
+        _selection(
+            "k", "a count or a share such as 20%", 'How many tokens each step selects: a count, or a share such as "20%".', str
+        ),
     ]
-    n_init: Annotated[int | None, _selection("n_init", "a count", "First tokens of the context, always attended.")]
-    n_local: Annotated[int | None, _selection("n_local", "a count", "Tokens right before the query, always attended.")]
+    n_init: Annotated[
+        int | None, _selection("n_init", "a count", "How many of the context's first tokens are always attended.")
+    ]
+    n_local: Annotated[
+        int | None, _selection("n_local", "a count", "How many tokens right before the query are always attended.")
+    ]
     chunk: Annotated[
         int | None,
-        _selection("chunk", "a power of two from 16 to 16384", "Document tokens that share one selection in prefill."),
+        _selection("chunk", "a power of two from 16 to 16384", "How many document tokens share one selection in prefill."),
     ]
     theta: Annotated[
         float | None,
         _selection(
-            "theta", "a number from -1 to 1.01", "Cosine similarity of queries from which a selection is reused.", float
+            "theta",
+            "a number from -1 to 1.01",
+            "Reuse a selection if the cosine similarity of the queries is at least this.",
+            float,
         ),
     ]
     pool: Annotated[
@@ -181,19 +199,30 @@ class Selection:
         _selection(
             "pool",
             "0 or an odd number",
-            "Width of max-pooling of votes over neighbouring tokens; 0 is the paper.",
+            "Width of the max-pooling of votes over neighbouring tokens; 0, as in the paper, is none.",
         ),
     ]
     metric: Annotated[
-        str | None, _selection("metric", "soft, hard or raw", "Kind of vote: soft (the paper), hard or raw.", str)
+        str | None,
+        _selection(
+            "metric",
+            "soft, hard or raw",
+            "How a head votes: soft, by softmax (the paper); hard, for its best tokens; raw, by its scores.",
+            str,
+        ),
     ]
     scale: Annotated[
         str | None,
-        _selection("scale", "none or sqrt", "Scale of the scores before the vote: none (the paper) or sqrt.", str),
+        _selection(
+            "scale",
+            "none or sqrt",
+            "Scale of the scores before the vote: none (the paper) or sqrt, which is 1/sqrt(head_dim).",
+            str,
+        ),
     ]
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="Score every cached key exactly, without a sketch of the keys."),
+        typer.Option("--exact", help="Score every cached key exactly, instead of finding candidates by a sketch of the keys."),
     ] = False
 
     def options(self) -> SelectionOptions:
@@ -208,7 +237,7 @@ System = Annotated[
         "system",
         None,
         matching("a text", r"(?s).*"),
-        "Instruction before the documents of a new library; \"\" leaves it out. Default: the model's, or tscli's own.",
+        "Instruction before the documents of a new library; \"\" leaves it out. Default: the model's, or tscli's.",
     ),
 ]
 MaxTokens = Annotated[
@@ -217,13 +246,13 @@ MaxTokens = Annotated[
         "max_tokens",
         "1m",
         matching("a number of tokens such as 4096, 256k or 1m", r"\d[\d_,]*(\.\d+)?\s*[kKmM]?"),
-        "Limit of the whole context, in tokens: 4096, 256k, 1m.",
+        "Most tokens that the library may hold, such as 4096, 256k or 1m.",
     ),
 ]
 MaxNewTokens = Annotated[
-    int, Setting("max_new_tokens", 128, matching("a count from 1", r"0*[1-9]\d*"), "Limit of the answer, in tokens.")
+    int, Setting("max_new_tokens", 128, matching("a count from 1", r"0*[1-9]\d*"), "Most tokens that an answer may have.")
 ]
-Top = Annotated[int, Setting("top", 5, COUNT, "How many pages to show as sources.")]
+Top = Annotated[int, Setting("top", 5, COUNT, "How many pages to list as sources.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,9 +260,9 @@ class Decoding:
     """How the tokens of an answer are chosen; by the names that `Session.ask` has for it."""
 
     max_new_tokens: MaxNewTokens
-    temperature: Annotated[float, typer.Option(help="Sampling temperature; 0 always takes the likeliest token.")] = 0.0
-    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens that together have this probability.")] = 1.0
-    seed: Annotated[int | None, typer.Option(help="Seed of the sampling; the same seed gives the same answer.")] = None
+    temperature: Annotated[float, typer.Option(help="Sampling temperature; 0 always takes the most likely token.")] = 0.0
+    top_p: Annotated[float, typer.Option(help="Sample from the most likely tokens that together have this probability.")] = 1.0
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampling: the same seed gives the same answer.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,19 +271,19 @@ class Shown:
 
     as_json: Json = False
     stats: Annotated[
-        str, Setting("stats", "short", one_of("none", "short", "full"), "Statistics: none, short or full (per layer).")
+        str, Setting("stats", "short", one_of("none", "short", "full"), "Statistics to print: none, short or full (per layer).")
     ]
     top: Top
     html: Annotated[
         Path | None,
-        typer.Option(help="Write an HTML report about this answer: its words, the passages they drew on, a heat map."),
+        typer.Option(help="Write an HTML report on this answer: its words, the passages that they drew on, a heat map."),
     ] = None
     ablate: Annotated[
-        bool, typer.Option("--ablate", help="Also answer without the cited passages, to see whether the answer changes.")
+        bool, typer.Option("--ablate", help="Answer again without the cited passages, to see whether the answer changes.")
     ] = False
     map_: Annotated[
         bool | None,
-        typer.Option("--map/--no-map", help="Draw where in each document the answer attended; default: on a terminal."),
+        typer.Option("--map/--no-map", help="Draw where in each document the answer attended. Default: on a terminal."),
     ] = None
 
 

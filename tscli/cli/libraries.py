@@ -110,29 +110,29 @@ def verify(
     context: typer.Context,
     library: flags.Name,
     rebuild_sketch: Annotated[
-        bool, typer.Option("--rebuild-sketch", help="First compute the sketch again from the keys.")
+        bool, typer.Option("--rebuild-sketch", help="Before verifying, rebuild the sketch from the keys.")
     ] = False,
     as_json: flags.Json = False,
 ) -> int:
-    """Compute the checksums of all files of a library."""
+    """Check all files of a library against their checksums."""
     if rebuild_sketch:
         with working(context.obj, f"making the sketch of {library}"):
             made = tscli.rebuild_sketch(library)
-        say(context.obj, f"library {library}: {'sketch made anew' if made else 'too short for a sketch: scanned exactly'}")
+        say(context.obj, f"library {library}: {'sketch rebuilt' if made else 'too short to need a sketch'}")
     problems = tscli.verify(library)
     if as_json:
         print_json({"library": library, "problems": [vars(problem) for problem in problems]})
     for problem in problems:
         error_line(f"{safe_line(problem.file)}: {safe_line(problem.reason)}")
     if problems:
-        error_line(f"to make it whole: tscli repair {safe_line(library)}")
+        error_line(f"to repair it: tscli repair {safe_line(library)}")
         return LibraryError.exit_code
     say(context.obj, f"library {library}: every file is as it was written")
     return 0
 
 
 def repair(context: typer.Context, library: flags.Name, as_json: flags.Json = False) -> int:
-    """Compute the damaged parts of a library again, and nothing else."""
+    """Recompute the damaged parts of a library, and nothing else."""
     with progress(context.obj) as show:
         report = tscli.repair(library, lambda done, total, _: show(f"repairing library {library}", done, total))
     if as_json:
@@ -144,7 +144,7 @@ def repair(context: typer.Context, library: flags.Name, as_json: flags.Json = Fa
             }
         )
     for problem in report.problems:
-        say(context.obj, f"made anew: {safe_line(problem.file)}: {safe_line(problem.reason)}")
+        say(context.obj, f"rebuilt: {safe_line(problem.file)}: {safe_line(problem.reason)}")
     again = f"{report.recomputed_tokens:,} of {counted(report.total_tokens, 'token')} computed again"
     say(context.obj, f"library {library}: {again}; every file is as it was written")
     return 0
@@ -153,12 +153,12 @@ def repair(context: typer.Context, library: flags.Name, as_json: flags.Json = Fa
 def rm(
     context: typer.Context,
     name: flags.Named,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     as_json: flags.Json = False,
 ) -> int:
-    """Remove a library (its documents are not touched)."""
+    """Remove a library; its documents are not touched."""
     if not yes and not sys.stdin.isatty():
-        raise UsageError(f"rm {name}: there is no terminal to ask on; add --yes to remove it")
+        raise UsageError(f"rm {name}: there is no terminal to confirm on; add --yes to remove it")
     if not yes and not typer.confirm(f"Remove library {name} ({_what_is_lost(name)})?", err=True):
         error_line(f"library {name} was not removed")
         return 1

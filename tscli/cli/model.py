@@ -1,4 +1,4 @@
-"""`tscli model list | get | rm | show`: the models that there are, here and to be had."""
+"""`tscli model list | get | rm | show`: the models on this machine, and those that can be downloaded."""
 
 from __future__ import annotations
 
@@ -22,52 +22,52 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Models: those known by a short name, and any other by its folder, .gguf file or hub id.",
+    help="List, download, show and remove models, by short name, hub id, folder or .gguf file.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 Name = Annotated[
-    str, typer.Argument(autocompletion=model_names, help="A name of tscli model list, a folder, a .gguf file or a hub id.")
+    str, typer.Argument(autocompletion=model_names, help="A name from tscli model list, a hub id, a folder or a .gguf file.")
 ]
 KINDS = ("bfloat16", "int8")
 HEADS = ("name", "here", "weights", "window", "KV a token", "a million tokens", "licence", "hub id or file")
 
 
-@app.command("list", short_help="Show the models: size, window, what a library by them takes.")
+@app.command("list", short_help="List the models: size, window, disk that a library takes.")
 def list_(context: typer.Context, as_json: flags.Json = False) -> int:
-    """Show the models that there are: size, window, licence, and what keys and values take."""
+    """List the models: their size, window and licence, and the size of their keys and values."""
     found = tscli.models()
     table = Table(HEADS, "<<>><<<<", [_row(model) for model in found])
     write("json" if as_json else "text", table, [_fields(model) for model in found])
     if as_json:
         return 0
-    say(context.obj, "* runs where no model is named; KV and a million tokens: keys and values in bfloat16 / int8 (--kv-dtype)")
+    say(context.obj, "* is the default; KV and a million tokens: the size of keys and values in bfloat16 / int8 (--kv-dtype)")
     for model in found:
         if model.note:
             say(context.obj, safe_line(f"{model.name}: {model.note}"))
     return 0
 
 
-@app.command("get", short_help="Bring a model onto this machine.")
+@app.command("get", short_help="Download a model, or convert a .gguf file.")
 def get(context: typer.Context, name: Name) -> int:
-    """Bring a model onto this machine: download it, or convert a .gguf file."""
+    """Get a model onto this machine: download it, or convert a .gguf file."""
     settings: Settings = context.obj
     before = tscli.default_model()
     folder = fetch_model(settings, tscli.LoadOptions(name))
     say(settings, safe_line(f"{name}: in {folder}"))
     if tscli.default_model() != before:
-        say(settings, f"{tscli.default_model()} is the default model from now on; libraries that there are keep theirs")
+        say(settings, f"{tscli.default_model()} is the default model from now on; existing libraries keep theirs")
     return 0
 
 
-@app.command("rm", short_help="Remove what get, or a conversion, made.")
+@app.command("rm", short_help="Remove a downloaded or converted model.")
 def rm(
     context: typer.Context,
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
 ) -> int:
-    """Remove a model that tscli downloaded or converted; libraries stay, and need it again to be asked."""
+    """Remove a model that tscli downloaded or converted. Its libraries stay, but need it to answer."""
     if not yes and not sys.stdin.isatty():
-        raise UsageError(f"model rm {name}: there is no terminal to ask on; add --yes to remove it")
+        raise UsageError(f"model rm {name}: there is no terminal to confirm on; add --yes to remove it")
     details = tscli.describe_model(name)
     made = [info.name for info in tscli.libraries() if not info.error and info.model_id == details.name]
     needed = f", the model of {', '.join(made)}" if made else ""
@@ -80,9 +80,9 @@ def rm(
     return 0
 
 
-@app.command("show", short_help="Show what is known of a model.")
+@app.command("show", short_help="Show what is known about a model.")
 def show(context: typer.Context, name: Name, as_json: flags.Json = False) -> int:
-    """Show what is known of a model, whether it is here or not; nothing is loaded or downloaded."""
+    """Show what is known about a model, on this machine or not, without loading or downloading it."""
     model = tscli.describe_model(name)
     if as_json:
         print_json(_fields(model))
@@ -112,7 +112,7 @@ def show(context: typer.Context, name: Name, as_json: flags.Json = False) -> int
 
 def _voters(weights_hash: str) -> list[str]:
     """The heads that vote for passages, where a calibration found them."""
-    found = internals.voters_of(weights_hash)
+    found = internals.load_voters(weights_hash)
     return voters_lines(found) if found else ["heads      not calibrated yet: the first ingest does it, or tscli calibrate"]
 
 

@@ -48,4 +48,4 @@ def _with_new_command(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 def renaming(old: str, new: str) -> str:
     """The note on a name that changed."""
-    return f"note: {old} is called {new} now; the old name goes with the next version"
+    return f"note: {old} is called {new} now; the next version drops the old name"

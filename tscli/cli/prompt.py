@@ -1,4 +1,4 @@
-"""Lines that are typed: with arrow keys and a history on a terminal, as they come from a pipe.
+"""Reading lines: with arrow keys and a history on a terminal, plainly from a pipe.
 
 The history is kept in a file of the tool's home that only its owner can read, or not at all.
 """
@@ -34,7 +34,7 @@ def read_line(prompt: str) -> str:
     try:
         line = sys.stdin.readline()
     except UnicodeDecodeError as error:
-        raise TscliError(f"standard input is no UTF-8 text ({error.reason}); convert it first") from error
+        raise TscliError(f"standard input is not UTF-8 text ({error.reason}); convert it first") from error
     if not line:
         raise EOFError
     return line.rstrip("\n")
@@ -70,7 +70,7 @@ def _usable(settings: Settings, file: Path) -> bool:
         return True
     own = stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
     if not own:
-        say(settings, f"{file}: others can read it, so what you type is not kept; chmod 600 it, or remove it")
+        say(settings, f"{file}: others can read it, so what you type is not recorded; chmod 600 it, or remove it")
     return own
 
 
@@ -88,4 +88,4 @@ def _write(settings: Settings, file: Path | None, lines: list[str]) -> None:
         with open(descriptor, "w", encoding="utf-8", errors="replace") as out:
             out.writelines(f"{line}\n" for line in lines)
     except OSError as error:
-        say(settings, f"{file}: what you typed was not kept ({error.strerror})")
+        say(settings, f"{file}: what you typed was not recorded ({error.strerror})")

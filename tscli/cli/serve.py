@@ -15,7 +15,7 @@ from tscli.cli import flags
 from tscli.cli.completion import library_names
 from tscli.cli.output import Settings, safe_line, say, working
 from tscli.cli.settings import only
-from tscli.cli.start import loading
+from tscli.cli.startup import loading
 from tscli.errors import LibraryError, TscliError, UsageError
 
 NEEDED = ("starlette", "uvicorn", "python_multipart")
@@ -27,35 +27,43 @@ def serve(
     libraries: Annotated[
         list[str] | None,
         typer.Option(
-            "--library", "-l", autocompletion=library_names, help="A library to serve; may be repeated. Default: all."
+            "--library", "-l", autocompletion=library_names, help="A library to serve. May be repeated. Default: all libraries."
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs a token.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 8080,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; one that other machines can reach needs a --token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8080,
     token: Annotated[
         str | None,
-        typer.Option(envvar="TSCLI_TOKEN", help="Token that each request must carry (Authorization: Bearer TOKEN)."),
+        typer.Option(envvar="TSCLI_TOKEN", help="Secret that each request must send (Authorization: Bearer TOKEN)."),
     ] = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Ingest nothing, and keep no record of questions.")] = False,
-    parallel: Annotated[int, typer.Option(min=1, help="Answers that are generated at the same time.")] = 4,
-    queue: Annotated[int, typer.Option(min=0, help="Questions that may wait for their turn; more are refused (429).")] = 32,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Accept no documents, and keep no record of questions.")
+    ] = False,
+    parallel: Annotated[int, typer.Option(min=1, help="How many answers are generated at the same time.")] = 4,
+    queue: Annotated[int, typer.Option(min=0, help="How many questions may wait; more are refused with status 429.")] = 32,
     cors: Annotated[
-        list[str] | None, typer.Option(metavar="ORIGIN", help="Origin of another site whose pages may ask; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN", help="Origin of a web site whose pages may ask, such as https://wiki.lan. May be repeated."
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Another host name of this server; may be repeated."),
+        typer.Option(metavar="NAME", help="Another name by which clients reach this server. May be repeated."),
     ] = None,
     max_new_tokens: flags.MaxNewTokens,
     no_history: flags.NoHistory = False,
     model: Annotated[flags.LibraryModel, only("device", "weights")],
 ) -> int:
-    """Serve libraries to clients of OpenAI's API: each is a model; NAME@paper asks it with the paper's selection."""
+    """Serve libraries over an OpenAI-compatible API, and a web page. Each library is a model; NAME@paper asks it with the
+    paper's selection."""
     settings: Settings = context.obj
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise TscliError(f'tscli serve needs {" and ".join(missing)}; install it with: pip install "tscli[serve]"')
     if token is not None and (not token.isascii() or not token.isprintable() or not token.strip()):
-        raise UsageError("--token must be of ASCII characters, or it fits in no header; choose another")
+        raise UsageError("--token must consist of ASCII characters, because it is sent in an HTTP header; choose another")
     bound = internals.ServeSettings(
         host=host,
         port=port,
@@ -78,7 +86,10 @@ def serve(
 
     def started(addresses: list[str]) -> None:
         what = ", ".join(names) if names else f"all libraries ({len(internals.library_names()):,})"
-        say(settings, safe_line(f"serving {what} at {' and '.join(addresses)}, the API at {addresses[0]}/v1; Ctrl-C ends"))
+        say(
+            settings,
+            safe_line(f"serving {what} at {' and '.join(addresses)}, the API at {addresses[0]}/v1; Ctrl-C stops the server"),
+        )
         if not names and not internals.library_names():
             say(settings, "there is no library yet; drop files on the page, or make one with: tscli ingest PATH")
         if made:  # the one place where it can be read

@@ -1,4 +1,4 @@
-"""How flags that are defined once become those of each command that takes them. Knows the parser and no particular flag.
+"""Turns flags that are defined once into parameters of each command that takes them. Knows the parser and no particular flag.
 
 A setting is a flag that can be set once, too: in the environment, and in the file of `tscli config`. Flags that go together are
 the fields of a dataclass, of which a command's function takes an object; the parser sees the fields.

@@ -215,7 +215,7 @@ def _by_guess(data: bytes) -> Decoded:
     found = decoded(data, name)
     if not other:
         return found
-    guess = f"read as {found.encoding} by a guess from few letters; if they look wrong, name it: --encoding {other}"
+    guess = f"read as {found.encoding}, a guess from few letters; if they look wrong, try --encoding {other}"
     return replace(found, warning=f"{found.warning}; {guess}" if found.warning else guess)
 
 

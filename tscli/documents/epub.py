@@ -24,7 +24,7 @@ class Book:
             _refuse_locked(package)
         self._parts, titles = _in_order(package)
         if not self._parts:
-            raise Unreadable(f"holds no chapters: it is no EPUB book, or not whole; {AGAIN}")
+            raise Unreadable(f"holds no chapters: it is not an EPUB book, or is incomplete; {AGAIN}")
         self.count = len(self._parts)
         self.labels = tuple(titles.get(part, posixpath.basename(part))[:LONGEST_LABEL] for part in self._parts)
 
@@ -93,4 +93,4 @@ def _refuse_locked(package: Package) -> None:
     for event in package.events(RIGHTS):
         part = event.attributes.get("URI", "")
         if event.kind == "start" and event.name == "CipherReference" and not FONTS.search(part):
-            raise Unreadable("is locked by a bookseller's copy protection (DRM); get it without")
+            raise Unreadable("is locked by a bookseller's copy protection (DRM); get a copy without it")

@@ -51,7 +51,7 @@ def alternatives(glob: str) -> list[str]:
             stack[-1] = (done, [""])
         elif piece == "}":
             if len(stack) == 1:
-                raise UsageError(f"--glob {glob}: a }} without its {{; escape it as \\}}")
+                raise UsageError(f"--glob {glob}: }} closes nothing; add {{, or escape it as \\}}")
             stack.pop()
             choices = [choice for choice in (*done, *begun) if choice] or [""]
             before, heads = stack[-1]
@@ -61,5 +61,5 @@ def alternatives(glob: str) -> list[str]:
         else:
             stack[-1] = (done, [head + piece for head in begun])
     if len(stack) > 1:
-        raise UsageError(f"--glob {glob}: a {{ without its }}; escape it as \\{{")
+        raise UsageError(f"--glob {glob}: {{ is not closed; add }}, or escape it as \\{{")
     return stack[0][1]

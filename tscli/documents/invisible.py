@@ -1,4 +1,4 @@
-"""Characters that nobody sees: taken out of a text, and told where they can hide words or turn their order around."""
+"""Invisible characters: removed from a text, and reported where they can hide words or reverse their order."""
 
 from __future__ import annotations
 

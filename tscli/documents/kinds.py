@@ -1,4 +1,4 @@
-"""What kind a file is, by its first bytes and its name. Opens nothing; runs in the worker process."""
+"""Which reader takes a file, by its first bytes and its name. Opens nothing; runs in the worker process."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _by_name(name: str, suffix: str, head: bytes) -> tuple[str, str] | None:
     if is_binary(head) and suffix in FOREIGN:
         return "error", f"{suffix} files are not read; {FOREIGN[suffix]}"
     if is_binary(head) and suffix in EXPECTED:
-        return "error", f"is no {suffix} file inside, or damaged from its beginning on; {AGAIN}"
+        return "error", f"is not a {suffix} file, or is damaged from its beginning; {AGAIN}"
     if archive := archive_of(name, head):
         return "error", archive
     if suffix in NOTEBOOKS:
@@ -118,10 +118,7 @@ def _by_name(name: str, suffix: str, head: bytes) -> tuple[str, str] | None:
 
 def _text(suffix: str, head: bytes, encoding: str | None) -> tuple[str, str]:
     saved_as = suffix in (*ZIPPED, *FOREIGN) and head.lstrip()[:1] == b"<" and b"<html" in head.lower()
-    is_served = (
-        (suffix in SERVED or not suffix[1:].isalpha()) and PAGE.match(head) and b"<?php" not in head and b"<%" not in head
-    )
-    if suffix in HTML or saved_as or is_served:
+    if suffix in HTML or saved_as or _is_served(suffix, head):
         return "html", ""
     if suffix in DRAWINGS and not is_binary(head):
         return "drawing", ""
@@ -152,7 +149,7 @@ def _old(suffix: str) -> tuple[str, str]:
         return "error", f"is encrypted, or an older binary file; save it as {suffix} without a password"
     if suffix in FOREIGN:
         return "error", f"{suffix} files are not read; {FOREIGN[suffix]}"
-    return "skip", "is a binary file (OLE) of no kind that is read"
+    return "skip", "is a binary file (OLE) of an unsupported kind"
 
 
 def _zipped(suffix: str, head: bytes) -> tuple[str, str]:
@@ -172,9 +169,9 @@ def _zipped(suffix: str, head: bytes) -> tuple[str, str]:
 
 def _binary(suffix: str) -> tuple[str, str]:
     if suffix in TEXTS:
-        return "error", "holds no text in an encoding that can be told; name it with --encoding"
+        return "error", "holds no text in an encoding that can be recognised; name it with --encoding"
     if suffix in PICTURES:
         return "skip", "is a picture"
     if suffix in SOUNDS:
         return "skip", "is sound or film"
-    return "skip", "is a binary file of no kind that is read"
+    return "skip", "is a binary file of an unsupported kind"

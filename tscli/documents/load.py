@@ -6,50 +6,21 @@ import codecs
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from tscli.documents.document import Document, Failure, Loaded, Opened, PageNote, PassedOver
-from tscli.documents.hyphens import Joined, join_broken_words
+from tscli.documents.document import Document, Failure, Loaded, PageNote, PassedOver
 from tscli.documents.process import OCR_SECONDS, Ended, Limits, Message, WorkerProcess
+from tscli.documents.reading import Reading, Result, attached, finish
 from tscli.documents.walk import FoundFile, WalkOptions, walk
 from tscli.errors import UsageError
 
 OnFile = Callable[[str, int, int], None]  # path, done, total
-Result = Document | Failure | PassedOver
 # A file that loses this many pages to the limits is given up: each costs the whole time limit.
 MOST_LOST_PAGES = 20
 MOST_CHARACTERS = 1 << 26  # of all files together: some sixteen million tokens, and all that memory is to hold
-SHOWN_PAGES, SHOWN_REASONS, SHOWN_LINKS = 10, 10, 5
-MOST_TOLD = 20  # notes on files within a file
-
-
-@dataclass
-class _Reading:
-    """What is known of a file so far; until: when its time is up; lost: number of a page -> why; notes: on a page's number.
-
-    attached: files within it, by their names, each as far as it was read; told: what is to be said of others.
-    """
-
-    until: float
-    opened: Opened | None = None
-    pages: dict[int, str] = field(default_factory=dict)
-    lost: dict[int, str] = field(default_factory=dict)
-    characters: int = 0
-    notes: dict[int, tuple[PageNote, ...]] = field(default_factory=dict)
-    attached: list[tuple[str, _Reading]] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
-
-    @property
-    def next_page(self) -> int:
-        return max((*self.pages, *self.lost), default=0) + 1
-
-    def lose_the_rest(self, why: str) -> None:
-        """All pages from the next one on."""
-        if self.opened is not None:
-            self.lost.update(dict.fromkeys(range(self.next_page, self.opened.num_pages + 1), why))
+SHOWN_LINKS = 5
 
 
 class Stop:
@@ -108,12 +79,12 @@ def load(
 
     def one(file: FoundFile) -> list[Result]:
         nonlocal num_done, num_characters
-        process, reading = idle.get(), _Reading(time.monotonic() + file_seconds)
+        process, reading = idle.get(), Reading(time.monotonic() + file_seconds)
         try:
             results = [_read(process, file, passwords, reading)]
         finally:
             idle.put(process)
-        results += _attached(file, reading) if not isinstance(results[0], PassedOver) else []
+        results += attached(file, reading) if not isinstance(results[0], PassedOver) else []
         with lock:
             num_done += 1
             num_characters += sum(len(page) for result in results if isinstance(result, Document) for page in result.pages)
@@ -172,7 +143,7 @@ def _outside(files: Sequence[FoundFile]) -> list[str]:
     return [f"{len(links):,} links lead out of the named folders and were followed: {shown}{more}"]
 
 
-def _read(process: WorkerProcess, file: FoundFile, passwords: Sequence[str], reading: _Reading) -> Result:
+def _read(process: WorkerProcess, file: FoundFile, passwords: Sequence[str], reading: Reading) -> Result:
     """One file through the worker, which is started anew behind each page that was lost."""
     if file.problem is not None:
         return Failure(file.path, file.problem)
@@ -182,24 +153,24 @@ def _read(process: WorkerProcess, file: FoundFile, passwords: Sequence[str], rea
         was_fresh = process.num_requests == 1
         end = _follow(process, reading)
         if not isinstance(end, Ended):
-            return _finish(file, reading, end)
+            return finish(file, reading, end)
         if end.crashed and not was_fresh:
             continue  # what earlier files left in the process's memory may be to blame: once more in a new one
         opened = reading.opened
         if opened is not None and opened.paged and reading.next_page > opened.num_pages:  # it ended within an attachment
             reading.told.append(f"attachments lost: {end.reason}")
-            return _finish(file, reading, ("done",))
+            return finish(file, reading, ("done",))
         if opened is None or not opened.paged:
-            return Failure(file.path, f"{end.reason}; split it, or save it anew")
+            return Failure(file.path, f"{end.reason}; split it, or save it again")
         reading.lost[reading.next_page] = end.reason
         num_ended += 1
         if num_ended >= MOST_LOST_PAGES:
             reading.lose_the_rest(f"given up after {MOST_LOST_PAGES} lost pages")
         if reading.next_page > opened.num_pages:
-            return _finish(file, reading, ("done",))
+            return finish(file, reading, ("done",))
 
 
-def _follow(process: WorkerProcess, reading: _Reading) -> Message | Ended:
+def _follow(process: WorkerProcess, reading: Reading) -> Message | Ended:
     """Take in the worker's messages up to the one that ends the file; where it must be ended, the worker ends with it."""
     part = reading  # the file, or the one within it that is read
     more: tuple[float, ...] = ()
@@ -214,7 +185,7 @@ def _follow(process: WorkerProcess, reading: _Reading) -> Message | Ended:
                 return _stopped(process, "changed while it was read; ingest it again")
             reading.opened = rest[0]
         elif kind == "attached":
-            part = _Reading(reading.until, rest[1])
+            part = Reading(reading.until, rest[1])
             reading.attached.append((rest[0], part))
         elif kind in ("page", "lost"):
             _take_page(part, kind, *rest)
@@ -227,88 +198,18 @@ def _follow(process: WorkerProcess, reading: _Reading) -> Message | Ended:
             return _stopped(process, f"holds more than {MOST_CHARACTERS:,} characters of text; split it")
         if time.monotonic() > reading.until and (reading.pages or reading.lost):
             for each in {id(each): each for each in (reading, part)}.values():
-                each.lose_the_rest("given up, for the file took too long")
+                each.lose_the_rest("given up because the file took too long")
             process.stop()
             return ("done",)
 
 
-def _take_page(part: _Reading, kind: str, number: int, text: str, notes: tuple[PageNote, ...] = ()) -> None:
+def _take_page(part: Reading, kind: str, number: int, text: str, notes: tuple[PageNote, ...] = ()) -> None:
     """A page's text, or the reason why there is none."""
     (part.pages if kind == "page" else part.lost)[number] = text
     if notes:
         part.notes[number] = notes
 
 
-def _attached(file: FoundFile, reading: _Reading) -> list[Result]:
-    """The files within a file, each as a document of its own."""
-    found: list[Result] = []
-    for name, part in reading.attached:
-        part.lose_the_rest("the reading ended before it")
-        within = FoundFile(f"{file.path}/{name}", file.source / name, False)
-        found.append(_finish(within, part, ("done",)))
-    return [result for result in found if result is not None]
-
-
 def _stopped(process: WorkerProcess, reason: str) -> Message:
     process.stop()
     return ("error", reason)
-
-
-def _finish(file: FoundFile, reading: _Reading, end: Message) -> Result:
-    if end[0] == "skip":
-        return Failure(file.path, end[1]) if file.named else PassedOver(file.path, end[1])
-    if end[0] == "error" or reading.opened is None:
-        return Failure(file.path, str(end[-1]))
-    opened = reading.opened
-    pages = tuple(reading.pages.get(number, "") for number in range(1, opened.num_pages + 1))
-    joined = join_broken_words(pages) if opened.paged and opened.noun == "page" else Joined(pages)
-    pages = joined.pages
-    without = tuple(number for number, text in enumerate(pages, start=1) if not text.strip())
-    if not opened.paged and without:  # nothing but spaces
-        return Failure(file.path, "is empty") if file.named else PassedOver(file.path, "is empty")
-    if reading.lost and len(without) == opened.num_pages:  # nothing was read of it, and not because there is nothing
-        return Failure(file.path, f"gave no {opened.noun} with text: {next(iter(reading.lost.values()))}")
-    if opened.noun != "page":  # a slide or a sheet without text is no scan
-        if len(without) == len(pages):
-            return Failure(file.path, "holds no text")
-        without = ()
-    return Document(
-        path=file.path,
-        source=str(file.source),
-        sha256=opened.sha256,
-        pages=pages,
-        pages_without_text=without,
-        paged=opened.paged,
-        encoding=opened.encoding,
-        warnings=(*opened.warnings, *_warnings(reading, without), *reading.told[:MOST_TOLD]),
-        labels=opened.labels,
-        ocr_pages=tuple(sorted(number for number, notes in reading.notes.items() if any(n.kind == "ocr" for n in notes))),
-        breaks=joined.breaks,
-    )
-
-
-def _warnings(reading: _Reading, without: Sequence[int]) -> list[str]:
-    warnings = _by_reason(reading.lost.items(), "lost")
-    noted = [(number, note) for number, notes in sorted(reading.notes.items()) for note in notes]
-    for kind, verb in (("unreadable", "not read"), ("mended", "with faults"), ("ocr", "read by OCR")):
-        warnings += _by_reason([(number, note.reason) for number, note in noted if note.kind == kind], verb)
-    unreadable = {number for number, note in noted if note.kind == "unreadable"}
-    num_blank = len([number for number in without if number not in reading.lost and number not in unreadable])
-    if num_blank:
-        of = len(reading.pages) + len(reading.lost)
-        warnings.append(f"{num_blank} of {of} pages without text; if they are scans, OCRmyPDF adds it")
-    return warnings
-
-
-def _by_reason(pages: Iterable[tuple[int, str]], verb: str) -> list[str]:
-    """A line for each reason, with the first of its pages."""
-    by_reason: dict[str, list[int]] = {}
-    for number, why in pages:
-        by_reason.setdefault(why, []).append(number)
-    lines = []
-    for reason, numbers in list(by_reason.items())[:SHOWN_REASONS]:
-        shown = ", ".join(map(str, numbers[:SHOWN_PAGES])) + (", ..." if len(numbers) > SHOWN_PAGES else "")
-        lines.append(f"{'page' if len(numbers) == 1 else f'{len(numbers)} pages'} {shown} {verb}: {reason}")
-    if others := sum(map(len, list(by_reason.values())[SHOWN_REASONS:])):
-        lines.append(f"{others} more pages {verb}, for other reasons")
-    return lines

@@ -13,55 +13,36 @@ from dataclasses import dataclass, field
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from tscli.documents.markup_charset import PRESCAN_BYTES, decoded_page
+from tscli.documents.markup_elements import (
+    AROUND,
+    BAR,
+    BLOCK_DISPLAYS,
+    BLOCK_STYLE,
+    BLOCKS,
+    CDATA,
+    CELLS,
+    DROPPED,
+    EMPTY,
+    FLEX_STYLE,
+    FLEXIBLE,
+    FORMULAS,
+    HIDDEN_STYLE,
+    LISTS,
+    OWN_DISPLAY,
+    PARTED,
+    RAISED,
+    REPLACED,
+    SPACES,
+    SUPERSCRIPTS,
+    TIGHT,
+    VERBATIM,
+    VOID,
+    field_value,
+    first_number,
+    is_hidden,
+)
 from tscli.documents.markup_style import Sheets, sheets_of
 
-# What a browser draws nothing of, or something else instead of.
-# fmt: off
-DROPPED = frozenset({
-    "script", "style", "template", "head", "iframe", "video", "audio", "canvas", "datalist", "rp", "noembed",
-    "defs", "symbol", "metadata", "annotation", "annotation-xml",
-})
-REPLACED = frozenset({"iframe"})  # and shows something else instead
-BLOCKS = frozenset({
-    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl", "dt",
-    "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr",
-    "legend", "li",
-    "main", "menu", "nav", "ol", "optgroup", "option", "p", "pre", "search", "section", "select", "summary", "table",
-    "tbody", "textarea", "tfoot", "thead", "tr", "ul", "listing", "plaintext", "xmp", "dir",
-})
-# fmt: on
-TIGHT = frozenset({"li", "option", "optgroup", "select", "dd", "dt"})
-CELLS = frozenset({"td", "th"})
-BAR = " | "
-LISTS = frozenset({"ol", "ul", "menu", "dir"})
-FORMULAS = {"mfrac": "/", "msup": "^", "msub": "_"}
-VERBATIM = frozenset({"pre", "textarea", "listing", "plaintext", "xmp"})
-PARTED = frozenset({"button", "input", "img", "text", "tspan"})  # spaces around them
-SHOWN_VALUES = frozenset({"text", "search", "email", "url", "tel", "number", "date", "time", "month", "week", "datetime-local"})
-BUTTONS = frozenset({"button", "submit", "reset"})
-AROUND = {"q": ("\u201c", "\u201d"), "rt": ("(", ")")}
-HIDDEN_STYLE = re.compile(
-    r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0[a-z%]*)\s*(?:!|;|$)"
-)
-OWN_DISPLAY = re.compile(r"(?:^|;)\s*display\s*:\s*(?!none)[a-z]")
-BLOCK_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*(?:block|flex|grid|list-item|table|table-row)\b")
-FLEX_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*(?:inline-)?(?:flex|grid)\b")
-FLEXIBLE = frozenset({"flex", "grid", "inline-flex", "inline-grid"})
-BLOCK_DISPLAYS = frozenset({"block", "flex", "grid", "list-item", "table", "table-row", "flow-root"})
-SPACES = re.compile(r"\s+")
-CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
-SUPERSCRIPTS = str.maketrans(
-    "0123456789+-\u2212=()n",
-    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207a\u207b\u207b\u207c\u207d\u207e\u207f",
-)
-RAISED = re.compile(r"[+\u2212-]?\d{1,4}|n")
-EMPTY = re.compile(r"""<([a-zA-Z][\w:-]*)((?:\s+[\w:.-]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*/>""")
-# fmt: off
-VOID = frozenset({
-    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source",
-    "track", "wbr", "path", "circle", "rect", "line", "use",
-})
-# fmt: on
 MOST_NESTED = 3  # pages inside attributes of pages
 
 
@@ -184,7 +165,7 @@ class _Text:
             return True
         if HIDDEN_STYLE.search(style) and not (display[1] and display[0]):
             return True
-        return not (own or display[0]) and _is_hidden(name, attributes)
+        return not (own or display[0]) and is_hidden(name, attributes)
 
     def _open(self, name: str, attributes: dict[str, str | None], is_block: bool) -> None:
         if name == "br":
@@ -196,7 +177,7 @@ class _Text:
         if name in PARTED or name in AROUND:
             self._add(AROUND.get(name, (" ",))[0])
         if name in LISTS:
-            self.lists.append(_counter(name, attributes))
+            self.lists.append(first_number(name, attributes))
         elif name == "li":
             self._item(attributes)
         elif name == "optgroup" and attributes.get("label"):
@@ -233,7 +214,7 @@ class _Text:
             if words := attributes.get("alt"):
                 self._words(f" {words} ")
         elif name == "input":
-            self._words(f" {_field(attributes)} ")
+            self._words(f" {field_value(attributes)} ")
         elif name == "iframe" and attributes.get("srcdoc"):
             self._page(attributes["srcdoc"] or "")
         elif name == "frame" and attributes.get("src"):
@@ -285,31 +266,6 @@ def _children(node: LexborNode) -> list[LexborNode]:
         children.append(child)
         child = child.next
     return children
-
-
-def _is_hidden(name: str, attributes: dict[str, str | None]) -> bool:
-    """By its attributes."""
-    if "hidden" in attributes and (attributes["hidden"] or "").lower() != "until-found":
-        return True
-    if name == "dialog" and "open" not in attributes:
-        return True
-    # a formula's second copy, drawn letter by letter
-    return name in ("span", "div") and "katex-html" in (attributes.get("class") or "")
-
-
-def _field(attributes: dict[str, str | None]) -> str:
-    kind = (attributes.get("type") or "text").lower()
-    if kind in SHOWN_VALUES:
-        return attributes.get("value") or attributes.get("placeholder") or ""
-    if kind in BUTTONS:
-        return attributes.get("value") or ""
-    return (attributes.get("alt") or "") if kind == "image" else ""
-
-
-def _counter(name: str, attributes: dict[str, str | None]) -> int | None:
-    """The first number of a list; None for a list without numbers."""
-    start = attributes.get("start") or "1"
-    return int(start) if name == "ol" and re.fullmatch(r"-?\d{1,9}", start) else None
 
 
 def _closed(markup: str) -> str:

@@ -34,7 +34,7 @@ def decoded_page(data: bytes, encoding: str | None, given: str | None) -> tuple[
     else:
         page = decode(data, given)
     wrong = name is None and label and not page.encoding.startswith("utf-8")
-    warning = f"says that it is {label}, but is not; read as {page.encoding}" if wrong else page.warning
+    warning = f"declares itself {label}, but is not; read as {page.encoding}" if wrong else page.warning
     return page.text, page.encoding, warning
 
 

@@ -21,10 +21,10 @@ def notebook_text(data: bytes) -> str:
         content = json.loads(decode(data).text)
     except (ValueError, RecursionError) as error:
         why = "nested too deep" if isinstance(error, RecursionError) else error
-        raise Unreadable(f"is no notebook, or cut: it is no JSON ({why}); {AGAIN}") from error
+        raise Unreadable(f"is not a notebook, or is incomplete: it is not valid JSON ({why}); {AGAIN}") from error
     cells = _cells(content)
     if cells is None:
-        raise Unreadable(f"is no notebook: it has no cells; {AGAIN}")
+        raise Unreadable(f"is not a notebook: it has no cells; {AGAIN}")
     texts = ("\n".join(_cell(cell)).strip() for cell in cells if isinstance(cell, dict))
     return without_data("\n\n".join(text for text in texts if text))[0]
 

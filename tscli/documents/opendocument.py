@@ -24,7 +24,7 @@ class OpenDocument:
     def __init__(self, package: Package | FlatPackage) -> None:
         """Read it. Raises Unreadable where it has no content, or is encrypted."""
         if MAIN not in package:
-            raise Unreadable(f"holds no {MAIN}: it is no OpenDocument file, or not whole; {AGAIN}")
+            raise Unreadable(f"holds no {MAIN}: it is not an OpenDocument file, or is incomplete; {AGAIN}")
         if "META-INF/manifest.xml" in package and _is_encrypted(package):
             raise Unreadable("is encrypted; save it without a password")
         unseen = _hidden_styles(package)

@@ -18,7 +18,7 @@ from xml.parsers import expat
 
 BLOCK_BYTES = 1 << 16
 LARGEST_PART = 1 << 29  # bytes, unpacked; time ends what is slower to read
-AGAIN, ANEW = "copy or download it again", "save it anew from the program that made it"
+AGAIN, ANEW = "copy or download it again", "save it again from the program that made it"
 DEEPEST = 500  # elements in each other
 
 
@@ -47,7 +47,9 @@ class Package:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source)
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-            raise Unreadable(f"is damaged or cut: it is a zip file inside, and that cannot be opened; {AGAIN}") from error
+            raise Unreadable(
+                f"is damaged or incomplete: it cannot be opened as the zip file that it should be; {AGAIN}"
+            ) from error
         self.names = tuple(info.filename for info in self._zip.infolist())
         self._known = frozenset(self.names)
         if any(info.flag_bits & 1 for info in self._zip.infolist()):
@@ -69,7 +71,7 @@ class Package:
                         )
                     yield block
         except KeyError:
-            raise Unreadable(f"holds no {name}: it is not whole; {AGAIN}") from None
+            raise Unreadable(f"holds no {name}: it is incomplete; {AGAIN}") from None
         except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
             raise Unreadable(f"is damaged in {name} ({error}); {AGAIN}") from error
 
@@ -149,7 +151,7 @@ def xml_events(blocks: Iterator[bytes], name: str) -> Iterator[Event]:
         parser.Parse(b"", True)
         yield from found
     except expat.ExpatError as error:
-        raise Unreadable(f"is damaged: {name} is no XML ({error}); {ANEW}") from error
+        raise Unreadable(f"is damaged: {name} is not valid XML ({error}); {ANEW}") from error
 
 
 def _own(attributes: dict[str, str]) -> dict[str, str]:

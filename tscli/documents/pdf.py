@@ -29,7 +29,7 @@ from tscli.documents.pdf_layout import read_painted
 from tscli.documents.pdf_xfa import form_data
 
 GLYPH_NUMBERS = "the font gives glyph numbers, not letters; OCR (OCRmyPDF --force-ocr) reads such pages"
-XFA = "the form is shown by Adobe's reader only (XFA), the page says no more than to wait; print it to a plain PDF there"
+XFA = "only Adobe's reader shows this form (XFA), and the page itself just says to wait; print it to a plain PDF there"
 FORM_DATA = "form data.txt"  # what was filled into such a form, as a document beside it
 # What the page of such a form says in place of the form, in the languages that its makers write.
 PLEASE_WAIT = re.compile(r"please wait|bitte warten|veuillez patienter|espere|attendere|adobe reader|acrobat", re.IGNORECASE)
@@ -161,7 +161,7 @@ class PdfPages:
         except Exception as raised:
             is_blank = not found.text.strip()
             if is_blank and isinstance(raised, LimitReachedError):  # PDFium has such limits, too, and is silent about them
-                raise Refused(f"holds more than is read, for it would take too much memory ({raised})") from raised
+                raise Refused(f"holds more than is read, because it would take too much memory ({raised})") from raised
             if self._pdfium is None or not self._same_pages or error or (is_blank and isinstance(raised, MemoryError)):
                 raise
             return found  # PDFium read the page as it is
@@ -241,7 +241,7 @@ class PdfPages:
         if isinstance(self._source, Path) and pdf_refusal.is_mended(self._source):
             notes.append("its cross-reference table is damaged; read by what its objects say")
         elif not self._same_pages and self._pdfium is not None:
-            notes.append(f"it says that it has {counts[1]:,} pages; {counts[0]:,} are there")
+            notes.append(f"it claims to have {counts[1]:,} pages; it has {counts[0]:,}")
         return tuple(notes)
 
     def _open_pypdf(self) -> PdfReader | None:

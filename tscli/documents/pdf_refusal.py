@@ -38,12 +38,12 @@ def refusal(path: Path, error: Exception) -> str:
     if HEADER.search(head) is None:
         for pattern, kind in KINDS:
             if pattern.match(head):
-                return f"cannot be read: it is no PDF in spite of its name, but {kind}; get the document itself"
-        return "cannot be read: it is no PDF in spite of its name, for the mark %PDF is missing"
+                return f"cannot be read: it is named like a PDF but is {kind}; get the document itself"
+        return "cannot be read: it is named like a PDF but does not begin with %PDF; get the document itself"
     if b"%%EOF" not in tail and b"startxref" not in tail:
-        return f"cannot be read: it is cut off, its end is missing behind {size:,} bytes; copy or download it again"
+        return f"cannot be read: it is cut off after {size:,} bytes; copy or download it again"
     said = " ".join(str(error).split())[:200] or type(error).__name__
-    return f"cannot be read: it is damaged beyond repair ({said}); make it anew, or mend it with qpdf"
+    return f"cannot be read: it is damaged beyond repair ({said}); create it again, or repair it with qpdf"
 
 
 def is_mended(path: Path) -> bool:

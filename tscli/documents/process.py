@@ -109,6 +109,9 @@ class WorkerProcess:
             self.stop()
             if self._cancelled:
                 raise Cancelled
-            raise ResourceError(f"the process that reads documents does not start ({last or 'no answer'}); is memory free?")
+            raise ResourceError(
+                f"the process that reads documents does not start ({last or 'no answer'}); free some memory, then "
+                "run the command again"
+            )
         if complaint:
             complaint.close()

@@ -35,7 +35,7 @@ class Sheets:
         if main.endswith(".bin") or "xl/workbook.bin" in package:
             raise Unreadable("is a workbook in the binary form of Excel (.xlsb); save it as .xlsx")
         if main not in package:
-            raise Unreadable(f"holds no {MAIN}: it is no workbook, or not whole; {AGAIN}")
+            raise Unreadable(f"holds no {MAIN}: it is not a workbook, or is incomplete; {AGAIN}")
         relations = package.relations(main)
         self._sheets, hidden, self._from_1904 = list[_Sheet](), list[str](), False
         for event in package.events(main):

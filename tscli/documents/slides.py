@@ -26,9 +26,9 @@ class Slides:
         self.labels = tuple(f"slide {number}" for number in range(1, self.count + 1))
         hidden = [number for number, part in enumerate(self._parts, start=1) if _is_hidden(package, part)]
         shown = ", ".join(map(str, hidden[:20]))
-        self.warnings = (f"hidden when the slides are shown, read all the same: slide {shown}",) if hidden else ()
+        self.warnings = (f"hidden in the slide show, but read: slide {shown}",) if hidden else ()
         if not self._parts:
-            raise Unreadable(f"holds no slides: it is no presentation, or not whole; {AGAIN}")
+            raise Unreadable(f"holds no slides: it is not a presentation, or is incomplete; {AGAIN}")
 
     def text(self, index: int) -> str:
         """The words of a slide (0-based) in the order of its boxes, then its charts, then the notes."""

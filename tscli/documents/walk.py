@@ -66,7 +66,7 @@ def walk(paths: Sequence[Path], options: WalkOptions = WalkOptions()) -> list[Fo
         else:
             known = found.get(real, FoundFile(printable(absolute.name), real, True, _problem(real)))
             found[real] = replace(known, named=True)
-    return sorted(_told_apart(list(found.values())), key=lambda file: (file.path, str(file.source)))
+    return sorted(_made_distinct(list(found.values())), key=lambda file: (file.path, str(file.source)))
 
 
 def longer(shown: str, source: Path) -> str:
@@ -74,7 +74,7 @@ def longer(shown: str, source: Path) -> str:
     return printable(os.path.join(*source.parts[-len(Path(shown).parts) - 1 :]))
 
 
-def _told_apart(files: list[FoundFile]) -> list[FoundFile]:
+def _made_distinct(files: list[FoundFile]) -> list[FoundFile]:
     """Files that would be shown alike get as many of their folders' names as tell them apart."""
     while True:
         counts = Counter(file.path for file in files)
@@ -89,7 +89,7 @@ def printable(path: str) -> str:
     return path if path.isprintable() else "".join(char if char.isprintable() else "\ufffd" for char in path)
 
 
-_Way = tuple[str, str] | None  # the link by which a walk left the named folders, and where it leads
+_LinkOut = tuple[str, str] | None  # the link by which a walk left the named folders, and where it leads
 
 
 class _Walk:
@@ -103,8 +103,8 @@ class _Walk:
         self.globs = GitIgnoreSpec.from_lines([each for glob in options.globs for each in alternatives(glob)])
         self.picks = any(not glob.startswith("!") for glob in options.globs)
         above = IgnoreRules() if options.no_ignore else IgnoreRules.above(root)
-        self.folders: deque[tuple[Path, IgnoreRules, _Way]] = deque([(root, above, None)])
-        self.links: deque[tuple[Path, IgnoreRules, _Way]] = deque()
+        self.folders: deque[tuple[Path, IgnoreRules, _LinkOut]] = deque([(root, above, None)])
+        self.links: deque[tuple[Path, IgnoreRules, _LinkOut]] = deque()
         self.visited: set[tuple[int, int]] = set()
 
     def files(self) -> Iterator[FoundFile]:
@@ -113,13 +113,13 @@ class _Walk:
                 yield from self._folder(*self.folders.popleft())
                 continue
             link, rules, way = self.links.popleft()
-            way = way or self._way_out(link)
+            way = way or self._link_out(link)
             if os.path.isdir(link):  # False, too, for one that leads nowhere
                 self.folders.append((link, rules, way))
             else:
                 yield self._found(link, way=way)
 
-    def _way_out(self, link: Path) -> _Way:
+    def _link_out(self, link: Path) -> _LinkOut:
         """The link and where it leads, where that is in none of the named folders."""
         try:
             real = link.resolve(strict=True)
@@ -128,7 +128,7 @@ class _Walk:
         inside = any(real == root or root in real.parents for root in self.roots)
         return None if inside else (self._shown(link), printable(str(real)))
 
-    def _folder(self, folder: Path, rules: IgnoreRules, way: _Way) -> Iterator[FoundFile]:
+    def _folder(self, folder: Path, rules: IgnoreRules, way: _LinkOut) -> Iterator[FoundFile]:
         try:
             status = folder.stat()
             if (status.st_dev, status.st_ino) in self.visited:  # reached before by another way, as in a loop of links
@@ -171,7 +171,7 @@ class _Walk:
     def _shown(self, path: Path) -> str:
         return printable(os.path.join(self.name, path.relative_to(self.root).as_posix()))
 
-    def _found(self, path: Path, problem: str | None = None, way: _Way = None) -> FoundFile:
+    def _found(self, path: Path, problem: str | None = None, way: _LinkOut = None) -> FoundFile:
         problem = problem or _problem(path)
         # Only what can be opened is worth following to its end: a link to nothing stays what it is.
         return FoundFile(self._shown(path), path if problem else path.resolve(), False, problem, *(way or ()))
@@ -193,7 +193,7 @@ def _problem(path: Path) -> str | None:
     if stat.S_ISREG(mode):
         return None
     kind = "pipe" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
-    return f"is a {kind}, not a file; write what it gives to a file first"
+    return f"is a {kind}, not a file; write its output to a file first"
 
 
 def _reason(error: Exception) -> str:

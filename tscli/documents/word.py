@@ -42,7 +42,7 @@ def word_text(package: Package) -> str:
     main = next((name for kind, name in package.relations("").values() if kind == "officeDocument"), MAIN)
     main = main if main in package else MAIN
     if main not in package:
-        raise Unreadable(f"holds no {MAIN}: it is no Word document, or not whole; {AGAIN}")
+        raise Unreadable(f"holds no {MAIN}: it is not a Word document, or is incomplete; {AGAIN}")
     parts: dict[str, list[str]] = {}
     for kind, name in package.relations(main).values():
         if name in package:

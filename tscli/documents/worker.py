@@ -60,7 +60,7 @@ def serve(pipe: Connection, page_seconds: float) -> None:
         except OSError as error:
             pipe.send(("error", f"cannot be read ({error.strerror or error})"))
         except RecursionError:
-            pipe.send(("error", "nests too many parts in each other; save it anew from the program that made it"))
+            pipe.send(("error", "nests too many parts inside each other; save it again from the program that made it"))
         except Exception as error:  # whatever a parser raises on a hostile file loses that file only
             pipe.send(("error", f"cannot be read ({_in_short(error)})"))
 
@@ -91,7 +91,7 @@ def _read_other(kind: str, path: Path, first_page: int, encoding: str | None) ->
     yield "open", _opened(_digest(path), pages)
     yield from _other_pages(pages, first_page)
     if _state(path) != before:
-        raise ValueError("it changed meanwhile; ingest it again")
+        raise ValueError("it changed while it was being read; ingest it again")
 
 
 def _opened(sha256: str, pages: Pages) -> Opened:
@@ -117,7 +117,7 @@ def _read_pdf(path: Path, passwords: Sequence[str], first_page: int, engine: ocr
     yield from _pages(pages, first_page)
     yield from _attached(pages, passwords, engine)
     if _state(path) != before:
-        raise ValueError("it changed meanwhile; ingest it again")
+        raise ValueError("it changed while it was being read; ingest it again")
 
 
 def _pages(pages: pdf.PdfPages, first_page: int = 1) -> Iterator[tuple[object, ...]]:
@@ -183,7 +183,7 @@ def _one_attached(name: str, data: bytes, passwords: Sequence[str], engine: ocr.
 
 def _refuse_too_many(pages: pdf.PdfPages | Pages) -> None:
     if pages.count > MOST_PAGES:
-        raise ValueError(f"it says that it has {pages.count:,} pages, of at most {MOST_PAGES:,}")
+        raise ValueError(f"it claims to have {pages.count:,} pages; at most {MOST_PAGES:,} are read")
 
 
 def _state(path: Path) -> tuple[int, ...]:

@@ -74,7 +74,7 @@ def over_documents(session: Session, asked: Sequence[Question], max_new_tokens: 
                 answers[question] = _scored(session, question, answer)
                 told(len(answers), len(known))
             cut += 0 if whole else len(questions)
-    note = f"document: of {cut} of {len(known)} questions the right page, or what of it fits the model's window"
+    note = f"document: for {cut} of {len(known)} questions only the right page, or the part of it that fits the model's window"
     return QuestionReport(tuple(answers[question] for question in asked if question in answers), note if cut else "")
 
 
@@ -107,7 +107,7 @@ def over_passages(
         (answer,) = answer_texts(session.decoder, context, [prompt], session.template.end_ids, max_new_tokens)
         answers.append(_scored(session, question, answer, found[0], found_s))
         told(done, len(asked))
-    note = f"rag: of {cut} of {len(asked)} questions fewer than {count} passages, since so many do not fit the model's window"
+    note = f"rag: for {cut} of {len(asked)} questions fewer than {count} passages, because more do not fit the model's window"
     return QuestionReport(tuple(answers), note if cut else "")
 
 

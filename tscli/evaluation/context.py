@@ -45,7 +45,8 @@ def _fixed(exam: Exam, tokenizer: Tokenizer, template: Template, num_tokens: int
     if needed > num_tokens:
         names = ", ".join(dict.fromkeys(item.task for item in exam.items))
         raise UsageError(
-            f"a context of {num_tokens:,} tokens is too short: {names} need {needed:,}; take it longer, or ask fewer questions"
+            f"a context of {num_tokens:,} tokens is too short: {names} need {needed:,}; choose a longer one, or "
+            "ask fewer questions"
         )
     return fixed
 

@@ -1,5 +1,5 @@
 """Write a blind exam in plain English: `python -m tscli.evaluation.exam --seed S --tokens N --out DIR [--lookups 60]
-[--reworded 30] [--absent 30] [--two 15]`; then `tscli ingest DIR/documents` and `tscli eval --questions DIR/questions.jsonl`.
+[--reworded 30] [--absent 30] [--two 15]`; then `tscli ingest DIR/documents` and `tscli eval questions DIR/questions.jsonl`.
 
 Documents of several kinds about invented clubs, buildings, boats, fairs, firms, reserves and people. A subject stands in one
 document, several of its facts close to each other, some with a value of the same kind beside them that answers nothing. No
@@ -65,8 +65,8 @@ class Document:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--tokens", type=parse_count, required=True, help="about so many, of an ordinary tokenizer")
-    parser.add_argument("--out", type=Path, required=True, help="documents/ and questions.jsonl are written there")
+    parser.add_argument("--tokens", type=parse_count, required=True, help="approximate number of tokens")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write documents/ and questions.jsonl to")
     for name, count in vars(Size()).items():
         parser.add_argument(f"--{name}", type=int, default=count)
     args = parser.parse_args()
@@ -106,7 +106,7 @@ def make(seed: int, num_tokens: int, size: Size) -> tuple[dict[str, str], list[d
     room = num_tokens / TOKENS_A_WORD / len(documents)
     texts = {document.name: _text(rng, names, document, room) for document in documents}
     if sum(len(text.split()) for text in texts.values()) > 1.1 * num_tokens / TOKENS_A_WORD:
-        raise UsageError(f"{num_tokens:,} tokens are too few for so many questions; take more, or ask fewer")
+        raise UsageError(f"{num_tokens:,} tokens are too few for so many questions; allow more tokens, or ask fewer questions")
     return texts, [{"id": number, **line} for number, line in enumerate(lines, start=1)]
 
 

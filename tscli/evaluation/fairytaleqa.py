@@ -1,7 +1,7 @@
 """FairytaleQA as documents and questions: `python -m tscli.evaluation.fairytaleqa --data DIR --out DIR [--split val]`.
 
 Its explicit questions (Xu et al. 2022), whose answers stand in the story; each with all its reference answers. Then
-`tscli ingest DIR/documents` and `tscli eval --questions DIR/questions.jsonl --baselines`.
+`tscli ingest DIR/documents` and `tscli eval questions DIR/questions.jsonl --baselines`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with section-stories/ and questions/")
-    parser.add_argument("--out", type=Path, required=True, help="documents/ and questions.jsonl are written there")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write documents/ and questions.jsonl to")
     parser.add_argument("--split", default="val")
     args = parser.parse_args()
     stories, questions = convert(args.data, args.out, args.split)

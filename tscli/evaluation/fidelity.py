@@ -72,14 +72,14 @@ def replay(strategy: Strategy, prompt: Prompt, answer_ids: Sequence[int], audit:
 
     audit: see `Request`. The cache is as before.
     """
-    given = _Given(answer_ids)
-    request = Request(strategy, prompt, len(answer_ids) + 1, given, audit=audit, ignore_eos=True)
+    forced = _ForcedAnswer(answer_ids)
+    request = Request(strategy, prompt, len(answer_ids) + 1, forced, audit=audit, ignore_eos=True)
     for _ in Engine(strategy.decoder).answer(request):
         pass
-    return torch.stack(given.logits)
+    return torch.stack(forced.logits)
 
 
-class _Given:
+class _ForcedAnswer:
     """Says the tokens of a given answer, whatever the model would say, and keeps what that was."""
 
     def __init__(self, token_ids: Sequence[int]) -> None:

@@ -33,7 +33,9 @@ class Journal:
                 trial = Trial(**{**line, "wanted": tuple(line["wanted"])}, fidelity=Fidelity(**found) if found else None)
                 self.trials[trial.key] = trial
         except (KeyError, TypeError) as error:
-            raise UsageError(f"{file}: not the answers of an evaluation ({error}); name another --resume file") from error
+            raise UsageError(
+                f"{file}: does not hold the answers of an evaluation ({error}); name another --resume file"
+            ) from error
 
     def add(self, trial: Trial) -> None:
         """Keep this answer; it is on disk when this returns."""
@@ -49,12 +51,14 @@ class Journal:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{self.file}: cannot be read ({error}); name another --resume file") from error
         if text and not text.startswith(FIRST):
-            raise UsageError(f"{self.file}: not the answers of an evaluation; name another --resume file")
+            raise UsageError(f"{self.file}: does not hold the answers of an evaluation; name another --resume file")
         whole = text[: text.rfind("\n") + 1]
         try:
             lines = [json.loads(line) for line in whole.splitlines()]
         except json.JSONDecodeError as error:
-            raise UsageError(f"{self.file}: not the answers of an evaluation ({error}); name another --resume file") from error
+            raise UsageError(
+                f"{self.file}: does not hold the answers of an evaluation ({error}); name another --resume file"
+            ) from error
         if whole != text:
             os.truncate(self.file, len(whole.encode()))  # never written anew: what it holds may have taken hours
         return lines
@@ -70,7 +74,7 @@ class Journal:
 def _check(file: Path, kept: Any, wanted: dict[str, Any]) -> None:
     """UsageError names the settings in which this evaluation differs from the file's."""
     if not isinstance(kept, dict):
-        raise UsageError(f"{file}: not the answers of an evaluation; name another --resume file")
+        raise UsageError(f"{file}: does not hold the answers of an evaluation; name another --resume file")
     different = [name for name in sorted({*kept, *wanted}) if kept.get(name) != wanted.get(name)]
     if different:
         parts = [f"{name} (there {kept.get(name)}, here {wanted.get(name)})" for name in different]

@@ -1,7 +1,7 @@
 """Facts hidden in books, as files: `python -m tscli.evaluation.needles --haystack BOOKS --tokens N --out DIR`.
 
 The same 40 facts (by the seed) at evenly spread depths of so many tokens of the folder's books; then
-`tscli ingest DIR/documents` and `tscli eval --questions DIR/questions.jsonl`. A book is a document; a million tokens need no
+`tscli ingest DIR/documents` and `tscli eval questions DIR/questions.jsonl`. A book is a document; a million tokens need no
 more memory than a library takes.
 """
 
@@ -24,9 +24,9 @@ TASK = "book-facts"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--haystack", type=Path, required=True, help="folder with books; they are taken by name")
-    parser.add_argument("--tokens", type=parse_count, required=True, help="about so many, such as 8k or 1m")
-    parser.add_argument("--out", type=Path, required=True, help="documents/ and questions.jsonl are written there")
+    parser.add_argument("--haystack", type=Path, required=True, help="folder with books, used in the order of their names")
+    parser.add_argument("--tokens", type=parse_count, required=True, help="approximate number of tokens, such as 8k or 1m")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write documents/ and questions.jsonl to")
     parser.add_argument("--facts", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()

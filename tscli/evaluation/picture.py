@@ -22,9 +22,9 @@ def check_picture(file: Path) -> None:
         raise UsageError('pictures need matplotlib: pip install "tscli[pictures]"') from error
     kinds = FigureCanvasBase.get_supported_filetypes()
     if file.suffix.lower().removeprefix(".") not in kinds:
-        raise UsageError(f"{file}: no kind of picture that can be written; choose a name that ends in .png, .svg or .pdf")
+        raise UsageError(f"{file}: unsupported image format; choose a name that ends in .png, .svg or .pdf")
     if not file.parent.is_dir():
-        raise UsageError(f"{file}: {file.parent} is no folder; make it, or name another file")
+        raise UsageError(f"{file}: {file.parent} is not a folder; create it, or name another file")
     if file.is_dir():
         raise UsageError(f"{file}: is a folder; name a file in it")
 

@@ -25,8 +25,9 @@ FIELDS: dict[str, type] = {"question": str, "answer": str, "kind": str, "file": 
 
 @dataclass(frozen=True)
 class Question:
-    """answer: None where the documents do not say; more: other answers that are as right. file and page: where the answer
-    stands, as `tscli ask` shows it, or None."""
+    """answer: None where the documents do not contain it; more: other answers that are as right. file and page: where the
+    answer is, as `tscli ask` shows them, or None.
+    """
 
     question: str
     answer: str | None
@@ -38,12 +39,12 @@ class Question:
 
 @dataclass(frozen=True)
 class ScoredAnswer:
-    """One question answered. right: whether it holds the wanted answer and no rival, see `match`; exact: whether it is that
-    and no more; refused: whether it says that the documents do not tell.
+    """One question answered. right: whether the answer holds the wanted one and no rival, see `match`; exact: whether it is
+    that and no more; refused: whether it says that the documents do not contain the answer.
 
-    page_first: whether the page of the answer is the first source, None where no page is known, or the method names none.
-    cited: whether the first citation's quote holds the wanted answer, None where there is neither. seconds: to the answer's
-    end; ttft_s: to its first token, None where nothing was run.
+    page_first: whether the answer's page is the first source; None where no page is known, or the method names none.
+    cited: whether the first citation's quote holds the wanted answer; None where there is neither. seconds: to the end of
+    the answer; ttft_s: to its first token, None where nothing was run.
     """
 
     question: Question
@@ -109,7 +110,7 @@ def read_questions(file: Path) -> list[Question]:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{file}: cannot be read ({getattr(error, 'strerror', None) or error}); name a file of JSON lines with --questions"
+            f"{file}: cannot be read ({getattr(error, 'strerror', None) or error}); name a file of JSON lines"
         ) from error
     questions = [_question(f"{file}:{number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
     if not questions:
@@ -208,7 +209,7 @@ def _question(place: str, line: str) -> Question:
         found: Any = json.loads(line)
     except ValueError as error:
         raise UsageError(
-            f'{place}: is no JSON ({error}); each line must be like {{"question": "...", "answer": "..."}}'
+            f'{place}: is not valid JSON ({error}); each line must be like {{"question": "...", "answer": "..."}}'
         ) from error
     if not isinstance(found, dict):
         raise UsageError(f'{place}: must be an object, like {{"question": "...", "answer": "..."}}')
@@ -222,6 +223,6 @@ def _question(place: str, line: str) -> Question:
         if value is not None and not isinstance(value, kind):
             raise UsageError(f'{place}: "{name}" is {value!r}; it must be {"a number" if kind is int else "a string"}')
     if "answer" not in found:
-        raise UsageError(f'{place}: "answer" is missing; null says that the documents do not tell')
+        raise UsageError(f'{place}: "answer" is missing; use null where the documents do not contain the answer')
     more = tuple(several[1:]) if isinstance(several, list) else ()
     return Question(**{name: found[name] for name in FIELDS if name in found}, more=more)

@@ -142,12 +142,7 @@ def evaluate_tasks(
             sentences = haystack.of_folder(haystack_folder) if haystack_folder else haystack.invented(Random(seed))
             ids = torch.from_numpy(build(reading.exam, tokenizer, setting.template, sentences, reading.length))
             say(f"{_title(reading)}: reading", done, total)
-            prompts = passages_as_questions(ids, tokenizer, setting.template)
-            method = reading.methods[0]
-            if method.voters:
-                state = prefill_documents(decoder, ids.numpy(), section_starts(_context(setting, ids), decoder.window))
-            else:
-                state = prefill_in_memory(decoder, ids, method.config, dense=method.dense, prompts=prompts, kv_dtype=kept)
+            state = _prefilled(setting, reading.methods[0], ids, kept)
             for number, trial in enumerate(_trials(setting, reading, state, known, ids)):
                 if journal is not None and trial.key not in known:
                     journal.add(trial)
@@ -155,6 +150,15 @@ def evaluate_tasks(
                 say(f"{_title(reading)}: {trial.method}", done + reading.length + QUESTION_UNITS * (number + 1), total)
         done += reading.units
         say(_title(reading), done, total)
+
+
+def _prefilled(setting: _Setting, method: Method, ids: torch.Tensor, kv_dtype: str | None) -> KVState:
+    """A context as this method, and those that share its prefill, have it read."""
+    decoder = setting.decoder
+    if method.voters:
+        return prefill_documents(decoder, ids.numpy(), section_starts(_context(setting, ids), decoder.window))
+    prompts = passages_as_questions(ids, setting.tokenizer, setting.template)
+    return prefill_in_memory(decoder, ids, method.config, dense=method.dense, prompts=prompts, kv_dtype=kv_dtype)
 
 
 def _title(reading: _Reading) -> str:

@@ -34,10 +34,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an answer drew on, and the pieces of its text with their support. First of the citations is what the answer's first
-    sentence drew on most: what it goes on to say is not what was asked. The others come by their share, highest first.
+    """What an answer drew on, and the pieces of its text with their support. The first citation is what the answer's first
+    sentence drew on most, since later sentences may go beyond the question. The others follow by their share, highest first.
 
-    instructions: indices of the citations that read like instructions to a model, or stand beside such, and the words.
+    instructions: indices of citations that read like instructions to a model, or stand beside such text, with the words.
     """
 
     citations: tuple[Citation, ...]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from tscli.ingest.estimate import memory_bytes
 from tscli.library.catalogue import versions
-from tscli.library.own_settings import how_to_get_better
+from tscli.library.own_settings import better_model_hint
+from tscli.memory import available_bytes, physical_bytes
 from tscli.model.fetch import default_model
 from tscli.model.load import load_decoder, pick_device
 from tscli.model.options import LoadOptions
+from tscli.paths import disk_free_bytes
 from tscli.store import home
 
 
@@ -57,10 +57,10 @@ def examine(load: LoadOptions = LoadOptions(), tokens: int = 1 << 20) -> Examina
         bfloat16=torch.cpu._is_avx512_bf16_supported(),
         gpu=gpu.name if gpu else None,
         gpu_bytes=gpu.total_memory if gpu else None,
-        memory_bytes=memory_bytes("SC_PHYS_PAGES"),
-        memory_free_bytes=memory_bytes("SC_AVPHYS_PAGES"),
+        memory_bytes=physical_bytes(),
+        memory_free_bytes=available_bytes(),
         home=folder,
-        disk_free_bytes=shutil.disk_usage(_existing(folder)).free,
+        disk_free_bytes=disk_free_bytes(folder),
         model=decoder.model_id,
         model_bytes=weights,
         window=decoder.window,
@@ -69,7 +69,7 @@ def examine(load: LoadOptions = LoadOptions(), tokens: int = 1 << 20) -> Examina
         kv_bytes_per_token=decoder.kv_bytes_per_token(),
         library_bytes=tokens * decoder.kv_bytes_per_token() * 17 // 16,  # the sketch of the keys adds a sixteenth
         default_model=default_model(),
-        better="; ".join(how_to_get_better(LoadOptions())),
+        better="; ".join(better_model_hint(LoadOptions())),
     )
 
 
@@ -80,9 +80,3 @@ def processor() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def _existing(folder: Path) -> Path:
-    while not folder.exists():
-        folder = folder.parent
-    return folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from functools import partial
 import torch
 
 from tscli.ingest.measure import chunk_seconds, dense_seconds, estimate_seconds, sections_seconds, sketch_seconds
+from tscli.memory import physical_bytes
 from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
 
@@ -67,7 +67,7 @@ def estimate(
 def _most_processes(decoder: Decoder) -> int:
     """Not more than there are threads, or fit in memory."""
     weights = sum(part.nbytes for part in decoder.weights)
-    fit = int(MEMORY_SHARE * (memory_bytes("SC_PHYS_PAGES") or 0) / (LOADING * weights + PROCESS_BYTES))
+    fit = int(MEMORY_SHARE * (physical_bytes() or 0) / (LOADING * weights + PROCESS_BYTES))
     return min(torch.get_num_threads(), fit)
 
 
@@ -88,11 +88,3 @@ def share_of_threads(processes: int) -> Iterator[int]:
         yield torch.get_num_threads()
     finally:
         torch.set_num_threads(threads)
-
-
-def memory_bytes(name: str) -> int | None:
-    """Memory in bytes as the operating system counts it, None where it does not tell; name: as `os.sysconf` has it."""
-    try:
-        return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return None

@@ -14,19 +14,23 @@ DEFAULT_MAX_TOKENS = 1_048_576
 
 @dataclass(frozen=True)
 class IngestOptions:
-    """no_ignore, hidden, globs: which files (as ripgrep); passwords: tried on encrypted PDFs after the empty one;
-    max_tokens: an error beyond it, never a cut; dense: full attention in prefill instead of TokenSelect;
-    documents: "joint" (each is read after those before it) or "independent" (each by itself, so that a changed file costs only
-    itself); None: as the library was made, and for a new one as the model brings along, or "joint".
-    processes: that run such documents at a time, on the CPU; None: as many as pay by a short measurement.
-    prefill: of what does not fit the model's window: in dense "sections" that do, or by "sparse" chunks (the paper); None: as
-    the model brings along, or "sections".
-    kv_dtype: what keys and values are kept in; "auto": as the library was made, and for a new one the model's dtype.
-    system: the instruction before the documents, the empty string for none; None: as the library was made, and for a new one
-    what the model brings along, or tscli's own.
-    ocr: "auto" reads pages of PDFs that have no text by tesseract or OCRmyPDF where one is installed, "deu+eng" (languages as
-    tesseract names them) likewise, in these; "off" never.
-    encoding: a Python codec's name, of text files that are not UTF-8 and do not say their own; None: guessed."""
+    """What a user may choose for an ingest. None leaves a choice to the library, for a new one to the
+    model's tscli.json, else to tscli; `prefill` is left to the model, else to tscli.
+
+    no_ignore, hidden, globs: which files, as in ripgrep. passwords: tried on encrypted PDFs, after the empty one.
+    encoding: a Python codec's name, for text files that are not UTF-8 and do not declare an encoding; None: guessed.
+    ocr: "auto" reads PDF pages without text by tesseract or OCRmyPDF, where one is installed; "deu+eng" does so in these
+        languages, by tesseract's names; "off" never.
+    max_tokens: more are an error; nothing is cut.
+    documents: "joint" (each is run behind those before it; tscli's default) or "independent" (each by itself, so that a
+        changed file costs only its own prefill).
+    prefill: how documents longer than the model's window are run: in dense "sections" that fit it (tscli's default), or in
+        "sparse" chunks, as in the paper.
+    dense: full attention in prefill instead of TokenSelect.
+    processes: worker processes for independent documents on the CPU; None: as many as a short measurement favours.
+    kv_dtype: format of the keys and values; "auto": the library's, for a new one the model's dtype.
+    system: the instruction before the documents; the empty string is none.
+    """
 
     no_ignore: bool = False
     hidden: bool = False

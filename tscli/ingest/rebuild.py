@@ -1,4 +1,4 @@
-"""Make a library's sketch anew from its keys: where it was lost or damaged, or was never made."""
+"""Rebuild a library's sketch from its keys, if it was lost, damaged or never made."""
 
 from __future__ import annotations
 

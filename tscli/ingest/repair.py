@@ -1,4 +1,4 @@
-"""Make a damaged library whole: run again what was lost, and nothing else.
+"""Repair a damaged library: recompute what was lost, and nothing else.
 
 Keys and values follow from the tokens, the model and what was computed before them. A segment that comes out bit for bit as it
 was recorded leaves what was computed behind it valid; one that does not (another machine, another torch) takes that along.
@@ -45,10 +45,10 @@ class RepairReport:
 
 
 def repair(library: str = "default", on_progress: Progress | None = None) -> RepairReport:
-    """Verify every file and make anew what is damaged, with the model that made the library.
+    """Verify every file and rebuild what is damaged, with the model that made the library.
 
-    The documents are read only where the token ids are lost. Raises LibraryError where there is no library, it is being
-    written, its model is another one now, or documents that are needed are gone or changed.
+    The documents are read only where token ids are lost. Raises LibraryError where there is no library, it is being
+    written, its model has changed, or documents that are needed are gone or changed.
     """
     folder = library_folder(library)
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""A library's tokens made anew from its documents, where they are still what they were."""
+"""A library's tokens, made again from its documents, if these have not changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tscli.errors import DamagedLibrary
 from tscli.store import Manifest
 from tscli.tokens import Context, SourceText, Tokenizer, build_context, template_of
 
-WAY_OUT = "run tscli ingest again with the same paths: what is whole is not run again"
+WAY_OUT = "run tscli ingest again with the same paths: undamaged parts are not run again"
 
 
 def read_context_again(manifest: Manifest, tokenizer: Tokenizer) -> Context:
@@ -30,10 +30,10 @@ def read_context_again(manifest: Manifest, tokenizer: Tokenizer) -> Context:
         if document is None or document.sha256 != record["sha256"]:
             why = "cannot be read any more" if document is None else "has changed"
             raise DamagedLibrary(
-                f"{record['source']}: {why}, and the tokens that library {manifest.library} had of it are lost", WAY_OUT
+                f"{record['source']}: {why}, and the tokens that library {manifest.library} held of it are lost", WAY_OUT
             )
         sources.append(SourceText(record["path"], record["sha256"], document.pages, record["paged"], title=record["title"]))
     context = build_context(tokenizer, template_of(manifest.template, tokenizer), sources, max_tokens=2 * manifest.num_tokens)
     if context.tokens_sha256 != manifest.tokens_sha256:
-        raise DamagedLibrary(f"the documents of library {manifest.library} give other tokens than they did", WAY_OUT)
+        raise DamagedLibrary(f"the documents of library {manifest.library} no longer give the same tokens", WAY_OUT)
     return context

@@ -1,4 +1,4 @@
-"""Other processes that run documents beside this one: each takes whole documents, and writes their segments by itself.
+"""Worker processes that run documents beside this one: each takes whole documents and writes their segments itself.
 
 Only for documents that are run by themselves. A process that ends or hangs, for whatever reason, loses nothing: its document
 goes back to those that wait, and a reason that holds here too is met here.

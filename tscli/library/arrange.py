@@ -159,7 +159,7 @@ def previous_context(
         _refuse_to_forget(manifest, paths, tokenizer_hash)
         return _previous(folder, manifest, tokenizer_hash, template), None
     except DamagedLibrary as error:
-        return None, f"{error.what}: made anew, from the named paths only (tscli repair first would keep all)"
+        return None, f"{error.what}: rebuilt from the named paths only (running tscli repair first would keep everything)"
 
 
 def _previous(folder: Path, manifest: Manifest, tokenizer_hash: str, template: Template) -> Previous | None:

@@ -1,4 +1,4 @@
-"""The libraries that there are: list, describe, verify, prune, remove, export, import. Reads manifests; runs no model."""
+"""All libraries: list, describe, verify, prune, remove, export, import. Reads manifests; runs no model."""
 
 from __future__ import annotations
 
@@ -84,19 +84,20 @@ def remove(name: str) -> None:
 
 
 def export_library(name: str, file: Path, *, force: bool = False, on_bytes: OnBytes | None = None) -> int:
-    """Write a library, verified, into one file; its size in bytes. `force` replaces a file that is there; on_bytes is told
-    how many bytes are done, and how many there are."""
+    """Verify a library and write it into one file; its size in bytes. `force` replaces an existing file; on_bytes is called
+    with the bytes done and the bytes in all.
+    """
     return store.export_library(library_folder(name), file, force=force, on_bytes=on_bytes)
 
 
 def import_library(
     file: Path, name: str | None = None, *, force: bool = False, on_bytes: OnBytes | None = None
 ) -> LibraryDetails:
-    """Make the library of an archive, under its own name or another; `force` replaces a library of that name; on_bytes is told
-    how many bytes are done, and how many there are.
+    """Make a library from an archive, under its own name or another; `force` replaces a library of that name; on_bytes is
+    called with the bytes done and the bytes in all.
 
-    Every checksum is compared before anything is visible; LibraryError for anything but an archive of a whole library. What its
-    pages hold cannot be told without running the model: import archives of people whose documents you would trust.
+    Every checksum is compared before anything becomes visible; LibraryError for anything but an archive of a whole library.
+    Checksums do not tell what its pages hold: import archives only from people whose documents you would trust.
     """
     return info(str(store.import_library(file, name, force=force, on_bytes=on_bytes)))
 

@@ -117,7 +117,7 @@ def _check_joins(first: StoredLibrary, other: StoredLibrary) -> None:
     if not manifest.independent:
         raise LibraryError(
             f"library {name} cannot be joined with others: its documents were read one after the other (joint); ask it by "
-            f"itself, or make it anew with: tscli ingest PATH --library {name} --documents independent"
+            f"itself, or ingest it again with: tscli ingest PATH --library {name} --documents independent"
         )
     mine, theirs = manifest.fingerprint, wanted.fingerprint
     differing = replace(mine, prefill=theirs.prefill).differing(theirs)

@@ -1,4 +1,4 @@
-"""How a library keeps its pages, by which model and weights and behind which prompt its documents were run: its own."""
+"""The settings that a library keeps: the format of its pages, its model and weights, and the prompt before its documents."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def choose_template(tokenizer: Tokenizer, system: str | None, folder: Path) -> T
     if system not in (None, held.system) and load_template(tokenizer, system).prefix != held.prefix:
         mine = "without an instruction" if not held.system else f"behind the instruction {_short(held.system)}"
         raise LibraryError(
-            f"library {manifest.library} was made {mine}, --system {_short(system or '')} would mix it; leave that out, or "
+            f"library {manifest.library} was made {mine}; --system {_short(system or '')} does not fit it; leave that out, or "
             "choose another --library"
         )
     return held
@@ -60,13 +60,13 @@ def choose_model(load: LoadOptions, held: Fingerprint | None) -> LoadOptions:
     return replace(load, model=full_name(load.model))
 
 
-def how_to_get_better(load: LoadOptions, held: Fingerprint | None = None) -> list[str]:
+def better_model_hint(load: LoadOptions, held: Fingerprint | None = None) -> list[str]:
     """A line where nothing better than the embedded reader is chosen for want of another: which it is, and how to get one."""
     if load.model is not None or held is not None or default_model() != EMBEDDED:
         return []
     return [
-        f"the embedded reader runs, which copies short facts and no more; tscli model get {DEFAULT} brings a better one, the "
-        "default from then on"
+        f"the embedded reader answers, which only copies short facts; tscli model get {DEFAULT} downloads a better model, "
+        "which is then the default"
     ]
 
 
@@ -96,8 +96,9 @@ def choose_weights(load: LoadOptions, library: str, held: Fingerprint | None) ->
         return replace(load, weights=held.weights or "auto")
     if held.weights != load.weights:
         raise LibraryError(
-            f"library {library} was made by the model's full weights, --weights {load.weights} would mix it; leave that out "
-            "(questions may still be asked by int8 weights), or choose another --library"
+            f"library {library} was made with the model's full weights; --weights {load.weights} does not fit it; "
+            "leave that out "
+            "(questions may still use int8 weights), or choose another --library"
         )
     return load
 
@@ -112,7 +113,7 @@ def choose_kv_dtype(chosen: KVDtype, library: str, held: Fingerprint | None) -> 
     wanted = KV_DTYPES[chosen]
     if held is not None and wanted not in (None, held.pages_dtype):
         raise LibraryError(
-            f"library {library} keeps its pages in {held.pages_dtype}, --kv-dtype {chosen} would mix it; leave that out, or "
+            f"library {library} keeps its pages in {held.pages_dtype}; --kv-dtype {chosen} does not fit it; leave that out, or "
             "choose another --library"
         )
     return wanted or (held.kv_dtype if held else None)

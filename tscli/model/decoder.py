@@ -153,7 +153,7 @@ class Decoder(ABC):
         """From now on the linear layers multiply 8-bit integers; UsageError where that cannot be done rightly here."""
         if self.device.type != "cpu":
             raise UsageError(
-                f"--weights int8 (what a library was read by, if it was not given) is for the CPU only, the model is on "
+                f"--weights int8 (given, or what the library was made with) needs the CPU, and the model is on "
                 f"{self.device.type}; use --device cpu"
             )
         if not has_int8_products():
@@ -236,8 +236,8 @@ class Decoder(ABC):
     def notes(self) -> list[str]:
         """What the user should know about this model's layers."""
         windows = [window for window in self.shape.sliding if window is not None]
-        notes = [*self.remarks, *(["linear layers run by int8 weights"] if self.int8_weights else [])]
-        notes += ["answers are made by the file's own 4-bit weights"] if self.four_bits else []
+        notes = [*self.remarks, *(["linear layers run with int8 weights"] if self.int8_weights else [])]
+        notes += ["answers are made with the file's own 4-bit weights"] if self.four_bits else []
         if not windows:
             return notes
         return [

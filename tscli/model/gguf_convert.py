@@ -44,7 +44,7 @@ def convert(header: GGUFHeader, into: Path, on_step: OnStep | None) -> tuple[str
             dtype = torch.float32
             model = _load(header, config, dtype)
     if not _finite(model):
-        raise TscliError(f"{header.path}: damaged: among its weights are some that are no numbers; download it again")
+        raise TscliError(f"{header.path}: damaged: some of its weights are not numbers (NaN); download it again")
     tell("writing", 0, 0)
     _save(header, model, config, dtype, into)
     return str(dtype).removeprefix("torch."), notes

@@ -101,7 +101,7 @@ class _Head:
         if version not in VERSIONS:
             big = version in (item << 24 for item in VERSIONS)
             kind = "big-endian" if big else f"version {version}; versions 2 and 3 are read"
-            raise TscliError(f"{self.path}: a GGUF file that cannot be read ({kind}); convert the model anew with llama.cpp")
+            raise TscliError(f"{self.path}: a GGUF file that cannot be read ({kind}); convert the model again with llama.cpp")
         num_tensors, num_keys = self.count(8 + 4 + 4 + 8), self.count(8 + 4 + 1)
         metadata = {}
         for _ in range(num_keys):

@@ -150,6 +150,7 @@ def _explained(model: str, revision: str | None, error: Exception) -> TscliError
         return TscliError(f"{model}: the hub has no revision {revision}; check --revision")
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return TscliError(
-        f"{model}: neither a folder nor whole in the cache ({constants.HF_HUB_CACHE}), and the hub did not give it ({first}); "
+        f"{model}: neither a folder nor whole in the cache ({constants.HF_HUB_CACHE}), and the hub could not "
+        f"provide it ({first}); "
         "go online once to download it, or give a folder with --model"
     )

@@ -248,7 +248,7 @@ def _incomplete(tensors: dict[str, Tensor], shape: Shape, config: dict[str, Any]
     """Which weight such a model has not, or this one lacks; "" where these are all, and no others."""
     strange = sorted(name for name in tensors if not NAMES.fullmatch(name))
     if strange:
-        return f"it has weights that are not known here ({strange[0]})"
+        return f"it has unknown weights ({strange[0]})"
     if "lm_head.weight" not in tensors and not config.get("tie_word_embeddings"):
         return "it lacks weights (lm_head.weight)"
     parts = ("input_layernorm", "post_attention_layernorm", *(f"self_attn.{name}_proj" for name in "qkvo"))
@@ -261,7 +261,7 @@ def _incomplete(tensors: dict[str, Tensor], shape: Shape, config: dict[str, Any]
     if wanted == found:
         return ""
     lacking, more = sorted(wanted - found), sorted(found - wanted)
-    return f"it lacks weights ({lacking[0]})" if lacking else f"it has weights that are not known here ({more[0]})"
+    return f"it lacks weights ({lacking[0]})" if lacking else f"it has unknown weights ({more[0]})"
 
 
 def _layer(tensors: dict[str, Tensor], at: str) -> Layer:

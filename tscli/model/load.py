@@ -45,7 +45,7 @@ def _load(model: str, folder: Path, dtype: torch.dtype, device: torch.device) ->
     except Misfit as misfit:
         decoder = _load_hf(model, folder, dtype, device)
         if why := str(misfit):  # of an architecture that is run by our own lines: it looked as if it should have fitted
-            decoder.remarks.append(f"runs by transformers' layers, which are slower: {why}")
+            decoder.remarks.append(f"runs with transformers' layers, which are slower: {why}")
         return decoder
 
 

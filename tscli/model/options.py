@@ -9,10 +9,13 @@ EMBEDDED = "reader"
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """model: hub id, folder, .gguf file, short name, or "reader" for the embedded one; None: the library's own, or the default.
-    dtype: auto, float32, bfloat16, float16; device: auto, cpu, cuda; weights: int8 for linear layers by 8-bit products (CPU),
-    full for the full ones throughout, auto for the library's own: the full ones, but answers by the 4-bit weights of a GGUF
-    file that has them (CPU)."""
+    """Which model to load, and how.
+
+    model: hub id, folder, .gguf file, short name, or "reader" for the embedded one; None: the library's own, or the default.
+    dtype: auto, float32, bfloat16 or float16. device: auto, cpu or cuda.
+    weights: "int8" multiplies 8-bit integers in linear layers (CPU); "full" uses the full weights throughout; "auto" uses
+        what the library was made with, and for answers the 4-bit weights of a GGUF file that has them (CPU).
+    """
 
     model: str | None = None
     revision: str | None = None

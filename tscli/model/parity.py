@@ -30,7 +30,7 @@ def check_parity(decoder: Decoder) -> float:
     error = float(torch.linalg.vector_norm(logits - reference) / torch.linalg.vector_norm(reference))
     if not error <= TOLERANCE[decoder.dtype]:
         raise TscliError(
-            f"{decoder.model_id} ({decoder.shape.kind}) does not run rightly here: its logits differ from "
+            f"{decoder.model_id} ({decoder.shape.kind}) does not run correctly here: its logits differ from "
             f"transformers' own by {error:.1e} (relative), more than {TOLERANCE[decoder.dtype]:.1e}; use another model, or "
             "report this architecture"
         )

@@ -24,12 +24,12 @@ FUSION = 5.0  # added to a rank before its reciprocal is taken: how little a fir
 
 @dataclass(frozen=True)
 class Voters:
-    """A model's calibrated voters.
+    """A model's retrieval heads, as the calibration found them.
 
-    heads: (layer, query head), the most skilled first. skill: of each, the mean reciprocal rank of the right window over the
-    calibration's look-ups. passages: how many an answer is best given; apart: each by itself. absent_below: gain in nats per
-    token of the question below which no passage answers it. contrast: how much more what passages change counts, see
-    `answer.contrast`; 0 where answers are better without.
+    heads: (layer, query head), best first. skill: for each, the mean reciprocal rank of the right window over the calibration's
+    lookups. passages: how many an answer should attend to; apart: whether each is read by itself. absent_below: gain in
+    nats per token of the question below which no passage is taken to answer it. contrast: the weight of what the passages
+    change, see `answer.contrast`; 0 where answers are better without it.
     """
 
     heads: tuple[tuple[int, int], ...]

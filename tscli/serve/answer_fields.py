@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tscli.evidence import sources_json, statistics_json
-from tscli.serve.job import Begun, Done
+from tscli.serve.job import Done, Started
+from tscli.serve.links import citation_link, map_link
 from tscli.serve.openai_request import Completion
-from tscli.serve.places import citation_place, map_place
 from tscli.serve.replies import model_label
 from tscli.serve.served_libraries import ServedLibraries
 
@@ -18,10 +18,10 @@ ALONE = "earlier messages have no effect: this model's chat template has no furt
 class AnswerFields:
     """Of the answer to one request."""
 
-    def __init__(self, wanted: Completion, begun: Begun, served: ServedLibraries) -> None:
+    def __init__(self, wanted: Completion, started: Started, served: ServedLibraries) -> None:
         self._footnotes, self._served = wanted.footnotes, served
         self._notes = [SYSTEM] if wanted.has_system else []
-        if wanted.earlier and not begun.follows_up:
+        if wanted.earlier and not started.follows_up:
             self._notes.append(ALONE)
 
     def footnotes(self, done: Done) -> str:
@@ -37,12 +37,12 @@ class AnswerFields:
         library = " + ".join(names.values())
         seen = [
             {"library": names.get(one.library, library), "file": one.file, "share": one.share, "cells": one.cells}
-            | map_place(one, context)
+            | map_link(one, context)
             for one in done.map
         ]
         sources = sources_json(done.session, done.answer, done.evidence)
         for told, one in zip(sources["citations"], done.evidence.citations, strict=True):
-            told.update(citation_place(one, context))
+            told.update(citation_link(one, context))
         for told in (*sources["citations"], *sources["sources"]):
             told["library"] = names.get(told["library"], library)
         return {

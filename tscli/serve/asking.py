@@ -1,4 +1,4 @@
-"""A question on its way to the engine's thread, heard on the event loop's; knows nothing of the form of replies."""
+"""Hands a question to the engine's thread and its events to the event loop; knows nothing of the form of replies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from tscli.serve.engine_thread import EngineThread
 from tscli.serve.job import Done, Event, Failed, Job, Piece
 from tscli.serve.openai_request import Completion
-from tscli.serve.served_libraries import Asked
+from tscli.serve.served_libraries import Target
 
 T = TypeVar("T")
 
@@ -51,11 +51,11 @@ class Asking:
         self.is_streamed = False
         self.text = ""
 
-    def job(self, asked: Asked) -> Job:
+    def job(self, target: Target) -> Job:
         """To be submitted."""
         wanted = self._wanted
         how = wanted.max_new_tokens, wanted.sampling, wanted.stops
-        self._job = Job(asked, wanted.question, wanted.earlier, *how, tell=self._tell)
+        self._job = Job(target, wanted.question, wanted.earlier, *how, tell=self._tell)
         return self._job
 
     def _tell(self, event: Event) -> None:

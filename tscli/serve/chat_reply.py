@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from tscli.serve.answer_fields import AnswerFields, is_whole, usage
-from tscli.serve.job import Begun, Done
+from tscli.serve.job import Done, Started
 from tscli.serve.openai_request import Completion
 from tscli.serve.replies import error_content, error_message, error_status, json_text
 from tscli.serve.served_libraries import ServedLibraries
@@ -18,8 +18,8 @@ END = "data: [DONE]\n\n"
 class ChatReply:
     """See `asking.Reply`."""
 
-    def __init__(self, wanted: Completion, begun: Begun, served: ServedLibraries) -> None:
-        self._wanted, self._fields = wanted, AnswerFields(wanted, begun, served)
+    def __init__(self, wanted: Completion, started: Started, served: ServedLibraries) -> None:
+        self._wanted, self._fields = wanted, AnswerFields(wanted, started, served)
         self._head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": wanted.model}
 
     def whole(self, text: str, done: Done) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Connections that nobody uses, or reads from, are closed: without a token, too, they would else keep all others out.
+"""Closes connections that are idle or not read from: they would keep all others out, and need no token for that.
 
 What uvicorn answers by itself is said in OpenAI's form.
 """

@@ -144,7 +144,7 @@ def _of_id(manifest: Manifest, wanted: str) -> Document:
     for each in enumerate(manifest.documents):
         if (document := Document(*each)).id == wanted:
             return document
-    raise refused(404, "document_not_found", "the library does not hold this document, or holds it changed; ask again")
+    raise refused(404, "document_not_found", "the library no longer holds this document, or holds a changed one; ask again")
 
 
 def _line(document: Document) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def _open(path: Path, name: str) -> FileIO:
         raise refused(410, "document_gone", f"{name}: the file {why}; its text is still in the library") from error
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
-        raise refused(409, "document_changed", f"{name}: is no plain file any more; ingest it again")
+        raise refused(409, "document_changed", f"{name}: is no longer a plain file; ingest it again")
     return FileIO(opened)
 
 

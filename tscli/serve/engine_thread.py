@@ -1,4 +1,4 @@
-"""The one thread that runs models: the answers of all clients go on in step, new ones join between steps.
+"""The one thread that runs models: all clients' answers are decoded as one batch, and new ones join between steps.
 
 Knows jobs, sessions and the engine's steps; knows no HTTP. A job that fails takes no other with it, unless the step of all did.
 """
@@ -18,7 +18,7 @@ from tscli.answer.stream import Stream
 from tscli.errors import TscliError
 from tscli.evidence import find_evidence, map_answer
 from tscli.memory import give_back_memory
-from tscli.serve.job import Begun, Done, Failed, Job, Piece
+from tscli.serve.job import Done, Failed, Job, Piece, Started
 from tscli.serve.metrics import Metrics
 from tscli.serve.served_libraries import ServedLibraries
 from tscli.serve.stop_text import StopText
@@ -31,7 +31,9 @@ class QueueFull(TscliError):
     """So many wait already; seconds: when it is worth another try."""
 
     def __init__(self, waiting: int, seconds: int) -> None:
-        super().__init__(f"{waiting} questions are waiting already; ask again in {seconds} s, or start with a longer --queue")
+        super().__init__(
+            f"{waiting} questions are already waiting; ask again in {seconds} s, or start the server with a longer --queue"
+        )
         self.seconds = seconds
 
 
@@ -145,15 +147,17 @@ class EngineThread:
 
     def _begin(self, job: Job) -> None:
         try:
-            session = self._served.session(job.asked)
-            stream = session.ask_beside(job.question, job.earlier, max_new_tokens=job.max_new_tokens, sampling=job.sampling)
+            session = self._served.session(job.target)
+            stream = session.ask_concurrently(
+                job.question, job.earlier, max_new_tokens=job.max_new_tokens, sampling=job.sampling
+            )
             going = _Going(job, session, stream)
             going.request.begin()
         except Exception as error:
             self._tell_of(error, [job])
             return
         self._going.append(going)
-        job.tell(Begun(follows_up=session.template.turn is not None))
+        job.tell(Started(follows_up=session.template.turn is not None))
 
     def _end_those_that_left(self) -> None:
         late = self._closing and time.perf_counter() > self._until
@@ -214,7 +218,7 @@ class EngineThread:
             session.remember(answer)
         except OSError as error:
             self._remembers = False
-            self._warn(f"questions are remembered no longer: the history cannot be written ({error.strerror})")
+            self._warn(f"questions are no longer recorded: the history cannot be written ({error.strerror})")
 
     def _fail(self, group: Sequence[_Going], error: Exception) -> None:
         for going in group:

@@ -31,7 +31,7 @@ def main() -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except Exception as error:
-        pipe.send(("error", f"the ingest ended by an error that is tscli's own ({type(error).__name__}: {error})"))
+        pipe.send(("error", f"the ingest ended with an error of tscli itself ({type(error).__name__}: {error})"))
 
 
 def _ingest(pipe: Connection) -> None:

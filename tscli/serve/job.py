@@ -1,4 +1,4 @@
-"""One client's question on its way: what is asked, and what the client hears of it. Plain data; runs nothing."""
+"""One client's question: what is asked, and the events that the client gets. Plain data; runs nothing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tscli.answer.decode import Sampling
 from tscli.answer.session import Session
 from tscli.answer.statistics import Answer
 from tscli.evidence import DocumentMap, Evidence
-from tscli.serve.served_libraries import Asked
+from tscli.serve.served_libraries import Target
 
 
 @dataclass(frozen=True)
-class Begun:
+class Started:
     """It is its turn, and it can be answered."""
 
     follows_up: bool  # whether what was said before it is seen
@@ -45,14 +45,14 @@ class Failed:
     error: BaseException
 
 
-Event = Begun | Piece | Done | Failed
+Event = Started | Piece | Done | Failed
 
 
 @dataclass(eq=False)
 class Job:
     """tell: hears what happens, on the engine's thread; the last of it is Done or Failed, unless the client has left."""
 
-    asked: Asked
+    target: Target
     question: str
     earlier: tuple[tuple[str, str], ...]
     max_new_tokens: int

@@ -19,7 +19,7 @@ from tscli.errors import LibraryError, TscliError
 from tscli.serve.asking import Asking, ClientGone, Reply, unless_gone
 from tscli.serve.chat_reply import ChatReply
 from tscli.serve.engine_thread import EngineThread
-from tscli.serve.job import Begun, Failed
+from tscli.serve.job import Failed, Started
 from tscli.serve.openai_request import Completion, read_completion, read_json, read_response
 from tscli.serve.replies import CLIENT_GONE, BadRequest, json_reply, model_label, reply_of, without_paths
 from tscli.serve.responses_reply import ResponsesReply
@@ -34,7 +34,7 @@ class Form:
     """A way in which questions are put and answered. read: of a body, and of the most tokens where it does not say."""
 
     read: Callable[[Mapping[str, Any], int], Completion]
-    reply: Callable[[Completion, Begun, ServedLibraries], Reply]
+    reply: Callable[[Completion, Started, ServedLibraries], Reply]
 
 
 CHAT, RESPONSES = Form(read_completion, ChatReply), Form(read_response, ResponsesReply)
@@ -69,12 +69,12 @@ class OpenAIRoutes:
 
     def _model(self, name: str) -> dict[str, Any]:
         about: dict[str, Any] = {"id": name, "object": "model", "created": 0, "owned_by": "tscli"}
-        asked = self._served.find(name)
+        target = self._served.find(name)
         try:
-            manifests = [self._served.manifest(one) for one in asked.names] if asked else []
+            manifests = [self._served.manifest(one) for one in target.names] if target else []
         except LibraryError as error:
             said = str(error)
-            for one in asked.names if asked else ():
+            for one in target.names if target else ():
                 said = without_paths(said, one, self._served.folder(one))
             return {**about, "tscli": {"error": said}}
         details = {
@@ -102,22 +102,22 @@ class OpenAIRoutes:
             return Response(status_code=CLIENT_GONE)
         try:
             wanted = form.read(read_json(body), self._settings.max_new_tokens)
-            asked = self._served.find(wanted.model)
-            if asked is None:
+            target = self._served.find(wanted.model)
+            if target is None:
                 raise _unknown(wanted.model)
             asking = Asking(self._engine, wanted)
-            self._engine.submit(asking.job(asked))
+            self._engine.submit(asking.job(target))
         except TscliError as error:
             return reply_of(error)
         return await self._answer(request, asking, wanted, form)
 
     async def _answer(self, request: Request, asking: Asking, wanted: Completion, form: Form) -> Response:
         try:
-            begun = await unless_gone(request, asking.next())
-            if isinstance(begun, Failed):
-                return reply_of(begun.error)
-            assert isinstance(begun, Begun)
-            reply = form.reply(wanted, begun, self._served)
+            started = await unless_gone(request, asking.next())
+            if isinstance(started, Failed):
+                return reply_of(started.error)
+            assert isinstance(started, Started)
+            reply = form.reply(wanted, started, self._served)
             if wanted.stream:
                 events, asking.is_streamed = asking.stream(reply), True
                 return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})

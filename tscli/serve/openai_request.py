@@ -43,7 +43,7 @@ def read_json(body: bytes) -> Mapping[str, Any]:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise BadRequest(f"the body is no JSON: {str(error)[:200]}") from error
+        raise BadRequest(f"the body is not valid JSON: {str(error)[:200]}") from error
     if not isinstance(content, dict):
         raise BadRequest("the body must be a JSON object")
     return content
@@ -52,7 +52,7 @@ def read_json(body: bytes) -> Mapping[str, Any]:
 def read_completion(body: Mapping[str, Any], max_new_tokens: int) -> Completion:
     """What is asked; max_new_tokens: where the request does not say."""
     if body.get("n") not in (None, 1):
-        raise BadRequest("n must be 1: one answer is given", "n")
+        raise BadRequest("n must be 1: only one answer is generated", "n")
     question, earlier, has_system = _conversation(body.get("messages"), "messages")
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
@@ -80,7 +80,7 @@ def read_response(body: Mapping[str, Any], max_new_tokens: int) -> Completion:
                 f"{name} has nothing to refer to: no response is kept here; send the turns before it as input", name
             )
     if _flag(body, "background"):
-        raise BadRequest("background must be false: a response is given to whoever waits for it", "background")
+        raise BadRequest("background must be false: a response is only sent to the client that waits for it", "background")
     asked, instructions = body.get("input"), body.get("instructions")
     if instructions is not None and not isinstance(instructions, str):
         raise BadRequest("instructions must be a text", "instructions")

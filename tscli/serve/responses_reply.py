@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from tscli.serve.answer_fields import AnswerFields, is_whole, usage
-from tscli.serve.job import Begun, Done
+from tscli.serve.job import Done, Started
 from tscli.serve.openai_request import Completion
 from tscli.serve.replies import error_message, error_status, json_text
 from tscli.serve.served_libraries import ServedLibraries
@@ -19,8 +19,8 @@ CODES = {429: "rate_limit_exceeded", 400: "invalid_prompt"}  # of those that Ope
 class ResponsesReply:
     """See `asking.Reply`."""
 
-    def __init__(self, wanted: Completion, begun: Begun, served: ServedLibraries) -> None:
-        self._wanted, self._fields = wanted, AnswerFields(wanted, begun, served)
+    def __init__(self, wanted: Completion, started: Started, served: ServedLibraries) -> None:
+        self._wanted, self._fields = wanted, AnswerFields(wanted, started, served)
         self._item_id = f"msg_{uuid4().hex}"
         self._head = {
             "id": f"resp_{uuid4().hex}",

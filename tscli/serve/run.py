@@ -1,4 +1,4 @@
-"""Listens on a port until it is told to end; answers that go on then get some seconds to come to their end."""
+"""Listens on a port until it is told to stop; answers in progress then get some seconds to finish."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
 
 def run_server(served: ServedLibraries, settings: ServeSettings, on_start: Callable[[list[str]], None]) -> None:
     """Serve until a signal ends it; on_start hears the addresses. TscliError where the port or the host cannot be had."""
-    listening = _listen(settings)
+    listening = listen(settings)
     server = Server(make_app(served, settings), settings)
     on_start(settings.addresses(listening.getsockname()[1]))
     try:
@@ -73,7 +73,8 @@ def run_server(served: ServedLibraries, settings: ServeSettings, on_start: Calla
         listening.close()
 
 
-def _listen(settings: ServeSettings) -> socket.socket:
+def listen(settings: ServeSettings) -> socket.socket:
+    """A socket that listens where the settings say; TscliError where it cannot."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -82,8 +83,8 @@ def _listen(settings: ServeSettings) -> socket.socket:
         listening.listen(128)  # from here on nobody who heard the address is refused
     except OSError as error:
         listening.close()
-        where = f"port {settings.port} of {settings.host}"
+        address = f"port {settings.port} of {settings.host}"
         if error.errno == errno.EADDRINUSE:
-            raise TscliError(f"{where} is in use by another program; end that, or choose another --port") from error
-        raise TscliError(f"{where} cannot be had ({error.strerror}); choose another --port or --host") from error
+            raise TscliError(f"{address} is in use by another program; end that, or choose another --port") from error
+        raise TscliError(f"{address} cannot be listened on ({error.strerror}); choose another --port or --host") from error
     return listening

@@ -78,12 +78,14 @@ class Safety:
         """Of another host's or another site's requests, and of bodies that say they are too large."""
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self._is_ours(host):
-            return error_reply(403, "this server is not called by that name; start it with --allow-host NAME", code="host")
+            return error_reply(403, "this server does not answer to that name; start it with --allow-host NAME", code="host")
         if origin is not None and origin not in self._settings.cors and _site(origin) != host.lower():
-            return error_reply(403, "pages of other sites may not ask; start with --cors ORIGIN to let one", code="origin")
+            return error_reply(
+                403, "pages of other sites may not ask; start the server with --cors ORIGIN to allow one", code="origin"
+            )
         size = headers.get("content-length", "0")
         if not (size.isascii() and size.isdigit()):
-            return error_reply(400, "Content-Length is no number")
+            return error_reply(400, "Content-Length is not a number")
         return self._too_large(scope) if int(size) > self._limit(scope) else None
 
     def _preflight(self, scope: Scope, headers: Headers) -> Response | None:

@@ -1,4 +1,4 @@
-"""The libraries that are served: by name, opened when first asked, and again once they have been ingested anew.
+"""The libraries that are served, by name: opened by their first question, and again once they have been re-ingested.
 
 Only names of this list lead to files. Knows libraries and sessions; knows no requests.
 """
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Target:
     """Which libraries are asked, joined where there are several, and whether by the paper's way."""
 
     names: tuple[str, ...]
@@ -55,7 +55,7 @@ class ServedLibraries:
             self._named[name] = given
         self._load = load
         self._decoders: WeakValueDictionary[tuple[LoadOptions, str], Decoder] = WeakValueDictionary()
-        self._sessions: dict[Asked, tuple[tuple[FileState, ...], Session]] = {}
+        self._sessions: dict[Target, tuple[tuple[FileState, ...], Session]] = {}
         self._opened: dict[str, tuple[FileState, OpenLibrary]] = {}
         self._manifests: dict[str, tuple[FileState, Manifest]] = {}
         self._loading, self._opening, self._reading = Lock(), Lock(), Lock()
@@ -70,12 +70,12 @@ class ServedLibraries:
         """Whether a library that is made from now on is served, too."""
         return not self._named and not self.read_only
 
-    def find(self, model: str) -> Asked | None:
+    def find(self, model: str) -> Target | None:
         """Which libraries a model's name stands for: NAME, NAME@paper, or NAME+NAME joined; None where there is none."""
         names = self.names
         whole = model.removesuffix(PAPER)
         parts = (whole,) if whole in names else tuple(dict.fromkeys(whole.split(JOINS)))
-        return Asked(parts, model != whole) if all(part in names for part in parts) else None
+        return Target(parts, model != whole) if all(part in names for part in parts) else None
 
     def given(self, name: str) -> str:
         """What `library_folder` makes a folder of, of a library that is served or may be made."""
@@ -99,7 +99,7 @@ class ServedLibraries:
         """A library's pages and texts as they are now, mapped, without its model; LibraryError as above."""
         return self._kept(self._opened, self._opening, name, lambda: open_libraries([self.given(name)]))
 
-    def session(self, asked: Asked) -> Session:
+    def session(self, target: Target) -> Session:
         """What answers questions to these libraries as they are now; loads the model where no open library has it.
 
         Raises LibraryError, ResourceError or UsageError as `open_library` does. A session of before stays whole for whoever
@@ -107,14 +107,14 @@ class ServedLibraries:
         """
         self.close_changed()
         with self._loading:
-            kept = self._sessions.get(asked)
+            kept = self._sessions.get(target)
             if kept is None:
-                states = tuple(map(self._state, asked.names))
-                how = {"question_mode": "token", "voters": "all"} if asked.paper else {}
-                decoder = self._decoder(self.manifest(asked.names[0]).fingerprint)
-                session = open_library([*map(self.given, asked.names)], self._load, decoder=decoder, **how)  # type: ignore[arg-type]
+                states = tuple(map(self._state, target.names))
+                how = {"question_mode": "token", "voters": "all"} if target.paper else {}
+                decoder = self._decoder(self.manifest(target.names[0]).fingerprint)
+                session = open_library([*map(self.given, target.names)], self._load, decoder=decoder, **how)  # type: ignore[arg-type]
                 kept = states, session
-            self._sessions[asked] = self._sessions.pop(asked, kept)  # the latest is the last
+            self._sessions[target] = self._sessions.pop(target, kept)  # the latest is the last
             while len(self._sessions) > MOST_OPEN:
                 del self._sessions[next(iter(self._sessions))]
             return kept[1]
@@ -123,9 +123,9 @@ class ServedLibraries:
         """Let go of libraries that have been removed, or ingested anew, since they were opened: what they hold on disk and in
         memory is free once no answer goes on that uses it."""
         with self._loading:
-            for asked, (states, _) in list(self._sessions.items()):
-                if states != tuple(map(self._state, asked.names)):
-                    del self._sessions[asked]
+            for target, (states, _) in list(self._sessions.items()):
+                if states != tuple(map(self._state, target.names)):
+                    del self._sessions[target]
         for kept, lock in ((self._opened, self._opening), (self._manifests, self._reading)):
             with lock:
                 for name, (state, _) in list(kept.items()):

@@ -40,14 +40,16 @@ class ServeSettings:
     def __post_init__(self) -> None:
         """UsageError where something would never be what a browser says."""
         if not self.host.isascii() or not self.host.strip():
-            raise UsageError(f"--host is {self.host!r}; it must be an address or a name; 0.0.0.0 is all of them")
+            raise UsageError(f"--host is {self.host!r}; it must be an address or a name; 0.0.0.0 stands for all addresses")
         for origin in self.cors:
             if ORIGIN.fullmatch(origin) is None:
                 why = "as browsers send it: no path, no slash at its end, and no * (each site is named)"
                 raise UsageError(f"--cors is {origin!r}; it must be SCHEME://NAME or SCHEME://NAME:PORT, {why}")
         for name in self.allow_host:
             if NAME.fullmatch(name) is None:
-                raise UsageError(f"--allow-host is {name!r}; it must be a name alone, as shelf.lan, without scheme and port")
+                raise UsageError(
+                    f"--allow-host is {name!r}; it must be a name alone, such as tscli.lan, without scheme and port"
+                )
 
     @property
     def is_everywhere(self) -> bool:

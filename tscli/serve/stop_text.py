@@ -1,4 +1,4 @@
-"""Texts that end an answer: found as its pieces come, and never shown, not even in part."""
+"""Stop texts: found as an answer's pieces come, and never shown, not even in part."""
 
 from __future__ import annotations
 

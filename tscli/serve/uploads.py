@@ -1,4 +1,4 @@
-"""Files that the page is given: kept beside the library, planned, and ingested by a process of its own, one ingest at a time.
+"""Uploads from the page: kept beside the library, planned, and ingested by a process of their own, one ingest at a time.
 
 POST /api/uploads?library=NAME takes files; GET /api/uploads/{id} says how far it is, GET /api/uploads how far the latest is;
 POST /api/uploads/{id}/start runs what is planned; DELETE /api/uploads/{id} ends it and throws the files away. What a client
@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tscli.durable_files import make_private, open_private
-from tscli.paths import NAME
+from tscli.paths import NAME, disk_free_bytes
 from tscli.serve.documents import no_such_library, refused, told
 from tscli.serve.ingest_job import IngestJob, remove_unheld
 from tscli.serve.replies import json_reply
@@ -96,7 +96,7 @@ class Uploads:
 
     def _writable(self) -> None:
         if self.served.read_only:
-            raise refused(403, "read_only", "this server takes no documents (--read-only); use tscli ingest")
+            raise refused(403, "read_only", "this server accepts no documents (--read-only); use tscli ingest")
 
     def _check(self, library: str, length: str | None) -> None:
         self._writable()
@@ -104,8 +104,8 @@ class Uploads:
         if library not in self.served.names and not is_new:
             raise no_such_library(library)
         if self._receiving or (self.job is not None and self.job.is_busy):
-            raise refused(409, "busy", "another ingest is going on; wait for its end, or cancel it")
-        if int(length or 0) + SPARE > _free_bytes(self.served.folder(library)):
+            raise refused(409, "busy", "another ingest is running; wait for it to end, or cancel it")
+        if int(length or 0) + SPARE > disk_free_bytes(self.served.folder(library)):
             raise refused(507, "disk_full", "the disk has no room for these files; make room, or upload fewer")
 
     def _job(self, request: Request) -> IngestJob:
@@ -122,7 +122,7 @@ class Uploads:
                     raise refused(400, "no_files", "the request holds no file; send them as multipart/form-data")
                 return await run_in_threadpool(_write, files, folder)
         except HTTPException as error:
-            raise refused(400, "bad_upload", f"the files could not be taken: {error.detail}") from error
+            raise refused(400, "bad_upload", f"the upload failed: {error.detail}") from error
 
 
 def upload_routes(uploads: Uploads) -> list[Route]:
@@ -145,12 +145,6 @@ def _write(files: list[UploadFile], folder: Path) -> list[str]:
             shutil.copyfileobj(file.file, kept, 1 << 20)
         taken.append(name)
     return taken
-
-
-def _free_bytes(folder: Path) -> int:
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
 
 
 def clean_name(given: str, taken: list[str]) -> str:

@@ -6,8 +6,8 @@ Knows tensors and plain records; nothing of documents, tokenizers or models.
 from tscli.paths import home, library_folder
 from tscli.store.archive import OnBytes, export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, plan_independent, segment_id
-from tscli.store.history import HISTORY, Asked, read_history, remember
-from tscli.store.manifest import FORMAT_VERSIONS, Fingerprint, Manifest, SegmentRecord
+from tscli.store.history import HISTORY, HistoryEntry, read_history, remember
+from tscli.store.manifest import Fingerprint, Manifest, SegmentRecord
 from tscli.store.reader import (
     StoredLibrary,
     no_library,
@@ -33,12 +33,11 @@ from tscli.store.verify import (
 from tscli.store.writer import Writer, missing_segments
 
 __all__ = [
-    "FORMAT_VERSIONS",
     "HISTORY",
     "PAGE_SIZE",
     "SEGMENT_PAGES",
-    "Asked",
     "Fingerprint",
+    "HistoryEntry",
     "LibraryInfo",
     "Manifest",
     "OnBytes",

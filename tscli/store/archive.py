@@ -45,11 +45,11 @@ def export_library(folder: Path, file: Path, *, force: bool = False, on_bytes: O
     """
     manifest = require_manifest(folder)
     if file.exists() and not file.is_file():  # a device would be replaced by a file, for everybody
-        raise UsageError(f"{file} is a folder or a device, no file; name a file to write")
+        raise UsageError(f"{file} is a folder or a device, not a file; name a file to write")
     if file.exists() and not force:
-        raise UsageError(f"{file} is there already; name another file, or replace it with --force")
+        raise UsageError(f"{file} already exists; name another file, or replace it with --force")
     if not file.parent.is_dir():
-        raise UsageError(f"{file.parent} is no folder; make it, or name another file")
+        raise UsageError(f"{file.parent} is not a folder; create it, or name another file")
     with (
         replacing(file) as target,
         tarfile.TarFile(fileobj=target, mode="w", format=tarfile.PAX_FORMAT, copybufsize=BLOCK) as tar,
@@ -141,7 +141,9 @@ def _reading(file: Path) -> Iterator[tarfile.TarFile]:
         with _opened(file) as tar:
             yield tar
     except UNREADABLE as error:
-        raise DamagedLibrary(f"{file}: not an archive of tscli export, or a part of one ({error})", AGAIN) from error
+        raise DamagedLibrary(
+            f"{file}: not an archive that tscli export wrote, or only a part of one ({error})", AGAIN
+        ) from error
 
 
 def _opened(file: Path) -> tarfile.TarFile:
@@ -162,14 +164,14 @@ def _read_index(file: Path, tar: tarfile.TarFile) -> tuple[Manifest, Parts]:
         raise DamagedLibrary(error.what, AGAIN) from error
     parts = _parts(manifest)
     if _listing(text, parts) != listing:
-        raise DamagedLibrary(f"{file}: its manifest is not the one that its checksums were made of", AGAIN)
+        raise DamagedLibrary(f"{file}: its manifest does not match its checksums", AGAIN)
     return manifest, parts
 
 
 def _read_small(file: Path, tar: tarfile.TarFile, name: str) -> bytes:
     member = tar.next()
     if member is None or member.name != name or not _is_plain(member) or member.size > LARGEST_INDEX:
-        raise DamagedLibrary(f"{file}: not an archive of tscli export: {name} is not where it must be", AGAIN)
+        raise DamagedLibrary(f"{file}: not an archive that tscli export wrote: {name} is not where it must be", AGAIN)
     source = tar.extractfile(member)
     assert source is not None
     return source.read()
@@ -185,7 +187,7 @@ def _folder_for(manifest: Manifest, name: str | None) -> Path:
         return library_folder(name)
     if not isinstance(manifest.library, str) or not NAME.fullmatch(manifest.library):
         raise UsageError(
-            f"the archive calls its library {manifest.library!r}, which is no name here; choose one with --library"
+            f"the archive calls its library {manifest.library!r}, which is not a valid library name; choose one with --library"
         )
     return library_folder(manifest.library)
 
@@ -195,10 +197,10 @@ def _refuse_existing(folder: Path, *, force: bool) -> None:
     if (folder / MANIFEST).is_file():
         if not force:
             raise LibraryError(
-                f"library {folder.name} is there already; choose another name with --library, or replace it with --force"
+                f"library {folder.name} already exists; choose another name with --library, or replace it with --force"
             )
     elif folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {"lock", "lock.holder"}):
-        raise LibraryError(f"{folder} is not empty, and no library (or not a whole one); choose another name with --library")
+        raise LibraryError(f"{folder} is not empty, and is not a complete library; choose another name with --library")
 
 
 @contextmanager
@@ -242,7 +244,7 @@ def _unpack(
     left = dict(parts)
     while (member := tar.next()) is not None:
         if member.name not in left or not _is_plain(member) or member.size != left[member.name][0]:
-            raise DamagedLibrary(f"{file}: {member.name!r} is none of the files that its manifest names", AGAIN)
+            raise DamagedLibrary(f"{file}: {member.name!r} is not one of the files that its manifest names", AGAIN)
         size, xxh3 = left.pop(member.name)
         if member.name in held:
             library, record = held[member.name]

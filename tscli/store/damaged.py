@@ -1,4 +1,4 @@
-"""The error of a library of which a file is not what was written, with the command that makes that library whole."""
+"""The error for a damaged library, with the command that repairs it."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ from tscli.paths import library_name
 
 def damaged(folder: Path, what: str) -> DamagedLibrary:
     """What is wrong, of the library in this folder."""
-    return DamagedLibrary(what, f"to make it whole: tscli repair {library_name(folder)}")
+    return DamagedLibrary(what, f"to repair it: tscli repair {library_name(folder)}")

@@ -1,4 +1,4 @@
-"""The questions that a library was asked and the pages that they selected: JSON lines beside it, for its owner only."""
+"""The questions asked of a library and the pages that they selected: JSON lines beside it, readable by its owner only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HISTORY = "history.jsonl"
 
 
 @dataclass(frozen=True)
-class Asked:
+class HistoryEntry:
     """One question; pages: the selected ones by the SHA-256 of their document, so that a renamed file keeps its own."""
 
     asked: str
@@ -30,18 +30,20 @@ def remember(folder: Path, asked: str, question: str, pages: Mapping[str, Sequen
         file.write(line.encode())
 
 
-def read_history(folder: Path) -> tuple[list[Asked], int]:
+def read_history(folder: Path) -> tuple[list[HistoryEntry], int]:
     """All questions, oldest first, and how many lines could not be read (a run that was killed leaves half a line)."""
     try:
         lines = (folder / HISTORY).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return [], 0
     except OSError as error:
-        raise DamagedLibrary(f"{folder / HISTORY}: cannot be read ({error.strerror})", "remove it to begin anew") from error
+        raise DamagedLibrary(
+            f"{folder / HISTORY}: cannot be read ({error.strerror})", "remove it to start a new one"
+        ) from error
     found = []
     for line in lines:
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
             record = json.loads(line)
             pages = {str(sha): [int(page) for page in numbers] for sha, numbers in record["pages"].items()}
-            found.append(Asked(str(record["asked"]), str(record["question"]), pages))
+            found.append(HistoryEntry(str(record["asked"]), str(record["question"]), pages))
     return found, len(lines) - len(found)

@@ -1,4 +1,4 @@
-"""What a library says of itself, as JSON, sealed by a checksum of its own text: an edited or newer manifest is refused.
+"""A library's manifest: JSON with a checksum of its own text, so that an edited one is refused, as is a newer format.
 
 Manifests of before have no seal; of them every field is checked as far as that goes.
 """
@@ -160,7 +160,7 @@ class Manifest:
         mine = self.fingerprint
         if differences := mine.differences(loaded):
             raise LibraryError(
-                f"library {self.library} was made by {mine.model} and does not fit {loaded.model}: "
+                f"library {self.library} was made by {mine.model} and does not match {loaded.model}: "
                 f"{'; '.join(differences)}; ask with the model it was made by, or ingest again under another --library"
             )
 
@@ -195,11 +195,11 @@ class Manifest:
             raise damaged(path.parent, f"{path}: not a manifest of a library ({error})") from error
         seal = SEAL.match(text)
         if sealed and (seal is None or seal[1] != _checksum(text[seal.end() :])):
-            raise damaged(path.parent, f"{path}: its checksum is not the one that was written")
+            raise damaged(path.parent, f"{path}: its checksum does not match")
         if version not in FORMAT_VERSIONS:
             raise LibraryError(
                 f"{path}: format version {version}, this tscli reads {FORMAT_VERSIONS[0]} to {FORMAT_VERSIONS[-1]}; "
-                "use the version that made it, or make the library anew with tscli ingest"
+                "use the version that made it, or rebuild the library with tscli ingest"
             )
         try:
             raw["fingerprint"] = Fingerprint(**raw["fingerprint"])
@@ -215,9 +215,9 @@ class Manifest:
         """The segments must cover the tokens in one chain, or in one per independent document; ValueError otherwise."""
         fingerprint = self.fingerprint
         if fingerprint.kv_dtype not in KV_DTYPES or fingerprint.weights not in WEIGHTS:
-            raise ValueError("its pages or weights are of a kind that there is not")
+            raise ValueError("the format of its pages or weights is unknown")
         if self.format_version != fingerprint.format_version:
-            raise ValueError("its format version is not that of its fields")
+            raise ValueError("its format version does not match its fields")
         at, parents = 0, set[str | None]([None])
         for record in self.segments:
             if record.start != at or record.num_tokens < 1 or record.parent not in parents:
@@ -227,12 +227,12 @@ class Manifest:
             raise ValueError(f"segments hold {at} tokens of {self.num_tokens}")
         ids, names = [record.id for record in self.segments], [name for name, _, _ in self.plain_files]
         if not all(map(SEGMENT_ID.fullmatch, ids)) or not all(map(PLAIN_FILE.fullmatch, names)):
-            raise ValueError("a file name is none that a library has")
+            raise ValueError("a file name is not one that a library uses")
         if len({*ids, *names}) != len(ids) + len(names):
             raise ValueError("a file is named twice")
         sizes = [record.size_bytes for record in self.segments] + [size for _, size, _ in self.plain_files]
         if not all(isinstance(size, int) for size in sizes):
-            raise ValueError("a size is no number")
+            raise ValueError("a size is not a number")
 
 
 def _checksum(text: str) -> str:

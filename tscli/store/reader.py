@@ -62,7 +62,7 @@ def no_library(folder: Path) -> LibraryError:
     name = library_name(folder)
     named = "" if os.sep in name else f" named {name}"
     return LibraryError(
-        f"no library{named} at {folder}; tscli list shows those that there are; "
+        f"no library{named} at {folder}; tscli list shows the libraries that exist; "
         f"make it with: tscli ingest PATH --library {shlex.quote(name)}"
     )
 
@@ -121,7 +121,7 @@ def problem_with(path: Path, size_bytes: int, xxh3: str) -> str | None:
         found = path.stat().st_size
         if found != size_bytes:
             return f"has {found:,} bytes, {size_bytes:,} were written"
-        return None if hash_file(path) == xxh3 else "its checksum is not the one that was written"
+        return None if hash_file(path) == xxh3 else "its checksum does not match"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

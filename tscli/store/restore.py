@@ -1,4 +1,4 @@
-"""What a repair needs no model for: the manifest from the copy beside it, the segments' sidecars from the manifest."""
+"""Repairs that need no model: the manifest from the copy beside it, the segments' sidecars from the manifest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tscli.store.segment import segment_path
 from tscli.store.verify import Problem
 from tscli.store.writer import read_record, write_manifest, write_record
 
-NEITHER = "run tscli ingest again with the same paths: what is whole is not run again"
+NEITHER = "run tscli ingest again with the same paths: undamaged parts are not run again"
 
 
 def restore_manifest(folder: Path) -> tuple[Manifest, list[Problem]]:

@@ -5,16 +5,14 @@ Knows nothing of files, models or libraries.
 
 from tscli.tokens.context import SourceText, build_context
 from tscli.tokens.counts import parse_count
-from tscli.tokens.provenance import Context, DocumentTokens, Place, page_name, shown
+from tscli.tokens.provenance import Context, DocumentTokens, page_name, shown
 from tscli.tokens.template import Placement, Prompt, Template, load_template, same_prompt, template_of
 from tscli.tokens.thoughts import Settled, State, ThoughtSplitter
-from tscli.tokens.tokenizer import Encoded, StreamDecoder, Tokenizer, known_tokenizer, load_tokenizer
+from tscli.tokens.tokenizer import StreamDecoder, Tokenizer, known_tokenizer, load_tokenizer
 
 __all__ = [
     "Context",
     "DocumentTokens",
-    "Encoded",
-    "Place",
     "Placement",
     "Prompt",
     "Settled",

@@ -54,14 +54,14 @@ def _ranks(model: dict[str, Any], added: set[str], alphabet: dict[str, int]) -> 
     vocabulary = {token: index for token, index in model["vocab"].items() if token not in added}
     ranks = {bytes(alphabet[char] for char in token): index for token, index in vocabulary.items()}
     if len(ranks) != len(vocabulary):
-        raise ValueError("two tokens are the same bytes")
+        raise ValueError("two tokens have the same bytes")
     absent = [single for single in map(bytes, ([byte] for byte in range(256))) if single not in ranks]
     last = -1
     for merge in model["merges"]:
         pair = merge.split(" ") if isinstance(merge, str) else merge
         index = vocabulary["".join(pair)]
         if index < last:
-            raise ValueError("merges and ids are not in one order")
+            raise ValueError("merges and ids are not in the same order")
         last = index
     first = num_ids(model)
     return ranks | {single: first + place for place, single in enumerate(absent)}

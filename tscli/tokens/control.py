@@ -1,4 +1,4 @@
-"""Which tokens give orders to the model: text of documents must never become one. Knows a tokenizer.json and a chat template.
+"""Control tokens, which document text must never become. Knows a tokenizer.json and a chat template.
 
 "Special" alone does not say it: the marks of a turn or of a thought (`<|User|>`, `<think>`) are ordinary added tokens in some
 models, and those are matched in plain text even with special tokens off.

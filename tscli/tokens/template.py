@@ -1,4 +1,4 @@
-"""The chat template, cut up: what stands before the documents, around the question, and between an answer and the next one.
+"""The chat template in parts: before the documents, around the question, and between an answer and the next question.
 
 Found by rendering the model's own template around markers, so nothing is known about any one template. An instruction of ours
 stands before the documents, another one beside the question.
@@ -7,25 +7,23 @@ stands before the documents, another one beside the question.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from tscli.errors import TscliError, UsageError
 from tscli.tokens.ends import end_ids, template_end_ids
-from tscli.tokens.rendering import FORMS, Message, Renderer, UnusableTemplate, template_text
-from tscli.tokens.thoughts import ANSWER, Marks, ThoughtSplitter, find_marks, leaves_open, without_thought
+from tscli.tokens.prompt_layout import QUESTION, Placement, best_split, thinking_suffix, with_instruction
+from tscli.tokens.rendering import Renderer, UnusableTemplate, template_text
+from tscli.tokens.thoughts import Marks, ThoughtSplitter, leaves_open
 from tscli.tokens.tokenizer import Tokenizer
-
-Placement = Literal["system", "user"]  # the message that the documents stand in; the other instruction stays where it is
 
 SYSTEM = "Answer the question from the text below."
 BESIDE = ""  # behind the question, or around it where it holds "{question}"
 PLACEMENT: Placement = "system"
 LEAD = "According to the text,"  # what an answer begins with: it is put into the model's mouth and not shown
 
-DOCUMENTS, QUESTION, NEXT_QUESTION = "@@tscli-documents@@", "@@tscli-question@@", "@@tscli-next-question@@"
 DEFAULT_MIDDLE, DEFAULT_SUFFIX = "\n\nQuestion: ", "\nAnswer:"
 
 
@@ -95,8 +93,8 @@ class Template:
         """The same with which the model may think before it answers; UsageError where documents were not run behind that."""
         if self.thinks is None:
             raise UsageError(
-                "--think: this model is told before the documents whether it may think, or the library is older than this "
-                "setting; leave it out, or for an older library make it anew with tscli ingest"
+                "--think: this library was made without it, and its model is told before the documents whether it may think, "
+                "or the library is older than this setting; leave it out, or rebuild an older library with tscli ingest"
             )
         return replace(self, suffix=self.thinks, lead="")
 
@@ -167,26 +165,10 @@ def _brought_along(tokenizer: Tokenizer) -> dict[str, str]:
     return found
 
 
-@dataclass(frozen=True)
-class _Split:
-    """A rendered opening: messages, and what stands before the documents, between them and the question, and behind it."""
-
-    render: Renderer
-    messages: tuple[Message, ...]
-    prefix: str
-    middle: str
-    suffix: str
-
-    @property
-    def asked(self) -> str:
-        """The rendered text up to the question's end."""
-        return f"{self.prefix}{DOCUMENTS}{self.middle}{QUESTION}"
-
-
 def _of_model(tokenizer: Tokenizer, system: str, beside: str, placement: Placement) -> Template:
     if template_text(tokenizer.chat) is None:
         raise UnusableTemplate("the model brings none along")
-    split, marks, history = _best(tokenizer, system, beside, placement)
+    split, marks, history = best_split(tokenizer, system, beside, placement)
     ends = end_ids(tokenizer) | template_end_ids(tokenizer, split.render, split.messages, split.suffix, marks)
     said, turn = history or (None, None)
     return Template(
@@ -199,110 +181,16 @@ def _of_model(tokenizer: Tokenizer, system: str, beside: str, placement: Placeme
         turn,
         system=system,
         marks=marks,
-        thinks=_thinking_suffix(split),
+        thinks=thinking_suffix(split),
         said=said,
     )
 
 
 def _plain(tokenizer: Tokenizer, system: str, beside: str, reason: str) -> Template:
-    before, behind = _asked(QUESTION, beside).split(QUESTION)
+    before, behind = with_instruction(QUESTION, beside).split(QUESTION)
     prefix = f"{system}\n\n" if system else ""
     middle, suffix = f"{DEFAULT_MIDDLE}{before}", f"{behind}{DEFAULT_SUFFIX}"
     prefix_ids = [*tokenizer.opening_ids, *tokenizer.encode_template(prefix)]
     ends = end_ids(tokenizer) | template_end_ids(tokenizer, Renderer(tokenizer.chat), [("user", QUESTION)], suffix, None)
     own: dict[str, Any] = {"system": system, "reason": reason, "thinks": suffix}
     return Template(prefix, middle, suffix, tuple(prefix_ids), frozenset(ends), "default", middle, **own)
-
-
-def _best(
-    tokenizer: Tokenizer, system: str, beside: str, placement: Placement
-) -> tuple[_Split, Marks | None, tuple[str, str] | None]:
-    """The first way to lay out the opening that a conversation goes on behind, else the first; with its marks and history.
-
-    A template may take a system message and move it once there is a next question.
-    """
-    first = None
-    for split in _splits(tokenizer.chat, system, beside, placement):
-        thinking = _thinking_suffix(split)
-        marks = find_marks(split.render, split.messages, thinking or split.suffix, tokenizer.added)
-        found = split, marks, _history(split, marks, beside)
-        if found[2] is not None:
-            return found
-        first = first or found
-    assert first is not None
-    return first
-
-
-def _splits(chat: Any, system: str, beside: str, placement: Placement) -> Iterator[_Split]:
-    """The ways to lay out the opening that the template renders whole; UnusableTemplate (the last reason) where none is."""
-    reason, found = "", False
-    for messages in _openings(system, beside, placement):
-        for form in FORMS:
-            render = Renderer(chat, form)
-            try:
-                split = _cut(render, messages, render(messages), system)
-                failure = "it leaves out, alters or repeats what it is given"
-            except UnusableTemplate as error:
-                split, failure = None, str(error)
-            if form == "text":  # the others are for templates that want them
-                reason = failure
-            if split is not None:
-                found = True
-                yield split
-                break
-    if not found:
-        raise UnusableTemplate(reason)
-
-
-def _openings(system: str, beside: str, placement: Placement) -> Iterator[tuple[Message, ...]]:
-    question = _asked(QUESTION, beside)
-    behind = f"{system}\n\n{DOCUMENTS}" if system else DOCUMENTS
-    if placement == "system":
-        yield ("system", behind), ("user", question)
-    elif system:
-        yield ("system", system), ("user", f"{DOCUMENTS}\n\n{question}")
-    yield (("user", f"{behind}\n\n{question}"),)
-
-
-def _asked(question: str, beside: str) -> str:
-    """A question with the instruction beside it."""
-    return beside.replace("{question}", question, 1) if "{question}" in beside else f"{question}\n{beside}".rstrip("\n")
-
-
-def _cut(render: Renderer, messages: tuple[Message, ...], text: str, system: str) -> _Split | None:
-    """None where the text does not hold documents, question and instruction once each, in this order, as they were given."""
-    if text.count(DOCUMENTS) != 1 or text.count(QUESTION) != 1 or "'type': 'text'" in text:
-        return None
-    prefix, rest = text.split(DOCUMENTS)
-    middle, found, suffix = rest.partition(QUESTION)
-    return _Split(render, messages, prefix, middle, suffix) if found and system.strip() in prefix else None
-
-
-def _thinking_suffix(split: _Split) -> str | None:
-    """The suffix with which the model may think; None where more than that changes."""
-    try:
-        text = split.render(split.messages, think=True)
-    except UnusableTemplate:
-        return None
-    return text[len(split.asked) :] if text.startswith(split.asked) else None
-
-
-def _history(split: _Split, marks: Marks | None, beside: str) -> tuple[str, str] | None:
-    """What stands between a question and its answer, and between that and the next question, once there is one.
-
-    None where the template does not simply go on behind the opening: where it has no turns, or writes the earlier ones anew.
-    What the model has computed of them could not stay. Thoughts may go: they are left out of a conversation.
-    """
-    following = ("assistant", ANSWER), ("user", _asked(NEXT_QUESTION, beside))
-    try:
-        text = split.render([*split.messages, *following])
-        once_more = split.render([*split.messages, *following, *following])
-    except UnusableTemplate:
-        return None
-    said, answered, rest = text[len(split.asked) :].partition(ANSWER)
-    turn, found, end = rest.partition(NEXT_QUESTION)
-    expected = {split.suffix.strip(), without_thought(split.suffix, marks).strip()}
-    if not (text.startswith(split.asked) and answered and found) or end != split.suffix or said.strip() not in expected:
-        return None
-    again = f"{said}{ANSWER}{turn}{NEXT_QUESTION}"
-    return (said, turn) if once_more == f"{split.asked}{again}{again}{split.suffix}" else None

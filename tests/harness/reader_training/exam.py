@@ -27,7 +27,7 @@ PAGE_CHARS = 6_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with books/, peps/, fairytaleqa/")
-    parser.add_argument("--out", type=Path, required=True, help="documents/ and questions.jsonl are written there")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write documents/ and questions.jsonl to")
     parser.add_argument("--tokens", type=int, default=40_000, help="about so many tokens of the reader's")
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--pairs", type=int, default=0, help="so many questions that need two documents, and both halves")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WHO = ("calibrated", "all")
 
 
-def voters_of(model_hash: str) -> Voters | None:
+def load_voters(model_hash: str) -> Voters | None:
     """A model's voters; None where it was neither calibrated on this machine by this version nor is shipped with its voters."""
     return _read(voters_file(model_hash)) or _read(shipped_voters_file(model_hash))
 
@@ -37,7 +37,7 @@ def _read(file: Path) -> Voters | None:
         return None
 
 
-def keep_voters(model_hash: str, voters: Voters) -> Path:
+def save_voters(model_hash: str, voters: Voters) -> Path:
     """Keep them; whole, or as before."""
     file = voters_file(model_hash)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -58,14 +58,14 @@ def choose_voters(
         raise UsageError(f"--voters {who}: choose {' or '.join(WHO)}")
     if who == "all":
         return None
-    return voters_of(decoder.hash) or _calibrated(decoder, tokenizer, template, on_progress)
+    return load_voters(decoder.hash) or _calibrated(decoder, tokenizer, template, on_progress)
 
 
 def calibrate_model(load: LoadOptions, *, again: bool = False, on_progress: OnProgress | None = None) -> Voters:
-    """The voters of a model, calibrated where that was not done on this machine yet, or `again`; they are kept."""
+    """A model's retrieval heads: loaded, or found and saved where this machine does not have them, or where `again` is set."""
     decoder = load_decoder(load)
     tokenizer = load_tokenizer(str(decoder.folder))
-    known = None if again else voters_of(decoder.hash)
+    known = None if again else load_voters(decoder.hash)
     return known or _calibrated(decoder, tokenizer, load_template(tokenizer), on_progress)
 
 
@@ -73,5 +73,5 @@ def _calibrated(decoder: Decoder, tokenizer: Tokenizer, template: Template, on_p
     from tscli.answer.calibration.calibrate import calibrate  # not needed where it was done before
 
     found = calibrate(decoder, tokenizer, template, on_progress)
-    keep_voters(decoder.hash, found)
+    save_voters(decoder.hash, found)
     return found

@@ -44,7 +44,7 @@ async function showEmpty(names) {
     : about.libraries.length ? "Choose a library above." : about.takes_new ? "There is no library yet: drop documents here to make one." : "There is no library yet: make one with tscli ingest PATH.";
   const lines = [];
   for (const name of names) lines.push(...(await documentsOf(name)).map((each) => viewer.documentLine(name, each)));
-  by("shelf").replaceChildren(...lines);
+  by("document-list").replaceChildren(...lines);
 }
 
 by("libraries").addEventListener("change", () => {
@@ -86,7 +86,7 @@ async function run(question) {
       },
     });
     Object.assign(answered, { answer: text.data, tscli: found.tscli ?? null });
-    by("status").textContent = found.finish === "length" ? "The answer was cut at its greatest length." : "";
+    by("status").textContent = found.finish === "length" ? "The answer was cut off at its maximum length." : "";
     showWeak(answered);
     showEvidence(answered);
     remember(answered);

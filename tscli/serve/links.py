@@ -1,4 +1,4 @@
-"""Where a reply's citations and its map lead to, in words that the routes of documents know: tokens of the one document.
+"""Links from a reply's citations and map into documents: pages, and tokens of the one document, as the routes take them.
 
 A citation's own tokens count through all libraries that are joined; a document by itself knows nothing of the others.
 """
@@ -14,13 +14,13 @@ from tscli.evidence import Citation, DocumentMap
 from tscli.tokens import Context
 
 
-def citation_place(citation: Citation, context: Context) -> dict[str, Any]:
+def citation_link(citation: Citation, context: Context) -> dict[str, Any]:
     """paged: whether `page` is one of the file; first, last: the passage [first, last) in tokens of its document."""
     begins = context.documents[int(context.document[citation.start])].token_start
     return {"paged": citation.paged, "first": citation.start - begins, "last": citation.end - begins}
 
 
-def map_place(row: DocumentMap, context: Context) -> dict[str, Any]:
+def map_link(row: DocumentMap, context: Context) -> dict[str, Any]:
     """page: where the answer looked most in a document; first: the token at which that stretch begins."""
     number = _number(row, context)
     document = context.documents[number]

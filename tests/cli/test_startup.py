@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from tscli.cli.start import loading
+from tscli.cli.startup import loading
 
 PROGRAM = (
-    "import json\nfrom tscli.cli.start import start_until_now\nimport time\ntime.sleep(0.2)\n"
+    "import json\nfrom tscli.cli.startup import start_until_now\nimport time\ntime.sleep(0.2)\n"
     "print(json.dumps(vars(start_until_now())))"
 )
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux is asked when a process began")

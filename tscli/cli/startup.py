@@ -1,4 +1,4 @@
-"""The start of a command: how long it took, and without garbage collection. Knows nothing of torch, which takes longest."""
+"""Starting a command: how long that took, and without garbage collection. Does not import torch, which takes longest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tscli.cli import BEGAN
 
 
 @dataclass(frozen=True)
-class Start:
+class Startup:
     """Seconds that passed before a library began to be opened: from the process's start to our first line, None where that is
     not known; from there on, imports first of all."""
 
@@ -21,9 +21,9 @@ class Start:
     import_s: float
 
 
-def start_until_now() -> Start:
+def start_until_now() -> Startup:
     """Asked for when all is imported."""
-    return Start(_process_s(), time.perf_counter() - BEGAN)
+    return Startup(_process_s(), time.perf_counter() - BEGAN)
 
 
 @contextlib.contextmanager

@@ -12,19 +12,15 @@ import pytest
 import torch
 
 import tscli
-from tscli.answer import question_reading, retrieval_strategy
-from tscli.answer.calibration.calibrate import calibrate, choose
-from tscli.answer.calibration.lookups import FACTS, look_ups
-from tscli.answer.calibration.store import choose_voters, keep_voters, voters_of
+from tscli.answer import question_reading
+from tscli.answer.calibration.store import save_voters
 from tscli.answer.question_reading import count_votes
 from tscli.answer.retrieval_strategy import RetrievalStrategy
-from tscli.answer.stream import NOT_FOUND, UNGROUNDED
+from tscli.answer.stream import NOT_FOUND
 from tscli.errors import UsageError
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.load import load_decoder
-from tscli.paths import shipped_voters_file
 from tscli.selection.voters import Voters
-from tscli.tokens import load_template, load_tokenizer
 
 WriteDocuments = Callable[..., Path]
 TURNS = (
@@ -43,7 +39,7 @@ def load(small_model: Path, tmp_path: Path) -> tscli.LoadOptions:
     (folder / "tscli.json").write_text(json.dumps({"selection": brought["selection"], "prompt": brought["prompt"]}))
     (folder / "chat_template.jinja").write_text(TURNS)
     options = tscli.LoadOptions(str(folder), dtype="float32", device="cpu")
-    keep_voters(load_decoder(options).hash, VOTERS)
+    save_voters(load_decoder(options).hash, VOTERS)
     return options
 
 
@@ -121,106 +117,6 @@ def test_the_nearest_sentence_is_the_one_with_the_question_s_words(load: tscli.L
         session.strategy.voters = replace(session.strategy.voters, absent_below=9.0)
         cited = tscli.find_evidence(session, answer(session)).citations
     assert cited[0].quote == "The stone lies in the yard."
-
-
-class Judge:
-    """Finds an answer grounded from its so many-th token on, but not what follows from another one on."""
-
-    grounded_at = 3
-    nothing_from = 99
-
-    def __init__(self) -> None:
-        self.taken = 0
-
-    def take(self, behind: float, without: float, *, begins: bool) -> None:
-        assert behind <= 0.0
-        assert without <= 0.0
-        assert not begins
-        self.taken += 1
-
-    @property
-    def is_open(self) -> bool:
-        return not self.grounded_at <= self.taken < self.nothing_from
-
-    @property
-    def is_hopeless(self) -> bool:
-        return self.is_open and self.taken >= 5
-
-
-def test_an_answer_is_shown_from_where_it_says_something_of_the_passages(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with tscli.open_library(library) as session:
-        asked = answer(session)
-        monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
-        stream = session.ask("Where is the stone?", max_new_tokens=6)
-        request = stream.begin()
-        pieces = [stream.push(token) for token in session.engine.answer(request)]
-        stream.finish()
-    assert pieces[:2] == ["", ""]
-    assert stream.answer.text == asked.text
-    assert stream.answer.token_ids == asked.token_ids
-    times = stream.answer.statistics
-    assert times.held_s > 0
-    assert times.ttft_s == pytest.approx(times.question_s + times.first_decode_s + times.held_s)
-
-
-def test_an_answer_that_says_nothing_of_the_passages_is_none(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
-    monkeypatch.setattr(Judge, "grounded_at", 99)
-    with tscli.open_library(library) as session:
-        before = session.strategy.state.length
-        found = answer(session)
-        assert session.strategy.state.length == before
-        cited = tscli.find_evidence(session, found).citations
-    assert found.text == UNGROUNDED
-    assert found.token_ids == []
-    assert found.statistics.generated_tokens == 5
-    assert found.statistics.thought_tokens == 0
-    assert found.statistics.reading is not None
-    assert not found.statistics.reading.answered
-    assert found.sources
-    assert cited
-
-
-@pytest.mark.parametrize(("nothing_from", "wanted", "made"), [(4, 3, 5), (6, 5, 6)])  # given up; cut at the most tokens
-def test_what_goes_on_behind_an_answer_and_says_nothing_is_left_out(
-    library: str, monkeypatch: pytest.MonkeyPatch, nothing_from: int, wanted: int, made: int
-) -> None:
-    with tscli.open_library(library) as session:
-        whole = answer(session)
-        monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
-        monkeypatch.setattr(Judge, "nothing_from", nothing_from)
-        stream = session.ask("Where is the stone?", max_new_tokens=6)
-        text = "".join(stream)
-        found = stream.answer
-    assert found.token_ids == whole.token_ids[:wanted]
-    assert found.text == text.strip() == session.tokenizer.decode(found.token_ids).strip()
-    assert len(found.attribution) == wanted
-    assert found.statistics.generated_tokens == made
-    assert found.statistics.thought_tokens == 0
-    assert found.statistics.reading is not None
-    assert found.statistics.reading.answered
-
-
-def test_what_is_cut_before_it_could_say_anything_is_shown_as_it_is(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
-    with tscli.open_library(library) as session:
-        stream = session.ask("Where is the stone?", max_new_tokens=2)
-        text = "".join(stream)
-    assert text.strip() == stream.answer.text
-    assert len(stream.answer.token_ids) == 2
-
-
-def test_a_conversation_goes_on_behind_an_answer_that_was_none(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
-    monkeypatch.setattr(Judge, "grounded_at", 99)
-    with tscli.open_library(library) as session:
-        chat = session.chat()
-        first = chat.ask("Where is the stone?", max_new_tokens=6)
-        list(first)
-        second = chat.ask("And the bell?", max_new_tokens=6)
-        list(second)
-    assert first.answer.text == UNGROUNDED
-    assert second.answer.token_ids  # what was said before may be what it answers from
 
 
 def test_nothing_is_answered_where_there_is_nothing_to_vote_on(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,50 +226,6 @@ def _next(session: tscli.Session, rows: torch.Tensor, ids: list[int]) -> torch.T
         logits = session.decoder.forward(torch.tensor(ids), run)
     assert logits is not None
     return logits.double()
-
-
-def test_the_best_heads_are_chosen_by_where_they_rank_the_right_window() -> None:
-    torch.manual_seed(5)
-    right = [[number % 7] for number in range(12)]
-    windows = [torch.rand(6, 7) for _ in right]
-    for votes, own in zip(windows, right, strict=True):
-        votes[4, own] = 2.0
-        votes[2, own] = 2.0 if own[0] % 2 else 0.0
-    heads, skill = choose(windows, right)
-    assert heads[0] == 4
-    assert skill[0] == 1.0
-    assert all(one >= 0.7 for one in skill)
-
-
-def test_look_ups_follow_from_their_seed_and_no_answer_stands_twice() -> None:
-    one = look_ups(1)
-    assert one == look_ups(1)
-    assert one != look_ups(2)
-    assert len(one) == len(FACTS) == len({look_up.answer for look_up in one})
-    assert all(look_up.answer in look_up.statement for look_up in one)
-    assert not any(look_up.answer in look_up.literal + look_up.reworded for look_up in one)
-
-
-def test_voters_of_known_models_are_shipped_and_a_calibration_of_ones_own_is_preferred() -> None:
-    shipped = sorted(shipped_voters_file("").parent.glob("*.json"))
-    assert shipped
-    for file in shipped:
-        assert voters_of(file.stem) is not None, f"{file.name} was made by another version: calibrate that model again"
-        keep_voters(file.stem, VOTERS)
-        assert voters_of(file.stem) == VOTERS
-
-
-def test_calibration_is_made_once_kept_and_repeatable(small_model: Path, load: tscli.LoadOptions) -> None:
-    decoder = load_decoder(load)
-    tokenizer = load_tokenizer(str(decoder.folder))
-    template = load_template(tokenizer)
-    said = list[str]()
-    made = calibrate(decoder, tokenizer, template, lambda what, *_: said.append(what))
-    assert made == calibrate(decoder, tokenizer, template)
-    assert {*said} == {"reading prose with look-ups in it", "asking every head", "asking with passages"}
-    keep_voters(decoder.hash, made)
-    assert voters_of(decoder.hash) == made == choose_voters(None, decoder, tokenizer, template)
-    assert choose_voters("all", decoder, tokenizer, template) is None
 
 
 @pytest.mark.parametrize("at_once", [1, 64])

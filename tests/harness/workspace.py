@@ -40,7 +40,7 @@ MEMORY = Path("/dev/shm")
 HANGS_S = 300  # no child takes as long
 
 
-class Shelf:
+class Workspace:
     """A folder with a model, documents and homes for libraries."""
 
     def __init__(self, folder: Path) -> None:
@@ -83,8 +83,8 @@ class Shelf:
 
 
 @contextlib.contextmanager
-def shelf() -> Iterator[Shelf]:
-    """A shelf in memory where there is such a disk: what is written there outlives a process as on any other."""
+def make_workspace() -> Iterator[Workspace]:
+    """A workspace in memory where there is such a disk: what is written there outlives a process as on any other."""
     torch.set_num_threads(1)  # threads do not survive a fork
     compiled.FROM_TOKENS = compiled.PREFERRED_FROM = sys.maxsize  # nor do those of the compiled loops
     ingest.SEGMENT_TOKENS = 512
@@ -92,12 +92,12 @@ def shelf() -> Iterator[Shelf]:
         module.SKETCH_FROM = 1024
     sketching.READING_FROM = 1024
     with tempfile.TemporaryDirectory(prefix="tscli-harness-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        made = Shelf(Path(folder))
+        workspace = Workspace(Path(folder))
         for user in (ingest, reread):
-            user.load_documents = made.already_read  # type: ignore[assignment]
+            user.load_documents = workspace.already_read  # type: ignore[assignment]
         ingest.check_parity = lambda decoder: 0.0
         ingest.estimate = lambda *arguments, **options: Estimate(0.0, 1)
-        yield made
+        yield workspace
 
 
 def in_child(work: Callable[[], int | None]) -> int:

@@ -1,0 +1,89 @@
+"""Retrieval heads are found by generated look-ups, once per model, and kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import tscli
+from tscli.answer.calibration.calibrate import calibrate, choose
+from tscli.answer.calibration.lookups import FACTS, look_ups
+from tscli.answer.calibration.store import choose_voters, load_voters, save_voters
+from tscli.model.load import load_decoder
+from tscli.paths import shipped_voters_file
+from tscli.selection.voters import Voters
+from tscli.tokens import load_template, load_tokenizer
+
+TURNS = (
+    "{{ '<bos>' }}{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% elif m.role == 'user' %}"
+    "{{ '<q>' + m.content + '<a>' }}{% else %}{{ m.content + '<eos>' }}{% endif %}{% endfor %}"
+)
+VOTERS = Voters(((1, 0), (0, 3), (1, 2)), (0.9, 0.8, 0.7), 2, True, -9.0)
+
+
+@pytest.fixture
+def load(small_model: Path, tmp_path: Path) -> tscli.LoadOptions:
+    """A model that brings nothing of its own along, with voters that are known."""
+    folder = tmp_path / "voting"
+    shutil.copytree(small_model, folder)
+    brought = json.loads((folder / "tscli.json").read_text())
+    (folder / "tscli.json").write_text(json.dumps({"selection": brought["selection"], "prompt": brought["prompt"]}))
+    (folder / "chat_template.jinja").write_text(TURNS)
+    options = tscli.LoadOptions(str(folder), dtype="float32", device="cpu")
+    save_voters(load_decoder(options).hash, VOTERS)
+    return options
+
+
+def answer(session: tscli.Session, question: str = "Where is the stone?", **how: object) -> tscli.Answer:
+    stream = session.ask(question, max_new_tokens=6, **how)  # type: ignore[arg-type]
+    for _ in stream:
+        pass
+    return stream.answer
+
+
+def test_the_best_heads_are_chosen_by_where_they_rank_the_right_window() -> None:
+    torch.manual_seed(5)
+    right = [[number % 7] for number in range(12)]
+    windows = [torch.rand(6, 7) for _ in right]
+    for votes, own in zip(windows, right, strict=True):
+        votes[4, own] = 2.0
+        votes[2, own] = 2.0 if own[0] % 2 else 0.0
+    heads, skill = choose(windows, right)
+    assert heads[0] == 4
+    assert skill[0] == 1.0
+    assert all(one >= 0.7 for one in skill)
+
+
+def test_look_ups_follow_from_their_seed_and_no_answer_stands_twice() -> None:
+    one = look_ups(1)
+    assert one == look_ups(1)
+    assert one != look_ups(2)
+    assert len(one) == len(FACTS) == len({look_up.answer for look_up in one})
+    assert all(look_up.answer in look_up.statement for look_up in one)
+    assert not any(look_up.answer in look_up.literal + look_up.reworded for look_up in one)
+
+
+def test_voters_of_known_models_are_shipped_and_a_calibration_of_ones_own_is_preferred() -> None:
+    shipped = sorted(shipped_voters_file("").parent.glob("*.json"))
+    assert shipped
+    for file in shipped:
+        assert load_voters(file.stem) is not None, f"{file.name} was made by another version: calibrate that model again"
+        save_voters(file.stem, VOTERS)
+        assert load_voters(file.stem) == VOTERS
+
+
+def test_calibration_is_made_once_kept_and_repeatable(small_model: Path, load: tscli.LoadOptions) -> None:
+    decoder = load_decoder(load)
+    tokenizer = load_tokenizer(str(decoder.folder))
+    template = load_template(tokenizer)
+    said = list[str]()
+    made = calibrate(decoder, tokenizer, template, lambda what, *_: said.append(what))
+    assert made == calibrate(decoder, tokenizer, template)
+    assert {*said} == {"reading prose with look-ups in it", "asking every head", "asking with passages"}
+    save_voters(decoder.hash, made)
+    assert load_voters(decoder.hash) == made == choose_voters(None, decoder, tokenizer, template)
+    assert choose_voters("all", decoder, tokenizer, template) is None

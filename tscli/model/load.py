@@ -35,7 +35,7 @@ def load_decoder(options: LoadOptions) -> Decoder:
     if options.weights == "int8":
         decoder.use_int8_weights()
     elif options.weights == "auto":
-        decoder.use_four_bits()
+        decoder.use_few_bits()
     return decoder
 
 

@@ -249,6 +249,12 @@ class Decoder(ABC):
         ]
 
 
+def native_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the processor multiplies it natively, float32 elsewhere."""
+    native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
 def log_likelihoods(logits: Tensor, said: Tensor) -> Tensor:
     """Log-probabilities [n] float32 of tokens int64 [n] by logits [n, vocab] float32."""
     return logits.gather(1, said[:, None])[:, 0] - logits.logsumexp(dim=-1)

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from tscli.model.eight_bits import WEIGHTS, is_of_blocks, load_eight_bits, packed_eight_bits, save_eight_bits
 from tscli.model.four_bits import TRIED_FIRST, FourBits, Packed, load_four_bits, load_packed, names_of_four_bits, save_packed
-from tscli.model.gguf import read_converted
 from tscli_kernels import OUTPUTS
 
 HEAD, EMBEDDING, FIRST_LAYER, PROJECTION = "lm_head.weight", "model.embed_tokens.weight", "model.layers.0.", "_proj.weight"
@@ -21,18 +20,22 @@ Sources = Mapping[str, Sequence[str]]  # a matrix's name: the weights that are s
 
 
 def stored_bits(folder: Path) -> tuple[int, ...]:
-    """In how few bits, 4 and 8, the GGUF file that this folder was made of has weights; none where it was made of no such."""
+    """In how few bits, 4 and 8, the GGUF file that this folder was made of has weights."""
     from safetensors import safe_open
 
-    if read_converted(folder) is None:
-        return ()
     four = names_of_four_bits(folder)
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         named = set(file.keys())
         head = HEAD if HEAD in named else EMBEDDING
         tried = [head, *sorted(name for name in named - four if name.startswith(FIRST_LAYER) and name.endswith(PROJECTION))]
-        eight = any(is_of_blocks(file.get_slice(name)[:TRIED_FIRST]) for name in tried)
+        parts = (file.get_slice(name) for name in tried)
+        eight = any(part.get_shape()[0] % OUTPUTS == 0 and is_of_blocks(part[:TRIED_FIRST]) for part in parts)
     return (4,) * bool(four) + (8,) * eight
+
+
+def are_packed(folder: Path, dtype: torch.dtype) -> bool:
+    """Whether 8-bit weights for inputs of this dtype were packed before and kept."""
+    return load_eight_bits(folder, dtype) is not None
 
 
 def packed_weights(folder: Path, bits: Sequence[int], dtype: torch.dtype, sources: Sources) -> dict[int, dict[str, Packed]]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
 from tscli.model.decoder import Decoder, Shape, log_likelihoods
-from tscli.model.few_bits import packed_weights, stored_bits
+from tscli.model.few_bits import are_packed, packed_weights, stored_bits
 from tscli.model.four_bits import Packed
 from tscli.model.linear import Linear
 from tscli.model.rotary import plain_rotator
@@ -104,6 +104,11 @@ class LlamaDecoder(Decoder):
 
     def _file_bits(self) -> tuple[int, ...]:
         return stored_bits(self.folder)
+
+    def use_few_bits(self) -> None:
+        super().use_few_bits()
+        if 8 in self.few_bits and not are_packed(self.folder, self.dtype):  # which would take an answer many seconds
+            self._weights_for(self.few_bits)
 
     def _weights_for(self, bits: tuple[int, ...]) -> tuple[list[Layer], Linear]:
         """The layers and the head, with those of their matrices that the model's file has in so many bits."""

@@ -72,7 +72,7 @@ Weights = Annotated[
     str,
     typer.Option(
         help="Format of the weights: full; int8: 8-bit products in linear layers (CPU); auto: as the library was made, and "
-        "the 4-bit weights of a GGUF file for answers."
+        "the 4- and 8-bit weights of a GGUF file for answers."
     ),
 ]
 

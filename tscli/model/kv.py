@@ -59,6 +59,7 @@ class KVState:
         self.sketch: Scan | None = None  # of the committed tokens
         self.wait_for_layer: Callable[[int], None] | None = None  # returns once a layer's committed pages are there
         self._tables: list[list[PageTable | None]] | None = None
+        self._parted: tuple[Tensor, list[tuple[Pages | None, Tensor]]] | None = None  # the last positions that were gathered
         self._views: dict[tuple[int, int, int, int], list[tuple[Tensor, Tensor | None]]] = {}  # of `_head_keys`
         for segment in segments:
             self.extend(segment)
@@ -103,6 +104,7 @@ class KVState:
         self.starts.append(self.committed)
         self.committed += segment.num_tokens
         self._tables = None
+        self._parted = None
         self._views = {}
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> None:
@@ -223,7 +225,9 @@ class KVState:
         key, value = self._table(layer, 0), self._table(layer, 1)
         if key is not None and value is not None:
             return self._copied(layer, 0, key, positions), self._copied(layer, 1, value, positions)
-        parts = self._parts(positions)
+        if self._parted is None or self._parted[0] is not positions:  # the same for each layer
+            self._parted = positions, self._parts(positions)
+        parts = self._parted[1]
         return self._rows(layer, 0, parts), self._rows(layer, 1, parts)
 
     def pool(self, layer: int) -> tuple[Tensor, Tensor] | None:

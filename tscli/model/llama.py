@@ -24,7 +24,7 @@ from tscli.model.linear import Linear
 from tscli.model.rotary import plain_rotator
 from tscli.model.step import LayerCall, Run
 
-LOGITS_AT_ONCE = 32  # tokens whose logits are held together where only a likelihood is asked for
+LOGITS_AT_ONCE = 128  # tokens whose logits are held together where only a likelihood is asked for
 KINDS = ("llama", "mistral", "qwen2", "qwen3")
 NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "rms_norm_eps", "max_position_embeddings")
 NAMES = re.compile(

@@ -97,10 +97,12 @@ class LlamaDecoder(Decoder):
                 run.keep(query, key, value, call)  # nothing reads what this layer would give
                 return None
             attended = run(query, key, value, call).transpose(0, 1).flatten(1)
+            if number == self.layers - 1:  # nothing reads what it would make of the others
+                x, attended = (part[-1:] if ends == [len(part) - 1] else part[ends] for part in (x, attended))
             x = x + layer.out(attended)
             gate, up = layer.gate_up(self._normed(x, layer.mlp_norm)).chunk(2, dim=-1)
             x = x + layer.down(silu(gate) * up)
-        return self._normed(x[-1:] if ends == [len(x) - 1] else x[ends], self._norm)
+        return self._normed(x, self._norm)
 
     def _file_bits(self) -> tuple[int, ...]:
         return stored_bits(self.folder)

@@ -66,14 +66,14 @@ class PassageFinder:
             barred[excluded.cpu() - self.first] = True
             votes = votes.masked_fill(barred, 0.0)
         windows = window_votes(votes)
-        together = (votes / votes.sum(dim=1, keepdim=True).clamp_min(1e-30)).sum(dim=0)
+        totals = votes.sum(dim=1, keepdim=True).clamp_min(1e-30)
         found: list[Passage] = []
         taken = barred.numpy().copy()
         for window in ranked(windows)[: 4 * count + 8]:
             if len(found) == count:
                 break
             start = window * WINDOW
-            peak = start + int(together[start : start + WINDOW].argmax())
+            peak = start + int((votes[:, start : start + WINDOW] / totals).sum(dim=0).argmax())
             if taken[peak] or not windows[:, window].any():
                 continue
             passage = self._around(peak + self.first)

@@ -8,6 +8,7 @@ files and no text.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -138,7 +139,7 @@ class GatheredRun:
         if sequences == 1 and call.window is None:  # the rows are behind all new tokens
             return attend_causal(turned[:, 0], all_key[:, 0], all_value[:, 0], scaling=call.scaling, softcap=call.softcap)
         parts = (part.transpose(0, 1) for part in (turned, all_key, all_value))
-        mask = self._mask(turned.shape[2], call.window, query.device)
+        mask = self._mask(turned.shape[2], call.window, query.device, None if call.softcap else query.dtype)
         out = attend_each(*parts, mask=mask, scaling=call.scaling, softcap=call.softcap)
         return out.transpose(0, 1).flatten(1, 2)
 
@@ -190,14 +191,17 @@ class GatheredRun:
             own = key[:, number, self._most - size :]
             watch(Seen(call.layer, number, turned[:, number], own, unrotated[:, number], size, call.scaling))
 
-    def _mask(self, t: int, window: int | None, device: torch.device) -> Tensor:
+    def _mask(self, t: int, window: int | None, device: torch.device, dtype: torch.dtype | None) -> Tensor:
         """What each new token sees: its sequence's rows, and new tokens causally, as far as they stand in a sliding window;
-        [sequences, t, columns] bool."""
+        [sequences, t, columns] bool, or, in this dtype, what is added to scores."""
         if window not in self._masks:
             asked = torch.stack(self._places)[..., None]  # [sequences, t, 1]
             there = torch.stack([self._columns(rows, t, device) for rows in self.rows])[:, None]
             mask = (there >= 0) & (there <= asked)
-            self._masks[window] = mask if window is None else mask & (there > asked - window)
+            mask = mask if window is None else mask & (there > asked - window)
+            if dtype is not None:
+                mask = torch.zeros(mask.shape, dtype=dtype, device=device).masked_fill_(~mask, -math.inf)
+            self._masks[window] = mask
         return self._masks[window]
 
     def _columns(self, rows: Rows, t: int, device: torch.device) -> Tensor:

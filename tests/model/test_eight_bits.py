@@ -92,7 +92,7 @@ def test_answers_by_8_bits_are_those_by_the_full_weights(model: Path, count: int
     assert all(part.packed for layer in layers for part in (layer.qkv, layer.out, layer.gate_up, layer.down))
     assert head.packed
     assert 0 < torch.linalg.vector_norm(found - wanted) / torch.linalg.vector_norm(wanted) < 5e-3
-    assert by_eight.notes == ["answers are made by the file's own 8-bit weights"]
+    assert by_eight.notes == ["answers are made by the file's own weights in 8 bits"]
     assert by_full.notes == []
 
 

@@ -119,7 +119,7 @@ def test_answers_by_4_bits_are_those_by_the_full_weights(model: Path, count: int
     layers, _ = by_four._weights_for((4,))
     assert all(part.packed for layer in layers for part in (layer.qkv, layer.out, layer.gate_up, layer.down))
     assert 0 < torch.linalg.vector_norm(found - wanted) / torch.linalg.vector_norm(wanted) < 5e-3
-    assert "answers are made by the file's own 4-bit and 8-bit weights" in by_four.notes  # the embedding has 8
+    assert "answers are made by the file's own weights in 4 and 8 bits" in by_four.notes  # the embedding has 8
     assert by_full.notes == []
 
 

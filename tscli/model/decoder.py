@@ -239,8 +239,8 @@ class Decoder(ABC):
         """What the user should know about this model's layers."""
         windows = [window for window in self.shape.sliding if window is not None]
         notes = [*self.remarks, *(["linear layers run by int8 weights"] if self.int8_weights else [])]
-        bits = " and ".join(f"{bits}-bit" for bits in self.few_bits)
-        notes += [f"answers are made by the file's own {bits} weights"] if bits else []
+        bits = " and ".join(map(str, self.few_bits))
+        notes += [f"answers are made by the file's own weights in {bits} bits"] if bits else []
         if not windows:
             return notes
         return [

@@ -8,13 +8,17 @@ from tscli_kernels.page_table import PageTable, copy_rows, score_rows, score_tab
 from tscli_kernels.pages import row_index, score_pages, take_rows
 from tscli_kernels.quantised import (
     GROUP,
+    HALF_GROUP,
+    MIDDLE,
     OUTPUTS,
     PAGE_SCALE,
     expand_rows,
     has_int8_products,
     int4_linear,
     int8_linear,
+    nibble_linear,
     pack_int4,
+    pack_nibbles,
     quantise_rows,
 )
 from tscli_kernels.rowwise import rowwise_linear
@@ -25,6 +29,8 @@ from tscli_kernels.vote import hard_vote, max_pool, raw_vote, soft_vote, vote_be
 __all__ = [
     "DAMAGED",
     "GROUP",
+    "HALF_GROUP",
+    "MIDDLE",
     "OUTPUTS",
     "PAGE_SCALE",
     "PageTable",
@@ -42,7 +48,9 @@ __all__ = [
     "int4_linear",
     "int8_linear",
     "max_pool",
+    "nibble_linear",
     "pack_int4",
+    "pack_nibbles",
     "quantise_rows",
     "raw_vote",
     "reaching",

@@ -89,7 +89,8 @@ def attend_each(
 
     Args:
         query: [n, q_heads, t, head_dim]; key, value: [n, kv_heads, s, head_dim], all of one dtype, finite where masked too.
-        mask: [n, t, s] bool, True where a query may look.
+        mask: [n, t, s] bool, True where a query may look; without a softcap also what is added to the scores, 0 or -inf, in
+            the dtype of query, into which torch turns the other at each call.
         scaling, softcap: as `attend` has them.
 
     Returns: [n, q_heads, t, head_dim] in the dtype of query.

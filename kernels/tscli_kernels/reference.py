@@ -95,6 +95,13 @@ def int4_linear(x: Tensor, codes: Tensor, step: Tensor, zero: Tensor) -> Tensor:
     return x.double() @ weight.T
 
 
+def int8_group_linear(x: Tensor, codes: Tensor, step: Tensor, zero: Tensor) -> Tensor:
+    """x W^T for 8-bit weights zero + step * (code - 136) in groups of 16 inputs; in float64."""
+    groups = codes.double().unflatten(1, (step.shape[1], -1))
+    weight = zero.double()[..., None] + step.double()[..., None] * (groups - 136)
+    return x.double() @ weight.flatten(1).T
+
+
 def attend_selected(
     query: Tensor,
     key_pages: Tensor,

@@ -14,8 +14,11 @@ from tscli_kernels import (
     has_int8_products,
     int4_linear,
     int8_linear,
+    nibble_linear,
     pack_int4,
+    pack_nibbles,
     quantise_rows,
+    quantised,
     reference,
     row_index,
     score_pages,
@@ -124,3 +127,26 @@ def test_products_of_4_bit_weights_are_those_of_their_numbers(
     wanted = reference.int4_linear(x, codes, step, zero) + (0 if bias is None else bias.double())
     assert found.dtype == dtype
     assert relative_error(found, wanted) < (1e-5 if dtype == torch.float32 else 1e-2)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("t", "out", "width"), [(1, 16, 32), (3, 48, 224), (4, 208, 896), (17, 96, 64), (2, 1040, 4864)])
+def test_products_of_8_bit_weights_in_groups_are_those_of_their_numbers(
+    t: int, out: int, width: int, dtype: torch.dtype, biased: bool
+) -> None:
+    codes = torch.randint(0, 256, (out, width), dtype=torch.uint8)
+    step, zero = (part.to(dtype) for part in (torch.rand(out, width // 16) / 800, torch.randn(out, width // 16) / 50))
+    x, bias = torch.randn(t, width).to(dtype), torch.randn(out).to(dtype) if biased else None
+    found = nibble_linear(x, *pack_nibbles(codes, step, zero), bias)
+    wanted = reference.int8_group_linear(x, codes, step, zero) + (0 if bias is None else bias.double())
+    assert found.dtype == dtype
+    assert relative_error(found, wanted) < (1e-5 if dtype == torch.float32 else 1e-2)
+
+
+def test_8_bit_weights_packed_in_parts_lie_as_those_packed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = torch.randint(0, 256, (400, 64), dtype=torch.uint8)
+    step, zero = torch.rand(400, 4), torch.randn(400, 4)
+    at_once = pack_nibbles(codes, step, zero)
+    monkeypatch.setattr(quantised, "PACKED_AT_ONCE", 1)
+    assert all(map(torch.equal, pack_nibbles(codes, step, zero), at_once))

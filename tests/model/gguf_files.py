@@ -24,7 +24,7 @@ SIZES = {
     "max_position_embeddings": 256,
 }
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-MERGES = ("Ġ t", "h e", "Ġt he", "i n", "Ġ Ġ", "e r")
+MERGES = ("Ġ t", "h e", "Ġt he", "i n", "Ġ Ġ", "e r", "q q", "j j", "z z", "x x", "Q Q", "J J", "Z Z")  # in all 17 * 16 tokens
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

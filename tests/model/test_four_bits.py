@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.model.gguf_files import TOKENS, make_llama, write_llama
 from tscli.errors import UsageError
-from tscli.model import llama
+from tscli.model import few_bits
 from tscli.model.decoder import FEW, Decoder
 from tscli.model.four_bits import FILE, PACKED, FourBits, four_bits_of, load_four_bits, load_packed, save_four_bits
 from tscli.model.gathered import GatheredRun, Rows
@@ -116,10 +116,10 @@ def test_answers_by_4_bits_are_those_by_the_full_weights(model: Path, count: int
     by_four, by_full = load(model), load(model, "full")
     assert isinstance(by_four, LlamaDecoder)
     found, wanted = answer_logits(by_four, count), answer_logits(by_full, count)
-    layers = by_four._layers_for_few
+    layers, _ = by_four._weights_for((4,))
     assert all(part.packed for layer in layers for part in (layer.qkv, layer.out, layer.gate_up, layer.down))
     assert 0 < torch.linalg.vector_norm(found - wanted) / torch.linalg.vector_norm(wanted) < 5e-3
-    assert "answers are made with the file's own 4-bit weights" in by_four.notes
+    assert "answers are made with the file's own weights in 4 and 8 bits" in by_four.notes  # the embedding has 8
     assert by_full.notes == []
 
 
@@ -148,13 +148,14 @@ def test_a_pass_gets_bit_for_bit_what_it_gets_alone_whatever_goes_with_it(model:
 
 @has_products
 def test_a_matrix_of_which_one_part_is_not_of_4_bits_stays_full(model: Path) -> None:
-    folder, decoder = gguf_folder(model), load(model)
+    folder = gguf_folder(model)
     found = load_four_bits(folder)
     (folder / FILE).unlink()
     rest = {name: numbers(part) for name, part in found.items() if not name.startswith("model.layers.1.self_attn.v")}
     save_four_bits(rest, folder)
+    decoder = load(model)
     assert isinstance(decoder, LlamaDecoder)
-    first, second = decoder._layers_for_few
+    first, second = decoder._weights_for((4,))[0]
     assert first.qkv.packed
     assert not second.qkv.packed
     assert second.out.packed
@@ -164,8 +165,8 @@ def test_a_matrix_of_which_one_part_is_not_of_4_bits_stays_full(model: Path) -> 
 def test_the_next_process_finds_the_codes_packed_and_answers_alike(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = answer_logits(load(model), 4)
     folder = gguf_folder(model)
-    assert [path.name for path in folder.glob("*packed*")] == [PACKED]
-    monkeypatch.setattr(llama, "load_four_bits", lambda _: pytest.fail("packed once more"))
+    assert [path.name for path in folder.glob("four*packed*")] == [PACKED]
+    monkeypatch.setattr(few_bits, "load_four_bits", lambda _: pytest.fail("packed once more"))
     assert torch.equal(answer_logits(load(model), 4), first)
 
 
@@ -192,7 +193,7 @@ def test_a_folder_that_cannot_be_written_to_is_no_hindrance(model: Path, monkeyp
     (folder / PACKED).unlink()
     (folder / PACKED).mkdir()  # nothing can be put in its place
     assert torch.equal(answer_logits(load(model), 4), first)
-    assert [path.name for path in folder.glob("*packed*")] == [PACKED]
+    assert [path.name for path in folder.glob("four*packed*")] == [PACKED]
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
@@ -201,7 +202,7 @@ def test_a_processor_without_fast_products_of_4_bits_answers_by_the_full_weights
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
     decoder = load(model)
-    assert not decoder.four_bits
+    assert decoder.few_bits == ()
     assert torch.equal(answer_logits(decoder, 4), answer_logits(load(model, "full"), 4))
 
 
@@ -210,4 +211,4 @@ def test_int8_weights_leave_4_bits_out(model: Path) -> None:
         decoder = load(model, "int8")
     except UsageError:
         pytest.skip("this processor's 8-bit products overflow")
-    assert not decoder.four_bits
+    assert decoder.few_bits == ()

@@ -63,11 +63,13 @@ class PassageFinder:
         votes: [heads, n] on the tokens from `first` on. excluded: positions, int64, in no passage.
         """
         barred = self._barred(excluded)
-        votes = votes.float().cpu().masked_fill(torch.from_numpy(barred), 0.0)
+        votes = votes.float().cpu()
+        if excluded is not None:
+            votes = votes.masked_fill(torch.from_numpy(barred), 0.0)
         windows = window_votes(votes)
-        together = (votes / votes.sum(dim=1, keepdim=True).clamp_min(1e-30)).sum(dim=0)
+        totals = votes.sum(dim=1, keepdim=True).clamp_min(1e-30)
         starts = (window * WINDOW for window in ranked(windows) if windows[:, window].any())
-        peaks = (start + int(together[start : start + WINDOW].argmax()) for start in starts)
+        peaks = (start + int((votes[:, start : start + WINDOW] / totals).sum(dim=0).argmax()) for start in starts)
         return self._passages(islice(peaks, 4 * count + 8), count, barred)
 
     def by_words(self, words: QuestionWords, count: int, excluded: Tensor | None = None) -> list[Passage]:

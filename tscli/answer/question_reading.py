@@ -48,7 +48,7 @@ class VoterQueries:
 
 def count_votes(decoder: Decoder, state: KVState, voters: Voters, queries: dict[int, Tensor], first: int, stop: int) -> Tensor:
     """The voters' votes on cached tokens [first, stop): [heads, stop - first] float32."""
-    votes: dict[int, Tensor] = {}  # by place among the voters
+    votes = torch.empty(len(voters.heads), stop - first, dtype=torch.float32, device=decoder.device)
     most = max([AT_ONCE, *(query.shape[0] for query in queries.values())])
     room = torch.empty(most, stop - first, dtype=torch.float32, device=decoder.device)  # new memory for each head is slower
     for (layer, kv_head), places in _by_keys(voters, decoder.q_heads // decoder.kv_heads).items():
@@ -58,8 +58,9 @@ def count_votes(decoder: Decoder, state: KVState, voters: Voters, queries: dict[
             own = places[at : at + together]
             scores = state.head_scores(layer, kv_head, torch.cat([queries[place] for place in own]), first, stop, room)
             parts = scores.split(sizes[at : at + together])
-            votes |= {place: head_votes(part) for place, part in zip(own, parts, strict=True)}
-    return torch.stack([votes[place] for place in range(len(voters.heads))])
+            for place, part in zip(own, parts, strict=True):
+                head_votes(part, votes[place])
+    return votes
 
 
 def _by_keys(voters: Voters, group: int) -> dict[tuple[int, int], list[int]]:

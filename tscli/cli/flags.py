@@ -77,7 +77,7 @@ Weights = Annotated[
     str,
     typer.Option(
         help="Format of the weights: full; int8, which multiplies 8-bit integers in linear layers (CPU only); or auto: what "
-        "the library was made with, and for answers the 4-bit weights of a GGUF file."
+        "the library was made with, and for answers the 4- and 8-bit weights of a GGUF file."
     ),
 ]
 

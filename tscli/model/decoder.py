@@ -18,7 +18,6 @@ from torch import Tensor
 
 from tscli.errors import UsageError
 from tscli.model.batched import BatchedRun
-from tscli.model.four_bits import FILE as FOUR_BITS
 from tscli.model.gathered import Enough
 from tscli.model.identity import weights_hash
 from tscli.model.kv import KVState, Pages
@@ -27,7 +26,8 @@ from tscli.model.step import CountedRun, Pass, Run
 from tscli_kernels import PAGE_SCALE, has_int8_products
 
 VECTORS = ("AVX2", "AVX512")  # for which torch has products of 4-bit weights
-FEW = 16  # tokens of a pass that 4-bit weights are faster for; more of them are faster by full ones
+FEW, FEWEST = 16, 4  # tokens of a pass that 4-bit and 8-bit weights are faster for; more of them are faster by full ones
+MOST_TOKENS = {4: FEW, 8: FEWEST}
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Decoder(ABC):
         self.q_heads, self.kv_heads, self.head_dim = shape.q_heads, shape.kv_heads, shape.head_dim
         self.window = shape.window
         self.int8_weights = False
-        self.four_bits = False  # whether answers are made by 4-bit weights where the model's file has them
-        self.runs_four_bits = False  # whether what runs now does so by them
+        self.few_bits: tuple[int, ...] = ()  # of the weights that answers are made by, where the model's file has such: 4, 8
+        self.runs_by: tuple[int, ...] = ()  # which of these run what runs now
         self.remarks: list[str] = []  # of how it was loaded
 
     @torch.inference_mode()
@@ -98,28 +98,26 @@ class Decoder(ABC):
     def forward_batch(self, passes: Sequence[Pass]) -> Sequence[Tensor]:
         """Several passes as one; the logits of each, [rows, vocab] float32.
 
-        On the CPU a pass gets bit for bit what it would by itself: its own tokens alone say whether 4-bit weights run it, and
-        no row of a linear layer depends on the others (`rowwise_linear`). Transformers' layers and a GPU may round otherwise.
+        On the CPU a pass gets bit for bit what it would by itself: its own tokens alone say which weights run it, and no row of
+        a linear layer depends on the others (`rowwise_linear`). Transformers' layers and a GPU may round otherwise.
         """
         found: dict[int, Tensor] = {}
-        for few in (True, False):
-            of = [number for number, one in enumerate(passes) if self._by_four_bits(one) == few]
-            found |= zip(of, self._forward_together([passes[number] for number in of], few), strict=True)
+        for bits in dict.fromkeys(map(self._bits_for, passes)):
+            of = [number for number, one in enumerate(passes) if self._bits_for(one) == bits]
+            found |= zip(of, self._forward_together([passes[number] for number in of], bits), strict=True)
         return [found[number] for number in range(len(passes))]
 
-    def _by_four_bits(self, one: Pass) -> bool:
-        return self.four_bits and one.token_ids.shape[0] <= FEW
+    def _bits_for(self, one: Pass) -> tuple[int, ...]:
+        return tuple(bits for bits in self.few_bits if one.token_ids.shape[0] <= MOST_TOKENS[bits])
 
-    def _forward_together(self, passes: Sequence[Pass], few: bool) -> Sequence[Tensor]:
-        if not passes:
-            return []
+    def _forward_together(self, passes: Sequence[Pass], bits: tuple[int, ...]) -> Sequence[Tensor]:
         batch = BatchedRun(passes)
         run, rows = (passes[0].run, passes[0].rows) if len(passes) == 1 else (batch, batch.rows)
-        self.runs_four_bits = few
+        self.runs_by = bits
         try:
             out = self.forward_rows(torch.cat([one.token_ids for one in passes]), run, rows)
         finally:
-            self.runs_four_bits = False
+            self.runs_by = ()
         assert out is not None
         return out.split([len(one.rows) for one in passes])
 
@@ -159,13 +157,17 @@ class Decoder(ABC):
         if not has_int8_products():
             raise UsageError("--weights int8: this processor's sums of 8-bit products overflow (it has no VNNI); leave it out")
         self._to_int8()
-        self.int8_weights, self.four_bits = True, False
+        self.int8_weights, self.few_bits = True, ()
 
-    def use_four_bits(self) -> None:
-        """From now on answers are made, a few tokens at a time, by the 4-bit weights that the model's file has; nothing where
-        it has none, or the processor no vectors for them. Documents and questions go on to be read by full ones."""
-        fast = self.device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith(VECTORS)
-        self.four_bits = fast and (self.folder / FOUR_BITS).is_file()
+    def use_few_bits(self) -> None:
+        """From now on answers are made, a few tokens at a time, by the 4- and 8-bit weights that the model's file has; nothing
+        where it has none, or the processor no vectors for them. Documents and questions go on to be read by full ones."""
+        if self.device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith(VECTORS):
+            self.few_bits = self._file_bits()
+
+    def _file_bits(self) -> tuple[int, ...]:
+        """In how few bits the model's file has weights, and these are multiplied here: 4, 8."""
+        return ()
 
     @abstractmethod
     def _to_int8(self) -> None:
@@ -237,13 +239,20 @@ class Decoder(ABC):
         """What the user should know about this model's layers."""
         windows = [window for window in self.shape.sliding if window is not None]
         notes = [*self.remarks, *(["linear layers run with int8 weights"] if self.int8_weights else [])]
-        notes += ["answers are made with the file's own 4-bit weights"] if self.four_bits else []
+        bits = " and ".join(map(str, self.few_bits))
+        notes += [f"answers are made with the file's own weights in {bits} bits"] if bits else []
         if not windows:
             return notes
         return [
             *notes,
             f"{len(windows)} of {self.layers} layers have a sliding window ({windows[0]:,} tokens) and attend to that only",
         ]
+
+
+def native_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the processor multiplies it natively, float32 elsewhere."""
+    native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
 
 
 def log_likelihoods(logits: Tensor, said: Tensor) -> Tensor:

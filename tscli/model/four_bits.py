@@ -90,6 +90,16 @@ def save_four_bits(weights: Mapping[str, Tensor], folder: Path) -> int:
     return len(found)
 
 
+def names_of_four_bits(folder: Path) -> set[str]:
+    """The names of the weights of which `save_four_bits` kept codes."""
+    from safetensors import safe_open
+
+    if not (folder / FILE).is_file():
+        return set()
+    with safe_open(folder / FILE, framework="pt") as file:
+        return {name.rpartition(".")[0] for name in file.keys()}  # noqa: SIM118 - not a mapping
+
+
 def load_four_bits(folder: Path) -> dict[str, FourBits]:
     """What `save_four_bits` kept there, by the weights' names; nothing where nothing was."""
     from safetensors.torch import load_file
@@ -103,30 +113,40 @@ def load_four_bits(folder: Path) -> dict[str, FourBits]:
 
 def save_packed(packed: Mapping[str, Packed], folder: Path) -> None:
     """Keep matrices for the next process, by any names; a folder that cannot be written to makes that one pack them again."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save
-
-    parts = {f"{name}.{part}": tensor for name, pair in packed.items() for part, tensor in zip(ORDER, pair, strict=True)}
-    with suppress(OSError, ResourceError, SafetensorError), replacing(folder / PACKED) as file:
-        file.write(save(parts, metadata=_made_by(folder)))
+    with suppress(OSError, ResourceError), replacing(folder / PACKED) as file:
+        file.write(written(packed, _made_by(folder)))
 
 
 def load_packed(folder: Path) -> dict[str, Packed] | None:
     """What `save_packed` kept there, mapped; None where nothing is, or it is of another torch, processor or codes."""
+    return read_packed(folder / PACKED, _made_by(folder))
+
+
+def written(packed: Mapping[str, Packed], made_by: dict[str, str]) -> bytes:
+    """Packed matrices as the content of a file."""
+    from safetensors.torch import save
+
+    parts = {f"{name}.{part}": tensor for name, pair in packed.items() for part, tensor in zip(ORDER, pair, strict=True)}
+    return save(parts, metadata=made_by)
+
+
+def read_packed(path: Path, made_by: dict[str, str]) -> dict[str, Packed] | None:
+    """What `written` put into a file, mapped; None where there is none, it is not whole, or it was made by something else."""
     from safetensors import SafetensorError, safe_open
 
-    with suppress(OSError, SafetensorError), safe_open(folder / PACKED, framework="pt") as file:
-        if file.metadata() == _made_by(folder):
+    with suppress(OSError, SafetensorError), safe_open(path, framework="pt") as file:
+        if file.metadata() == made_by:
             names = {name.rpartition(".")[0] for name in file.keys()}  # noqa: SIM118 - not a mapping
             return {name: tuple(file.get_tensor(f"{name}.{part}") for part in ORDER) for name in names}
     return None
 
 
+def packer() -> dict[str, str]:
+    """What the order of packed codes depends on."""
+    return {"torch": torch.__version__, "processor": torch.backends.cpu.get_cpu_capability()}
+
+
 def _made_by(folder: Path) -> dict[str, str]:
-    """All that the order of packed codes depends on, and what they are of."""
+    """All that packed codes depend on, and what they are of."""
     codes = (folder / FILE).stat()
-    return {
-        "torch": torch.__version__,
-        "processor": torch.backends.cpu.get_cpu_capability(),
-        "codes": f"{codes.st_size} bytes of {codes.st_mtime_ns}",
-    }
+    return {**packer(), "codes": f"{codes.st_size} bytes of {codes.st_mtime_ns}"}

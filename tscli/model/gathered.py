@@ -8,6 +8,7 @@ files and no text.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from tscli.model.kv import KVState
-from tscli.model.rotary import Rotator
+from tscli.model.rotary import Rotator, Turn
 from tscli.model.step import LayerCall
 from tscli_kernels import attend_causal, attend_each
 
@@ -113,10 +114,11 @@ class GatheredRun:
         self.last_layer = last_layer
         self._sizes = [int(one.positions.shape[0]) for one in self.rows]
         self._most = max(self._sizes)
-        self._wanted: tuple[Tensor, Tensor, list[Tensor]] | None = None  # see _columns_wanted
+        self._wanted: tuple[Tensor, Tensor, Tensor, list[Tensor]] | None = None  # see _columns_wanted
         self._made = 0  # kept tokens of each sequence so far
         self._held: dict[int, _Held] = {}  # per layer, where they are kept
         self._places: list[Tensor] = []  # of this pass: where the new tokens of each sequence stand
+        self._turns: dict[tuple[bool, str | None], Turn] = {}  # of this pass: see _rotated
         self._masks: dict[int | None, Tensor] = {}  # of this pass, by sliding window
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
@@ -137,7 +139,7 @@ class GatheredRun:
         if sequences == 1 and call.window is None:  # the rows are behind all new tokens
             return attend_causal(turned[:, 0], all_key[:, 0], all_value[:, 0], scaling=call.scaling, softcap=call.softcap)
         parts = (part.transpose(0, 1) for part in (turned, all_key, all_value))
-        mask = self._mask(turned.shape[2], call.window, query.device)
+        mask = self._mask(turned.shape[2], call.window, query.device, None if call.softcap else query.dtype)
         out = attend_each(*parts, mask=mask, scaling=call.scaling, softcap=call.softcap)
         return out.transpose(0, 1).flatten(1, 2)
 
@@ -155,7 +157,7 @@ class GatheredRun:
 
     def advance(self, num_tokens: int) -> None:
         """All layers have seen so many tokens, of all sequences together."""
-        self._places, self._masks, self._wanted = [], {}, None
+        self._places, self._turns, self._masks, self._wanted = [], {}, {}, None
         if self.keeps:
             own = num_tokens // len(self.rows)
             self.state.advance(own)
@@ -168,14 +170,18 @@ class GatheredRun:
         if not self._places:
             firsts, t = [rows.next_place + self._made for rows in self.rows], x.shape[1] // len(self.rows)
             self._places = [torch.arange(first, first + t, device=x.device) for first in firsts]
-        return self._rotated(x, self._places, layer, last=True)
+        return self._rotated(x, self._places, layer, last=True).to(x.dtype)
 
     def _rotated(self, x: Tensor, places: Sequence[Tensor], layer: int, *, last: bool) -> Tensor:
-        """x [heads, all, head_dim] rotated to these places of each sequence; last: they are the last ones of each."""
+        """x [heads, all, head_dim] rotated to these places of each sequence, as `Turn` gives it; last: they are the last ones
+        of each."""
         ends = [rows.next_place for rows in self.rows]
         lengths = [max(1, end + (self._made + own.shape[0] if last else 0)) for end, own in zip(ends, places, strict=True)]
         if not self.rotator.depends_on_length:
-            return self.rotator(x, torch.cat(list(places)), layer, length=max(lengths))
+            which = (last, self.rotator.kind(layer))
+            if which not in self._turns:  # the same for all layers of a kind
+                self._turns[which] = self.rotator.turn(torch.cat(list(places)), layer, length=max(lengths))
+            return self._turns[which](x)
         parts = zip(x.split([own.shape[0] for own in places], dim=1), places, lengths, strict=True)
         return torch.cat([self.rotator(part, own, layer, length=length) for part, own, length in parts], dim=1)
 
@@ -185,14 +191,17 @@ class GatheredRun:
             own = key[:, number, self._most - size :]
             watch(Seen(call.layer, number, turned[:, number], own, unrotated[:, number], size, call.scaling))
 
-    def _mask(self, t: int, window: int | None, device: torch.device) -> Tensor:
+    def _mask(self, t: int, window: int | None, device: torch.device, dtype: torch.dtype | None) -> Tensor:
         """What each new token sees: its sequence's rows, and new tokens causally, as far as they stand in a sliding window;
-        [sequences, t, columns] bool."""
+        [sequences, t, columns] bool, or, in this dtype, what is added to scores."""
         if window not in self._masks:
             asked = torch.stack(self._places)[..., None]  # [sequences, t, 1]
             there = torch.stack([self._columns(rows, t, device) for rows in self.rows])[:, None]
             mask = (there >= 0) & (there <= asked)
-            self._masks[window] = mask if window is None else mask & (there > asked - window)
+            mask = mask if window is None else mask & (there > asked - window)
+            if dtype is not None:
+                mask = torch.zeros(mask.shape, dtype=dtype, device=device).masked_fill_(~mask, -math.inf)
+            self._masks[window] = mask
         return self._masks[window]
 
     def _columns(self, rows: Rows, t: int, device: torch.device) -> Tensor:
@@ -205,24 +214,25 @@ class GatheredRun:
         """The rows, keys rotated to their places, and values, with room for so many new tokens."""
         if self._wanted is None:
             self._wanted = self._columns_wanted(new + (ROOM if self.keeps else 0))
-        unique, inverse, places = self._wanted
+        unique, inverse, turned, places = self._wanted
         key, value = self.state.gather(layer, unique)
+        keys = key.new_empty(key.shape[0], len(self.rows), inverse.shape[0] // len(self.rows), key.shape[2])
         if not self._most:
-            empty = key.new_zeros(key.shape[0], len(self.rows), places[0].shape[0], key.shape[2])
-            return _Held(empty, torch.zeros_like(empty), 0)
+            return _Held(keys, torch.empty_like(keys), 0)
         shape = (len(self.rows), -1)
-        turned = self._rotated(key.index_select(1, inverse), places, layer, last=False)
-        return _Held(turned.unflatten(1, shape), value.index_select(1, inverse).unflatten(1, shape), self._most)
+        keys[:, :, : self._most] = self._rotated(key.index_select(1, turned), places, layer, last=False).unflatten(1, shape)
+        return _Held(keys, value.index_select(1, inverse).unflatten(1, shape), self._most)
 
-    def _columns_wanted(self, room: int) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def _columns_wanted(self, room: int) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         """Positions to gather, each once and ascending, as a state gathers; which of them stands in each column of all
-        sequences; the columns' places of each. Columns on both sides of a sequence's rows hold any row: nobody sees it."""
+        sequences, room for new tokens among these, and without it; the places of these. Columns on both sides of a sequence's
+        rows hold any row: nobody sees it."""
         sides = [(self._most - size, room) for size in self._sizes]
-        places = [pad(rows.places, side) for rows, side in zip(self.rows, sides, strict=True)]
+        places = [pad(rows.places, (self._most - size, 0)) for rows, size in zip(self.rows, self._sizes, strict=True)]
         if not self._most:
             nothing = torch.zeros(0, dtype=torch.int64, device=places[0].device)
-            return nothing, nothing, places
+            return nothing, nothing.new_zeros(len(self.rows) * room), nothing, places
         any_row = int(next(rows.positions[0] for rows in self.rows if rows.positions.shape[0]))
         every = torch.cat([pad(rows.positions, side, value=any_row) for rows, side in zip(self.rows, sides, strict=True)])
         unique, inverse = torch.unique(every, return_inverse=True)
-        return unique, inverse, places
+        return unique, inverse, inverse.unflatten(0, (len(self.rows), -1))[:, : self._most].flatten(), places

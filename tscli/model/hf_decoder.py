@@ -80,9 +80,6 @@ class HFDecoder(Decoder):
         kept = [part for part in self.module.modules() if isinstance(part, Int8Linear)]
         return [*self.module.parameters(), *(buffer for part in kept for buffer in part.buffers())]
 
-    def use_four_bits(self) -> None:
-        """Transformers' layers have no place for them."""
-
     def _to_int8(self) -> None:
         replace_linears(self.module)
 

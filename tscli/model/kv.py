@@ -13,7 +13,17 @@ import torch
 from torch import Tensor
 
 from tscli.selection.sketch import Scan
-from tscli_kernels import PageTable, copy_rows, expand_rows, row_index, score_pages, score_rows, score_table, take_rows
+from tscli_kernels import (
+    PAGE_SCALE,
+    PageTable,
+    copy_rows,
+    expand_rows,
+    row_index,
+    score_pages,
+    score_rows,
+    score_table,
+    take_rows,
+)
 
 SCORED_TOGETHER = 8192  # keys of one head, in float32, that are multiplied at once
 
@@ -59,7 +69,8 @@ class KVState:
         self.sketch: Scan | None = None  # of the committed tokens
         self.wait_for_layer: Callable[[int], None] | None = None  # returns once a layer's committed pages are there
         self._tables: list[list[PageTable | None]] | None = None
-        self._views: dict[tuple[int, int, int, int], list[tuple[Tensor, Tensor | None]]] = {}  # of `_head_keys`
+        self._parted: tuple[Tensor, list[tuple[Pages | None, Tensor]]] | None = None  # the last positions that were gathered
+        self._views: dict[tuple[int, int, int, int], tuple[list[Tensor], Tensor | None]] = {}  # of `_head_keys`
         for segment in segments:
             self.extend(segment)
 
@@ -103,6 +114,7 @@ class KVState:
         self.starts.append(self.committed)
         self.committed += segment.num_tokens
         self._tables = None
+        self._parted = None
         self._views = {}
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> None:
@@ -175,27 +187,30 @@ class KVState:
             out = torch.empty(query.shape[0], stop - start, dtype=torch.float32, device=query.device)
         out = out[: query.shape[0]]
         keys = torch.empty(SCORED_TOGETHER, query.shape[1], dtype=query.dtype, device=query.device)
-        sizes = torch.empty(SCORED_TOGETHER, dtype=query.dtype, device=query.device)
-        at, filled, scaled = 0, 0, any(segment.scales is not None for segment in self.segments)
-        for key, scale in self._head_keys(layer, kv_head, start, stop):
+        views, sizes = self._head_keys(layer, kv_head, start, stop)
+        at, filled = 0, 0
+        for key in views:
             num = key.shape[:-1].numel()
             if filled + num > SCORED_TOGETHER:
-                _score(query, keys[:filled], sizes[:filled] if scaled else None, out[:, at : at + filled])
+                _score(query, keys[:filled], None if sizes is None else sizes[at : at + filled], out[:, at : at + filled])
                 at, filled = at + filled, 0
             keys[filled : filled + num].view(key.shape).copy_(key)
-            if scaled:
-                own = sizes[filled : filled + num].view(key.shape[:-1])
-                own.fill_(1) if scale is None else own.copy_(scale)
             filled += num
-        _score(query, keys[:filled], sizes[:filled] if scaled else None, out[:, at:])
+        _score(query, keys[:filled], None if sizes is None else sizes[at:], out[:, at:])
         return out
 
-    def _head_keys(self, layer: int, kv_head: int, start: int, stop: int) -> list[tuple[Tensor, Tensor | None]]:
+    def _head_keys(self, layer: int, kv_head: int, start: int, stop: int) -> tuple[list[Tensor], Tensor | None]:
         """One kv head's keys at committed positions [start, stop) as they lie: [pages, page_size, head_dim] or, of a part of a
-        page, [n, head_dim], and int8 ones' scales. Made once: a million tokens of short segments are thousands of views."""
+        page, [n, head_dim]; and int8 ones' scales [stop - start], one behind the other. Made once: a million tokens of short
+        segments are thousands of views."""
         asked = (layer, kv_head, start, stop)
         if asked not in self._views:
-            self._views[asked] = list(self._new_views(*asked))
+            views, scales = list[Tensor](), list[Tensor]()
+            for key, scale in self._new_views(*asked):
+                views.append(key)
+                scales.append(key.new_ones(key.shape[:-1].numel(), dtype=PAGE_SCALE) if scale is None else scale.flatten())
+            scaled = any(segment.scales is not None for segment in self.segments)
+            self._views[asked] = views, torch.cat([part.to(self._device) for part in scales]) if scaled and scales else None
         return self._views[asked]
 
     def _new_views(self, layer: int, kv_head: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -223,7 +238,9 @@ class KVState:
         key, value = self._table(layer, 0), self._table(layer, 1)
         if key is not None and value is not None:
             return self._copied(layer, 0, key, positions), self._copied(layer, 1, value, positions)
-        parts = self._parts(positions)
+        if self._parted is None or self._parted[0] is not positions:  # the same for each layer
+            self._parted = positions, self._parts(positions)
+        parts = self._parted[1]
         return self._rows(layer, 0, parts), self._rows(layer, 1, parts)
 
     def pool(self, layer: int) -> tuple[Tensor, Tensor] | None:

@@ -7,23 +7,25 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from tscli.model.four_bits import Packed
-from tscli_kernels import int4_linear, int8_linear, quantise_rows, rowwise_linear
+from tscli_kernels import int4_linear, int8_linear, nibble_linear, quantise_rows, rowwise_linear
 
 
 @dataclass(frozen=True)
 class Linear:
     """weight: [out, in]; bias: [out] or None; scale: float32 [out] where the weight is int8, else None.
-    packed: the same weight in 4 bits, as `tscli_kernels.int4_linear` takes it, where few tokens are multiplied on the CPU."""
+    packed: the same weight where few tokens are multiplied on the CPU, in as many bits as `bits` says: in 4 as
+    `tscli_kernels.int4_linear` takes it, in 8 as `nibble_linear` does."""
 
     weight: Tensor
     bias: Tensor | None
     scale: Tensor | None = None
-    packed: tuple[Tensor, Tensor] | None = None
+    packed: Packed | None = None
+    bits: int = 4
 
     def __call__(self, x: Tensor) -> Tensor:
         """x [..., in] to [..., out], in its dtype."""
         if self.packed is not None:
-            return int4_linear(x, *self.packed, self.bias)
+            return (int4_linear if self.bits == 4 else nibble_linear)(x, *self.packed, self.bias)
         if self.scale is None:
             return rowwise_linear(x, self.weight, self.bias)
         return int8_linear(x, self.weight, self.scale, self.bias)
@@ -33,10 +35,9 @@ class Linear:
         codes, scale = quantise_rows(self.weight)
         return Linear(codes, self.bias, scale)
 
-    def to_four_bits(self, packed: Packed) -> Linear:
-        """The same by its codes."""
-        codes, levels = packed
-        return replace(self, packed=(codes, levels.to(self.weight.dtype)))
+    def to_packed(self, packed: Packed, bits: int) -> Linear:
+        """The same by its codes, levels in the weight's dtype."""
+        return replace(self, packed=packed, bits=bits)
 
     @property
     def tensors(self) -> list[Tensor]:

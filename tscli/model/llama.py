@@ -18,13 +18,13 @@ from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
 from tscli.model.decoder import Decoder, Shape, log_likelihoods
-from tscli.model.four_bits import FourBits, Packed, load_four_bits, load_packed, save_packed
+from tscli.model.few_bits import are_packed, packed_weights, stored_bits
+from tscli.model.four_bits import Packed
 from tscli.model.linear import Linear
 from tscli.model.rotary import plain_rotator
 from tscli.model.step import LayerCall, Run
-from tscli_kernels import OUTPUTS
 
-LOGITS_AT_ONCE = 32  # tokens whose logits are held together where only a likelihood is asked for
+LOGITS_AT_ONCE = 128  # tokens whose logits are held together where only a likelihood is asked for
 KINDS = ("llama", "mistral", "qwen2", "qwen3")
 NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "rms_norm_eps", "max_position_embeddings")
 NAMES = re.compile(
@@ -67,13 +67,14 @@ class LlamaDecoder(Decoder):
         self._embedding = embedding
         self.num_parameters = sum(tensor.numel() for tensor in tensors.values())
         self._layers = [_layer(tensors, f"model.layers.{number}.") for number in range(self.layers)]
-        self._small: list[Layer] | None = None  # the layers for a few tokens of an answer, once they are wanted
+        self._packed: dict[int, dict[str, Packed]] = {}  # by bits and name: for few tokens of an answer, once they are wanted
+        self._small: dict[tuple[int, ...], tuple[list[Layer], Linear]] = {}  # layers and head with those of so many bits
         self._norm = tensors["model.norm.weight"]
         self._head = Linear(tensors.get("lm_head.weight", embedding), None)
 
     def _run(self, token_ids: Tensor, run: Run, ends: list[int]) -> Tensor | None:
         x = self._last_states(token_ids, run, ends)
-        return None if x is None else self._head(x).float()
+        return None if x is None else self._weights_for(self.runs_by)[1](x).float()
 
     def _likelihoods(self, token_ids: Tensor, run: Run, ends: list[int], said: Tensor) -> Tensor:
         x = self._last_states(token_ids, run, ends)
@@ -85,7 +86,7 @@ class LlamaDecoder(Decoder):
         """What the head makes logits of, of the rows `ends`: [ends, hidden]; None where there are none."""
         heads, kv_heads, size = self.q_heads, self.kv_heads, self.head_dim
         x = self._embedding[token_ids]  # [t, hidden]
-        for number, layer in enumerate(self._layers_for_few if self.runs_four_bits else self._layers):
+        for number, layer in enumerate(self._weights_for(self.runs_by)[0]):
             projected = layer.qkv(self._normed(x, layer.attention_norm))
             stacked = projected.view(-1, heads + 2 * kv_heads, size).transpose(0, 1)  # [heads, t, head_dim]
             query, key, value = stacked.split([heads, kv_heads, kv_heads])
@@ -96,21 +97,38 @@ class LlamaDecoder(Decoder):
                 run.keep(query, key, value, call)  # nothing reads what this layer would give
                 return None
             attended = run(query, key, value, call).transpose(0, 1).flatten(1)
+            if number == self.layers - 1:  # nothing reads what it would make of the others
+                x, attended = (part[-1:] if ends == [len(part) - 1] else part[ends] for part in (x, attended))
             x = x + layer.out(attended)
             gate, up = layer.gate_up(self._normed(x, layer.mlp_norm)).chunk(2, dim=-1)
             x = x + layer.down(silu(gate) * up)
-        return self._normed(x[-1:] if ends == [len(x) - 1] else x[ends], self._norm)
+        return self._normed(x, self._norm)
+
+    def _file_bits(self) -> tuple[int, ...]:
+        return stored_bits(self.folder)
+
+    def use_few_bits(self) -> None:
+        super().use_few_bits()
+        if 8 in self.few_bits and not are_packed(self.folder, self.dtype):  # which would take an answer many seconds
+            self._weights_for(self.few_bits)
+
+    def _weights_for(self, bits: tuple[int, ...]) -> tuple[list[Layer], Linear]:
+        """The layers and the head, with those of their matrices that the model's file has in so many bits."""
+        if not bits:
+            return self._layers, self._head
+        if bits not in self._small:
+            if not self._packed:
+                self._packed = packed_weights(self.folder, self.few_bits, self.dtype, _sources(self.layers, self._head_name))
+            layers, head = list(self._layers), self._head
+            for one in bits:
+                layers = [_by_few_bits(layer, self._packed[one], one, number) for number, layer in enumerate(layers)]
+                head = head.to_packed(self._packed[one]["head"], one) if "head" in self._packed[one] else head
+            self._small[bits] = layers, head
+        return self._small[bits]
 
     @property
-    def _layers_for_few(self) -> list[Layer]:
-        """With the weights of 4 bits that the model's file has, for answers that are made token by token."""
-        if self._small is None:
-            packed = load_packed(self.folder)
-            if packed is None:
-                packed = _packed(load_four_bits(self.folder), self._layers)
-                save_packed(packed, self.folder)
-            self._small = [_by_four_bits(layer, packed, number) for number, layer in enumerate(self._layers)]
-        return self._small
+    def _head_name(self) -> str:
+        return "model.embed_tokens.weight" if self._head.weight is self._embedding else "lm_head.weight"
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         return rms_norm(x, weight.shape, weight, self._eps)
@@ -119,14 +137,15 @@ class LlamaDecoder(Decoder):
     def weights(self) -> list[Tensor]:
         """All that is held of the parameters, each once."""
         found = [self._embedding, self._norm, *self._head.tensors]
-        for layer in [*self._layers, *(self._small or [])]:
+        found += [part for named in self._packed.values() for pair in named.values() for part in pair]
+        for layer in self._layers:
             norms = (layer.attention_norm, layer.mlp_norm, layer.query_norm, layer.key_norm)
             found += [norm for norm in norms if norm is not None]
             found += [part for step in (layer.qkv, layer.out, layer.gate_up, layer.down) for part in step.tensors]
         return list({id(tensor): tensor for tensor in found}.values())
 
     def _to_int8(self) -> None:
-        self._small = None
+        self._packed, self._small = {}, {}
         self._head = self._head.to_int8()
         for number, layer in enumerate(self._layers):  # one by one, so that no more than a layer is held twice
             parts = {name: getattr(layer, name).to_int8() for name in ("qkv", "out", "gate_up", "down")}
@@ -275,21 +294,20 @@ def _layer(tensors: dict[str, Tensor], at: str) -> Layer:
     )
 
 
-def _packed(found: dict[str, FourBits], layers: list[Layer]) -> dict[str, Packed]:
-    """Those matrices of the layers, by number and name, that are of 4 bits in all their parts."""
-    packed = {}
-    for number, layer in enumerate(layers):
-        for part, names in PARTS.items():
-            own = [found[name] for name in (f"model.layers.{number}.{name}.weight" for name in names) if name in found]
-            if len(own) == len(names) and getattr(layer, part).weight.shape[0] % OUTPUTS == 0:
-                packed[f"{number}.{part}"] = FourBits.stacked(own).packed()
-    return packed
+def _sources(layers: int, head: str) -> dict[str, list[str]]:
+    """Of which of a file's weights each matrix of the layers, by number and name, and the head are made."""
+    every = {
+        f"{number}.{part}": [f"model.layers.{number}.{name}.weight" for name in names]
+        for number in range(layers)
+        for part, names in PARTS.items()
+    }
+    return {**every, "head": [head]}
 
 
-def _by_four_bits(layer: Layer, packed: dict[str, Packed], number: int) -> Layer:
-    """The layer with those of its matrices that are of 4 bits."""
+def _by_few_bits(layer: Layer, packed: dict[str, Packed], bits: int, number: int) -> Layer:
+    """The layer with those of its matrices that are packed in so many bits."""
     own = {part: packed[f"{number}.{part}"] for part in PARTS if f"{number}.{part}" in packed}
-    return replace(layer, **{part: getattr(layer, part).to_four_bits(pair) for part, pair in own.items()})
+    return replace(layer, **{part: getattr(layer, part).to_packed(pair, bits) for part, pair in own.items()})
 
 
 def _together(tensors: dict[str, Tensor], names: list[str]) -> Linear:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from tscli.errors import UsageError
-from tscli.model.decoder import Decoder
+from tscli.model.decoder import Decoder, native_dtype
 from tscli.model.gguf import read_converted
 from tscli.model.identity import full_name, locate
 from tscli.model.llama import Misfit, load_llama
@@ -34,8 +34,8 @@ def load_decoder(options: LoadOptions) -> Decoder:
         decoder.remarks += converted.notes
     if options.weights == "int8":
         decoder.use_int8_weights()
-    elif options.weights == "auto":
-        decoder.use_four_bits()
+    elif options.weights == "auto" and converted is not None:
+        decoder.use_few_bits()
     return decoder
 
 
@@ -68,10 +68,8 @@ def pick_device(name: str) -> torch.device:
 
 
 def _pick_dtype(name: str, device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor multiplies it natively, float32 elsewhere."""
     if name == "auto":
-        native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
-        return torch.bfloat16 if native else torch.float32
+        return native_dtype(device)
     if name not in DTYPES:
         raise UsageError(f"--dtype {name}: unknown; use auto, {', '.join(DTYPES)}")
     return DTYPES[name]

@@ -39,6 +39,32 @@ class IdentityRotary(nn.Module):
         return ones, torch.zeros_like(ones)
 
 
+class Turn:
+    """Rotates queries or keys to the positions whose cos and sin it holds."""
+
+    def __init__(self, rotate: Callable[..., Any], cos: Tensor, sin: Tensor) -> None:
+        """cos, sin: [n, rotary_dim]."""
+        self._rotate = rotate
+        self._cos = cos
+        self._sin = sin
+        self._halves = rotate is rotate_halves
+        if self._halves:  # what is swapped keeps its sign: sin has it
+            first, second = sin.chunk(2, dim=-1)
+            self._signed = torch.cat([-first, second], dim=-1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x [heads, n, head_dim] of any float dtype, rotated; float32, but for what is not rotated of a head."""
+        rotary_dim = self._cos.shape[-1]
+        if self._halves and rotary_dim == x.shape[-1]:
+            wide = x.float()
+            first, second = wide.chunk(2, dim=-1)
+            swapped = torch.cat([second, first], dim=-1)
+            return (wide * self._cos).add_(swapped.mul_(self._signed))  # bit for bit `rotate_halves`
+        turned, rest = x[None, ..., :rotary_dim].float(), x[..., rotary_dim:]
+        turned, _ = self._rotate(turned, turned[:, :0], self._cos[None], self._sin[None])
+        return torch.cat([turned[0], rest], dim=-1) if rest.shape[-1] else turned[0]
+
+
 class Rotator:
     """Rotates queries or keys with the model's own embedding and rotation function."""
 
@@ -52,12 +78,16 @@ class Rotator:
 
     def __call__(self, x: Tensor, positions: Tensor, layer: int, *, length: int) -> Tensor:
         """Rotate x [heads, n, head_dim] to `positions` (int64 [n], all below `length`); same shape and dtype."""
-        cos, sin = self._table(layer, length, x.device)
-        cos, sin = cos[positions][None], sin[positions][None]  # [1, n, rotary_dim]
-        rotary_dim = cos.shape[-1]
-        turned, rest = x[None, ..., :rotary_dim].float(), x[..., rotary_dim:]
-        turned, _ = self._rotate(turned, turned[:, :0], cos, sin)
-        return torch.cat([turned[0].to(x.dtype), rest], dim=-1) if rest.shape[-1] else turned[0].to(x.dtype)
+        return self.turn(positions, layer, length=length)(x).to(x.dtype)
+
+    def turn(self, positions: Tensor, layer: int, *, length: int) -> Turn:
+        """The rotation to these positions by itself, for what is rotated to them again and again: in layers of one `kind`."""
+        cos, sin = self._table(layer, length, positions.device)
+        return Turn(self._rotate, cos[positions], sin[positions])
+
+    def kind(self, layer: int) -> str | None:
+        """Layers of one kind are rotated alike."""
+        return self._layer_types[layer] if self._takes_layer_type and self._layer_types else None
 
     def apart(self) -> Rotator:
         """The same with tables of its own, which no one else replaces by longer ones."""
@@ -84,7 +114,7 @@ class Rotator:
         return cos[:length].float(), sin[:length].float()
 
     def _table(self, layer: int, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        layer_type = self._layer_types[layer] if self._takes_layer_type and self._layer_types else None
+        layer_type = self.kind(layer)
         table = self._tables.get(layer_type)
         enough = table is not None and (table[0].shape[0] >= length if self._grows else table[0].shape[0] == length)
         if table is None or not enough:

@@ -62,12 +62,14 @@ class Voters:
         return cls(heads, skill, int(record["passages"]), bool(record["apart"]), *limits)
 
 
-def head_votes(scores: Tensor) -> Tensor:
+def head_votes(scores: Tensor, out: Tensor | None = None) -> Tensor:
     """One head's votes: scores [t, n] of t tokens of a question become [n], each token's softmax summed up (paper, Eq. 7).
 
+    out: to write to, float32 [n].
     A few tokens at a time, whose softmax fits in memory that was used before: new memory costs more than the sum.
     """
-    votes = torch.zeros(scores.shape[-1], dtype=torch.float32, device=scores.device)
+    votes = torch.empty(scores.shape[-1], dtype=torch.float32, device=scores.device) if out is None else out
+    votes.zero_()
     for part in scores.split(TOGETHER):
         votes += torch.softmax(part.float(), dim=-1).sum(dim=0)
     return votes
@@ -75,8 +77,9 @@ def head_votes(scores: Tensor) -> Tensor:
 
 def window_votes(votes: Tensor, width: int = WINDOW) -> Tensor:
     """Votes [..., n] summed over windows of so many tokens; [..., ceil(n / width)]."""
-    padded = functional.pad(votes, (0, -votes.shape[-1] % width))
-    return padded.unflatten(-1, (-1, width)).sum(dim=-1)
+    whole = votes.shape[-1] // width * width  # the rest by itself, so that not all is copied
+    rest = functional.pad(votes[..., whole:], (0, -votes.shape[-1] % width))
+    return torch.cat([part.unflatten(-1, (-1, width)).sum(dim=-1) for part in (votes[..., :whole], rest)], dim=-1)
 
 
 def ranked(windows: Tensor) -> list[int]:

@@ -1,0 +1,74 @@
+"""Which of a model's matrices make answers in 4 or 8 bits: those that its GGUF file has in no more, packed once and kept.
+
+Knows the model's folder and which of its weights each matrix is made of; `four_bits` and `eight_bits` know the codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tscli.model.eight_bits import WEIGHTS, is_of_blocks, load_eight_bits, packed_eight_bits, save_eight_bits
+from tscli.model.four_bits import TRIED_FIRST, FourBits, Packed, load_four_bits, load_packed, names_of_four_bits, save_packed
+from tscli_kernels import OUTPUTS
+
+HEAD, EMBEDDING, FIRST_LAYER, PROJECTION = "lm_head.weight", "model.embed_tokens.weight", "model.layers.0.", "_proj.weight"
+Sources = Mapping[str, Sequence[str]]  # a matrix's name: the weights that are stacked in it
+
+
+def stored_bits(folder: Path) -> tuple[int, ...]:
+    """In how few bits, 4 and 8, the GGUF file that this folder was made of has weights."""
+    from safetensors import safe_open
+
+    four = names_of_four_bits(folder)
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        named = set(file.keys())
+        head = HEAD if HEAD in named else EMBEDDING
+        tried = [head, *sorted(name for name in named - four if name.startswith(FIRST_LAYER) and name.endswith(PROJECTION))]
+        parts = (file.get_slice(name) for name in tried)
+        eight = any(part.get_shape()[0] % OUTPUTS == 0 and is_of_blocks(part[:TRIED_FIRST]) for part in parts)
+    return (4,) * bool(four) + (8,) * eight
+
+
+def are_packed(folder: Path, dtype: torch.dtype) -> bool:
+    """Whether 8-bit weights for inputs of this dtype were packed before and kept."""
+    return load_eight_bits(folder, dtype) is not None
+
+
+def packed_weights(folder: Path, bits: Sequence[int], dtype: torch.dtype, sources: Sources) -> dict[int, dict[str, Packed]]:
+    """The matrices that can be had in so few bits, for inputs of this dtype: by bits and name, each once."""
+    four = _in_four_bits(folder, sources) if 4 in bits else {}
+    found = {4: {name: (codes, levels.to(dtype)) for name, (codes, levels) in four.items()}}
+    if 8 in bits:
+        found[8] = _in_eight_bits(folder, dtype, {name: parts for name, parts in sources.items() if name not in four})
+    return found
+
+
+def _in_four_bits(folder: Path, sources: Sources) -> dict[str, Packed]:
+    packed = load_packed(folder)
+    if packed is None:
+        codes, packed = load_four_bits(folder), {}
+        for name, parts in sources.items():
+            own = [codes[part] for part in parts if part in codes]
+            if len(own) == len(parts) and sum(one.codes.shape[0] for one in own) % OUTPUTS == 0:
+                packed[name] = FourBits.stacked(own).packed()
+        save_packed(packed, folder)
+    return packed
+
+
+def _in_eight_bits(folder: Path, dtype: torch.dtype, sources: Sources) -> dict[str, Packed]:
+    from safetensors import safe_open
+
+    packed = load_eight_bits(folder, dtype)
+    if packed is None:
+        packed = {}
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            for name, parts in sources.items():
+                own: list[Tensor] = [file.get_tensor(part) for part in parts]
+                if all(map(is_of_blocks, own)):
+                    packed[name] = packed_eight_bits(torch.cat(own) if len(own) > 1 else own[0], dtype)
+        save_eight_bits(packed, folder, dtype)
+    return packed

@@ -21,7 +21,7 @@ def ends() -> dict[str, Document | Failure | PassedOver]:
     with TemporaryDirectory() as folder:
         for name, data in FILES.items():
             (Path(folder) / name).write_bytes(data)
-        loaded = load([Path(folder)], page_seconds=10, memory_bytes=1 << 30, workers=1)
+        loaded = load([Path(folder)], page_seconds=60, memory_bytes=1 << 30, workers=1)
     return {end.path.split("/")[-1]: end for end in (*loaded.documents, *loaded.failures, *loaded.passed_over)}
 
 

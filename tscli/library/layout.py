@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
 from tscli.model.kv import Pages
 from tscli.selection.config import SelectionConfig
@@ -20,7 +19,6 @@ from tscli.tokens import Context, DocumentTokens, Tokenizer
 from tscli_kernels import PAGE_SCALE, quantise_rows
 
 ENGINE_VERSION = 6  # raised whenever the same settings would give other keys or values
-MOST_LOST = 0.2  # of what tells tokens apart in a layer, by rounding keys to 8 bits
 GPU_KEPT = 0.15  # of a GPU's memory, for what a question needs: pages do not take it
 SEGMENT_TOKENS = PAGE_SIZE * SEGMENT_PAGES
 ARRAYS = ("token_ids", "document", "page", "char_start", "char_end")
@@ -37,36 +35,13 @@ class DevicePages:
 
 
 def pack(key: Tensor, value: Tensor, num_tokens: int, kv_dtype: str | None) -> DevicePages:
-    """Pages as a library keeps them: as they are (None), in bfloat16, or as int8 with a scale per token and kv head.
-
-    UsageError where 8 bits are too few for a model's keys.
-    """
+    """Pages as a library keeps them: as they are (None), in bfloat16, or as int8 with a scale per token and kv head."""
     if kv_dtype == "int8":
-        spread = key[:, : num_tokens // PAGE_SIZE]
         (key, key_scale), (value, value_scale) = (quantise_rows(part, PAGE_SCALE) for part in (key, value))
-        _check_int8_keys(spread, key_scale[:, : spread.shape[1]])
         return DevicePages(key, value, num_tokens, (key_scale, value_scale))
     if kv_dtype == "bfloat16":
         key, value = key.bfloat16(), value.bfloat16()
     return DevicePages(key, value, num_tokens)
-
-
-def _check_int8_keys(key: Tensor, scale: Tensor) -> None:
-    """key: full pages [layers, pages, kv_heads, page_size, head_dim]; scale: [layers, pages, kv_heads, page_size].
-
-    Keys tell tokens apart by how they differ from their mean. A large bias (Qwen2's first layer: 146 beside a spread of 0.4)
-    makes a row's steps large for all that differs, and the model then answers from its weights instead of the documents.
-    """
-    if not key.shape[1]:
-        return
-    rounding = (scale.float() ** 2).mean(dim=(1, 2, 3)) / 12  # of a uniform error: step^2 / 12
-    lost = (rounding / key.float().var(dim=(1, 3), correction=0).mean(dim=(1, 2)).clamp_min(1e-30)).sqrt()  # [layers]
-    layer = int(lost.argmax())
-    if float(lost[layer]) > MOST_LOST:
-        raise UsageError(
-            f"--kv-dtype int8: 8 bits are too few for this model's keys: in layer {layer} rounding is {float(lost[layer]):.0%} "
-            "of what tells tokens apart; use --kv-dtype bf16"
-        )
 
 
 def on_device(segment: Pages, device: torch.device) -> Pages:

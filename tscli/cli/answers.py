@@ -13,7 +13,7 @@ from tscli.cli.startup import Startup
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tscli import Answer, Citation, Evidence, Fidelity, Session, Statistics
+    from tscli import Answer, Evidence, Fidelity, Session, Statistics
     from tscli.internals import DocumentMap
 
 SCANS = {"exact": "every cached token", "sketch": "candidates by the sketch of the keys, those exactly"}
@@ -46,7 +46,7 @@ def show(answer: Answer, evidence: Evidence, start: Startup, *, full: bool) -> N
         console.print("the answer draws on no passage of the documents")
         return
     for number, citation in enumerate(evidence.citations, start=1):
-        console.print(citation_line(number, citation))
+        console.print(safe_line(citation.line(number, share=True)))
     for line in _weak(answer, evidence):
         console.print(line)
     console.print(f"shares of the answer's attention to documents; {tscli.CAVEAT}")
@@ -80,11 +80,6 @@ def show_map(documents: Sequence[DocumentMap], num_documents: int) -> None:
     console.print(table)
     if rest := num_documents - len(documents[:MAPPED]):
         console.print(f"{counted(rest, 'other document')}: little or nothing")
-
-
-def citation_line(number: int, citation: Citation) -> str:
-    """[1] handbook.pdf p. 7 (62%): "..." """
-    return safe_line(f'[{number}] {citation.place} ({citation.share:.0%}): "{citation.quote}"')
 
 
 def _weak(answer: Answer, evidence: Evidence) -> list[str]:

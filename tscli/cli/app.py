@@ -113,7 +113,7 @@ def _options(
 ) -> None:
     context.obj = Settings(quiet, debug)
     if context.invoked_subcommand:
-        context.default_map = configuration.defaults_of(context.command, configuration.set_once())
+        context.default_map = configuration.defaults_of(context.command, configuration.set_once(partial(say, context.obj)))
 
 
 # The base of what the parser raises; Typer brings its own copy of click in some versions.

@@ -10,7 +10,7 @@ import typer
 import tscli
 from tscli import internals
 from tscli.cli import flags
-from tscli.cli.answers import citation_line, warn_of_instructions
+from tscli.cli.answers import warn_of_instructions
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, working
 from tscli.cli.startup import loading
@@ -69,7 +69,7 @@ def _print(session: Session, found: Evidence, output: str) -> None:
         if output == "md":
             print(_markdown(number, citation))
         else:
-            print(citation_line(number, citation))
+            print(safe_line(citation.line(number, share=True)))
 
 
 def _markdown(number: int, citation: Citation) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 VERSION = 4  # of the calibration: raised whenever the same model would get other voters
-TOGETHER = 2  # of a question's tokens whose scores are normalised at once
+SOFTMAX_BATCH = 2  # of a question's tokens whose scores are normalised at once
 WINDOW = 64  # tokens that are ranked together
 FUSION = 5.0  # added to a rank before its reciprocal is taken: how little a first place counts over a second one
 
@@ -70,7 +70,7 @@ def head_votes(scores: Tensor, out: Tensor | None = None) -> Tensor:
     """
     votes = torch.empty(scores.shape[-1], dtype=torch.float32, device=scores.device) if out is None else out
     votes.zero_()
-    for part in scores.split(TOGETHER):
+    for part in scores.split(SOFTMAX_BATCH):
         votes += torch.softmax(part.float(), dim=-1).sum(dim=0)
     return votes
 

@@ -28,7 +28,7 @@ class AnswerFields:
         """The citations as lines below the answer, where that is wanted."""
         if not self._footnotes or not done.evidence.citations:
             return ""
-        lines = (f'[{n}] {one.place}: "{one.quote}"' for n, one in enumerate(done.evidence.citations, start=1))
+        lines = (one.line(n, share=False) for n, one in enumerate(done.evidence.citations, start=1))
         return "\n\n" + "\n".join(lines)
 
     def details(self, done: Done) -> dict[str, Any]:

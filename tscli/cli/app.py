@@ -6,6 +6,7 @@ import io
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 import typer
 

@@ -130,8 +130,8 @@ class Question:
             "question_mode",
             None,
             one_of("token", "chunk", "two_pass"),
-            "How a question selects tokens when all heads vote; implies --voters all. token: each of its tokens selects; chunk: "
-            "their mean query does, as in the paper; two_pass: the question is prefilled again, attending to what the first "
+            "How a question selects tokens; implies --voters all. token: each of its tokens selects; chunk: their mean query "
+            "does, as in the paper; two_pass: the question is prefilled again, attending to what the first "
             "pass selected. Default: the model's own, or token.",
             renamed={"twice": "two_pass"},
         ),

@@ -80,8 +80,8 @@ def ingest(
     prefill: Annotated[
         str | None,
         typer.Option(
-            help="How to prefill documents longer than the model's window. sections: in sections, each independently with dense "
-            "attention; sparse: in chunks that select what they attend to, as in the paper. Default: the model's own, or "
+            help="How to prefill documents longer than the model's window. sections: independently and densely, in sections "
+            "that fit it; sparse: in chunks that select what they attend to, as in the paper. Default: the model's own, or "
             "sections."
         ),
     ] = None,

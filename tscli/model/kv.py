@@ -152,7 +152,7 @@ class KVState:
         return self._tail[:, :, :, : self.tail_tokens]
 
     def copy_tail(self, page_size: int) -> tuple[Tensor, Tensor]:
-        """A copy of the tail as pages, key and value [layers, pages, kv_heads, page_size, head_dim]; the last is zero-padded."""
+        """A copy of the tail as pages: key, value [layers, pages, kv_heads, page_size, head_dim]; the last is zero-padded."""
         layers, kv_heads, head_dim = self._shape
         pages = -(-self.tail_tokens // page_size)
         padded = self._tail.new_zeros(2, layers, kv_heads, pages * page_size, head_dim)

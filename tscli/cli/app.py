@@ -71,7 +71,7 @@ _add("ask", ask.ask)
 _add("calibrate", calibrate.calibrate, "Find a model's retrieval heads.")
 _add("chat", chat.chat, "Ask follow-up questions in a conversation.")
 _add("serve", serve.serve, "Serve libraries over an OpenAI-compatible API, and a web page.")
-_add("evidence", evidence.evidence, "Show only the passages that an answer draws on.")
+_add("evidence", evidence.evidence, "Show only the passages that an answer attends to.")
 _add("coverage", coverage.coverage, "Show which pages no question so far has selected.")
 _add_group(
     "bench",

@@ -28,7 +28,7 @@ HELP = """/sources  the pages that the last answer's tokens voted for
 /reset    forget the conversation; the documents stay
 /help     this
 /exit     end, as does Ctrl-D; Ctrl-C stops an answer"""
-BY_ITSELF = "this model's chat template has no further turns: each question is asked by itself and sees no earlier one"
+BY_ITSELF = "this model's chat template has no further turns: each question is asked separately and sees no earlier one"
 
 
 def chat(

@@ -1,4 +1,4 @@
-"""`tscli evidence`: only the passages that an answer draws on, for people and for other programs."""
+"""`tscli evidence`: only the passages that an answer attends to, for people and for other programs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def evidence(
     no_history: flags.NoHistory = False,
     model: flags.LibraryModel,
 ) -> int:
-    """Show the passages that the answer to a question draws on, without the answer."""
+    """Show the passages that the answer to a question attends to, without the answer."""
     settings: Settings = context.obj
     check_format(output, FORMATS)
     read_ahead(library)
@@ -55,7 +55,7 @@ def evidence(
     warn_of_instructions(settings, found)
     _print(session, found, output)
     if not found.citations:
-        say(settings, "the answer draws on no passage of the documents")
+        say(settings, "the answer attends to no passage of the documents")
     elif output != "json":
         say(settings, f"shares of the answer's attention to documents; {tscli.CAVEAT}")
     return 0

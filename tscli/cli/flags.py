@@ -122,7 +122,7 @@ class LibraryModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """How a question is read, and how what it draws on is chosen; by the names that `tscli.open_library` has for it."""
+    """How a question is read, and how what it attends to is chosen; by the names that `tscli.open_library` has for it."""
 
     question_mode: Annotated[
         str | None,
@@ -272,7 +272,7 @@ class Decoding:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What is shown of an answer beside its text, and where."""
+    """What is shown of an answer besides its text, and where."""
 
     as_json: Json = False
     stats: Annotated[
@@ -281,7 +281,7 @@ class Shown:
     top: Top
     html: Annotated[
         Path | None,
-        typer.Option(help="Write an HTML report on this answer: its words, the passages that they drew on, a heat map."),
+        typer.Option(help="Write an HTML report on this answer: its words, the passages that they attended to, a heat map."),
     ] = None
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Answer again without the cited passages, to see whether the answer changes.")

@@ -20,7 +20,7 @@ HEAVIEST = 512  # tokens that sentences are looked for around
 
 @dataclass(frozen=True)
 class Citation:
-    """A passage that an answer drew on: tokens [start, end) of the library, or of all that are joined.
+    """A passage that an answer attended to: tokens [start, end) of the library, or of all that are joined.
 
     share: of the answer's attention to documents. quote: the passage as the document has it, on one line ("light- house" where
     a line's end breaks the word); text: as the model read it ("lighthouse"), where that differs. paged: whether the file has

@@ -109,7 +109,7 @@ class KVState:
         if self.tail_tokens:
             raise ValueError("the tail must be taken or cropped before pages are added")
         if self.segments and segment.key.shape[3] != self.segments[0].key.shape[3]:
-            raise ValueError("pages of one size cannot stand behind those of another")
+            raise ValueError("pages of one size cannot follow those of another")
         self.segments.append(segment)
         self.starts.append(self.committed)
         self.committed += segment.num_tokens

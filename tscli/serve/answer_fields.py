@@ -11,7 +11,7 @@ from tscli.serve.openai_request import Completion
 from tscli.serve.replies import model_label
 from tscli.serve.served_libraries import ServedLibraries
 
-SYSTEM = "the system message has no effect: a library's own instruction stands before its documents (tscli ingest --system)"
+SYSTEM = "the system message has no effect: a library's own instruction comes before its documents (tscli ingest --system)"
 ALONE = "earlier messages have no effect: this model's chat template has no further turns"
 
 

@@ -40,7 +40,7 @@ PLAIN_FILE = re.compile(r"(context|sketch)-[0-9a-f]+-[0-9a-f]+\.pt")
 class Fingerprint:
     """Everything that must agree between a library and whoever reads it; prefill: the selection settings of the prefill.
 
-    kv_dtype: of the pages, None where it is `dtype`. weights: "int8" where the documents were run by int8 weights, else None.
+    kv_dtype: of the pages, None where it is `dtype`. weights: "int8" where documents were prefilled by int8 weights, else None.
     kv_layout: the `KV_LAYOUT_VERSION` that the pages were written by; 1 where a manifest does not say.
     """
 

@@ -125,4 +125,4 @@ def test_another_revision_of_a_hub_model_is_refused_by_its_name(
     for_ask = ["ask", "Where?", "--device", "cpu", "--max-new-tokens", "2", "--stats", "none"]
     assert run(for_ask) == 0  # the library knows which one
     assert run([*for_ask, "--model", "org/small", "--revision", "two"]) == 4
-    assert "made by org/small at one and does not fit org/small at two: model hash" in capsys.readouterr().err
+    assert "made by org/small at one and does not match org/small at two: model hash" in capsys.readouterr().err

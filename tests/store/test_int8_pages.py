@@ -81,8 +81,8 @@ def test_what_older_versions_do_not_know_has_a_format_and_segments_of_its_own(mo
         (2, {}, "format version"),
         (1, {"kv_layout": 2}, "format version"),
         (3, {"kv_layout": "2"}, "not a number"),
-        (2, {"kv_dtype": "int4"}, "of a kind"),
-        (2, {"weights": "int4"}, "of a kind"),
+        (2, {"kv_dtype": "int4"}, "is unknown"),
+        (2, {"weights": "int4"}, "is unknown"),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tscli import reader
-from tscli.answer.passages import AROUND, LEAD, REACH, Fit, Passage, PassageFinder, ranked_fits
+from tscli.answer.passages import LEAD, PEAK_RADIUS_TOKENS, SENTENCE_SEARCH_TOKENS, Fit, Passage, PassageFinder, ranked_fits
 from tscli.ingest.sections import SECTION, section_starts
 from tscli.tokens import Context, DocumentTokens, SourceText, Tokenizer, build_context, load_template, load_tokenizer
 
@@ -38,9 +38,9 @@ def test_a_passage_surrounds_its_peak_and_ends_where_sentences_do(context: Conte
     finder = PassageFinder(context, tokenizer)
     peak = context.documents[0].token_start + 300
     [passage] = finder.best(votes_at(context, finder, peak), 1)
-    assert passage.start <= peak - AROUND
-    assert passage.end >= peak + AROUND
-    assert len(passage) <= 2 * (AROUND + REACH)
+    assert passage.start <= peak - PEAK_RADIUS_TOKENS
+    assert passage.end >= peak + PEAK_RADIUS_TOKENS
+    assert len(passage) <= 2 * (PEAK_RADIUS_TOKENS + SENTENCE_SEARCH_TOKENS)
     text = tokenizer.decode(context.token_ids[passage.start : passage.end].tolist())
     assert text.strip().startswith("The harbour")
     assert text.strip().endswith("evening.")

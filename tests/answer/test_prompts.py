@@ -70,7 +70,7 @@ def test_a_library_keeps_its_own_instruction_and_takes_no_other(load: tscli.Load
     again.run()
     assert kept().template["system"] == "Read this."
     assert tscli.prepare([docs], load=load, options=READ).plan.prefill_tokens == 0
-    with pytest.raises(LibraryError, match=r"behind the instruction 'Read this\.'; --system 'Be brief\.' does not fit it"):
+    with pytest.raises(LibraryError, match=r"after the instruction 'Read this\.'; --system 'Be brief\.' does not fit it"):
         tscli.prepare([docs], load=load, options=BRIEF)
     with pytest.raises(LibraryError, match=r"--system '' does not fit it"):
         tscli.prepare([docs], load=load, options=tscli.IngestOptions(system=""))

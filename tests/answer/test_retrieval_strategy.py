@@ -232,7 +232,7 @@ def _next(session: tscli.Session, rows: torch.Tensor, ids: list[int]) -> torch.T
 def test_voters_that_share_keys_vote_as_each_does_by_itself(
     library: str, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(question_reading, "AT_ONCE", at_once)
+    monkeypatch.setattr(question_reading, "QUERY_BATCH", at_once)
     voters = replace(VOTERS, heads=((1, 0), (0, 3), (1, 1), (1, 2)), skill=(0.9, 0.8, 0.7, 0.6))
     with tscli.open_library(library) as session:
         decoder, state = session.decoder, session.strategy.state

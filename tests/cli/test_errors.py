@@ -38,7 +38,7 @@ from tests.cli.conftest import Run
         (("eval", "questions", "q.jsonl", "--documents", "joint"), 2, "--documents applies only with --folder; leave it out"),
         (("eval", "questions", "q.jsonl", "--folder", ".", "-l", "lib"), 2, "--library applies only without --folder"),
         (("eval", "tasks"), 2, "Missing option '--length'"),
-        (("bench", "--length", "8k", "attention"), 2, "--length stands before attention; write the flags behind it"),
+        (("bench", "--length", "8k", "attention"), 2, "--length is before attention; write the flags after it"),
         (("rm", "lib"), 2, "--yes"),
         (("rm", "absent", "--yes"), 4, "no library"),
         (("info", "absent"), 4, "no library"),

@@ -66,12 +66,16 @@ def test_a_question_read_twice_is_read_in_two_passes(
     if place == "file":
         (tmp_path / "config.toml").write_text("question = 'twice'")
     assert run(["ask", "Who?", *(["--question", "twice"] if place == "flag" else [])]) == 4
-    assert 'note: question mode "twice" is called "two_pass" now' in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert {"flag": "--question is called --question-mode", "environment": "TSCLI_QUESTION is called TSCLI_QUESTION_MODE"}.get(
+        place, "config.toml: question is called question_mode"
+    ) in shown
+    assert 'note: question mode "twice" is called "two_pass" now' in shown
     assert opened == ["two_pass"]
 
 
 def test_the_present_names_are_said_nothing_of(opened: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["ask", "Who?", "--ablate", "--question", "two_pass"]) == 4
+    assert run(["ask", "Who?", "--ablate", "--question-mode", "two_pass"]) == 4
     assert "note:" not in capsys.readouterr().err
     assert opened == ["two_pass"]
 

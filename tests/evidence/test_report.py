@@ -84,4 +84,4 @@ def test_an_answer_without_words_makes_a_page_too(session: tscli.Session) -> Non
     list(stream)
     answer = replace(stream.answer, text="", token_ids=[], attribution=[])
     soup = BeautifulSoup(tscli.render_report(session, answer, tscli.find_evidence(session, answer)), "html.parser")
-    assert "drew on no passage" in soup.get_text()
+    assert "attended to no passage" in soup.get_text()

@@ -3,7 +3,7 @@
 Per layer, over the queries of real questions and answers: votes and tokens of the exact selection that the sketch recalls,
 by rank, without rounding to bytes, and by how many candidates; for how many tokens the norms of what the sketch leaves out
 prove that they are no candidates; how much of a selection the layer before has selected too; how often a step could reuse one.
-Then the steps of the answers that do reuse one, the question read once (`--question token`) and twice.
+Then the steps of the answers that do reuse one, the question read once (`--question-mode token`) and twice.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _reuse(library: str, questions: list[tscli.Question], mode: Literal["token",
         layers = [
             sum(one.layers[i].hit_rate * one.generated_tokens for one in found) / tokens for i in range(len(found[0].layers))
         ]
-    print(f"--question {mode}: {rate:.2f} of the steps of {tokens} answer tokens reuse a selection")
+    print(f"--question-mode {mode}: {rate:.2f} of the steps of {tokens} answer tokens reuse a selection")
     held = vars(found[-1].fidelity) if found[-1].fidelity else None
     return {
         "question": mode,

@@ -183,13 +183,13 @@ def test_a_context_in_memory_gets_the_same_keys_and_sketch_as_a_library(
     assert torch.equal(state.sketch.key_codes[:, :, :, : state.sketch.length], stored.sketch["planes"])
 
 
-def test_keys_of_an_earlier_engine_answer_and_are_not_built_upon(
+def test_keys_of_an_earlier_prefill_answer_and_are_not_built_upon(
     small_model: Path, write_documents: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     documents = write_documents(words=100)
     make(small_model, documents)
     before = {record.id for record in require_manifest(library_folder("default")).segments}
-    monkeypatch.setattr(engine_library, "ENGINE_VERSION", 99)
+    monkeypatch.setattr(engine_library, "PREFILL_VERSION", 99)
     assert answer(small_model).statistics.recomputed_tokens == 0
     make(small_model, documents)
     after = {record.id for record in require_manifest(library_folder("default")).segments}

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import tscli
 from tests.store.conftest import edit_manifest
 from tscli.cli.app import run
+from tscli.store import require_manifest
 
 
 def change_weights(model: Path) -> None:
@@ -68,9 +70,44 @@ def test_another_dtype_is_refused(library: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_a_newer_format_is_refused(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    edit_manifest(library, lambda manifest: manifest.update(format_version=3))
+    edit_manifest(library, lambda manifest: manifest.update(format_version=4))
     assert run(["ask", "Where?"]) == 4
-    assert "format version 3, this tscli reads 1 to 2" in capsys.readouterr().err
+    assert "format version 4, this tscli reads 1 to 3" in capsys.readouterr().err
+
+
+def other_layout(manifest: dict[str, Any]) -> None:
+    """As a version of tscli would have written it that lays pages out otherwise."""
+    manifest.update(format_version=3)
+    manifest["fingerprint"].update(kv_layout=2)
+
+
+def test_another_layout_of_keys_is_refused_by_its_name(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit_manifest(library, other_layout)
+    assert run(["ask", "Where?", "--device", "cpu"]) == 4
+    printed = capsys.readouterr()
+    assert "keeps its keys and values in layout 2, this tscli reads layout 1" in printed.err
+    assert "recompute it with: tscli ingest PATH --library default" in printed.err
+    assert printed.out == ""
+
+
+def test_a_library_that_says_no_layout_is_refused_once_another_is_in_use(
+    library: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tscli.store.manifest.KV_LAYOUT_VERSION", 2)
+    assert run(["ask", "Where?", "--device", "cpu"]) == 4
+    assert "in layout 1, this tscli reads layout 2" in capsys.readouterr().err
+
+
+def test_an_ingest_recomputes_segments_of_another_layout(
+    library: Path, model: Path, write_documents: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("tscli.store.manifest", "tscli.library.layout"):
+        monkeypatch.setattr(f"{module}.KV_LAYOUT_VERSION", 2)
+    documents, load = write_documents(words=40), tscli.LoadOptions(str(model), dtype="float32", device="cpu")
+    report = tscli.prepare([documents], load=load).run()
+    assert (report.folder, report.cached_tokens) == (library, 0)
+    assert require_manifest(library).fingerprint.kv_layout == 2
+    assert run(["ask", "Where?", "--device", "cpu", "--max-new-tokens", "2", "--stats", "none"]) == 0
 
 
 def test_another_revision_of_a_hub_model_is_refused_by_its_name(
@@ -88,4 +125,4 @@ def test_another_revision_of_a_hub_model_is_refused_by_its_name(
     for_ask = ["ask", "Where?", "--device", "cpu", "--max-new-tokens", "2", "--stats", "none"]
     assert run(for_ask) == 0  # the library knows which one
     assert run([*for_ask, "--model", "org/small", "--revision", "two"]) == 4
-    assert "made by org/small at one and does not fit org/small at two: model hash" in capsys.readouterr().err
+    assert "made by org/small at one and does not match org/small at two: model hash" in capsys.readouterr().err

@@ -92,7 +92,7 @@ def test_a_theta_of_one_reselects_at_each_step() -> None:
 def test_cropping_forgets_the_question() -> None:
     decoder = make_decoder()
     source = filled(decoder, 128)
-    key, value = source.take_tail(64)
+    key, value = source.copy_tail(64)
 
     class Segment:
         num_tokens = 128
@@ -114,7 +114,7 @@ def test_cropping_forgets_the_question() -> None:
 def test_the_tail_as_pages_holds_the_same_keys(tokens: int) -> None:
     decoder = make_decoder()
     state = filled(decoder, tokens)
-    key, value = state.take_tail(64)
+    key, value = state.copy_tail(64)
     assert key.shape == (3, -(-tokens // 64), 2, 64, 16)
     positions = torch.arange(tokens)
     for layer in range(3):
@@ -156,7 +156,7 @@ def test_the_compiled_loops_give_what_torch_gives(
 ) -> None:
     decoder = make_decoder()
     source = filled(decoder, 192)
-    key, value = (part.to(dtype) for part in source.take_tail(64))
+    key, value = (part.to(dtype) for part in source.copy_tail(64))
     config = SelectionConfig(k=24, n_init=4, n_local=16, chunk=16, pool=3)
     parts, found = [(slice(0, 2), 100), (slice(2, 3), 64)], []
     for from_tokens in (0, 1 << 40):

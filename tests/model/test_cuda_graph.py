@@ -37,7 +37,7 @@ def paged(decoder: Decoder, tokens: int = 300) -> KVState:
     state = decoder.new_state()
     for part in ids(tokens).to(decoder.device).split(CONFIG.chunk):
         decoder.forward(part, AttentionRun(state, decoder.rotator, CONFIG), logits=False)
-    return decoder.new_state([DevicePages(*state.take_tail(64), tokens)])
+    return decoder.new_state([DevicePages(*state.copy_tail(64), tokens)])
 
 
 def replaced(state: KVState, dtype: torch.dtype) -> KVState:

@@ -34,7 +34,7 @@ def committed(decoder: Decoder, lengths: list[int]) -> list[Pages]:
     for length in lengths:
         for part in ids(length).split(CONFIG.chunk):
             decoder.forward(part, AttentionRun(state, decoder.rotator, CONFIG), logits=False)
-        pages = DevicePages(*state.take_tail(64), length)
+        pages = DevicePages(*state.copy_tail(64), length)
         state.crop()
         state.extend(pages)
     return state.segments

@@ -52,7 +52,7 @@ def state_on(decoder: HFDecoder) -> KVState:
     state = cpu.new_state()
     for part in torch.randperm(512, generator=torch.Generator().manual_seed(1))[:CONTEXT].split(CONFIG.chunk):
         cpu.forward(part, AttentionRun(state, cpu.rotator, CONFIG), logits=False)
-    key, value = (part.to(decoder.device) for part in state.take_tail(64))
+    key, value = (part.to(decoder.device) for part in state.copy_tail(64))
     return decoder.new_state([DevicePages(key, value, CONTEXT)])
 
 
@@ -121,7 +121,7 @@ def test_a_vote_that_is_nan_is_told_by_the_step_it_is_in(pretended_cuda: Pretend
 def test_pages_of_another_dtype_than_the_models_are_gathered(pretended_cuda: PretendedCuda) -> None:
     decoder = decoder_on("cuda")
     state = replaced(state_on(decoder), torch.bfloat16)
-    assert state.pool(0) is None
+    assert state.whole_pages(0) is None
     assert decoder.forward(torch.tensor(QUESTION[:1], device="cuda"), AttentionRun(state, decoder.rotator, CONFIG)) is not None
     assert not pretended_cuda.launches["attend_kernel"]
 

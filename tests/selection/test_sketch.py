@@ -8,8 +8,8 @@ from torch import Tensor
 
 from tests.kernels.test_kernels_against_reference import relative_error
 from tscli.selection.candidates import (
-    Found,
     Scores,
+    SketchCandidates,
     mass_recalled,
     num_candidates,
     search,
@@ -48,7 +48,7 @@ def exact_scores(query: Tensor) -> Tensor:
     return torch.cat([query[3 * head : 3 * head + 3] @ KEY[head].T for head in range(KV_HEADS)])
 
 
-def among(scores: Tensor, count: int, outliers: tuple[int, ...] = (), shift: Tensor | None = None) -> Found:
+def among(scores: Tensor, count: int, outliers: tuple[int, ...] = (), shift: Tensor | None = None) -> SketchCandidates:
     """Candidates by approximate scores that are all given."""
     shift = torch.zeros(scores.shape[0]) if shift is None else shift
     scan = Scores(scores, shift, torch.tensor(outliers, dtype=torch.int64))

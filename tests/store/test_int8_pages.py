@@ -60,7 +60,7 @@ def test_other_pages_than_the_manifest_says_are_refused(make_library: Callable[.
 def test_a_library_without_them_is_of_format_1(make_library: Callable[..., Path]) -> None:
     raw = json.loads((make_library() / "manifest.json").read_text())
     assert raw["format_version"] == 1
-    assert raw["fingerprint"].keys() == asdict(FINGERPRINT).keys() - {"kv_dtype", "weights"}
+    assert raw["fingerprint"].keys() == asdict(FINGERPRINT).keys() - {"kv_dtype", "weights", "kv_layout"}
 
 
 def test_the_segments_of_older_libraries_keep_their_names() -> None:
@@ -79,6 +79,8 @@ def test_what_older_versions_do_not_know_has_a_format_and_segments_of_its_own(mo
     [
         (1, {"kv_dtype": "int8"}, "format version"),
         (2, {}, "format version"),
+        (1, {"kv_layout": 2}, "format version"),
+        (3, {"kv_layout": "2"}, "not a number"),
         (2, {"kv_dtype": "int4"}, "is unknown"),
         (2, {"weights": "int4"}, "is unknown"),
     ],

@@ -19,10 +19,10 @@ from tscli.selection.voters import WINDOW, ranked, window_votes
 from tscli.tokens import Context, Tokenizer
 from tscli.tokens.sentences import sentence_end
 
-AROUND = 48  # tokens on both sides of a peak
+PEAK_RADIUS_TOKENS = 48  # tokens on both sides of a peak
 LEAD = 48  # the first tokens of a document: they say what it is about, which its passages take for granted
-REACH = 24  # more of them, within which the end of a sentence is looked for
-LONGEST = 2 * (AROUND + REACH)  # tokens of a passage
+SENTENCE_SEARCH_TOKENS = 24  # more of them, within which the end of a sentence is looked for
+LONGEST = 2 * (PEAK_RADIUS_TOKENS + SENTENCE_SEARCH_TOKENS)  # tokens of a passage
 ENDINGS = (".", "!", "?", '."', '!"', '?"', ".)", "\u3002")
 
 
@@ -103,11 +103,12 @@ class PassageFinder:
         return found
 
     def _around(self, peak: int) -> Passage:
-        """A peak with AROUND tokens on both sides, and up to REACH more as far as the sentence goes on; within its document."""
+        """A peak with PEAK_RADIUS_TOKENS on both sides, and up to SENTENCE_SEARCH_TOKENS more as far as the sentence goes on;
+        within its document."""
         document = self._context.documents[int(self._context.document[peak])]
-        start, end = max(document.token_start, peak - AROUND), min(document.token_end, peak + AROUND)
-        earlier = range(start, max(document.token_start, start - REACH) - 1, -1)
-        later = range(end, min(document.token_end, end + REACH) + 1)
+        start, end = max(document.token_start, peak - PEAK_RADIUS_TOKENS), min(document.token_end, peak + PEAK_RADIUS_TOKENS)
+        earlier = range(start, max(document.token_start, start - SENTENCE_SEARCH_TOKENS) - 1, -1)
+        later = range(end, min(document.token_end, end + SENTENCE_SEARCH_TOKENS) + 1)
         start = next((at for at in earlier if at == document.token_start or self._ends_sentence(at - 1)), start)
         end = next((at for at in later if at == document.token_end or self._ends_sentence(at - 1)), end)
         lead_end = min(start, document.token_start + LEAD)

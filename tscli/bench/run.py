@@ -72,7 +72,7 @@ def benchmark(
     answers: with what a question of QUESTION tokens voted for, which follows the answer; its ttft_ms is that question's,
     question_ms and first_decode_ms its parts. On a GPU "tokenselect-graph" selects at every step, each being a CUDA graph.
 
-    peers: beside our own methods "transformers" (its generate and DynamicCache), "llama.cpp" (the very .gguf file that the
+    peers: besides our own methods "transformers" (its generate and DynamicCache), "llama.cpp" (the very .gguf file that the
     model was read from, else one that it is converted to) and "rag" (BM25's passages run again by the same model).
     text: a file to read instead of the prose that comes along; repeated where it is too short.
     full_prefill: run every token of every length, however long that takes. Otherwise a length that is expected to take more
@@ -83,7 +83,7 @@ def benchmark(
     if any(length < 1 for length in lengths) or n_gen < 1 or repetitions < 1:
         raise UsageError("lengths, --n-gen and -r must be at least 1")
     if unknown := [peer for peer in peers if peer not in PEERS]:
-        raise UsageError(f"--peer {unknown[0]}: only {', '.join(PEERS)} can be measured beside tscli")
+        raise UsageError(f"--peer {unknown[0]}: only {', '.join(PEERS)} can be compared with tscli")
     kept = choose_kv_dtype(kv_dtype, "", None)
     decoder = load_decoder(load)
     config = resolve(selection, decoder.selection_defaults, decoder.window)

@@ -13,7 +13,7 @@ from tscli.cli.startup import Startup
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tscli import Answer, Citation, Evidence, Fidelity, Session, Statistics
+    from tscli import Answer, Evidence, Fidelity, Session, Statistics
     from tscli.internals import DocumentMap
 
 SCANS = {"exact": "every cached token", "sketch": "candidates by the sketch of the keys, those exactly"}
@@ -21,7 +21,7 @@ READ = {
     "token": "each selects",
     "chunk": "select by their mean",
     "two_pass": "read twice",
-    "voters": "read alone, then behind each candidate passage",
+    "voters": "read alone, then conditioned on each candidate passage",
 }
 MAPPED = 20  # documents on the map
 PARTS = {
@@ -35,7 +35,7 @@ PARTS = {
 
 
 def show(answer: Answer, evidence: Evidence, start: Startup, *, full: bool) -> None:
-    """Statistics (full: per layer and all times), then the passages that the answer drew on, on stderr."""
+    """Statistics (full: per layer and all times), then the passages that the answer attended to, on stderr."""
     from rich.panel import Panel
 
     console, statistics = stderr(), answer.statistics
@@ -43,10 +43,10 @@ def show(answer: Answer, evidence: Evidence, start: Startup, *, full: bool) -> N
     if full:
         console.print(_layers(statistics))
     if not evidence.citations:
-        console.print("the answer draws on no passage of the documents")
+        console.print("the answer attends to no passage of the documents")
         return
     for number, citation in enumerate(evidence.citations, start=1):
-        console.print(citation_line(number, citation))
+        console.print(safe_line(citation.line(number, share=True)))
     for line in _weak(answer, evidence):
         console.print(line)
     console.print(f"shares of the answer's attention to documents; {tscli.CAVEAT}")
@@ -66,7 +66,7 @@ def show_ablation(ablation: dict[str, Any]) -> None:
 
 
 def show_map(documents: Sequence[DocumentMap], num_documents: int) -> None:
-    """A line per document that was drawn on: its beginning left, its end right, higher where more attention went; on stderr."""
+    """A line per attended document: its beginning left, its end right, higher where more attention went; on stderr."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
@@ -80,11 +80,6 @@ def show_map(documents: Sequence[DocumentMap], num_documents: int) -> None:
     console.print(table)
     if rest := num_documents - len(documents[:MAPPED]):
         console.print(f"{counted(rest, 'other document')}: little or nothing")
-
-
-def citation_line(number: int, citation: Citation) -> str:
-    """[1] handbook.pdf p. 7 (62%): "..." """
-    return safe_line(f'[{number}] {citation.place} ({citation.share:.0%}): "{citation.quote}"')
 
 
 def _weak(answer: Answer, evidence: Evidence) -> list[str]:
@@ -130,7 +125,7 @@ def _selection_rows(s: Statistics) -> Iterator[tuple[str, str]]:
     elif s.reading is not None:
         yield "heads", f"{counted(len(s.reading.heads), 'retrieval head')}, which read {s.reading.keys_scanned:.1%} of the keys"
         spans = sum(end - start for start, end in s.reading.passages)
-        gain = f"; the question is {s.reading.gains[0]:.2f} nats per token likelier behind the best" if s.reading.gains else ""
+        gain = f"; the question is {s.reading.gains[0]:.2f} nats per token likelier given the best" if s.reading.gains else ""
         yield "attended", f"{counted(len(s.reading.passages), 'passage')} of {spans:,} tokens of {s.total_tokens:,}{gain}"
     else:
         yield (

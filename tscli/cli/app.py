@@ -6,6 +6,7 @@ import io
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 import typer
 
@@ -70,7 +71,7 @@ _add("ask", ask.ask)
 _add("calibrate", calibrate.calibrate, "Find a model's retrieval heads.")
 _add("chat", chat.chat, "Ask follow-up questions in a conversation.")
 _add("serve", serve.serve, "Serve libraries over an OpenAI-compatible API, and a web page.")
-_add("evidence", evidence.evidence, "Show only the passages that an answer draws on.")
+_add("evidence", evidence.evidence, "Show only the passages that an answer attends to.")
 _add("coverage", coverage.coverage, "Show which pages no question so far has selected.")
 _add_group(
     "bench",
@@ -113,7 +114,7 @@ def _options(
 ) -> None:
     context.obj = Settings(quiet, debug)
     if context.invoked_subcommand:
-        context.default_map = configuration.defaults_of(context.command, configuration.set_once())
+        context.default_map = configuration.defaults_of(context.command, configuration.set_once(partial(say, context.obj)))
 
 
 # The base of what the parser raises; Typer brings its own copy of click in some versions.

@@ -141,7 +141,7 @@ class _Asking:
         return answer
 
     def _ablate(self, answer: Answer, found: Evidence) -> dict[str, Any]:
-        """What the answer would be if it could not look at the passages that it drew on."""
+        """What the answer would be without the passages that it attended to."""
         excluded = [(citation.start, citation.end) for citation in found.citations]
         again = run_stream(self.settings, self._start(answer.question, excluded), show=False)
         return {"answer": again.text, "changed": again.text != answer.text}

@@ -93,7 +93,7 @@ def attention(
     preset: Annotated[str, typer.Option(help="Model whose shapes to use: reader, qwen2.5-7b or llama-3.1-8b.")] = "reader",
     device: flags.Device,
 ) -> int:
-    """Measure one layer: the fastest dense attention beside each kind of selection."""
+    """Measure one layer: the fastest dense attention vs. each kind of selection."""
     settings: Settings = context.obj
     check_format(output, FORMATS)
     lengths = [internals.parse_count(part) for part in length.split(",")]
@@ -108,7 +108,7 @@ def _refuse_flags_before(context: typer.Context, command: str) -> None:
     for name in context.params:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            raise UsageError(f"bench: --{name.replace('_', '-')} stands before {command}; write the flags behind it")
+            raise UsageError(f"bench: --{name.replace('_', '-')} is before {command}; write the flags after it")
 
 
 def _attention_table(bench: AttentionBench) -> Table:

@@ -43,7 +43,7 @@ def calibrate(
 def voters_lines(voters: tscli.Voters) -> list[str]:
     """What people are told of a model's retrieval heads."""
     heads = ", ".join(f"{layer}.{head} ({skill:.2f})" for (layer, head), skill in zip(voters.heads, voters.skill, strict=True))
-    apart = ", each by itself" if voters.apart else ""
+    apart = ", each separately" if voters.apart else ""
     contrast = (
         f", weighted {1 + voters.contrast:g} times against what the model expects without them" if voters.contrast else ""
     )

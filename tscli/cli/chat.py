@@ -28,16 +28,16 @@ HELP = """/sources  the pages that the last answer's tokens voted for
 /reset    forget the conversation; the documents stay
 /help     this
 /exit     end, as does Ctrl-D; Ctrl-C stops an answer"""
-BY_ITSELF = "this model's chat template has no further turns: each question is asked by itself and sees no earlier one"
+BY_ITSELF = "this model's chat template has no further turns: each question is asked separately and sees no earlier one"
 
 
 def chat(
     context: typer.Context,
     *,
     library: flags.Libraries,
-    top: flags.Top,
+    top: flags.ChatTop,
     decoding: flags.Decoding,
-    no_history: flags.NoHistory = False,
+    no_history: flags.NoChatHistory = False,
     how: Annotated[flags.Question, without("dense")],
     selection: Annotated[flags.Selection, without("chunk")],
     model: flags.LibraryModel,

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tscli.cli import old_names
 from tscli.cli.flags import LIBRARY, SETTINGS
 from tscli.errors import UsageError
 
@@ -23,13 +25,23 @@ def config_file() -> Path:
     return Path(user_config_dir("tscli", appauthor=False)) / "config.toml"
 
 
-def set_once() -> dict[str, str]:
-    """What the file sets, by the commands' parameters; UsageError names file or variable, key and what is wrong."""
+def set_once(tell: Callable[[str], None] = lambda note: None) -> dict[str, str]:
+    """What the file sets, by the commands' parameters; UsageError names file or variable, key and what is wrong.
+
+    tell: called with a note on each variable and key that is set by its name of the version before.
+    """
     for setting in SETTINGS.values():
-        if value := os.environ.get(setting.variable):
-            setting.check(setting.variable, value)
+        for variable in setting.variables:
+            if value := os.environ.get(variable):
+                setting.check(variable, value)
+                if variable != setting.variable:
+                    tell(old_names.renaming(variable, setting.variable))
     file = config_file()
     found = _read(file)
+    for old, new in old_names.SETTINGS.items():
+        if old in found:
+            tell(old_names.renaming(f"{file}: {old}", new))
+            found.setdefault(new, found.pop(old))
     for name, value in found.items():
         if name not in SETTINGS:
             raise UsageError(f"{file}: unknown setting {name!r}; choose from {', '.join(SETTINGS)}")

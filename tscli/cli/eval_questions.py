@@ -25,7 +25,7 @@ KINDS = ("joint", "independent")
 
 
 @dataclass(frozen=True)
-class Opening:
+class EvalLibraryOptions:
     """How libraries are opened and what is asked of them; thoughts are not scored; baselines: also by these methods of
     `internals.run_baselines`."""
 
@@ -36,7 +36,9 @@ class Opening:
     baselines: Sequence[str]
 
 
-def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dict[str, QuestionReport], dict[str, Any]]:
+def ask_library(
+    settings: Settings, library: str, opening: EvalLibraryOptions
+) -> tuple[dict[str, QuestionReport], dict[str, Any]]:
     """A report per method, and what is to be known of the library and its session."""
     asked = opening.asked
     with working(settings, f"opening library {library}"):
@@ -63,7 +65,7 @@ def ask_library(settings: Settings, library: str, opening: Opening) -> tuple[dic
 
 
 def ask_folder(
-    settings: Settings, folder: Path, kinds: Sequence[str], kv_dtype: str, opening: Opening
+    settings: Settings, folder: Path, kinds: Sequence[str], kv_dtype: str, opening: EvalLibraryOptions
 ) -> tuple[dict[str, QuestionReport], dict[str, Any]]:
     """The same of a folder's documents, read into a library of each kind that is removed afterwards."""
     if unknown := [kind for kind in kinds if kind not in KINDS]:
@@ -81,7 +83,7 @@ def ask_folder(
 
 
 @contextmanager
-def _library_of(settings: Settings, folder: Path, options: IngestOptions, opening: Opening) -> Iterator[str]:
+def _library_of(settings: Settings, folder: Path, options: IngestOptions, opening: EvalLibraryOptions) -> Iterator[str]:
     """UsageError where a file cannot be read: scores of the rest would pass for scores of all."""
     tscli.home().mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="eval-", dir=tscli.home()) as parent:

@@ -12,7 +12,7 @@ import typer
 import tscli
 from tscli import internals
 from tscli.cli import flags
-from tscli.cli.eval_questions import Opening, ask_folder, ask_library, print_reports
+from tscli.cli.eval_questions import EvalLibraryOptions, ask_folder, ask_library, print_reports
 from tscli.cli.eval_tables import print_results
 from tscli.cli.output import Settings, fetch_model, progress, say
 from tscli.cli.settings import only
@@ -70,7 +70,7 @@ def questions(
     check_format(output, FORMATS)
     _refuse_strays(context, by_folder=folder is not None)
     asked = internals.every_nth(tscli.read_questions(file), limit)
-    opening = Opening(asked, model.options(), selection.options(), how, baseline or (BASELINES if baselines else ()))
+    opening = EvalLibraryOptions(asked, model.options(), selection.options(), how, baseline or (BASELINES if baselines else ()))
     fetch_model(settings, opening.load, library if folder is None else None)
     if folder is None:
         reports, about = ask_library(settings, library, opening)

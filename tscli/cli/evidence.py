@@ -1,4 +1,4 @@
-"""`tscli evidence`: only the passages that an answer draws on, for people and for other programs."""
+"""`tscli evidence`: only the passages that an answer attends to, for people and for other programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 import tscli
 from tscli import internals
 from tscli.cli import flags
-from tscli.cli.answers import citation_line, warn_of_instructions
+from tscli.cli.answers import warn_of_instructions
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, working
 from tscli.cli.startup import loading
@@ -35,7 +35,7 @@ def evidence(
     no_history: flags.NoHistory = False,
     model: flags.LibraryModel,
 ) -> int:
-    """Show the passages that the answer to a question draws on, without the answer."""
+    """Show the passages that the answer to a question attends to, without the answer."""
     settings: Settings = context.obj
     check_format(output, FORMATS)
     read_ahead(library)
@@ -55,7 +55,7 @@ def evidence(
     warn_of_instructions(settings, found)
     _print(session, found, output)
     if not found.citations:
-        say(settings, "the answer draws on no passage of the documents")
+        say(settings, "the answer attends to no passage of the documents")
     elif output != "json":
         say(settings, f"shares of the answer's attention to documents; {tscli.CAVEAT}")
     return 0
@@ -69,7 +69,7 @@ def _print(session: Session, found: Evidence, output: str) -> None:
         if output == "md":
             print(_markdown(number, citation))
         else:
-            print(citation_line(number, citation))
+            print(safe_line(citation.line(number, share=True)))
 
 
 def _markdown(number: int, citation: Citation) -> str:

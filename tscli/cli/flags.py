@@ -24,6 +24,10 @@ COUNT = matching("a count", r"\d+")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 NoHistory = Annotated[
     bool,
+    typer.Option("--no-history", help="Keep no record of the questions for tscli coverage."),
+]
+NoChatHistory = Annotated[
+    bool,
     typer.Option("--no-history", help="Keep no record of the questions: none for tscli coverage, none for the arrow keys."),
 ]
 KVDtype = Annotated[
@@ -76,8 +80,8 @@ Device = Annotated[
 Weights = Annotated[
     str,
     typer.Option(
-        help="Format of the weights: full; int8, which multiplies 8-bit integers in linear layers (CPU only); or auto: what "
-        "the library was made with, and for answers the 4- and 8-bit weights of a GGUF file."
+        help="Format of the weights. full: unquantised. int8: W8A8 linear layers, CPU only. auto (default): as the library was "
+        "built; decoding uses a GGUF file's own quantised weights."
     ),
 ]
 
@@ -118,18 +122,17 @@ class LibraryModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """How a question is read, and how what it draws on is chosen; by the names that `tscli.open_library` has for it."""
+    """How a question is read, and how what it attends to is chosen; by the names that `tscli.open_library` has for it."""
 
     question_mode: Annotated[
         str | None,
         Setting(
-            "question",
+            "question_mode",
             None,
             one_of("token", "chunk", "two_pass"),
-            "How a question selects tokens when all heads vote. token: each of its tokens selects; chunk: their mean query "
-            "does, as in the paper; two_pass: the question is read again beside what the first pass selected. Default: the "
-            "model's own, or token.",
-            parameter="question_mode",
+            "How a question selects tokens; implies --voters all. token: each of its tokens selects; chunk: their mean query "
+            "does, as in the paper; two_pass: the question is prefilled again, attending to what the first "
+            "pass selected. Default: the model's own, or token.",
             renamed={"twice": "two_pass"},
         ),
     ]
@@ -252,7 +255,9 @@ MaxTokens = Annotated[
 MaxNewTokens = Annotated[
     int, Setting("max_new_tokens", 128, matching("a count from 1", r"0*[1-9]\d*"), "Most tokens that an answer may have.")
 ]
-Top = Annotated[int, Setting("top", 5, COUNT, "How many pages to list as sources.")]
+TOP = Setting("top", 5, COUNT, "Most sentences to cite.")
+Top = Annotated[int, TOP]
+ChatTop = Annotated[int, replace(TOP, help="Most pages that /sources lists.")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,7 +272,7 @@ class Decoding:
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What is shown of an answer beside its text, and where."""
+    """What is shown of an answer besides its text, and where."""
 
     as_json: Json = False
     stats: Annotated[
@@ -276,7 +281,7 @@ class Shown:
     top: Top
     html: Annotated[
         Path | None,
-        typer.Option(help="Write an HTML report on this answer: its words, the passages that they drew on, a heat map."),
+        typer.Option(help="Write an HTML report on this answer: its words, the passages that they attended to, a heat map."),
     ] = None
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Answer again without the cited passages, to see whether the answer changes.")

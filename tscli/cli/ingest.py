@@ -72,17 +72,17 @@ def ingest(
     documents: Annotated[
         str | None,
         typer.Option(
-            help="Whether documents see each other. joint: each attends to those before it; independent: each is "
-            "run by itself, so "
-            "that a changed file costs only its own prefill. Default: the library's own, else the model's, else joint."
+            help="Whether documents attend to each other. joint: each attends to those before it; independent: each is "
+            "prefilled independently, so that a changed file costs only its own prefill. Default: the library's own, else the "
+            "model's, else independent."
         ),
     ] = None,
     prefill: Annotated[
         str | None,
         typer.Option(
-            help="How to run documents longer than the model's window. sections: in sections, each by itself "
-            "with dense attention; "
-            "sparse: in chunks that select what they attend to, as in the paper. Default: the model's own, or sections."
+            help="How to prefill documents longer than the model's window. sections: independently and densely, in sections "
+            "that fit it; sparse: in chunks that select what they attend to, as in the paper. Default: the model's own, or "
+            "sections."
         ),
     ] = None,
     processes: Annotated[

@@ -6,7 +6,12 @@ To be emptied with each version. Values by their old names are known beside the 
 
 from __future__ import annotations
 
-FLAGS = {"ask": {"--together": "--batch-size", "--check": "--ablate"}}  # by command: old, new
+SETTINGS = {"question": "question_mode"}  # old, new: as flags, as variables and as keys of the configuration file
+_SETTING_FLAGS = {f"--{old.replace('_', '-')}": f"--{new.replace('_', '-')}" for old, new in SETTINGS.items()}
+FLAGS = {  # by command: old, new
+    "ask": {"--together": "--batch-size", "--check": "--ablate", **_SETTING_FLAGS},
+    **dict.fromkeys(("chat", "eval", "config"), _SETTING_FLAGS),
+}
 # By command: flags that became commands below it; their values come first there, or stay behind the flag, or there is none.
 COMMANDS = {
     "eval": {"--questions": ("questions", "first"), "--length": ("tasks", "stays")},

@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 
-from tscli.cli.old_names import renaming
+from tscli.cli import old_names
 from tscli.cli.output import say
 from tscli.errors import UsageError
 
@@ -66,7 +66,12 @@ class Setting:
     @property
     def variable(self) -> str:
         """The environment variable that sets it."""
-        return f"TSCLI_{self.name.upper()}"
+        return _variable(self.name)
+
+    @property
+    def variables(self) -> list[str]:
+        """The same, and its names of the version before."""
+        return [self.variable, *(_variable(old) for old, new in old_names.SETTINGS.items() if new == self.name)]
 
     @property
     def flag(self) -> str:
@@ -88,21 +93,21 @@ class Setting:
                 self.check(self.flag, one)
         if not isinstance(value, str) or value not in self.renamed:
             return value
-        say(context.obj, renaming(f'{self.name} mode "{value}"', f'"{self.renamed[value]}"'))
+        say(context.obj, old_names.renaming(f'{self.name.replace("_", " ")} "{value}"', f'"{self.renamed[value]}"'))
         return self.renamed[value]
 
     def parameter_info(self, several: bool) -> Any:
         """For the parser. several: it may be given again; then `configuration` brings what is set once, because a parser cuts a
         variable at its spaces."""
         settings: dict[str, Any] = {"help": self.help, "autocompletion": self.complete, "callback": _callback(self)}
-        settings["envvar"] = self.variable if self.once and not several else None
+        settings["envvar"] = self.variables if self.once and not several else None
         if self.positional:
             return typer.Argument(**settings)
         return typer.Option(self.flag, *([self.short] if self.short else []), **settings)
 
 
 @dataclass(frozen=True)
-class Only:
+class FlagSubset:
     """The flags of a group that a command has; the others keep their defaults."""
 
     names: tuple[str, ...]
@@ -112,14 +117,14 @@ class Only:
         return (name in self.names) != self.without
 
 
-def only(*names: str) -> Only:
+def only(*names: str) -> FlagSubset:
     """Of a group these flags."""
-    return Only(names)
+    return FlagSubset(names)
 
 
-def without(*names: str) -> Only:
+def without(*names: str) -> FlagSubset:
     """Of a group all but these flags."""
-    return Only(names, without=True)
+    return FlagSubset(names, without=True)
 
 
 def settings_of(*sources: Any) -> dict[str, Setting]:
@@ -190,6 +195,10 @@ def _for_parser(parameter: Parameter) -> Parameter:
     return parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
+def _variable(name: str) -> str:
+    return f"TSCLI_{name.upper()}"
+
+
 def _callback(setting: Setting) -> Callable[[typer.Context, Any], Any]:
     def taken(context: typer.Context, value: Any) -> Any:
         return setting.taken(context, value)
@@ -197,10 +206,10 @@ def _callback(setting: Setting) -> Callable[[typer.Context, Any], Any]:
     return taken
 
 
-def _split(annotation: Any) -> tuple[Any, Setting | None, Only | None]:
+def _split(annotation: Any) -> tuple[Any, Setting | None, FlagSubset | None]:
     """An annotation's type, the setting that it defines and the choice among a group's flags, where there is one."""
     if get_origin(annotation) is not Annotated:
         return annotation, None, None
     base, *marks = get_args(annotation)
     setting = next((mark for mark in marks if isinstance(mark, Setting)), None)
-    return base, setting, next((mark for mark in marks if isinstance(mark, Only)), None)
+    return base, setting, next((mark for mark in marks if isinstance(mark, FlagSubset)), None)

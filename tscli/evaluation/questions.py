@@ -18,7 +18,7 @@ from tscli.evaluation.match import MAX_NEW_TOKENS, is_right
 from tscli.evaluation.score import exact_match, interval95, is_refusal, token_f1
 from tscli.evidence import find_evidence
 
-THOUGHT_TOKENS = 1024  # of an answer, beside its own, where the model may think first
+THOUGHT_TOKENS = 1024  # of an answer, besides its own, where the model may think first
 OnAnswer = Callable[[int, int], None]  # done, total
 FIELDS: dict[str, type] = {"question": str, "answer": str, "kind": str, "file": str, "page": int}
 
@@ -44,7 +44,7 @@ class ScoredAnswer:
 
     page_first: whether the answer's page is the first source; None where no page is known, or the method names none.
     cited: whether the first citation's quote holds the wanted answer; None where there is neither. seconds: to the end of
-    the answer; ttft_s: to its first token, None where nothing was run.
+    the answer; ttft_s: to its first token, None where nothing was prefilled.
     """
 
     question: Question
@@ -104,7 +104,7 @@ def every_nth(questions: Sequence[Question], limit: int | None) -> list[Question
 def read_questions(file: Path) -> list[Question]:
     """JSON lines with "question" and "answer" (a string, several in a list, or null), and maybe "kind", "file", "page".
 
-    UsageError naming the file and the line where something else stands there.
+    UsageError naming the file and the line where something else is there.
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")

@@ -14,13 +14,13 @@ from tscli.answer.token_attribution import TokenAttribution
 from tscli.tokens import Context, StreamDecoder, Tokenizer, page_name, shown
 from tscli.tokens.sentences import sentence_spans
 
-REACH = 96  # tokens on both sides within which a sentence is looked for
+SENTENCE_SEARCH_TOKENS = 96  # tokens on both sides within which a sentence is looked for
 HEAVIEST = 512  # tokens that sentences are looked for around
 
 
 @dataclass(frozen=True)
 class Citation:
-    """A passage that an answer drew on: tokens [start, end) of the library, or of all that are joined.
+    """A passage that an answer attended to: tokens [start, end) of the library, or of all that are joined.
 
     share: of the answer's attention to documents. quote: the passage as the document has it, on one line ("light- house" where
     a line's end breaks the word); text: as the model read it ("lighthouse"), where that differs. paged: whether the file has
@@ -49,6 +49,10 @@ class Citation:
         """File and page for people."""
         file = shown(self.file, self.library)
         return f"{file} p. {page_name(self.page, self.label)}" if self.paged else file
+
+    def line(self, number: int, *, share: bool) -> str:
+        """[1] handbook.pdf p. 7 (62%): "..." """
+        return f'[{number}] {self.place}{f" ({self.share:.0%})" if share else ""}: "{self.quote}"'
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def spell(tokens: np.ndarray, context: Context, tokenizer: Tokenizer) -> Spelled
 def _stretches(places: np.ndarray, weights: np.ndarray, context: Context) -> list[np.ndarray]:
     """Runs of tokens within reach of the heaviest ones, none across a page's end."""
     heaviest = places[np.argsort(-weights, kind="stable")[:HEAVIEST]]
-    near = (heaviest[:, None] + np.arange(-REACH, REACH + 1)).ravel()
+    near = (heaviest[:, None] + np.arange(-SENTENCE_SEARCH_TOKENS, SENTENCE_SEARCH_TOKENS + 1)).ravel()
     near = np.unique(near[(near >= 0) & (near < context.page.shape[0])])
     near = near[context.page[near] > 0]
     apart = (np.diff(near) > 1) | (np.diff(context.page[near]) != 0) | (np.diff(context.document[near]) != 0)

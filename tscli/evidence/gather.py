@@ -34,10 +34,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an answer drew on, and the pieces of its text with their support. The first citation is what the answer's first
-    sentence drew on most, since later sentences may go beyond the question. The others follow by their share, highest first.
+    """What an answer attended to, and the pieces of its text with their support. The first citation is what the answer's first
+    sentence attended to most, since later ones may go beyond the question. The others follow by their share, highest first.
 
-    instructions: indices of citations that read like instructions to a model, or stand beside such text, with the words.
+    instructions: indices of citations that read like instructions to a model, or are next to such text, with the words.
     """
 
     citations: tuple[Citation, ...]
@@ -46,7 +46,7 @@ class Evidence:
 
     @property
     def weak(self) -> list[tuple[int, int]]:
-        """Spans [start, end) of the answer's text that drew on documents for less than half; neighbours are one span."""
+        """Spans [start, end) of the answer's text that attended to documents for less than half; neighbours are one span."""
         spans: list[tuple[int, int]] = []
         for piece in self.pieces:
             if piece.support < WEAK and piece.text.strip():

@@ -22,7 +22,7 @@ from tscli.ingest.prefill import Progress, prefill
 from tscli.ingest.sections import section_starts
 from tscli.ingest.sketch_reuse import stored_sketch
 from tscli.ingest.sketching import num_fitted, passages_as_questions
-from tscli.ingest.work import Work, in_chains
+from tscli.ingest.work import PrefillJob, in_chains
 from tscli.ingest.worker_pool import WorkerConfig, WorkerPool
 from tscli.library.arrange import Arrangement, Previous, arrange, previous_context
 from tscli.library.layout import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of
@@ -65,7 +65,7 @@ class Preparation:
         context: Context,
         manifest: Manifest,
         chain: Sequence[PlannedSegment],
-        work: Work,
+        work: PrefillJob,
         load: LoadOptions,
         calibrate: Callable[[OnCalibrate | None], object],
     ) -> None:
@@ -185,7 +185,9 @@ def prepare(
     plan = make_plan(folder, context, arrangement, loaded, missing, decoder, scanned, expected, notes, fingerprint)
     ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)
     window = decoder.window if in_sections else 0
-    work = Work.of(context.token_ids, chain, config, ask, dense=options.dense, kv_dtype=fingerprint.kv_dtype, window=window)
+    work = PrefillJob.of(
+        context.token_ids, chain, config, ask, dense=options.dense, kv_dtype=fingerprint.kv_dtype, window=window
+    )
     calibrate = partial(choose_voters, None, decoder, tokenizer, template)
     return Preparation(plan, decoder, context, manifest, chain, work, load, calibrate)
 

@@ -22,10 +22,10 @@ class IngestOptions:
     ocr: "auto" reads PDF pages without text by tesseract or OCRmyPDF, where one is installed; "deu+eng" does so in these
         languages, by tesseract's names; "off" never.
     max_tokens: more are an error; nothing is cut.
-    documents: "joint" (each is run behind those before it; tscli's default) or "independent" (each by itself, so that a
-        changed file costs only its own prefill).
-    prefill: how documents longer than the model's window are run: in dense "sections" that fit it (tscli's default), or in
-        "sparse" chunks, as in the paper.
+    documents: "joint" (each attends to those before it) or "independent" (each is prefilled independently, so that a changed
+        file costs only its own prefill; tscli's default).
+    prefill: how documents longer than the model's window are prefilled: in dense "sections" that fit it (tscli's default), or
+        in "sparse" chunks, as in the paper.
     dense: full attention in prefill instead of TokenSelect.
     processes: worker processes for independent documents on the CPU; None: as many as a short measurement favours.
     kv_dtype: format of the keys and values; "auto": the library's, for a new one the model's dtype.

@@ -95,7 +95,7 @@ def make_plan(
     notes: Sequence[str],
     fingerprint: Fingerprint,
 ) -> IngestPlan:
-    """What will be run and what it takes; missing: segments that are not there yet. expected: None where none is missing."""
+    """What will be prefilled and what it takes; missing: segments not there yet. expected: None where none is missing."""
     total, to_run = int(context.token_ids.shape[0]), sum(segment.num_tokens for segment in missing)
     documents = tuple(
         PlannedDocument(

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from tscli.ingest.sketching import grow_sketch, reads_by_sketch
-from tscli.ingest.work import Chain, Work, in_chains, prefix_of
+from tscli.ingest.work import Chain, PrefillJob, in_chains, prefix_of
 from tscli.library.dense_prefill import run_densely
 from tscli.library.layout import SEGMENT_TOKENS, on_device, pack, placed, sketch_tensors
 from tscli.model.attention import AttentionRun
@@ -41,7 +41,7 @@ def prefill(
     decoder: Decoder,
     writer: Writer,
     planned: Sequence[PlannedSegment],
-    work: Work,
+    work: PrefillJob,
     *,
     on_progress: Progress | None = None,
     again: Collection[str] = (),
@@ -95,7 +95,7 @@ def run_chain(
     writer: Writer,
     chain: Chain,
     missing: set[str],
-    work: Work,
+    work: PrefillJob,
     advance: Callable[[int], None],
     reusable: ReusableSketch | None = None,
 ) -> KVState:
@@ -110,7 +110,7 @@ def run_chain(
             ids = work.ids([segment])
             for size in run_densely(decoder, state, ids) if fits else _run(decoder, state, ids, work.config, keys):
                 advance(size)
-            made = pack(*state.take_tail(PAGE_SIZE), segment.num_tokens, work.kv_dtype)
+            made = pack(*state.copy_tail(PAGE_SIZE), segment.num_tokens, work.kv_dtype)
             state.crop()
             pages = on_device(made, torch.device("cpu"))
             record = writer.write_segment(segment, pages.key, pages.value, pages.scales)
@@ -138,7 +138,7 @@ def prefill_in_memory(
     for start in range(0, token_ids.shape[0], SEGMENT_TOKENS):
         for _ in _run(decoder, state, token_ids[start : start + SEGMENT_TOKENS], config, keys):
             pass
-        made = pack(*state.take_tail(PAGE_SIZE), state.tail_tokens, kv_dtype)
+        made = pack(*state.copy_tail(PAGE_SIZE), state.tail_tokens, kv_dtype)
         state.crop()
         state.extend(made)
         if reads_by_sketch(state.committed):

@@ -16,7 +16,7 @@ from tscli.ingest.prefill import Progress, prefill
 from tscli.ingest.rebuild import own_model
 from tscli.ingest.reread import read_context_again
 from tscli.ingest.sketching import passages_as_questions
-from tscli.ingest.work import Work
+from tscli.ingest.work import PrefillJob
 from tscli.library.layout import context_arrays, prefill_config
 from tscli.store import (
     Manifest,
@@ -76,7 +76,7 @@ def _make_anew(writer: Writer, manifest: Manifest, damaged: Sequence[Problem], o
     template = template_of(manifest.template, tokenizer)
     ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)
     tokens, config = context["token_ids"].numpy(), prefill_config(fingerprint)
-    work = Work.of(tokens, planned, config, ask, dense=dense, kv_dtype=fingerprint.kv_dtype, window=window)
+    work = PrefillJob.of(tokens, planned, config, ask, dense=dense, kv_dtype=fingerprint.kv_dtype, window=window)
     run = partial(prefill, decoder, writer, planned, work, on_progress=on_progress)
     records, done, sketch = run()
     if again := _behind_what_changed(manifest.segments, records):

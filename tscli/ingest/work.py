@@ -19,7 +19,7 @@ Ask = Callable[[Tensor], Sequence[Tensor]]  # of a context's tokens, the prompts
 
 
 @dataclass(frozen=True)
-class Work:
+class PrefillJob:
     """What is run and how: token_ids, int32 [T], the whole context; prompts: as `grow_sketch` has them, of the whole context;
     own_prompts: of each chain that is long enough to be read by a sketch, by its last segment; kv_dtype: of the pages, see
     `Fingerprint`; window: chains of at most so many tokens are attended densely."""
@@ -35,7 +35,7 @@ class Work:
     @classmethod
     def of(
         cls, token_ids: np.ndarray, planned: Sequence[PlannedSegment], config: SelectionConfig, ask: Ask, **kinds: Any
-    ) -> Work:
+    ) -> PrefillJob:
         """With the prompts that `ask` makes of the whole context, and of each long chain by itself: what else is in the library
         changes nothing in its keys and values."""
         work = cls(token_ids, config, **kinds)

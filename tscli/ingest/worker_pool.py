@@ -14,7 +14,7 @@ from multiprocessing import connection
 from pathlib import Path
 from types import TracebackType
 
-from tscli.ingest.work import Chain, Work
+from tscli.ingest.work import Chain, PrefillJob
 from tscli.model.options import LoadOptions
 from tscli.processes import start
 
@@ -27,7 +27,7 @@ class WorkerConfig:
 
     load: LoadOptions
     folder: Path
-    work: Work
+    work: PrefillJob
     threads: int
 
 

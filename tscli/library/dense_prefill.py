@@ -43,6 +43,6 @@ def read_document(decoder: Decoder, state: KVState, token_ids: Tensor, kv_dtype:
     """The pages of a document that fits the window: token_ids (int64 [t]) behind what the state holds, attended densely."""
     for _ in run_densely(decoder, state, token_ids):
         pass
-    made = pack(*state.take_tail(PAGE_SIZE), state.tail_tokens, kv_dtype)
+    made = pack(*state.copy_tail(PAGE_SIZE), state.tail_tokens, kv_dtype)
     state.crop()
     return made

@@ -14,11 +14,11 @@ from tscli.model.decoder import Decoder
 from tscli.model.kv import Pages
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import VERSION, Projection, Sketch
-from tscli.store import PAGE_SIZE, SEGMENT_PAGES, Fingerprint, Manifest
+from tscli.store import KV_LAYOUT_VERSION, PAGE_SIZE, SEGMENT_PAGES, Fingerprint, Manifest
 from tscli.tokens import Context, DocumentTokens, Tokenizer
 from tscli_kernels import PAGE_SCALE, quantise_rows
 
-ENGINE_VERSION = 6  # raised whenever the same settings would give other keys or values
+PREFILL_VERSION = 6  # raised whenever the same settings would give other keys or values; see chain_seed
 GPU_KEPT = 0.15  # of a GPU's memory, for what a question needs: pages do not take it
 SEGMENT_TOKENS = PAGE_SIZE * SEGMENT_PAGES
 ARRAYS = ("token_ids", "document", "page", "char_start", "char_end")
@@ -92,12 +92,14 @@ def fingerprint_of(
         segment_pages=SEGMENT_PAGES,
         kv_dtype=kv_dtype,
         weights=weights,
+        kv_layout=KV_LAYOUT_VERSION,
     )
 
 
 def chain_seed(fingerprint: Fingerprint) -> str:
-    """What the names of a library's segments begin from: an ingest does not build on keys and values of another engine."""
-    return f"{fingerprint.digest()} by engine {ENGINE_VERSION}"
+    """What the names of a library's segments begin from: an ingest does not build on keys and values of another
+    PREFILL_VERSION, though the library that has them still answers. How they lie in files is KV_LAYOUT_VERSION's."""
+    return f"{fingerprint.digest()} by engine {PREFILL_VERSION}"
 
 
 def prefill_config(fingerprint: Fingerprint) -> SelectionConfig:

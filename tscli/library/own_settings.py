@@ -40,7 +40,7 @@ def choose_template(tokenizer: Tokenizer, system: str | None, folder: Path) -> T
         return load_template(tokenizer, system)
     held = template_of(manifest.template, tokenizer)
     if system not in (None, held.system) and load_template(tokenizer, system).prefix != held.prefix:
-        mine = "without an instruction" if not held.system else f"behind the instruction {_short(held.system)}"
+        mine = "without an instruction" if not held.system else f"after the instruction {_short(held.system)}"
         raise LibraryError(
             f"library {manifest.library} was made {mine}; --system {_short(system or '')} does not fit it; leave that out, or "
             "choose another --library"

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tscli.errors import UsageError
 from tscli.model.batched import BatchedRun
-from tscli.model.gathered import Enough
+from tscli.model.gathered import StopForward
 from tscli.model.identity import weights_hash
 from tscli.model.kv import KVState, Pages
 from tscli.model.rotary import Rotator
@@ -81,7 +81,7 @@ class Decoder(ABC):
         """As `forward`; the logits of these of the tokens, [rows, vocab] float32."""
         try:
             out = self._run(token_ids, run, list(rows))
-        except Enough:
+        except StopForward:
             out = None
         run.advance(token_ids.shape[0])
         return out

@@ -23,7 +23,7 @@ from tscli.model.identity import weights_hash
 from tscli.model.known import KNOWN, MILLION, KnownModel, kv_bytes
 from tscli.model.options import EMBEDDED
 
-READER = "copies short facts that stand in one sentence, and no more"
+READER = "copies short facts found in one sentence, and no more"
 HEAD_LIMIT = 100 << 20  # of a safetensors file's head
 
 
@@ -31,7 +31,7 @@ HEAD_LIMIT = 100 << 20  # of a safetensors file's head
 class ModelDetails:
     """A model, here or not (folder None). num_bytes: on disk, or to download; parameters None where no file tells.
 
-    source: "embedded", "hub", "gguf" or "folder"; weights_hash only of a model that is here and was asked for by itself.
+    source: "embedded", "hub", "gguf" or "folder"; weights_hash only of a model that is here and was asked for by name.
     """
 
     name: str

@@ -25,7 +25,7 @@ ROOM = 64  # columns for tokens of an answer, before buffers grow
 Watch = Callable[["Seen"], None]
 
 
-class Enough(Exception):
+class StopForward(Exception):
     """Raised inside a pass when nothing behind this layer is wanted; the decoder ends the pass there."""
 
 
@@ -93,7 +93,7 @@ class GatheredRun:
 
     Each pass brings as many new tokens of each sequence. keeps: later passes attend to the new keys and values of earlier ones,
     and those of the first sequence are appended to the state's tail. Without it nothing is left of the pass.
-    watch: told of each layer and sequence before it attends. last_layer: the pass ends there with `Enough`.
+    watch: told of each layer and sequence before it attends. last_layer: the pass ends there with `StopForward`.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class GatheredRun:
         if self.watch is not None:
             self._show(self.watch, turned, all_key, query, call)
         if call.layer == self.last_layer:
-            raise Enough
+            raise StopForward
         if sequences == 1 and call.window is None:  # the rows are behind all new tokens
             return attend_causal(turned[:, 0], all_key[:, 0], all_value[:, 0], scaling=call.scaling, softcap=call.softcap)
         parts = (part.transpose(0, 1) for part in (turned, all_key, all_value))

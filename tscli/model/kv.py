@@ -109,7 +109,7 @@ class KVState:
         if self.tail_tokens:
             raise ValueError("the tail must be taken or cropped before pages are added")
         if self.segments and segment.key.shape[3] != self.segments[0].key.shape[3]:
-            raise ValueError("pages of one size cannot stand behind those of another")
+            raise ValueError("pages of one size cannot follow those of another")
         self.segments.append(segment)
         self.starts.append(self.committed)
         self.committed += segment.num_tokens
@@ -151,8 +151,8 @@ class KVState:
         """The tail's keys and values, a view [2, layers, kv_heads, tail_tokens, head_dim]."""
         return self._tail[:, :, :, : self.tail_tokens]
 
-    def take_tail(self, page_size: int) -> tuple[Tensor, Tensor]:
-        """The tail as pages, [layers, pages, kv_heads, page_size, head_dim] key and value; the last page is zero-padded."""
+    def copy_tail(self, page_size: int) -> tuple[Tensor, Tensor]:
+        """A copy of the tail as pages: key, value [layers, pages, kv_heads, page_size, head_dim]; the last is zero-padded."""
         layers, kv_heads, head_dim = self._shape
         pages = -(-self.tail_tokens // page_size)
         padded = self._tail.new_zeros(2, layers, kv_heads, pages * page_size, head_dim)
@@ -243,7 +243,7 @@ class KVState:
         parts = self._parted[1]
         return self._rows(layer, 0, parts), self._rows(layer, 1, parts)
 
-    def pool(self, layer: int) -> tuple[Tensor, Tensor] | None:
+    def whole_pages(self, layer: int) -> tuple[Tensor, Tensor] | None:
         """Key and value pages of all committed tokens, slot by slot, where they lie on a GPU in one piece and in the model's
         dtype; else None."""
         whole = self.segments[0] if len(self.segments) == 1 else None

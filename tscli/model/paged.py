@@ -19,7 +19,7 @@ def attend_paged(
     query: [q_heads, t, head_dim]; new: key and value [kv_heads, t, head_dim]; all unrotated. positions: int64, ascending.
     [q_heads, t, head_dim]; None where the pages are not in one piece on a GPU, or the model does not rotate halves.
     """
-    pages = state.pool(call.layer)
+    pages = state.whole_pages(call.layer)
     if pages is None or not rotator.turns_halves:
         return None
     num_rows = int(torch.searchsorted(positions, state.committed))

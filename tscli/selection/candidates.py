@@ -29,7 +29,7 @@ def num_candidates(k: int, num_tokens: int) -> int:
 
 
 @dataclass(frozen=True)
-class Found:
+class SketchCandidates:
     """Candidates of one query.
 
     positions: int64 [c], ascending, counted from where was searched. others: a sample of the scores of all other tokens, each
@@ -46,7 +46,7 @@ class Found:
         return vote_beside(exact, (self.others + shift[:, None]).mul_(scale), self.step)
 
 
-def search(scan: Scan, layer: int, query: Tensor, start: int, stop: int, count: int) -> Found:
+def search(scan: Scan, layer: int, query: Tensor, start: int, stop: int, count: int) -> SketchCandidates:
     """The tokens of [start, stop) that any head scores among its best, about `count` in all, and the outliers.
 
     Each head's threshold is what count / q_heads tokens reach, as a sample of the tokens has it; as many more where scores are
@@ -57,7 +57,7 @@ def search(scan: Scan, layer: int, query: Tensor, start: int, stop: int, count: 
     threshold = _threshold(sample, count if count < stop - start else None, step)
     positions = _united(scan.reaching(layer, query, start, stop, threshold), scan.outlying(layer, start, stop))
     known = odd | (sample >= threshold[:, None]).any(dim=0)
-    return Found(positions, sample.masked_fill(known, float("-inf")), step)
+    return SketchCandidates(positions, sample.masked_fill(known, float("-inf")), step)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 VERSION = 4  # of the calibration: raised whenever the same model would get other voters
-TOGETHER = 2  # of a question's tokens whose scores are normalised at once
+SOFTMAX_BATCH = 2  # of a question's tokens whose scores are normalised at once
 WINDOW = 64  # tokens that are ranked together
 FUSION = 5.0  # added to a rank before its reciprocal is taken: how little a first place counts over a second one
 
@@ -27,7 +27,7 @@ class Voters:
     """A model's retrieval heads, as the calibration found them.
 
     heads: (layer, query head), best first. skill: for each, the mean reciprocal rank of the right window over the calibration's
-    lookups. passages: how many an answer should attend to; apart: whether each is read by itself. absent_below: gain in
+    lookups. passages: how many an answer should attend to; apart: whether each is read separately. absent_below: gain in
     nats per token of the question below which no passage is taken to answer it. contrast: the weight of what the passages
     change, see `answer.contrast`; 0 where answers are better without it.
     """
@@ -41,7 +41,7 @@ class Voters:
 
     @property
     def last_layer(self) -> int:
-        """The layer behind which a question need not be read to vote."""
+        """The layer after which a forward pass over a question need not go on to vote."""
         return max(layer for layer, _ in self.heads)
 
     def of_layer(self, layer: int) -> list[tuple[int, int]]:
@@ -70,7 +70,7 @@ def head_votes(scores: Tensor, out: Tensor | None = None) -> Tensor:
     """
     votes = torch.empty(scores.shape[-1], dtype=torch.float32, device=scores.device) if out is None else out
     votes.zero_()
-    for part in scores.split(TOGETHER):
+    for part in scores.split(SOFTMAX_BATCH):
         votes += torch.softmax(part.float(), dim=-1).sum(dim=0)
     return votes
 

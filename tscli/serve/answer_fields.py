@@ -11,7 +11,7 @@ from tscli.serve.openai_request import Completion
 from tscli.serve.replies import model_label
 from tscli.serve.served_libraries import ServedLibraries
 
-SYSTEM = "the system message has no effect: a library's own instruction stands before its documents (tscli ingest --system)"
+SYSTEM = "the system message has no effect: a library's own instruction comes before its documents (tscli ingest --system)"
 ALONE = "earlier messages have no effect: this model's chat template has no further turns"
 
 
@@ -28,7 +28,7 @@ class AnswerFields:
         """The citations as lines below the answer, where that is wanted."""
         if not self._footnotes or not done.evidence.citations:
             return ""
-        lines = (f'[{n}] {one.place}: "{one.quote}"' for n, one in enumerate(done.evidence.citations, start=1))
+        lines = (one.line(n, share=False) for n, one in enumerate(done.evidence.citations, start=1))
         return "\n\n" + "\n".join(lines)
 
     def details(self, done: Done) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class ServeSettings:
     """host, port: where it listens; port 0: a free one. token: what every request must bring, None where that is nothing.
 
     parallel: answers that go on at a time; queue: how many more may wait. cors: origins of other sites that may ask.
-    allow_host: names beside its own that it may be called by. max_new_tokens: of an answer whose request names none.
+    allow_host: names, besides its own, that it may be called by. max_new_tokens: of an answer whose request names none.
     remembers: whether questions are kept for `tscli coverage`. body_bytes: most bytes of a request; upload_bytes: of one that
     brings a file. grace_s: how long answers may go on once it is told to end.
     """
@@ -40,7 +40,7 @@ class ServeSettings:
     def __post_init__(self) -> None:
         """UsageError where something would never be what a browser says."""
         if not self.host.isascii() or not self.host.strip():
-            raise UsageError(f"--host is {self.host!r}; it must be an address or a name; 0.0.0.0 stands for all addresses")
+            raise UsageError(f"--host is {self.host!r}; it must be an address or a name; 0.0.0.0 means all addresses")
         for origin in self.cors:
             if ORIGIN.fullmatch(origin) is None:
                 why = "as browsers send it: no path, no slash at its end, and no * (each site is named)"

@@ -7,7 +7,7 @@ from tscli.paths import home, library_folder
 from tscli.store.archive import OnBytes, export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, plan_independent, segment_id
 from tscli.store.history import HISTORY, HistoryEntry, read_history, remember
-from tscli.store.manifest import Fingerprint, Manifest, SegmentRecord
+from tscli.store.manifest import KV_LAYOUT_VERSION, Fingerprint, Manifest, SegmentRecord
 from tscli.store.reader import (
     StoredLibrary,
     no_library,
@@ -34,6 +34,7 @@ from tscli.store.writer import Writer, missing_segments
 
 __all__ = [
     "HISTORY",
+    "KV_LAYOUT_VERSION",
     "PAGE_SIZE",
     "SEGMENT_PAGES",
     "Fingerprint",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -20,7 +21,11 @@ from tscli.errors import LibraryError
 from tscli.store.damaged import damaged
 
 # 1: pages in the model's dtype, made by its full weights; still written for these. 2: kv_dtype or weights in the fingerprint.
-FORMAT_VERSIONS = (1, 2)
+# 3: kv_layout in the fingerprint.
+FORMAT_VERSIONS = (1, 2, 3)
+# How keys and values lie in a segment's file: the order of the axes, slots in a page, codes and scales. To be raised with any
+# change of it: libraries of another layout are then refused by name, and an ingest recomputes their segments.
+KV_LAYOUT_VERSION = 1
 KV_DTYPES = (None, "bfloat16", "int8")
 WEIGHTS = (None, "int8")
 # Where a model lies and what it is called may change; what it computes is in the hashes.
@@ -35,7 +40,8 @@ PLAIN_FILE = re.compile(r"(context|sketch)-[0-9a-f]+-[0-9a-f]+\.pt")
 class Fingerprint:
     """Everything that must agree between a library and whoever reads it; prefill: the selection settings of the prefill.
 
-    kv_dtype: of the pages, None where it is `dtype`. weights: "int8" where the documents were run by int8 weights, else None.
+    kv_dtype: of the pages, None where it is `dtype`. weights: "int8" where documents were prefilled by int8 weights, else None.
+    kv_layout: the `KV_LAYOUT_VERSION` that the pages were written by; 1 where a manifest does not say.
     """
 
     model_id: str
@@ -52,6 +58,7 @@ class Fingerprint:
     segment_pages: int
     kv_dtype: str | None = None
     weights: str | None = None
+    kv_layout: int = 1
 
     @property
     def pages_dtype(self) -> str:
@@ -66,11 +73,14 @@ class Fingerprint:
     @property
     def format_version(self) -> int:
         """The oldest format that can say this."""
+        if self.kv_layout != 1:
+            return 3
         return 1 if self.kv_dtype is None and self.weights is None else 2
 
     def record(self) -> dict[str, Any]:
         """The fields as a manifest keeps them; those that format 1 does not have, only where they say something."""
-        return {name: value for name, value in asdict(self).items() if name not in ("kv_dtype", "weights") or value is not None}
+        implied = {"kv_dtype": None, "weights": None, "kv_layout": 1}
+        return {name: value for name, value in asdict(self).items() if name not in implied or value != implied[name]}
 
     @property
     def model(self) -> str:
@@ -157,6 +167,7 @@ class Manifest:
 
     def check(self, loaded: Fingerprint) -> None:
         """Refuse a model, tokenizer, dtype or setting other than the library's; LibraryError names each difference."""
+        self.check_layout()
         mine = self.fingerprint
         if differences := mine.differences(loaded):
             raise LibraryError(
@@ -164,9 +175,18 @@ class Manifest:
                 f"{'; '.join(differences)}; ask with the model it was made by, or ingest again under another --library"
             )
 
+    def check_layout(self) -> None:
+        """Refuse pages that this tscli would read wrongly; LibraryError says by which layout they were written."""
+        if self.fingerprint.kv_layout != KV_LAYOUT_VERSION:
+            raise LibraryError(
+                f"library {self.library} keeps its keys and values in layout {self.fingerprint.kv_layout}, this tscli reads "
+                f"layout {KV_LAYOUT_VERSION}; use the version of tscli that made it, or recompute it with: "
+                f"tscli ingest PATH --library {shlex.quote(self.library)}"
+            )
+
     @property
     def independent(self) -> bool:
-        """Whether every document was run by itself."""
+        """Whether every document was prefilled independently of the others."""
         return self.settings.get("documents") == "independent"
 
     @property
@@ -216,6 +236,8 @@ class Manifest:
         fingerprint = self.fingerprint
         if fingerprint.kv_dtype not in KV_DTYPES or fingerprint.weights not in WEIGHTS:
             raise ValueError("the format of its pages or weights is unknown")
+        if type(fingerprint.kv_layout) is not int:
+            raise ValueError("the layout of its pages is not a number")
         if self.format_version != fingerprint.format_version:
             raise ValueError("its format version does not match its fields")
         at, parents = 0, set[str | None]([None])

@@ -84,7 +84,8 @@ def read_sketch(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
 
 
 def open_library(folder: Path, *, verify: bool = False) -> StoredLibrary:
-    """Open what the manifest refers to; LibraryError names a file that is missing, damaged or foreign.
+    """Open what the manifest refers to; LibraryError names a file that is missing, damaged or foreign, or the layout of keys
+    where it is not this version's.
 
     Each file's checksum is computed unless the same file (size, times, inode) passed before; `verify` computes all. A writer
     may commit or remove meanwhile: then what is opened is the new state, or none.
@@ -104,6 +105,7 @@ def open_library(folder: Path, *, verify: bool = False) -> StoredLibrary:
 
 
 def _open(folder: Path, manifest: Manifest, *, verify: bool) -> StoredLibrary:
+    manifest.check_layout()
     files = [(segment_path(folder, record.id), record.size_bytes, record.xxh3) for record in manifest.segments]
     files += [(folder / name, size, xxh3) for name, size, xxh3 in manifest.plain_files]
     _verify_files(folder, files, again=verify)

@@ -32,7 +32,7 @@ def restore_manifest(folder: Path) -> tuple[Manifest, list[Problem]]:
             manifest, what = kept, "is another library's"
     except DamagedLibrary as error:
         if kept is None:
-            raise DamagedLibrary(f"{error.what}, and {copy.name} beside it does not help", NEITHER) from error
+            raise DamagedLibrary(f"{error.what}, and {copy.name} next to it does not help", NEITHER) from error
         manifest, what = kept, error.what.removeprefix(f"{path}: ")
     text = manifest.to_json().encode()
     if any(not file.is_file() or file.read_bytes() != text for file in (path, copy)):

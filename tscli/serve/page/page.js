@@ -152,7 +152,7 @@ function showWeak({ answer, tscli }) {
   const characters = Array.from(answer), parts = [];
   let at = 0;
   for (const [start, end] of tscli?.weak ?? []) {
-    const title = "Weak support: this drew on the question, or on what is always attended, rather than on documents";
+    const title = "Weak support: this attended to the question, or on what is always attended, rather than on documents";
     parts.push(characters.slice(at, start).join(""), make("span", { class: "weak", title, text: characters.slice(start, end).join("") }));
     at = end;
   }

@@ -186,6 +186,17 @@ def test_another_dtype_is_refused(load: tscli.LoadOptions, write_documents: Writ
         tscli.open_library(load=tscli.LoadOptions(str(small_model), dtype="bfloat16", device="cpu"))
 
 
+def test_an_answer_that_is_asked_for_again_is_counted_anew(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    tscli.prepare([write_documents(words=20)], load=load).run()
+    with tscli.open_library(load=load) as session:
+        stream = session.ask("Where does the stone stand?", max_new_tokens=4)
+        list(stream)
+        first = stream.answer
+        list(stream)
+    assert len(stream.answer.attribution) == len(stream.answer.token_ids) == len(first.token_ids)
+    assert stream.answer.sources == first.sources
+
+
 def test_no_library_is_an_error_that_says_how_to_make_one(load: tscli.LoadOptions) -> None:
     with pytest.raises(LibraryError, match="tscli ingest"):
         tscli.open_library("absent", load=load)

@@ -173,6 +173,30 @@ def test_an_answer_put_off_until_the_conversation_has_gone_on_is_refused(open_se
         chat.reset()
 
 
+def test_of_two_questions_that_were_put_off_only_the_later_one_is_answered(open_session: Callable[..., tscli.Session]) -> None:
+    session = open_session()
+    chat, same = session.chat(), session.chat()
+    older, newer = chat.ask(FIRST, max_new_tokens=4), chat.ask(SECOND, max_new_tokens=4)
+    with pytest.raises(UsageError, match="moved on"):
+        list(older)
+    list(newer)
+    assert newer.answer.token_ids == say(same, SECOND, 4).token_ids
+    assert chat.tokens == same.tokens
+    assert say(chat, THIRD).token_ids == say(same, THIRD).token_ids
+
+
+def test_a_closed_session_says_so(open_session: Callable[..., tscli.Session]) -> None:
+    session = open_session()
+    chat, stream = session.chat(), session.ask(FIRST)
+    pieces = iter(session.ask(SECOND, max_new_tokens=20))
+    next(pieces)
+    session.close()
+    asked = (lambda: next(pieces), lambda: list(stream), lambda: session.ask(FIRST), lambda: chat.ask(FIRST), session.chat)
+    for ask in asked:
+        with pytest.raises(UsageError, match="has been closed"):
+            ask()
+
+
 def test_where_the_template_has_no_turns_each_question_is_asked_by_itself(
     small_model: Path, write_documents: Callable[..., Path]
 ) -> None:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import tscli
-from tscli.answer import retrieval_strategy
+from tests.answer.test_chat import say
+from tests.answer.test_retrieval_strategy import give_passages
+from tscli.answer import answer_judge
 from tscli.answer.calibration.store import save_voters
-from tscli.answer.stream import UNGROUNDED
+from tscli.answer.decode import Sampler
+from tscli.answer.stream import NOT_FOUND, UNGROUNDED
 from tscli.model.load import load_decoder
 from tscli.selection.voters import Voters
 
@@ -77,7 +82,7 @@ class Judge:
 def test_an_answer_is_shown_from_where_it_says_something_of_the_passages(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with tscli.open_library(library) as session:
         asked = answer(session)
-        monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
+        monkeypatch.setattr(answer_judge, "Grounding", Judge)
         stream = session.ask("Where is the stone?", max_new_tokens=6)
         request = stream.begin()
         pieces = [stream.push(token) for token in session.engine.answer(request)]
@@ -91,7 +96,7 @@ def test_an_answer_is_shown_from_where_it_says_something_of_the_passages(library
 
 
 def test_an_answer_that_says_nothing_of_the_passages_is_none(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
+    monkeypatch.setattr(answer_judge, "Grounding", Judge)
     monkeypatch.setattr(Judge, "grounded_at", 99)
     with tscli.open_library(library) as session:
         before = session.strategy.state.length
@@ -114,7 +119,7 @@ def test_what_goes_on_behind_an_answer_and_says_nothing_is_left_out(
 ) -> None:
     with tscli.open_library(library) as session:
         whole = answer(session)
-        monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
+        monkeypatch.setattr(answer_judge, "Grounding", Judge)
         monkeypatch.setattr(Judge, "nothing_from", nothing_from)
         stream = session.ask("Where is the stone?", max_new_tokens=6)
         text = "".join(stream)
@@ -128,8 +133,19 @@ def test_what_goes_on_behind_an_answer_and_says_nothing_is_left_out(
     assert found.statistics.reading.answered
 
 
+def test_sources_are_those_of_what_is_shown(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_passages(monkeypatch, 3)
+    with tscli.open_library(library) as session:
+        whole, same = (say(session, "Where is the stone?", tokens) for tokens in (6, 3))
+        monkeypatch.setattr(answer_judge, "Grounding", Judge)
+        monkeypatch.setattr(Judge, "nothing_from", 4)
+        found = answer(session)
+    assert found.token_ids == same.token_ids
+    assert found.sources == same.sources != whole.sources
+
+
 def test_what_is_cut_before_it_could_say_anything_is_shown_as_it_is(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
+    monkeypatch.setattr(answer_judge, "Grounding", Judge)
     with tscli.open_library(library) as session:
         stream = session.ask("Where is the stone?", max_new_tokens=2)
         text = "".join(stream)
@@ -137,14 +153,93 @@ def test_what_is_cut_before_it_could_say_anything_is_shown_as_it_is(library: str
     assert len(stream.answer.token_ids) == 2
 
 
-def test_a_conversation_goes_on_behind_an_answer_that_was_none(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieval_strategy, "Grounding", Judge)
+def test_an_answer_that_has_as_many_tokens_as_are_waited_for_is_none_either(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_judge, "Grounding", Judge)
     monkeypatch.setattr(Judge, "grounded_at", 99)
     with tscli.open_library(library) as session:
+        stream = session.ask("Where is the stone?", max_new_tokens=5)
+        assert "".join(stream) == UNGROUNDED
+    assert stream.answer.token_ids == []
+
+
+def test_the_token_that_ends_an_answer_says_nothing(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tscli.open_library(library) as session:
+        session.strategy.end_ids = frozenset()
+        whole = answer(session).token_ids
+        session.strategy.end_ids = frozenset(whole[2:3])
+        monkeypatch.setattr(answer_judge, "Grounding", Judge)
+        monkeypatch.setattr(Judge, "grounded_at", 1 + whole.index(whole[2]))
+        assert answer(session).text == UNGROUNDED
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("the stone", UNGROUNDED),
+        ("<think>\n</think>the stone", UNGROUNDED),  # an empty thought is none
+        ("<think>the harbour master is here</think>the stone", "the stone"),  # behind a thought nothing is judged
+    ],
+)
+def test_a_model_that_may_think_is_judged_where_it_does_not(
+    library: str, monkeypatch: pytest.MonkeyPatch, said: str, shown: str
+) -> None:
+    monkeypatch.setattr(answer_judge, "Grounding", Judge)
+    monkeypatch.setattr(Judge, "grounded_at", 99)
+    with tscli.open_library(library) as session:
+        session.template = replace(session.template, marks=("<think>", "</think>"))
+        wanted = session.tokenizer.encode_template(f"{said}<eos>")
+        monkeypatch.setattr(Sampler, "next_token", lambda *_: wanted.pop(0))
+        stream = session.ask("Where is the stone?", max_new_tokens=99)
+        text = "".join(stream)
+    assert text == stream.answer.text == shown
+
+
+def test_an_answer_that_was_none_leaves_a_conversation_as_it_was(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tscli.open_library(library) as session:
+        chat, same = session.chat(), session.chat()
+        monkeypatch.setattr(answer_judge, "Grounding", Judge)
+        monkeypatch.setattr(Judge, "grounded_at", 99)
+        assert say(chat, "Where is the stone?", 6).text == UNGROUNDED
+        assert chat.tokens == 0
+        assert say(chat, "Where is the stone of Ockwick?", 6).text.startswith(NOT_FOUND)
+        assert say(chat, "And the bell?", 6).text == UNGROUNDED  # nothing was said that it could answer from
+        monkeypatch.setattr(Judge, "grounded_at", 3)
+        assert say(chat, "And the bell?", 6).token_ids == say(same, "And the bell?", 6).token_ids
+        assert chat.tokens == same.tokens > 0
+
+
+def test_a_conversation_holds_what_was_shown_of_an_answer(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tscli.open_library(library) as session:
+        session.template = replace(session.template, lead="According to the text,")
+        chat, same = session.chat(), session.chat()
+        say(same, "Where is the stone?", 3)
+        monkeypatch.setattr(answer_judge, "Grounding", Judge)
+        monkeypatch.setattr(Judge, "nothing_from", 4)
+        assert len(say(chat, "Where is the stone?", 6).token_ids) == 3
+        assert chat.tokens == same.tokens
+        assert say(chat, "And the bell?", 6).token_ids == say(same, "And the bell?", 6).token_ids
+
+
+@pytest.mark.parametrize(("interrupted_at", "kept"), [(2, 0), (4, 3)])
+def test_what_nobody_saw_of_an_interrupted_answer_is_in_no_conversation(
+    library: str, monkeypatch: pytest.MonkeyPatch, interrupted_at: int, kept: int
+) -> None:
+    monkeypatch.setattr(answer_judge, "Grounding", Judge)
+    monkeypatch.setattr(Judge, "nothing_from", 4)
+    made, choose = list[int](), Sampler.next_token
+
+    def next_token(self: Sampler, scores: torch.Tensor) -> int:
+        if len(made) == interrupted_at:
+            raise KeyboardInterrupt
+        made.append(choose(self, scores))
+        return made[-1]
+
+    with tscli.open_library(library) as session:
         chat = session.chat()
-        first = chat.ask("Where is the stone?", max_new_tokens=6)
-        list(first)
-        second = chat.ask("And the bell?", max_new_tokens=6)
-        list(second)
-    assert first.answer.text == UNGROUNDED
-    assert second.answer.token_ids  # what was said before may be what it answers from
+        stream = chat.ask("Where is the stone?", max_new_tokens=6)
+        monkeypatch.setattr(Sampler, "next_token", next_token)
+        with pytest.raises(KeyboardInterrupt):
+            list(stream)
+        assert chat.tokens == (len(stream.prompt_ids) + kept if kept else 0)

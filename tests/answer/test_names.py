@@ -20,10 +20,12 @@ TEXT = 'The keeper of Marrow Point is Odile Farrant. "Brannoc," she said, was BU
         ("What does NASA say of Dr No and the TCP port?", []),
         ("Where is Thornbury’s bell, and O'Malley's and Thornbury's?", ["Thornbury", "O'Malley"]),
         ("Wo ist Ägir?", ["Ägir"]),
+        ("I have lost my card. Whom do I call? Is it Wren?", ["Wren"]),  # each sentence's first word is a capital anyway
+        ("Where do I find Dr. Ockwick?", ["Ockwick"]),
         ("", []),
     ],
 )
-def test_names_are_capitalised_words_behind_the_first(question: str, names: list[str]) -> None:
+def test_names_are_capitalised_words_behind_a_sentence_s_first(question: str, names: list[str]) -> None:
     assert names_of(question) == names
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,12 +15,16 @@ import torch
 import tscli
 from tscli.answer import question_reading
 from tscli.answer.calibration.store import save_voters
+from tscli.answer.decode import Sampler
+from tscli.answer.passages import Passage, PassageFinder
 from tscli.answer.question_reading import count_votes
 from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.answer.stream import NOT_FOUND
-from tscli.errors import UsageError
+from tscli.errors import UsageError, WindowFull
 from tscli.model.gathered import GatheredRun, Rows
+from tscli.model.kv import KVState
 from tscli.model.load import load_decoder
+from tscli.model.rotary import Rotator
 from tscli.selection.voters import Voters
 
 WriteDocuments = Callable[..., Path]
@@ -54,6 +59,12 @@ def answer(session: tscli.Session, question: str = "Where is the stone?", **how:
     for _ in stream:
         pass
     return stream.answer
+
+
+def give_passages(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Answers get so many passages, though the small model's window may hold fewer."""
+    monkeypatch.setattr(RetrievalStrategy, "_passages", count)
+    monkeypatch.setattr(RetrievalStrategy, "most_attended", lambda *_: 0)
 
 
 def test_no_document_token_is_computed_again_and_the_cache_is_as_before(library: str) -> None:
@@ -122,8 +133,9 @@ def test_the_nearest_sentence_is_the_one_with_the_question_s_words(load: tscli.L
 def test_nothing_is_answered_where_there_is_nothing_to_vote_on(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with tscli.open_library(library) as session:
         assert isinstance(session.strategy, RetrievalStrategy)
+        stream = session.ask("Where is the stone?", max_new_tokens=6)
         monkeypatch.setattr(session.strategy.finder, "first", session.strategy.state.committed)
-        assert answer(session).text == NOT_FOUND
+        assert "".join(stream) == NOT_FOUND
 
 
 def test_a_question_about_a_name_that_stands_nowhere_is_refused_and_says_so(library: str) -> None:
@@ -186,12 +198,103 @@ def test_a_long_answer_goes_on_voting(library: str, monkeypatch: pytest.MonkeyPa
     assert found.statistics.recomputed_tokens == 0
 
 
+def move_after(monkeypatch: pytest.MonkeyPatch, session: tscli.Session, tokens: int) -> Passage:
+    """Each answer gets the passage that is returned once it has so many tokens."""
+    first, stop = session.context.documents[2].token_start + 60, session.strategy.state.committed
+    later, best = Passage(first, first + 50, first, first), PassageFinder.best
+    assert later.end < stop
+
+    def found(finder: PassageFinder, votes: torch.Tensor, count: int, excluded: torch.Tensor | None = None) -> list[Passage]:
+        barred = torch.arange(later.start, later.end)
+        return [later] if count == 1 else best(finder, votes, count, barred)
+
+    monkeypatch.setattr("tscli.answer.retrieval_strategy.MOVE_EVERY", tokens)
+    monkeypatch.setattr(PassageFinder, "best", found)
+    monkeypatch.setattr(PassageFinder, "by_words", lambda *_: [])
+    return later
+
+
+def test_where_passages_have_moved_each_token_is_said_to_draw_on_those_that_it_was_made_of(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tscli.open_library(library) as session:
+        session.strategy.end_ids = frozenset()
+        later = move_after(monkeypatch, session, 3)
+        found = answer(session)
+    reading = found.statistics.reading
+    assert reading is not None
+    assert reading.passages[1:] == [(later.start, later.end)]
+    assert len(reading.gains) == 2
+    assert len(found.attribution) == len(found.token_ids) == 6
+    for number, token in enumerate(found.attribution):
+        start, end = reading.passages[0 if number < 3 else 1]
+        assert all(start <= place < end for place in token.positions)
+    assert found.statistics.recomputed_tokens == 0
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_where_passages_have_moved_answers_are_what_separate_passes_over_them_give(
+    library: str, monkeypatch: pytest.MonkeyPatch, apart: bool
+) -> None:
+    give_passages(monkeypatch, 2)
+    with tscli.open_library(library) as session:
+        strategy, scores = session.strategy, list[torch.Tensor]()
+        assert isinstance(strategy, RetrievalStrategy)
+        strategy.voters, strategy.end_ids = replace(VOTERS, apart=apart, contrast=0.5), frozenset()
+        later = move_after(monkeypatch, session, 2)
+        chosen = Sampler.next_token
+        monkeypatch.setattr(Sampler, "next_token", lambda self, own: scores.append(own.clone()) or chosen(self, own))
+        found = answer(session)
+        reading = found.statistics.reading
+        assert reading is not None
+        prefix, ids = torch.arange(strategy.finder.first), list(session.template.prompt(session.tokenizer, found.question).ids)
+        spans = [torch.arange(later.start, later.end), torch.arange(*reading.passages[0])]
+        rows = [torch.cat([prefix, span]) for span in spans] if apart else [torch.cat([prefix, *spans[::-1]])]
+        for number in (2, 3):
+            read = [torch.softmax(_next(session, own, ids + found.token_ids[:number]), dim=-1) for own in rows]
+            behind = torch.stack(read).mean(dim=0)  # the later one weighs as much as the best
+            known = torch.softmax(_next(session, prefix, ids + found.token_ids[:number]), dim=-1)
+            wanted = 1.5 * behind.log() - 0.5 * known.log()
+            wanted = wanted.masked_fill(behind < 0.1 * behind.max(), -torch.inf)
+            torch.testing.assert_close(scores[number].double(), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_neither_passages_nor_their_leads_are_read_where_they_are_left_out(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = list[int]()
+    with tscli.open_library(library) as session:
+        first, run = session.strategy.first, question_reading.GatheredRun
+
+        def seen(state: KVState, rotator: Rotator, rows: list[Rows], **how: Any) -> GatheredRun:
+            read.extend(place for one in rows for place in one.positions.tolist())
+            return run(state, rotator, rows, **how)
+
+        monkeypatch.setattr(question_reading, "GatheredRun", seen)
+        spans = [(document.token_start, document.token_start + 20) for document in session.context.documents]
+        answer(session, excluded=[*spans, (0, 2), (10**6, 10**6 + 2)])  # what is no document's is in no passage anyway
+    assert max(read) > first
+    assert not [place for place in read if any(start <= place < end for start, end in spans)]
+
+
+def test_an_answer_gets_no_longer_than_the_window_has_room_for_beside_its_passages(library: str) -> None:
+    with tscli.open_library(library) as session:
+        question, window = "Where is the stone?", session.decoder.window
+        room = window - session.strategy.most_attended(10**6) - len(session.prompt_ids(question))
+        assert 0 < room < window // 2
+        assert session.ask(question, max_new_tokens=10**6).begin().max_new_tokens == room
+        with pytest.raises(WindowFull, match=r"beside .* of the documents"):
+            session.ask("stone " * (window // 4))
+        with pytest.raises(WindowFull, match=r"beside .* of the documents"):
+            list(session.ask_batch(["stone " * (window // 4)], 2))
+
+
 @pytest.mark.parametrize("apart", [True, False])
 @pytest.mark.parametrize("contrast", [0.0, 0.5])
 def test_an_answer_is_what_separate_passes_over_its_passages_give(
     library: str, monkeypatch: pytest.MonkeyPatch, apart: bool, contrast: float
 ) -> None:
-    monkeypatch.setattr(RetrievalStrategy, "_passages", 2)
+    give_passages(monkeypatch, 2)
     with tscli.open_library(library) as session:
         strategy = session.strategy
         assert isinstance(strategy, RetrievalStrategy)

@@ -5,6 +5,7 @@ Knows how turns follow each other; the session and its strategy do the work.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Generic, Protocol, TypeVar
 
@@ -16,11 +17,17 @@ from tscli.tokens import Context, Prompt, Template, Tokenizer
 
 
 class AnswerTokens(Protocol):
-    """The tokens of a question and of the answer to it, as far as that got: with thoughts, and without."""
+    """The tokens of a question and of the answer to it, as far as that got: with thoughts, and what was shown without them.
+
+    withdrawn: it can no longer be answered.
+    """
 
     prompt_ids: list[int]
     token_ids: list[int]
-    answer_ids: list[int]
+    withdrawn: bool
+
+    @property
+    def shown_ids(self) -> list[int]: ...
 
 
 StreamT_co = TypeVar("StreamT_co", bound=AnswerTokens, covariant=True)
@@ -41,6 +48,17 @@ class ChatSession(Protocol[StreamT_co]):
     ) -> StreamT_co: ...
 
 
+@dataclass(frozen=True)
+class _Asked(Generic[StreamT_co]):
+    """A question: its stream, the state's length before it, what the model had not run by then, and the question's tokens as
+    they stand before an answer that was thought out."""
+
+    stream: StreamT_co
+    before: int
+    unread: list[int]
+    answered: list[int]
+
+
 class Chat(Generic[StreamT_co]):
     """Questions that may refer to earlier ones. Made by `Session.chat`; nothing of it is written to disk.
 
@@ -52,8 +70,7 @@ class Chat(Generic[StreamT_co]):
     def __init__(self, session: ChatSession[StreamT_co], strategy: SessionStrategy) -> None:
         self._session = session
         self._strategy = strategy
-        # The last answer's stream, the state's length before it, and what was asked as it stands before a given answer.
-        self._asked: tuple[StreamT_co, int, list[int]] | None = None
+        self._asked: _Asked[StreamT_co] | None = None  # last, until it is known what became of it
         self._unread: list[int] = []  # what the conversation has said and the model has not run yet: an answer's last token
 
     @property
@@ -84,8 +101,9 @@ class Chat(Generic[StreamT_co]):
     ) -> StreamT_co:
         """The answer as `Session.ask` gives it; question and answer become part of the conversation.
 
-        An answer that is stopped early stays in it as far as it got. Raises WindowFull if the conversation, this question
-        and an answer of `max_new_tokens` do not fit in the model's window together; nothing is cut.
+        An answer that is stopped early stays in it as far as it was shown. An earlier stream that was not iterated over by then
+        can no longer be. Raises WindowFull if the conversation, this question and an answer of `max_new_tokens` do not fit in
+        the model's window together; nothing is cut.
         """
         sampling = Sampling(temperature, top_p, seed)
         check_question(question, max_new_tokens)
@@ -100,34 +118,51 @@ class Chat(Generic[StreamT_co]):
         self._check_room(spoken, len(prompt.ids), max_new_tokens)
         before = self._strategy.state.length
         stream = self._session.stream(self._strategy, question, prompt.behind(self._unread), max_new_tokens, sampling)
-        self._asked = (stream, before, [*self._unread, *answered])
+        self._withdraw()
+        lead = tokenizer.encode_text([template.lead])[0].ids.tolist() if template.lead else []
+        self._asked = _Asked(stream, before, self._unread, [*self._unread, *answered, *lead])
         return stream
 
     def reset(self) -> None:
         """Forget the conversation; the documents stay."""
         if self._strategy.is_busy:
             raise UsageError("an answer of this chat is still streaming; finish it first")
-        self._asked, self._unread = None, []
+        self._withdraw()
+        self._unread = []
         self._strategy.rewind()
 
     def close(self) -> None:
         """Release the mapped pages; closing the session does this, too."""
-        self._asked, self._unread = None, []
+        self._withdraw()
+        self._unread = []
         self._strategy.close()
+
+    def _withdraw(self) -> None:
+        """The last stream can no longer be iterated over."""
+        if self._asked is not None:
+            self._asked.stream.withdrawn, self._asked = True, None
 
     def _settle(self) -> None:
         """Take in how far the last answer got: what was said and not run goes before the next question."""
         if self._asked is None or self._strategy.is_busy:
             return
-        stream, before, answered = self._asked
-        if not (ran := self._strategy.state.length - before):
+        asked, state = self._asked, self._strategy.state
+        stream, shown = asked.stream, asked.stream.shown_ids
+        if state.length == asked.before and not stream.token_ids:
             return
-        self._unread, self._asked = [*stream.prompt_ids, *stream.token_ids][ran:], None
-        if len(stream.answer_ids) < len(stream.token_ids):
-            self._strategy.rewind(before)
-            self._unread = [*answered, *self._without_lead(stream.answer_ids)]
+        self._withdraw()
+        if not shown:
+            self._strategy.rewind(asked.before)
+            self._unread = asked.unread
+        elif stream.token_ids[: len(shown)] == shown:
+            said = [*stream.prompt_ids, *shown]
+            self._strategy.rewind(min(state.length, asked.before + len(said)))
+            self._unread = said[state.length - asked.before :]
+        else:  # it was thought out
+            self._strategy.rewind(asked.before)
+            self._unread = [*asked.answered, *self._without_blanks(shown)]
 
-    def _without_lead(self, ids: list[int]) -> list[int]:
+    def _without_blanks(self, ids: list[int]) -> list[int]:
         """An answer's tokens without the blank ones that stood between it and a thought."""
         blank = takewhile(lambda index: not self._session.tokenizer.decode([index]).strip(), ids)
         return ids[len(list(blank)) :]

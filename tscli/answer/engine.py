@@ -21,7 +21,7 @@ from tscli.model.attention import Audit, Observer
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
 from tscli.model.step import Pass
-from tscli.tokens import Prompt
+from tscli.tokens import Prompt, ThoughtSplitter
 
 
 class Engine:
@@ -67,7 +67,8 @@ class Request:
     observe: sees the layers' steps that make the answer; audit: the selections of those steps, beside the exact votes.
     excluded: positions (int64) that are not attended to, though they may be selected. answerable: whether any passage can
     answer it; where it is known that none does, a strategy that refuses finds the nearest ones all the same.
-    grounded: an answer that says nothing of the documents is none, for a strategy that refuses.
+    grounded: an answer that says nothing of the documents is none, for a strategy that refuses. splitter: tells the answer's
+    tokens from those of thoughts before it, which are not judged; None where there are none.
     ignore_eos: no token ends the answer. token_ids: the answer so far, without the token that ended it.
     """
 
@@ -80,20 +81,21 @@ class Request:
     excluded: Tensor | None = None
     answerable: bool = True
     grounded: bool = False
+    splitter: ThoughtSplitter | None = None
     ignore_eos: bool = False
     token_ids: list[int] = field(default_factory=list)
     progress: Progress | None = None  # while it goes on
 
     def begin(self) -> None:
-        """It is its turn. UsageError where the strategy has another request, or cannot do what is asked."""
-        if self.strategy.is_busy:
-            raise UsageError("another answer of this session is still streaming; finish it first")
+        """It is its turn. UsageError where the strategy has another request, is closed, or cannot do what is asked."""
+        check_free(self.strategy)
         self.progress = self.strategy.begin(self)
         self.strategy.is_busy, self._state, self._length = True, self.strategy.state, self.strategy.state.length
 
     def next_pass(self) -> Pass | Tensor | None:
-        """See `Progress`."""
+        """See `Progress`. UsageError where the strategy was closed meanwhile."""
         assert self.progress is not None
+        check_open(self.strategy)
         return self.progress.next_pass(self.token_ids[-1] if self.token_ids else None)
 
     def take(self, logits: Tensor | None) -> Sequence[int | None]:
@@ -116,7 +118,7 @@ class Request:
         if self.progress is not None:
             self.progress, self.strategy.is_busy = None, False
             if self.strategy.state is self._state:  # it may have been closed
-                self.strategy.rewind(self._length)
+                self.strategy.rewind(min(self._length, self.strategy.state.length))  # less where it was to be run anew
         return [None]
 
 
@@ -129,6 +131,7 @@ class Strategy(Protocol):
     end_ids: frozenset[int]
     conversation: bool
     is_busy: bool  # kept by the request that goes on
+    is_closed: bool  # whether it holds no pages any more
 
     def begin(self, request: Request) -> Progress:
         """Nothing is run yet. UsageError where this strategy cannot do what is asked."""
@@ -149,3 +152,16 @@ class Progress(Protocol):
 
     def chosen(self, token: int) -> None:
         """Hear which token was chosen by those scores, the one that ends the answer among them."""
+
+
+def check_open(strategy: Strategy) -> None:
+    """UsageError where there are no pages any more to answer from."""
+    if strategy.is_closed:
+        raise UsageError("the library has been closed, so nothing can be asked; open it again")
+
+
+def check_free(strategy: Strategy) -> None:
+    """UsageError where a request goes on, or none can."""
+    check_open(strategy)
+    if strategy.is_busy:
+        raise UsageError("another answer of this session is still streaming; finish it first")

@@ -7,13 +7,16 @@ model.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 
-from tscli.tokens import Context, Tokenizer
+from tscli.tokens import Context, Tokenizer, sentences
+from tscli.tokens.sentences import sentence_end
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _OWN = re.compile(r"['’]s?$")  # of a genitive
+_AHEAD = "x" * sentences.SHORTEST + " "  # what is shorter ends no sentence
 SHORTEST = 3  # letters
 
 
@@ -27,9 +30,17 @@ def missing_names(question: str, context: Context, tokenizer: Tokenizer) -> list
 
 
 def names_of(question: str) -> list[str]:
-    """Capitalised words behind a question's first one, each once, without the genitive's ending; abbreviations are none."""
-    words = [_OWN.sub("", word) for word in _WORD.findall(question)[1:]]
+    """Capitalised words behind a sentence's first one, each once, without the genitive's ending; abbreviations are none."""
+    words = [_OWN.sub("", word) for sentence in _sentences(question) for word in _WORD.findall(sentence)[1:]]
     return list(dict.fromkeys(word for word in words if len(word) >= SHORTEST and word[0].isupper() and not word.isupper()))
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """The sentences of a text, short ones, too."""
+    while (end := sentence_end(_AHEAD + text) - len(_AHEAD)) > 0:
+        yield text[:end]
+        text = text[end:]
+    yield text
 
 
 def _has(name: str, context: Context, tokenizer: Tokenizer) -> bool:

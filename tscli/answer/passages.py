@@ -81,10 +81,11 @@ class PassageFinder:
         return sentence_end(self._tokenizer.decode([*before, token])) > 0
 
     def _barred(self, excluded: Tensor | None) -> np.ndarray:
-        """Which of the tokens from `first` on are excluded: bool [n]."""
+        """Which of the tokens from `first` on are excluded: bool [n]. Positions elsewhere are in no passage anyway."""
         barred = np.zeros(self._context.token_ids.shape[0] - self.first, dtype=bool)
         if excluded is not None:
-            barred[excluded.cpu().numpy() - self.first] = True
+            places = excluded.cpu().numpy() - self.first
+            barred[places[(places >= 0) & (places < barred.shape[0])]] = True
         return barred
 
     def _passages(self, peaks: Iterable[int], count: int, taken: np.ndarray) -> list[Passage]:

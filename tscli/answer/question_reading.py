@@ -86,16 +86,24 @@ def question_votes(
 
 
 @torch.inference_mode()
-def passage_gains(decoder: Decoder, state: KVState, prompt: Prompt, before: Tensor, passages: Sequence[Passage]) -> list[float]:
+def passage_gains(
+    decoder: Decoder,
+    state: KVState,
+    prompt: Prompt,
+    before: Tensor,
+    passages: Sequence[Passage],
+    excluded: Tensor | None = None,
+) -> list[float]:
     """Pass 2: by how many nats per token each passage makes the question likelier than no passage does.
 
     A passage stands behind its document's first tokens, which say what it is about; the answer does without them, which would
     only distract it. A token counts for at most MOST_GAIN, or a name that stands in many passages would outweigh what is asked
-    of it. before: see `question_votes`; passages stand between the prefix and what else there is.
+    of it. before: see `question_votes`; passages stand between the prefix and what else there is. excluded: positions, int64,
+    that no question is read behind.
     """
     if not passages:
         return []
-    behind = [with_passages(before, [passage], state, lead=True) for passage in passages]
+    behind = [with_passages(before, [passage], state, lead=True, excluded=excluded) for passage in passages]
     rows = [with_passages(before, [], state), *behind]
     own, num_tokens = list(prompt.ids[: prompt.stop]), prompt.stop
     per_batch, found = max(1, BATCH_TOKENS // num_tokens), list[Tensor]()
@@ -112,13 +120,16 @@ def passage_gains(decoder: Decoder, state: KVState, prompt: Prompt, before: Tens
     return gains
 
 
-def with_passages(before: Tensor, passages: Sequence[Passage], state: KVState, *, lead: bool = False) -> Rows:
+def with_passages(
+    before: Tensor, passages: Sequence[Passage], state: KVState, *, lead: bool = False, excluded: Tensor | None = None
+) -> Rows:
     """Passages in this order between the documents' prefix and a conversation's tokens, both of `before`; lead: each behind the
-    first tokens of its document."""
+    first tokens of its document, but for those that are excluded."""
     prefix, spoken = before[before < state.committed], before[before >= state.committed]
     spans = list[Tensor]()
     for passage in passages:
         if lead:
-            spans.append(torch.arange(passage.lead, passage.lead_end, device=before.device))
+            own = torch.arange(passage.lead, passage.lead_end, device=before.device)
+            spans.append(own if excluded is None else own[~torch.isin(own, excluded)])
         spans.append(torch.arange(passage.start, passage.end, device=before.device))
     return Rows.behind_each_other(torch.cat([prefix, *spans, spoken]))

@@ -6,8 +6,9 @@
     answer   prefix + passage + question, in one pass; then token by token, dense over these few rows: for each passage by
              itself (mixed) or all of them together, the best last, as the model was calibrated;
              beside the same without passages, so that what they change may count for more                  contrasted
-    check    an answer that says nothing which the passages make likelier is none, nor are its sentences   Grounding
-    move     every so many answer tokens, the heads' votes may bring another passage in
+    check    an answer that says nothing which the passages make likelier is none, nor are its sentences   AnswerJudge
+    move     every so many answer tokens, the heads' votes may bring another passage in; question and answer so far are then
+             run anew, since all that was computed behind the passages before holds what they said
 
 Knows the model, its state and passages of a context; knows no libraries and no text.
 """
@@ -15,15 +16,15 @@ Knows the model, its state and passages of a context; knows no libraries and no 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from tscli.answer.answer_judge import AnswerJudge
 from tscli.answer.attribution import Attribution
 from tscli.answer.contrast import contrasted
 from tscli.answer.engine import Request
-from tscli.answer.grounding import Grounding
 from tscli.answer.mixture import mixed, said_by, weights_of
 from tscli.answer.passages import LONGEST, Fit, Passage, PassageFinder, ranked_fits
 from tscli.answer.question_reading import VoterQueries, count_votes, passage_gains, question_votes, with_passages
@@ -44,14 +45,21 @@ MOVE_EVERY = 32  # answer tokens whose votes are counted together
 
 @dataclass(frozen=True)
 class Reading:
-    """How a question was read. passages: best first, those that the answer attends to; gains: of each, in nats per token.
+    """How a question was read. passages: best first, those that the answer attended to; gains: of each, in nats per token.
 
-    answered: whether any of them makes the question likely enough to answer it.
+    answered: whether any of them makes the question likely enough to answer it. Passages that came in later, while the answer
+    was made, stand behind those that it began with, with the gain by which they are weighted: the best one's.
     """
 
     passages: tuple[Passage, ...]
     gains: tuple[float, ...]
     answered: bool
+
+    def with_later(self, passage: Passage) -> Reading:
+        """The same with one that came in later; not again one that had been there."""
+        if passage in self.passages:
+            return self
+        return replace(self, passages=(*self.passages, passage), gains=(*self.gains, self.gains[0]))
 
 
 class RetrievalStrategy:
@@ -61,6 +69,7 @@ class RetrievalStrategy:
     """
 
     is_dense = False
+    attends_all_said = True
     question_mode = "voters"
     scan = "voters"
 
@@ -86,7 +95,7 @@ class RetrievalStrategy:
         self.verdict: Verdict = "answers"  # on the last answer
         self.refuses = refuses
         self.conversation = conversation
-        self.is_busy = False
+        self.is_busy = self.is_closed = False
         self._passed = 0  # tokens of questions and answers that were run
 
     @property
@@ -107,8 +116,9 @@ class RetrievalStrategy:
         return QuestionReading([list(head) for head in heads], scanned, passages, list(reading.gains), answered)
 
     def most_attended(self, total: int) -> int:
-        """How many tokens of the documents, which have so many, an answer attends to at most."""
-        return min(total, self.finder.first + self._passages * LONGEST)
+        """How many tokens of the documents, which have so many, an answer attends to at most in one sequence."""
+        together = 1 if self.voters.apart else self._passages
+        return min(total, self.finder.first + together * LONGEST)
 
     @property
     def _passages(self) -> int:
@@ -135,6 +145,7 @@ class RetrievalStrategy:
 
     def close(self) -> None:
         """Hold no pages any more."""
+        self.is_closed = True
         self.state = self.decoder.new_state()
 
     def _read(self, prompt: Prompt, before: Tensor, excluded: Tensor | None, answers: bool) -> Reading:
@@ -148,7 +159,7 @@ class RetrievalStrategy:
         words = self.finder.words(prompt.ids[prompt.start : prompt.stop])
         by_heads, by_words = self.finder.best(votes, BY_HEADS, excluded), self.finder.by_words(words, BY_WORDS, excluded)
         candidates = list(dict.fromkeys([*by_heads, *by_words]))
-        gains = passage_gains(decoder, state, prompt, before, candidates)
+        gains = passage_gains(decoder, state, prompt, before, candidates, excluded)
         self._passed += state.tokens_run - started
         shares = [words.share(one.start - first, one.end - first) for one in candidates]
         ranked = ranked_fits([Fit(*one) for one in zip(candidates, gains, shares, strict=True)])[: self._passages]
@@ -166,7 +177,8 @@ class _Answer:
     def __init__(self, strategy: RetrievalStrategy, request: Request) -> None:
         self._strategy = strategy
         self._request = request
-        spoken = strategy._arange(strategy.state.committed, strategy.state.length)
+        self._length = strategy.state.length  # before the question
+        spoken = strategy._arange(strategy.state.committed, self._length)
         self._before = torch.cat([strategy._arange(0, strategy.finder.first), spoken])
         self._made = 0  # tokens of the answer that were run
         self._passages: list[Passage] = []
@@ -176,29 +188,34 @@ class _Answer:
         self._behind: Tensor  # logits [sequences with passages, vocab] of the latest pass
         self._mixed: Tensor  # log-probabilities [vocab] of its next token by all of these
         self._without: Tensor  # logits [vocab] without any passage
-        self._queries: list[dict[int, Tensor]] = []  # of the voters, for each token since the passages last moved
+        self._queries: list[dict[int, Tensor]] = []  # of the voters, for each token since the passages were last asked for
         alone = not spoken.shape[0] and not request.prompt.spoken  # else what was said before may be what an answer says
-        self._grounding = Grounding() if strategy.refuses and request.grounded and alone else None
-        self._answers = False  # whether some sentence was grounded
-        self._sentence: list[int] = []  # tokens of the one that is being made
+        judged = strategy.refuses and request.grounded and alone
+        self._judge = AnswerJudge(strategy.finder, request.splitter) if judged else None
 
     def next_pass(self, token: int | None) -> Pass | None:
         """See `Progress`."""
-        if token is not None:
-            self._made += 1
-            if self._grounding is not None and self._grounding.is_hopeless:
-                self._give_up()
-                return None
-            return self._pass([token])
+        if token is None:
+            return self._read_question()
+        if self._judge is not None and self._judge.is_over:
+            return None
+        self._made += 1
+        if self._made % MOVE_EVERY == 0 and self._move():
+            return self._pass([*self._request.prompt.ids, *self._request.token_ids])
+        return self._pass([token])
+
+    def _read_question(self) -> Pass | None:
         strategy, request = self._strategy, self._request
         reading = strategy.reading = strategy._read(request.prompt, self._before, request.excluded, request.answerable)
         strategy.question_read = time.perf_counter()
         if not reading.answered:
             return None
         self._passages, self._gains = list(reading.passages), list(reading.gains)
-        self._begin(self._before)
-        if self._grounding is not None and self._passages:
-            strategy.verdict = "open"
+        self._begin()
+        if not self._passages:
+            self._judge = None
+        elif self._judge is not None:
+            strategy.verdict = self._judge.verdict
         return self._pass(list(request.prompt.ids))
 
     @torch.inference_mode()
@@ -208,32 +225,19 @@ class _Answer:
         self._behind = logits[: self._weights.shape[0]]
         self._mixed, self._without = mixed(self._behind, self._weights), logits[-1]
         contrast = self._strategy.voters.contrast if self._passages else 0.0
-        scores = contrasted(self._mixed, self._without, contrast)
-        if self._made and self._made % MOVE_EVERY == 0:
-            self._move()
-        return scores
+        return contrasted(self._mixed, self._without, contrast)
 
     def chosen(self, token: int) -> None:
         """Say where the token that the latest pass made comes from, and whether what it belongs to is grounded so far."""
-        if self._grounding is not None and self._passages:
-            self._judge(self._grounding, token)
+        if self._judge is not None:
+            if token in self._strategy.end_ids and not self._request.ignore_eos:
+                self._judge.end()
+            else:
+                without = self._without.log_softmax(dim=-1)
+                self._judge.take(token, float(self._mixed[token]), float(without[token]))
+            self._strategy.verdict = self._judge.verdict
         if self._watch.attribution is not None:
             self._watch.attribution.report(said_by(self._behind, self._weights, token))
-
-    def _judge(self, grounding: Grounding, token: int) -> None:
-        begins = self._strategy.finder.begins_sentence(self._sentence, token)
-        self._sentence = [token] if begins else [*self._sentence, token]
-        without = self._without.log_softmax(dim=-1)
-        grounding.take(float(self._mixed[token]), float(without[token]), begins=begins)
-        self._answers = self._answers or not grounding.is_open
-        self._strategy.verdict = "open" if grounding.is_open else "answers"
-        if grounding.is_open and token in self._strategy.end_ids:
-            self._give_up()
-
-    def _give_up(self) -> None:
-        """No more tokens are waited for; those since the last sentence that is grounded are left open."""
-        if not self._answers:
-            self._strategy.verdict = "ungrounded"
 
     def _pass(self, token_ids: list[int]) -> Pass:
         """These tokens behind what there is, in each sequence."""
@@ -244,35 +248,46 @@ class _Answer:
         strategy._passed += ids.shape[0]
         return Pass(ids, self._run, ends)
 
-    def _move(self) -> None:
-        """Take in the passage that the latest tokens vote for, in the place of the least likely one, where it is a new one."""
+    @torch.inference_mode()
+    def _move(self) -> bool:
+        """Take in the passage that the latest tokens vote for, in the place of the least likely one, where it is a new one.
+
+        Whether it was: question and answer are then to be run anew, since each sequence's keys hold what its own rows said.
+        """
         strategy, queries = self._strategy, self._queries
         self._queries = []
+        if not self._passages:
+            return False
         stacked = {place: torch.cat([one[place] for one in queries]) for place in queries[0]}
-        first, stop = strategy.finder.first, strategy.state.committed
-        votes = count_votes(strategy.decoder, strategy.state, strategy.voters, stacked, first, stop)
+        votes = count_votes(
+            strategy.decoder, strategy.state, strategy.voters, stacked, strategy.finder.first, strategy.state.committed
+        )
         found = strategy.finder.best(votes, 1, self._request.excluded)
-        if not found or any(found[0].start < passage.end and passage.start < found[0].end for passage in self._passages):
-            return
-        self._passages = [found[0], *self._passages[: len(self._passages) - 1]]
-        self._gains = [*self._gains[:1], *self._gains[: len(self._gains) - 1]]  # as much as the best one has
-        self._begin(torch.cat([self._before[self._before < stop], strategy._arange(stop, strategy.state.length)]))
+        if not found or any(found[0].shared(passage) for passage in self._passages):
+            return False
+        self._passages = [found[0], *self._passages[:-1]]
+        self._gains = [self._gains[0], *self._gains[:-1]]  # as much as the best one has
+        assert strategy.reading is not None
+        strategy.reading = strategy.reading.with_later(found[0])
+        strategy.state.rewind(self._length)
+        self._begin()
+        return True
 
-    def _begin(self, before: Tensor) -> None:
+    def _begin(self) -> None:
         """Runs over the rows as they are now, and over the same without passages."""
         strategy, observe = self._strategy, self._request.observe
-        rows, weights = self._rows(before)
+        rows, weights = self._rows()
         self._weights = weights.to(strategy.decoder.device)
         spans = [strategy._arange(passage.start, passage.end) for passage in self._passages]
         chosen = torch.cat(spans).unique() if spans else strategy._arange(0, 0)
         attribution = Attribution(strategy.voters, rows, chosen, observe) if observe else None
         self._watch = _Watch(VoterQueries(strategy.decoder, strategy.voters, 1), attribution, len(rows))
-        sequences = [*rows, with_passages(before, [], strategy.state)] if self._passages else rows
+        sequences = [*rows, with_passages(self._before, [], strategy.state)] if self._passages else rows
         self._run = GatheredRun(strategy.state, strategy.decoder.rotator, sequences, keeps=True, watch=self._watch)
 
-    def _rows(self, before: Tensor) -> tuple[list[Rows], Tensor]:
+    def _rows(self) -> tuple[list[Rows], Tensor]:
         """Of each sequence with passages, and their log-weights: the best passage is the last of one, or in the first."""
-        state = self._strategy.state
+        before, state = self._before, self._strategy.state
         if self._strategy.voters.apart and self._passages:
             return [with_passages(before, [passage], state) for passage in self._passages], weights_of(self._gains)
         return [with_passages(before, self._passages[::-1], state)], torch.zeros(1)

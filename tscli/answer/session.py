@@ -17,7 +17,7 @@ from tscli.answer.calibration.store import choose_voters
 from tscli.answer.chat import Chat, check_question
 from tscli.answer.coverage import remember
 from tscli.answer.decode import Sampling
-from tscli.answer.engine import Engine, Request
+from tscli.answer.engine import Engine, Request, check_open
 from tscli.answer.passages import PassageFinder
 from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.answer.session_strategy import SessionStrategy
@@ -109,11 +109,12 @@ class Session:
     ) -> Stream:
         """The answer as a stream of text pieces; its `answer` is complete once the stream is exhausted.
 
-        excluded: spans [start, end) of the context that are not attended to, to see whether an answer needs them.
+        excluded: spans [start, end) of the context that are not attended to, to see whether an answer needs them. The answer
+        gets no longer than the model's window allows; WindowFull where the question leaves no room for one.
         """
         prompt = self.prompt(question, max_new_tokens)
-        sampling = Sampling(temperature, top_p, seed)
-        return Stream(self, self.strategy, question, prompt, max_new_tokens, sampling, excluded)
+        most, sampling = min(max_new_tokens, self._room(self.strategy, prompt)), Sampling(temperature, top_p, seed)
+        return Stream(self, self.strategy, question, prompt, most, sampling, excluded)
 
     def ask_concurrently(
         self, question: str, earlier: Sequence[tuple[str, str]] = (), *, max_new_tokens: int, sampling: Sampling
@@ -128,15 +129,20 @@ class Session:
         check_question(question, max_new_tokens)
         prompt = self.template.prompt(self.tokenizer, question.strip(), follow_up=bool(earlier)).behind(self._spoken(earlier))
         strategy = self._another_strategy(conversation=bool(earlier))
-        attended = strategy.most_attended(int(self.context.token_ids.shape[0])) if earlier else 0
+        return Stream(self, strategy, question, prompt, min(max_new_tokens, self._room(strategy, prompt)), sampling)
+
+    def _room(self, strategy: SessionStrategy, prompt: Prompt) -> int:
+        """How many tokens an answer may have; WindowFull where it is none."""
+        attended = strategy.most_attended(int(self.context.token_ids.shape[0])) if strategy.attends_all_said else 0
         room = self.decoder.window - attended - len(prompt.ids)
         if room < 1:
+            before, way_out = (" with what was said before it", ", or start a new conversation") if prompt.spoken else ("", "")
+            beside = f" beside {attended:,} of the documents" if attended else ""
             raise WindowFull(
-                f"the question has {len(prompt.ids):,} tokens with what was said before it, {1 - room:,} more than fit in the "
-                f"model's window of {self.decoder.window:,} beside {attended:,} of the documents; shorten the "
-                "question, or start a new conversation"
+                f"the question has {len(prompt.ids):,} tokens{before}, {1 - room:,} more than fit in the model's window of "
+                f"{self.decoder.window:,}{beside}; shorten the question{way_out}"
             )
-        return Stream(self, strategy, question, prompt, min(max_new_tokens, room), sampling)
+        return room
 
     def _spoken(self, earlier: Sequence[tuple[str, str]]) -> list[int]:
         """A conversation's tokens, as a chat has them in which nothing was thought."""
@@ -195,7 +201,9 @@ class Session:
         def begun() -> Iterator[Request]:
             for question in questions:
                 prompt = self.prompt(question, max_new_tokens)
-                stream = Stream(self, self._another_strategy(), question, prompt, max_new_tokens, sampling)
+                strategy = self._another_strategy()
+                most = min(max_new_tokens, self._room(strategy, prompt))
+                stream = Stream(self, strategy, question, prompt, most, sampling)
                 request = stream.begin()
                 streams[request] = stream
                 yield request
@@ -210,7 +218,8 @@ class Session:
                     yield streams.pop(first).answer
 
     def _another_strategy(self, conversation: bool = False) -> SessionStrategy:
-        """One with a tail of its own, over the same pages."""
+        """One with a tail of its own, over the same pages. UsageError where the session is closed."""
+        check_open(self.strategy)
         return self.strategy.another(self.strategy.state.beside(), conversation)
 
     def remember(self, answer: Answer) -> None:

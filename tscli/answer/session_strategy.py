@@ -26,6 +26,11 @@ class SessionStrategy(Strategy, Protocol):
         """Whether it may say that nothing answers a question."""
 
     @property
+    def attends_all_said(self) -> bool:
+        """Whether all of a question and its answer is attended beside what is of the documents, so that all of that must fit
+        in the model's window together."""
+
+    @property
     def verdict(self) -> Verdict:
         """Whether the last answer's tokens answer the question, or are none that the documents bear out; where it is `open` at
         the end, those since the last time that it was not are none."""

@@ -69,8 +69,8 @@ class Fidelity:
 @dataclass(frozen=True)
 class QuestionReading:
     """How voters read a question. heads: (layer, head) of each; keys_scanned: their share of all cached keys. passages: tokens
-    [start, end) of those that the answer attends to, best first; gains: by how many nats a token each makes the question
-    likelier.
+    [start, end) of those that the answer attended to, best first, and behind them those that came in while it was made; gains:
+    by how many nats a token each makes the question likelier, of those that came in later the best one's.
     """
 
     heads: list[list[int]]
@@ -149,10 +149,10 @@ class _Seen:
 
 
 class Recorder:
-    """Observes the layers' steps while tokens are made. attribution: per step of an answer's token, what it drew on.
+    """Observes the layers' steps while tokens are made. attribution: per step of a token that was shown, what it drew on.
 
     What the steps of thoughts drew on and voted for counts for nothing; of steps that are not known to be of either it is kept
-    until they are.
+    until they are, and of tokens that may never be shown until they are.
     """
 
     def __init__(self, num_tokens: int, n_init: int) -> None:
@@ -162,6 +162,7 @@ class Recorder:
         self._steps: dict[int, list[LayerStep]] = {}
         self._state: State = "answer"
         self._held: list[_Seen] = []
+        self._unshown: list[_Seen] = []
 
     def take(self, state: State) -> None:
         """What the steps from here on are of."""
@@ -170,8 +171,17 @@ class Recorder:
     def settle(self, *, counts: bool) -> None:
         """Whether the steps that were held are of an answer."""
         held, self._held = self._held, []
-        for seen in held if counts else ():
+        self._unshown += held if counts else []
+
+    def show(self) -> None:
+        """All steps of an answer so far count."""
+        unshown, self._unshown = self._unshown, []
+        for seen in unshown:
             self._count(seen)
+
+    def leave_out(self) -> None:
+        """The steps since the last that counted are no answer's."""
+        self._unshown = []
 
     def __call__(self, step: LayerStep) -> None:
         """Take one layer's step; its votes on document tokens are summed up, reused selections counting again."""
@@ -185,10 +195,7 @@ class Recorder:
         positions, votes = step.selection.positions.cpu(), step.selection.votes.cpu().double()
         cached = positions < num_tokens
         seen = _Seen(attribution, positions[cached], votes[cached].clamp_min(0))
-        if self._state == "open":
-            self._held.append(seen)
-        else:
-            self._count(seen)
+        (self._held if self._state == "open" else self._unshown).append(seen)
 
     def _count(self, seen: _Seen) -> None:
         if seen.attribution is not None:
@@ -202,7 +209,7 @@ class Recorder:
 
     def forget(self) -> None:
         """What was made is no answer: nothing of it counts."""
-        self.attribution, self._held = [], []
+        self.attribution, self._held, self._unshown = [], [], []
         self._votes.zero_()
 
     def layers(self) -> list[LayerStatistics]:

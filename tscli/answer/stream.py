@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from tscli.answer.decode import Sampler, Sampling
-from tscli.answer.engine import Engine, Request
+from tscli.answer.engine import Engine, Request, check_free, check_open
 from tscli.answer.mixture import weights_of
 from tscli.answer.names import missing_names
 from tscli.answer.session_strategy import SessionStrategy
@@ -63,15 +63,23 @@ class Stream:
         self._excluded = excluded
         self._answer: Answer | None = None
         self.context = session.context
-        self.recorder = Recorder(session.context.token_ids.shape[0], strategy.first)
+        self.recorder = self._new_recorder()
         self.prompt = prompt
         self.prompt_ids = list(prompt.ids)
         self.token_ids: list[int] = []  # all that was made so far
         self.answer_ids: list[int] = []  # those of the answer, without thoughts
         self.thoughts = ""
+        self.withdrawn = False  # whether the conversation has moved on without it
         self.on_thought: Callable[[str], None] | None = None  # hears thoughts as they come
         self._behind = None if strategy is session.strategy else strategy.state.length  # where a conversation stood
         self._max_new_tokens = max_new_tokens
+        self._shown_ids = 0
+        check_open(strategy)
+
+    @property
+    def shown_ids(self) -> list[int]:
+        """The answer's tokens so far whose text was handed out; those that were held back are none."""
+        return self.answer_ids[: self._shown_ids]
 
     @property
     def answer(self) -> Answer:
@@ -93,13 +101,16 @@ class Stream:
             yield piece
 
     def begin(self) -> Request:
-        """The request to run; pass each of its tokens to `push`. UsageError if the conversation has moved on."""
+        """The request to run; pass each of its tokens to `push`. UsageError if the conversation has moved on, or the session is
+        closed."""
         strategy, tokenizer = self._strategy, self._session.tokenizer
         self._started = time.perf_counter()
-        if self._behind not in (None, strategy.state.length) and not strategy.is_busy:
+        check_free(strategy)
+        if self.withdrawn or self._behind not in (None, strategy.state.length):
             raise UsageError("the conversation has moved on since this question was asked; ask it again")
         self._run_before = strategy.state.tokens_run
         self._decoder, self._splitter = StreamDecoder(tokenizer), self._session.template.splitter(tokenizer)
+        self._answer, self.recorder = None, self._new_recorder()
         self.recorder.take(self._splitter.state)
         self.answer_ids, self.thoughts, self._text, self._times = [], "", "", list[float]()
         self._held, self._shown_at, self._shown_ids, self._answer_tokens = "", 0.0, 0, 0
@@ -112,16 +123,20 @@ class Stream:
             observe=self.recorder,
             excluded=self._left_out(),
             answerable=not self._missing,
-            grounded=self._splitter.state == "answer",  # a thought may be long, and is none
+            grounded=self._splitter.state != "thought",  # behind a thought nothing is judged
+            splitter=self._session.template.splitter(tokenizer),
         )
         self.token_ids = request.token_ids
         return request
+
+    def _new_recorder(self) -> Recorder:
+        return Recorder(self.context.token_ids.shape[0], self._strategy.first)
 
     def push(self, token: int) -> str:
         """Take in the next token; returns what it adds to the text, which is nothing until its sentence is grounded."""
         self._times.append(time.perf_counter())
         self._held += self._settled(self._splitter.push(token), self._splitter.state)
-        return "" if self._strategy.verdict == "open" else self._shown()
+        return self._shown() if self._strategy.verdict == "answers" else ""
 
     def finish(self, *, cut: bool = False) -> str:
         """End the answer; returns the rest of its text. cut: the reader wants no more, and the latest token has not been
@@ -132,7 +147,8 @@ class Stream:
             self._held, self.answer_ids = "", []
             self.recorder.forget()
         elif self._strategy.verdict == "open" and self._text:  # what follows the answer is none
-            self._held, self.answer_ids = "", self.answer_ids[: self._shown_ids]
+            self._held, self.answer_ids = "", self.shown_ids
+            self.recorder.leave_out()
         self._held += self._refused()
         piece = self._shown()
         self._answer = self._told(cut)
@@ -157,6 +173,7 @@ class Stream:
         """What was held back. An answer begins with its first visible character."""
         piece, self._held = self._held if self._text else self._held.lstrip(), ""
         self._text += piece
+        self.recorder.show()
         self._shown_at, self._shown_ids = self._shown_at or time.perf_counter(), len(self.answer_ids)
         return piece
 

@@ -72,7 +72,7 @@ class TokenSelectStrategy:
         self.dense_keys = DenseKeys() if dense else None
         self.dense_from = state.committed if conversation else None
         self.conversation = conversation
-        self.is_busy = False
+        self.is_busy = self.is_closed = False
         self.captures = decoder.device.type == "cuda"
         self._steps: GraphedSteps | None = None
         self._graphed_steps = 0
@@ -81,6 +81,11 @@ class TokenSelectStrategy:
     def is_dense(self) -> bool:
         """Whether all of the context is attended instead of a selection."""
         return self.dense_keys is not None
+
+    @property
+    def attends_all_said(self) -> bool:
+        """Whether that is not selected from."""
+        return self.dense_from is not None
 
     @property
     def scan(self) -> str:
@@ -118,6 +123,7 @@ class TokenSelectStrategy:
 
     def close(self) -> None:
         """Hold no pages any more."""
+        self.is_closed = True
         self.state, self._steps = self.decoder.new_state(), None
 
     def own_tokens(self, prompt: int, generated: int) -> int:

@@ -15,8 +15,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+from tscli.answer.availability import check_free, check_open
 from tscli.answer.decode import Chooser, Sampler
-from tscli.errors import UsageError
+from tscli.answer.progress import Progress
 from tscli.model.attention import Audit, Observer
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
@@ -65,11 +66,10 @@ class Request:
     """A prompt to be answered by at most so many tokens, and how far that has come.
 
     observe: sees the layers' steps that make the answer; audit: the selections of those steps, beside the exact votes.
-    excluded: positions (int64) that are not attended to, though they may be selected. answerable: whether any passage can
-    answer it; where it is known that none does, a strategy that refuses finds the nearest ones all the same.
-    grounded: an answer that says nothing of the documents is none, for a strategy that refuses. splitter: tells the answer's
-    tokens from those of thoughts before it, which are not judged; None where there are none.
-    ignore_eos: no token ends the answer. token_ids: the answer so far, without the token that ended it.
+    excluded: positions (int64) that are not attended to, though they may be selected. answerable: whether any passage can answer it;
+    where none does, a strategy that refuses finds the nearest ones all the same. grounded: an answer that says nothing of the
+    documents is none, for a strategy that refuses. splitter: tells the answer's tokens from those of thoughts before it, which
+    are not judged. ignore_eos: no token ends the answer. token_ids: the answer so far, without the token that ended it.
     """
 
     strategy: Strategy
@@ -88,14 +88,14 @@ class Request:
 
     def begin(self) -> None:
         """It is its turn. UsageError where the strategy has another request, is closed, or cannot do what is asked."""
-        check_free(self.strategy)
+        check_free(self.strategy.is_closed, self.strategy.is_busy)
         self.progress = self.strategy.begin(self)
         self.strategy.is_busy, self._state, self._length = True, self.strategy.state, self.strategy.state.length
 
     def next_pass(self) -> Pass | Tensor | None:
         """See `Progress`. UsageError where the strategy was closed meanwhile."""
+        check_open(self.strategy.is_closed)
         assert self.progress is not None
-        check_open(self.strategy)
         return self.progress.next_pass(self.token_ids[-1] if self.token_ids else None)
 
     def take(self, logits: Tensor | None) -> Sequence[int | None]:
@@ -117,51 +117,27 @@ class Request:
         """Nothing more is wanted of it."""
         if self.progress is not None:
             self.progress, self.strategy.is_busy = None, False
-            if self.strategy.state is self._state:  # it may have been closed
-                self.strategy.rewind(min(self._length, self.strategy.state.length))  # less where it was to be run anew
+            if (state := self.strategy.state) is self._state:  # it may have been closed
+                self.strategy.rewind(min(self._length, state.length))  # less where it was to be run anew
         return [None]
 
 
 class Strategy(Protocol):
-    """How answers are found in a state; one request at a time. conversation: what was run stays in the state's tail, but
-    nothing of a question that was not read to its end."""
+    """How answers are found in a state; one request at a time.
+
+    conversation: what was run stays in the state's tail, but nothing of a question that was not read to its end. is_busy: kept
+    by the request that goes on; is_closed: whether it holds no pages any more.
+    """
 
     decoder: Decoder
     state: KVState
     end_ids: frozenset[int]
     conversation: bool
-    is_busy: bool  # kept by the request that goes on
-    is_closed: bool  # whether it holds no pages any more
+    is_busy: bool
+    is_closed: bool
 
     def begin(self, request: Request) -> Progress:
         """Nothing is run yet. UsageError where this strategy cannot do what is asked."""
 
     def rewind(self, length: int | None = None) -> None:
         """Forget what is behind `length` in the state's tail; None: all of it, a conversation among it."""
-
-
-class Progress(Protocol):
-    """One request while it is answered."""
-
-    def next_pass(self, token: int | None) -> Pass | Tensor | None:
-        """The pass that comes next; its logits where it was run already, as a CUDA graph; None where nothing answers the
-        question. token: the answer's latest one, None before the first."""
-
-    def take(self, logits: Tensor) -> Tensor | None:
-        """Take that pass's logits [rows, vocab] float32; scores [vocab] of the next token, None while the question is read."""
-
-    def chosen(self, token: int) -> None:
-        """Hear which token was chosen by those scores, the one that ends the answer among them."""
-
-
-def check_open(strategy: Strategy) -> None:
-    """UsageError where there are no pages any more to answer from."""
-    if strategy.is_closed:
-        raise UsageError("the library has been closed, so nothing can be asked; open it again")
-
-
-def check_free(strategy: Strategy) -> None:
-    """UsageError where a request goes on, or none can."""
-    check_open(strategy)
-    if strategy.is_busy:
-        raise UsageError("another answer of this session is still streaming; finish it first")

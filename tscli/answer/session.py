@@ -13,11 +13,12 @@ from dataclasses import replace
 from types import TracebackType
 from weakref import WeakSet
 
+from tscli.answer.availability import check_open
 from tscli.answer.calibration.store import choose_voters
 from tscli.answer.chat import Chat, check_question
 from tscli.answer.coverage import remember
 from tscli.answer.decode import Sampling
-from tscli.answer.engine import Engine, Request, check_open
+from tscli.answer.engine import Engine, Request
 from tscli.answer.passages import PassageFinder
 from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.answer.session_strategy import SessionStrategy
@@ -219,7 +220,7 @@ class Session:
 
     def _another_strategy(self, conversation: bool = False) -> SessionStrategy:
         """One with a tail of its own, over the same pages. UsageError where the session is closed."""
-        check_open(self.strategy)
+        check_open(self.strategy.is_closed)
         return self.strategy.another(self.strategy.state.beside(), conversation)
 
     def remember(self, answer: Answer) -> None:

@@ -13,8 +13,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from tscli.answer.availability import check_free, check_open
 from tscli.answer.decode import Sampler, Sampling
-from tscli.answer.engine import Engine, Request, check_free, check_open
+from tscli.answer.engine import Engine, Request
 from tscli.answer.mixture import weights_of
 from tscli.answer.names import missing_names
 from tscli.answer.session_strategy import SessionStrategy
@@ -74,7 +75,7 @@ class Stream:
         self._behind = None if strategy is session.strategy else strategy.state.length  # where a conversation stood
         self._max_new_tokens = max_new_tokens
         self._shown_ids = 0
-        check_open(strategy)
+        check_open(strategy.is_closed)
 
     @property
     def shown_ids(self) -> list[int]:
@@ -105,7 +106,7 @@ class Stream:
         closed."""
         strategy, tokenizer = self._strategy, self._session.tokenizer
         self._started = time.perf_counter()
-        check_free(strategy)
+        check_free(strategy.is_closed, strategy.is_busy)
         if self.withdrawn or self._behind not in (None, strategy.state.length):
             raise UsageError("the conversation has moved on since this question was asked; ask it again")
         self._run_before = strategy.state.tokens_run

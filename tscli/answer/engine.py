@@ -66,8 +66,8 @@ class Request:
     """A prompt to be answered by at most so many tokens, and how far that has come.
 
     observe: sees the layers' steps that make the answer; audit: the selections of those steps, beside the exact votes.
-    excluded: positions (int64) that are not attended to, though they may be selected. answerable: whether any passage can; where
-    none does, a strategy that refuses finds the nearest ones all the same. grounded: an answer that says nothing of the
+    excluded: positions (int64) that are not attended to, though they may be selected. answerable: whether any passage can;
+    where none does, a strategy that refuses finds the nearest ones all the same. grounded: an answer that says nothing of the
     documents is none, for a strategy that refuses. splitter: tells the answer's tokens from those of thoughts before it, which
     are not judged. ignore_eos: no token ends the answer. token_ids: the answer so far, without the token that ended it.
     """

@@ -77,8 +77,8 @@ def test_steps_and_chunks_over_pages_are_those_over_gathered_rows(name: str, mon
         return out
 
     monkeypatch.setattr(attention, "attend_paged", counted)
-    for pool in (KVState.pool, one_pool):
-        monkeypatch.setattr(KVState, "pool", pool)
+    for pool in (KVState.whole_pages, one_pool):
+        monkeypatch.setattr(KVState, "whole_pages", pool)
         state = decoder.new_state(segments)
         logits = []
         for part in (ids(1), ids(5), ids(1), ids(40), ids(1)):  # a tail of one token, of a few, of more than the local window
@@ -95,7 +95,7 @@ def test_a_model_that_turns_neighbours_takes_the_gathered_rows(monkeypatch: pyte
     state = decoder.new_state([in_one_piece(committed(decoder, [100]), CPU)])
     before = decoder.forward(ids(1), AttentionRun(state, decoder.rotator, CONFIG))
     state.crop()
-    monkeypatch.setattr(KVState, "pool", one_pool)
+    monkeypatch.setattr(KVState, "whole_pages", one_pool)
     after = decoder.forward(ids(1), AttentionRun(state, decoder.rotator, CONFIG))
     assert before is not None
     assert after is not None

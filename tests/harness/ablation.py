@@ -98,7 +98,7 @@ def best_first(session: Session) -> Any:
 def by_votes(session: Session) -> Any:
     """Candidates by the heads, in the order of their votes: the question is not read behind them."""
 
-    def gains(decoder: Any, state: Any, prompt: Any, before: Any, found: Sequence[Passage]) -> list[float]:
+    def gains(decoder: Any, state: Any, prompt: Any, before: Any, found: Sequence[Passage], excluded: Any) -> list[float]:
         return [1.0 - 0.1 * place for place in range(len(found))]
 
     return changed(session, BY_WORDS=0, passage_gains=gains, ranked_fits=list)

@@ -93,7 +93,7 @@ def test_weights_that_it_does_not_know_are_left_to_transformers(tmp_path: Path) 
     file = save(tmp_path, "llama", {}) / "model.safetensors"
     weights = load_file(file)
     save_file({**weights, "model.layers.0.self_attn.sinks": torch.zeros(4)}, file, metadata={"format": "pt"})
-    with pytest.raises(Misfit, match=r"not known here \(model.layers.0.self_attn.sinks\)"):
+    with pytest.raises(Misfit, match=r"unknown weights \(model.layers.0.self_attn.sinks\)"):
         load_llama("m", tmp_path, torch.float32, CPU)
     weights.pop("model.layers.1.mlp.up_proj.weight")
     save_file(weights, file, metadata={"format": "pt"})

@@ -105,9 +105,9 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of a handbook, a glossary, and what somebody hostile wrote and named."""
+    """A server of a handbook, a glossary, and what somebody hostile wrote and named; each file of tests its own, since one uploads."""
     folder = tmp_path_factory.mktemp("page")
     docs = folder / "docs"
     docs.mkdir()

@@ -107,7 +107,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of a handbook, a glossary, and what somebody hostile wrote and named; each file of tests its own, since one uploads."""
+    """A server of a handbook, a glossary, and what somebody hostile wrote: one for each file of tests, as some upload."""
     folder = tmp_path_factory.mktemp("page")
     docs = folder / "docs"
     docs.mkdir()

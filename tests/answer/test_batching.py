@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tscli
-from tests.answer.test_retrieval_strategy import VOTERS
+from tests.answer.voting_model import VOTERS
 from tests.model.architectures import ARCHITECTURES, make_decoder
 from tscli.answer.calibration.store import save_voters
 from tscli.errors import UsageError

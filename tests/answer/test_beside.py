@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import tscli
-from tests.answer.test_chat import FIRST, SECOND, TURNS, say
+from tests.answer.test_chat import FIRST, SECOND, say
+from tests.answer.voting_model import TURNS
 from tscli.answer.decode import Sampling
 from tscli.errors import UsageError, WindowFull
 

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 import tscli
+from tests.answer.voting_model import VOTERS, save_voting_model
 from tscli.answer.calibration.calibrate import calibrate, choose
 from tscli.answer.calibration.lookups import FACTS, look_ups
 from tscli.answer.calibration.store import choose_voters, load_voters, save_voters
 from tscli.model.load import load_decoder
 from tscli.paths import shipped_voters_file
-from tscli.selection.voters import Voters
 from tscli.tokens import load_template, load_tokenizer
-
-TURNS = (
-    "{{ '<bos>' }}{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% elif m.role == 'user' %}"
-    "{{ '<q>' + m.content + '<a>' }}{% else %}{{ m.content + '<eos>' }}{% endif %}{% endfor %}"
-)
-VOTERS = Voters(((1, 0), (0, 3), (1, 2)), (0.9, 0.8, 0.7), 2, True, -9.0)
 
 
 @pytest.fixture
 def load(small_model: Path, tmp_path: Path) -> tscli.LoadOptions:
-    """A model that brings nothing of its own along, with voters that are known."""
-    folder = tmp_path / "voting"
-    shutil.copytree(small_model, folder)
-    brought = json.loads((folder / "tscli.json").read_text())
-    (folder / "tscli.json").write_text(json.dumps({"selection": brought["selection"], "prompt": brought["prompt"]}))
-    (folder / "chat_template.jinja").write_text(TURNS)
-    options = tscli.LoadOptions(str(folder), dtype="float32", device="cpu")
-    save_voters(load_decoder(options).hash, VOTERS)
-    return options
-
-
-def answer(session: tscli.Session, question: str = "Where is the stone?", **how: object) -> tscli.Answer:
-    stream = session.ask(question, max_new_tokens=6, **how)  # type: ignore[arg-type]
-    for _ in stream:
-        pass
-    return stream.answer
+    return save_voting_model(small_model, tmp_path / "voting")
 
 
 def test_the_best_heads_are_chosen_by_where_they_rank_the_right_window() -> None:

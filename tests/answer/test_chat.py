@@ -9,13 +9,10 @@ from pathlib import Path
 import pytest
 
 import tscli
+from tests.answer.voting_model import TURNS
 from tscli.errors import UsageError, WindowFull
 from tscli.tokens import Prompt
 
-TURNS = (
-    "{{ '<bos>' }}{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% elif m.role == 'user' %}"
-    "{{ '<q>' + m.content + '<a>' }}{% else %}{{ m.content + '<eos>' }}{% endif %}{% endfor %}"
-)
 FIRST, SECOND, THIRD = "Where does the stone stand?", "And the other?", "Who says so?"
 
 

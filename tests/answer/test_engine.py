@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tscli
-from tests.answer.test_retrieval_strategy import VOTERS
+from tests.answer.voting_model import VOTERS
 from tscli.answer.engine import Engine, Request, Strategy
 from tscli.answer.passages import PassageFinder
 from tscli.answer.retrieval_strategy import RetrievalStrategy

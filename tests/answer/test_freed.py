@@ -10,7 +10,7 @@ from weakref import WeakSet
 import pytest
 
 import tscli
-from tests.answer.test_retrieval_strategy import VOTERS
+from tests.answer.voting_model import VOTERS
 from tscli.answer.calibration.store import save_voters
 from tscli.answer.decode import Sampling
 from tscli.model.attention import AttentionRun

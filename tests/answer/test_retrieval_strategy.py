@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +11,8 @@ import pytest
 import torch
 
 import tscli
+from tests.answer.voting_model import VOTERS, answer, save_voting_model
 from tscli.answer import question_reading
-from tscli.answer.calibration.store import save_voters
 from tscli.answer.decode import Sampler
 from tscli.answer.passages import Passage, PassageFinder
 from tscli.answer.question_reading import count_votes
@@ -23,42 +21,20 @@ from tscli.answer.stream import NOT_FOUND
 from tscli.errors import UsageError, WindowFull
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.kv import KVState
-from tscli.model.load import load_decoder
 from tscli.model.rotary import Rotator
-from tscli.selection.voters import Voters
 
 WriteDocuments = Callable[..., Path]
-TURNS = (
-    "{{ '<bos>' }}{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% elif m.role == 'user' %}"
-    "{{ '<q>' + m.content + '<a>' }}{% else %}{{ m.content + '<eos>' }}{% endif %}{% endfor %}"
-)
-VOTERS = Voters(((1, 0), (0, 3), (1, 2)), (0.9, 0.8, 0.7), 2, True, -9.0)
 
 
 @pytest.fixture
 def load(small_model: Path, tmp_path: Path) -> tscli.LoadOptions:
-    """A model that brings nothing of its own along, with voters that are known."""
-    folder = tmp_path / "voting"
-    shutil.copytree(small_model, folder)
-    brought = json.loads((folder / "tscli.json").read_text())
-    (folder / "tscli.json").write_text(json.dumps({"selection": brought["selection"], "prompt": brought["prompt"]}))
-    (folder / "chat_template.jinja").write_text(TURNS)
-    options = tscli.LoadOptions(str(folder), dtype="float32", device="cpu")
-    save_voters(load_decoder(options).hash, VOTERS)
-    return options
+    return save_voting_model(small_model, tmp_path / "voting")
 
 
 @pytest.fixture
 def library(load: tscli.LoadOptions, write_documents: WriteDocuments) -> str:
     tscli.prepare([write_documents(words=200)], "voted", load).run()
     return "voted"
-
-
-def answer(session: tscli.Session, question: str = "Where is the stone?", **how: object) -> tscli.Answer:
-    stream = session.ask(question, max_new_tokens=6, **how)  # type: ignore[arg-type]
-    for _ in stream:
-        pass
-    return stream.answer
 
 
 def give_passages(monkeypatch: pytest.MonkeyPatch, count: int) -> None:

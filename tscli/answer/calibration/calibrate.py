@@ -38,7 +38,7 @@ CANDIDATES = 8
 APART = 3  # passages each by itself, where no number of them together is clearly better
 TOGETHER = (2, 3, 4)
 CLEARLY = 1 / 12  # of the questions: with no like statements beside the right one, these are kind to passages together
-HARDLY = 1 / 36  # of the questions: so much better, in the mean over passages apart and together, must answers by contrast be
+BETTER = 1 / 36  # of the questions: so much better, in the mean over passages apart and together, must answers by contrast be
 REFUSED = 0.02  # of questions that have an answer, at most so many may be refused
 
 
@@ -141,7 +141,7 @@ def _with_limits(
             gains.append(max(gain))
             by_contrast += torch.tensor(_says(decoder, tokenizer, library, prompt, best, one))
         tell("asking with passages", done + 1, len(half))
-    contrast = CONTRAST if float((by_contrast[1] - by_contrast[0]).mean()) >= HARDLY * len(gains) else 0.0
+    contrast = CONTRAST if float((by_contrast[1] - by_contrast[0]).mean()) >= BETTER * len(gains) else 0.0
     right, count, apart = by_contrast[1 if contrast else 0], APART, True
     if float(right[1:].max() - right[0]) >= CLEARLY * len(gains):
         count, apart = TOGETHER[int(right[1:].argmax())], False

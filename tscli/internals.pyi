@@ -5,10 +5,12 @@ from .bench import AttentionBench as AttentionBench
 from .bench import AttentionRow as AttentionRow
 from .bench import benchmark_attention as benchmark_attention
 from .evaluation import Agreement as Agreement
+from .evaluation import AnswerJournal as AnswerJournal
 from .evaluation import FidelityResult as FidelityResult
 from .evaluation import Result as Result
 from .evaluation import Trial as Trial
 from .evaluation import agreement_of as agreement_of
+from .evaluation import answer_settings as answer_settings
 from .evaluation import check_picture as check_picture
 from .evaluation import draw as draw
 from .evaluation import evaluate_tasks as evaluate_tasks

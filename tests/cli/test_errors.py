@@ -29,7 +29,11 @@ from tests.cli.conftest import Run
         (("ask", "-f", "/no/where"), 2, "name a text file with -f"),
         (("ask", "x", "--html", "/no/where/a.html"), 2, "/no/where is not a folder"),
         (("eval", "questions", "/no/where"), 2, "name a file of JSON lines"),
-        (("eval", "questions", "q.jsonl", "--resume", "a.jsonl"), 2, "No such option: --resume"),
+        (
+            ("eval", "questions", "samples/questions.jsonl", "--resume", "/no/where/a"),
+            2,
+            "/no/where is not a folder; create it",
+        ),
         (("eval", "tasks", "--length", "1k", "--dense"), 2, "No such option: --dense"),
         (("eval", "tasks", "--length", "1k", "--picture", "a.docx"), 2, "ends in .png, .svg or .pdf"),
         (("eval", "tasks", "--length", "1k", "--per-task", "0"), 2, "--per-task"),

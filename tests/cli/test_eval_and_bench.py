@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import ROOT, Run
 
 
 def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path) -> None:
@@ -39,14 +44,60 @@ def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path)
     assert "questions.jsonl:1" in refused.stderr
 
 
+def test_a_killed_eval_goes_on_where_it_was_and_ends_with_the_same_figures(
+    run: Run, library: str, shared_home: Path, tmp_path: Path
+) -> None:
+    file, kept = tmp_path / "questions.jsonl", tmp_path / "answers.jsonl"
+    asked = [{"question": f"When was the lighthouse number {number} built?", "answer": "1874"} for number in range(6)]
+    file.write_text("\n".join(map(json.dumps, asked)))
+    command = ["eval", "questions", str(file), "-l", library, "--baseline", "rag", "-o", "json"]
+    undisturbed = json.loads(run(*command).stdout)
+    environment = {
+        **os.environ,
+        "TSCLI_HOME": str(shared_home),
+        "TSCLI_CONFIG": os.devnull,
+        "PYTHONPATH": f"{ROOT}:{ROOT}/kernels",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tscli", *command, "--resume", str(kept)], env=environment, stdout=subprocess.PIPE
+    )
+    while process.poll() is None and (not kept.exists() or kept.read_text().count("\n") < 3):
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    before = kept.read_text()
+    assert 3 <= before.count("\n") < 1 + 2 * len(asked)
+    done = run(*command, "--resume", str(kept))
+    assert done.returncode == 0, done.stderr
+    assert f"answers.jsonl: {before.count(chr(10)) - 1} answers from before" in done.stderr
+    assert kept.read_text().startswith(before[: before.rfind("\n") + 1])
+    assert kept.read_text().count("\n") == 1 + 2 * len(asked)
+    resumed = json.loads(done.stdout)
+    assert untimed(resumed["answers"]) == untimed(undisturbed["answers"])
+    assert untimed(resumed["results"]) == untimed(undisturbed["results"])
+    assert json.loads(run(*command, "--resume", str(kept)).stdout) == resumed
+    file.write_text(file.read_text().replace("1874", "1875"))
+    refused = run(*command, "--resume", str(kept))
+    assert refused.returncode == 2
+    assert "was made with other settings: questions (there" in refused.stderr
+
+
+def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in ("seconds", "ttft_s")} for row in rows]
+
+
 def test_eval_compares_kinds_of_documents_in_libraries_that_do_not_stay(
     run: Run, docs: Path, shared_home: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "questions.jsonl"
     file.write_text('{"question": "When was the lighthouse at Corran Head built?", "answer": "1874"}')
     before = sorted(shared_home.rglob("*"))
-    done = run("eval", "questions", str(file), "--folder", str(docs), "--kv-dtype", "int8", "-o", "json")
+    command = ["eval", "questions", str(file), "--folder", str(docs), "--kv-dtype", "int8", "-o", "json"]
+    done = run(*command, "--resume", str(tmp_path / "answers.jsonl"))
     assert done.returncode == 0, done.stderr
+    again = run(*command, "--resume", str(tmp_path / "answers.jsonl"))
+    assert "answers.jsonl: 2 answers from before" in again.stderr
+    assert json.loads(again.stdout) == json.loads(done.stdout)
     report = json.loads(done.stdout)
     names = ["tokenselect-documents=joint", "tokenselect-documents=independent"]
     assert [row["method"] for row in report["results"]] == [row["method"] for row in report["answers"]] == names

@@ -58,15 +58,15 @@ def test_other_settings_are_refused_by_name(small_model: Path, tmp_path: Path) -
 def test_a_torn_last_line_is_dropped(tmp_path: Path) -> None:
     file = tmp_path / "answers.jsonl"
     kept, torn = TRIAL, replace(TRIAL, question="And?", fidelity=Fidelity(3, 0.5, 1.0, None, None))
-    journal = Journal(file, {"seed": 1})
+    journal = Journal(file, {"seed": 1}, Trial)
     journal.add(kept)
     journal.add(torn)
-    assert Journal(file, {"seed": 1}).trials == {kept.key: kept, torn.key: torn}
+    assert Journal(file, {"seed": 1}, Trial).entries == {kept.key: kept, torn.key: torn}
     file.write_text(file.read_text()[:-20])
-    again = Journal(file, {"seed": 1})
-    assert again.trials == {kept.key: kept}
+    again = Journal(file, {"seed": 1}, Trial)
+    assert again.entries == {kept.key: kept}
     again.add(torn)
-    assert Journal(file, {"seed": 1}).trials == {kept.key: kept, torn.key: torn}
+    assert Journal(file, {"seed": 1}, Trial).entries == {kept.key: kept, torn.key: torn}
 
 
 @pytest.mark.parametrize("text", ["hello", "[]\n", json.dumps({"settings": {"seed": 1}}) + '\n{"task": "x"}\n', "\xff\xfe\n"])
@@ -74,5 +74,5 @@ def test_another_file_is_refused_and_left_alone(tmp_path: Path, text: str) -> No
     file = tmp_path / "answers.jsonl"
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(UsageError, match=r"answers\.jsonl"):
-        Journal(file, {"seed": 1})
+        Journal(file, {"seed": 1}, Trial)
     assert file.read_bytes() == text.encode("latin-1")

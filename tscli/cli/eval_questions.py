@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import tscli
 from tscli import internals
 from tscli.cli.flags import Question
-from tscli.cli.output import Settings, counted, progress, safe_line, working
+from tscli.cli.output import Settings, counted, progress, safe_line, say, working
 from tscli.cli.tables import Table, write
 from tscli.errors import UsageError
 
 if TYPE_CHECKING:
     from tscli import IngestOptions, LoadOptions, QuestionReport, ScoredAnswer, SelectionOptions, Tally
+    from tscli.internals import AnswerJournal
 
 HEADS = ("method", "kind", "n", "right", "95%", "exact match", "F1", "right page first", "cited", "refused", "first token")
 KINDS = ("joint", "independent")
@@ -27,33 +28,39 @@ KINDS = ("joint", "independent")
 @dataclass(frozen=True)
 class EvalLibraryOptions:
     """How libraries are opened and what is asked of them; thoughts are not scored; baselines: also by these methods of
-    `internals.run_baselines`."""
+    `internals.run_baselines`. resume: a file of answers, which are not asked for again, and where those that are made go."""
 
     asked: Sequence[tscli.Question]
     load: LoadOptions
     selection: SelectionOptions
     how: Question
     baselines: Sequence[str]
+    resume: Path | None = None
 
 
 def ask_library(
-    settings: Settings, library: str, opening: EvalLibraryOptions
+    settings: Settings, library: str, opening: EvalLibraryOptions, kind: str = ""
 ) -> tuple[dict[str, QuestionReport], dict[str, Any]]:
-    """A report per method, and what is to be known of the library and its session."""
+    """A report per method, and what is to be known of the library and its session. kind: of the library's documents, where
+    several kinds are compared."""
     asked = opening.asked
     with working(settings, f"opening library {library}"):
         opened = tscli.open_library(library, opening.load, opening.selection, **vars(opening.how))
     with opened as session:
+        method = ("dense" if session.strategy.is_dense else "tokenselect") + (f"-documents={kind}" if kind else "")
+        journal = _journal(settings, session, opening, any_kind=bool(kind))
         with progress(settings) as on_progress:
             text = f"asking {counted(len(asked), 'question')}"
-            tell = partial(on_progress, text)
-            report = tscli.ask_all(session, asked, think=opening.how.think, on_answer=tell)
-        reports = {"dense" if session.strategy.is_dense else "tokenselect": report}
+            tell, kept = partial(on_progress, text), journal.by(method) if journal is not None else None
+            report = tscli.ask_all(session, asked, think=opening.how.think, on_answer=tell, kept=kept)
+        reports = {method: report}
         if opening.baselines:
             with progress(settings) as on_progress:
-                found = internals.run_baselines(
-                    session, asked, opening.baselines, on_answer=lambda name, *done: on_progress(f"asking: {name}", *done)
-                )
+
+                def on_answer(name: str, done: int, total: int) -> None:
+                    on_progress(f"asking: {name}", done, total)
+
+                found = internals.run_baselines(session, asked, opening.baselines, on_answer=on_answer, journal=journal)
                 reports |= dict(found)
         chosen = {"question": session.strategy.question_mode, "dense": session.strategy.is_dense, "think": opening.how.think}
         return reports, {
@@ -76,10 +83,23 @@ def ask_folder(
         options = tscli.IngestOptions(documents=kind, kv_dtype=kv_dtype)  # type: ignore[arg-type]
         with _library_of(settings, folder, options, opening) as library:
             once = replace(opening, baselines=opening.baselines if kind == kinds[0] else ())  # they know no kinds
-            found, about = ask_library(settings, library, once)
-        reports |= {f"{name}-documents={kind}" if name in ("dense", "tokenselect") else name: r for name, r in found.items()}
+            found, about = ask_library(settings, library, once, kind)
+        reports |= found
     about["settings"] |= {"documents": list(kinds), "kv_dtype": kv_dtype, "weights": opening.load.weights}
     return reports, {**about, "library": str(folder)}
+
+
+def _journal(
+    settings: Settings, session: tscli.Session, opening: EvalLibraryOptions, *, any_kind: bool
+) -> AnswerJournal | None:
+    """What --resume names; UsageError where it was made with other questions, documents or settings."""
+    if opening.resume is None:
+        return None
+    deciding = internals.answer_settings(session, opening.asked, think=opening.how.think, any_kind=any_kind)
+    journal = internals.AnswerJournal(opening.resume, deciding)
+    if len(journal):
+        say(settings, f"{opening.resume}: {counted(len(journal), 'answer')} from before")
+    return journal
 
 
 @contextmanager

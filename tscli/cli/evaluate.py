@@ -32,6 +32,7 @@ BASELINES = (
     "none",
 )  # of `tscli.evaluation.baselines`, without its imports
 METHODS = "dense,streaming,tokenselect"
+Resume = Annotated[Path | None, typer.Option(help="Keep answers in this file, and skip questions that it already answers.")]
 
 
 def questions(
@@ -59,6 +60,7 @@ def questions(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask at most this many questions, evenly spread over the file.")
     ] = None,
+    resume: Resume = None,
     output: Annotated[str, typer.Option("-o", "--output", help="Format: md (or table), json or csv.")] = "md",
     how: flags.Question,
     selection: flags.Selection,
@@ -70,7 +72,10 @@ def questions(
     check_format(output, FORMATS)
     _refuse_strays(context, by_folder=folder is not None)
     asked = internals.every_nth(tscli.read_questions(file), limit)
-    opening = EvalLibraryOptions(asked, model.options(), selection.options(), how, baseline or (BASELINES if baselines else ()))
+    if resume is not None and not resume.parent.is_dir():
+        raise UsageError(f"{resume}: {resume.parent} is not a folder; create it, or name another --resume file")
+    measured = baseline or (BASELINES if baselines else ())
+    opening = EvalLibraryOptions(asked, model.options(), selection.options(), how, measured, resume)
     fetch_model(settings, opening.load, library if folder is None else None)
     if folder is None:
         reports, about = ask_library(settings, library, opening)
@@ -102,9 +107,7 @@ def tasks(
         int,
         typer.Option(min=0, help="Number of questions per context whose steps are compared with exact and with dense ones."),
     ] = 0,
-    resume: Annotated[
-        Path | None, typer.Option(help="Keep answers in this file, and skip questions that it already answers.")
-    ] = None,
+    resume: Resume = None,
     output: Annotated[
         str | None,
         typer.Option("-o", "--output", help="Format: table, md, json or csv. Default: table on a terminal, else md."),

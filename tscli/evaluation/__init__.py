@@ -1,5 +1,6 @@
 """How good answers are: a library asked questions with known answers, and generated tasks at any length by several methods."""
 
+from tscli.evaluation.answer_journal import AnswerJournal, answer_settings
 from tscli.evaluation.baselines import run_baselines
 from tscli.evaluation.picture import check_picture, draw
 from tscli.evaluation.questions import Question, QuestionReport, ScoredAnswer, Tally, ask_all, every_nth, read_questions
@@ -9,6 +10,7 @@ from tscli.evaluation.trial import Trial
 
 __all__ = [
     "Agreement",
+    "AnswerJournal",
     "FidelityResult",
     "Question",
     "QuestionReport",
@@ -17,6 +19,7 @@ __all__ = [
     "Tally",
     "Trial",
     "agreement_of",
+    "answer_settings",
     "ask_all",
     "check_picture",
     "draw",

@@ -16,9 +16,10 @@ import numpy as np
 
 from tscli.answer.session import Session
 from tscli.errors import UsageError
+from tscli.evaluation.answer_journal import AnswerJournal
 from tscli.evaluation.dense import TextAnswer, answer_texts
 from tscli.evaluation.match import MAX_NEW_TOKENS
-from tscli.evaluation.questions import OnAnswer, Question, QuestionReport, ScoredAnswer, scored
+from tscli.evaluation.questions import NOTHING_KEPT, Kept, OnAnswer, Question, QuestionReport, ScoredAnswer, scored
 from tscli.evaluation.search import Passage, Search, passages_of, sentences_of
 
 BASELINES = ("document", "rag", "rag-2", "everything", "sentence", "none")
@@ -32,9 +33,13 @@ def run_baselines(
     *,
     max_new_tokens: int = MAX_NEW_TOKENS,
     on_answer: OnBaseline | None = None,
+    journal: AnswerJournal | None = None,
 ) -> Iterator[tuple[str, QuestionReport]]:
     """A report by each of the methods of these names, in the order of BASELINES. on_answer is called after each answer.
-    UsageError without bm25s, or for a name that is none."""
+
+    journal: answers of the model that are not asked for again, and where those that are made go. UsageError without bm25s, or
+    for a name that is none.
+    """
     if unknown := [name for name in names if name not in BASELINES]:
         raise UsageError(f"baseline {unknown[0]!r}: choose {', '.join(BASELINES)}")
     asked, sentences, passages = list(questions), Search(sentences_of(session)), Search(passages_of(session))
@@ -44,20 +49,23 @@ def run_baselines(
             if on_answer:
                 on_answer(name, done, total)
 
+        kept = journal.by(name) if journal is not None else NOTHING_KEPT
         if name == "document":
-            return over_documents(session, asked, max_new_tokens, told)
+            return over_documents(session, asked, max_new_tokens, told, kept)
         if name == "everything":
-            return over_everything(session, asked, max_new_tokens, told)
+            return over_everything(session, asked, max_new_tokens, told, kept)
         if name == "sentence":
             return best_sentences(sentences, asked)
         if name == "none":
             return no_answers(asked)
-        return over_passages(session, passages, asked, 2 if name == "rag-2" else 4, max_new_tokens, told)
+        return over_passages(session, passages, asked, 2 if name == "rag-2" else 4, max_new_tokens, told, kept)
 
     yield from ((name, report(name)) for name in BASELINES if name in names)
 
 
-def over_documents(session: Session, asked: Sequence[Question], max_new_tokens: int, told: OnAnswer) -> QuestionReport:
+def over_documents(
+    session: Session, asked: Sequence[Question], max_new_tokens: int, told: OnAnswer, kept: Kept = NOTHING_KEPT
+) -> QuestionReport:
     """Each question that has an answer over the document in which it stands, each document read once for all of them."""
     paths = {document.path: number for number, document in enumerate(session.context.documents)}
     known = sorted((question for question in asked if question.file in paths), key=lambda question: str(question.file))
@@ -67,11 +75,9 @@ def over_documents(session: Session, asked: Sequence[Question], max_new_tokens: 
     for file, group in groupby(known, key=lambda question: question.file):
         runs = _read_for(session, paths[str(file)], list(group), max_new_tokens)
         for tokens, questions, whole in runs:
-            prompts = [session.prompt_ids(question.question, max_new_tokens) for question in questions]
             context = [*session.template.prefix_ids, *session.context.token_ids[tokens].tolist()]
-            made = answer_texts(session.decoder, context, prompts, session.template.end_ids, max_new_tokens)
-            for question, answer in zip(questions, made, strict=True):
-                answers[question] = _scored(session, question, answer)
+            for question, answer in _over_text(session, context, questions, max_new_tokens, kept):
+                answers[question] = answer
                 told(len(answers), len(known))
             cut += 0 if whole else len(questions)
     note = f"document: for {cut} of {len(known)} questions only the right page, or the part of it that fits the model's window"
@@ -90,7 +96,13 @@ def _read_for(
 
 
 def over_passages(
-    session: Session, search: Search, asked: Sequence[Question], count: int, max_new_tokens: int, told: OnAnswer
+    session: Session,
+    search: Search,
+    asked: Sequence[Question],
+    count: int,
+    max_new_tokens: int,
+    told: OnAnswer,
+    kept: Kept = NOTHING_KEPT,
 ) -> QuestionReport:
     """Each question over BM25's best passages, the best one last. The times have the search in them."""
     answers, cut = [], 0
@@ -104,14 +116,19 @@ def over_passages(
         cut += len(spelled) < len(found)
         context = [*session.template.prefix_ids, *(token for ids in spelled[::-1] for token in ids)]
         found_s = time.perf_counter() - started
-        (answer,) = answer_texts(session.decoder, context, [prompt], session.template.end_ids, max_new_tokens)
-        answers.append(_scored(session, question, answer, found[0], found_s))
+        if (answer := kept.get(question)) is None:
+            (made,) = answer_texts(session.decoder, context, [prompt], session.template.end_ids, max_new_tokens)
+            answer = _scored(session, question, made, found[0], found_s)
+            kept.add(answer)
+        answers.append(answer)
         told(done, len(asked))
     note = f"rag: for {cut} of {len(asked)} questions fewer than {count} passages, because more do not fit the model's window"
     return QuestionReport(tuple(answers), note if cut else "")
 
 
-def over_everything(session: Session, asked: Sequence[Question], max_new_tokens: int, told: OnAnswer) -> QuestionReport:
+def over_everything(
+    session: Session, asked: Sequence[Question], max_new_tokens: int, told: OnAnswer, kept: Kept = NOTHING_KEPT
+) -> QuestionReport:
     """Each question over the whole library; no answers where it does not fit the model's window."""
     prompts = [session.prompt_ids(question.question, max_new_tokens) for question in asked]
     context = session.context.token_ids
@@ -121,11 +138,25 @@ def over_everything(session: Session, asked: Sequence[Question], max_new_tokens:
         note = f"everything: skipped, {context.shape[0]:,} tokens with question and answer are {over:,} more than {window}"
         return QuestionReport((), note)
     answers = []
-    made = answer_texts(session.decoder, context.tolist(), prompts, session.template.end_ids, max_new_tokens)
-    for done, (question, answer) in enumerate(zip(asked, made, strict=True), start=1):
-        answers.append(_scored(session, question, answer))
-        told(done, len(asked))
+    for _, answer in _over_text(session, context.tolist(), asked, max_new_tokens, kept):
+        answers.append(answer)
+        told(len(answers), len(asked))
     return QuestionReport(tuple(answers))
+
+
+def _over_text(
+    session: Session, context_ids: Sequence[int], questions: Sequence[Question], max_new_tokens: int, kept: Kept
+) -> Iterator[tuple[Question, ScoredAnswer]]:
+    """Each question over the same text, which is read once, and not at all where all answers are kept from before."""
+    before = [kept.get(question) for question in questions]
+    left = [question for question, answer in zip(questions, before, strict=True) if answer is None]
+    prompts = [session.prompt_ids(question.question, max_new_tokens) for question in left]
+    made = answer_texts(session.decoder, context_ids, prompts, session.template.end_ids, max_new_tokens) if left else iter(())
+    for question, known in zip(questions, before, strict=True):
+        answer = known or _scored(session, question, next(made))
+        if known is None:
+            kept.add(answer)
+        yield question, answer
 
 
 def best_sentences(search: Search, questions: Iterable[Question]) -> QuestionReport:

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from tscli.errors import UsageError
-from tscli.evaluation.fidelity import Fidelity
-from tscli.evaluation.trial import Trial
 
 FIRST = '{"settings": '  # what such a file begins with
 
 
-class Journal:
-    """Trials by their key, read from a file and appended to it. settings: all that changes an answer, the first line."""
+class Entry(Protocol):
+    """What a journal keeps: an answer with its scores. Fulfilled by `Trial` and `KeptAnswer`."""
 
-    def __init__(self, file: Path, settings: Mapping[str, Any]) -> None:
+    @property
+    def key(self) -> Hashable:
+        """What tells it from the other answers of an evaluation."""
+
+    def record(self) -> dict[str, Any]:
+        """As it is kept in a file."""
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Self:
+        """As it was kept; KeyError, TypeError or ValueError where the record is of something else."""
+
+
+EntryT = TypeVar("EntryT", bound=Entry)
+
+
+class Journal(Generic[EntryT]):
+    """Answers by their key, read from a file and appended to it. settings: all that changes an answer, the first line."""
+
+    def __init__(self, file: Path, settings: Mapping[str, Any], kind: type[EntryT]) -> None:
         self.file = file
-        self.trials: dict[tuple[int, str, str, str], Trial] = {}
+        self.entries: dict[Hashable, EntryT] = {}
         lines = self._read()
         if not lines:
             self._write("w", {"settings": dict(settings)})
@@ -29,18 +44,17 @@ class Journal:
         _check(file, lines[0].get("settings"), json.loads(json.dumps(dict(settings))))
         try:
             for line in lines[1:]:
-                found = line.pop("fidelity")
-                trial = Trial(**{**line, "wanted": tuple(line["wanted"])}, fidelity=Fidelity(**found) if found else None)
-                self.trials[trial.key] = trial
-        except (KeyError, TypeError) as error:
+                entry = kind.of_record(line)
+                self.entries[entry.key] = entry
+        except (KeyError, TypeError, ValueError) as error:
             raise UsageError(
                 f"{file}: does not hold the answers of an evaluation ({error}); name another --resume file"
             ) from error
 
-    def add(self, trial: Trial) -> None:
-        """Keep this answer; it is on disk when this returns."""
-        self.trials[trial.key] = trial
-        self._write("a", asdict(trial))
+    def add(self, entry: EntryT) -> None:
+        """Keep this answer; it is in the file when this returns."""
+        self.entries[entry.key] = entry
+        self._write("a", entry.record())
 
     def _read(self) -> list[dict[str, Any]]:
         """The lines of the file, but for a last one that was cut off, which is removed."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 from tscli.answer.session import Session
 from tscli.errors import UsageError
@@ -95,6 +95,27 @@ class QuestionReport:
         return [*found, _tally("all", self.answers)] if len(kinds) > 1 else found
 
 
+class Kept(Protocol):
+    """Answers by one method that are kept while an evaluation runs, see `answer_journal`."""
+
+    def get(self, question: Question) -> ScoredAnswer | None:
+        """The answer to a question that is not to be asked again; None where it is to be asked."""
+
+    def add(self, answer: ScoredAnswer) -> None:
+        """Keep an answer that was just made."""
+
+
+class _NothingKept:
+    def get(self, question: Question) -> ScoredAnswer | None:
+        return None
+
+    def add(self, answer: ScoredAnswer) -> None:
+        pass
+
+
+NOTHING_KEPT: Kept = _NothingKept()
+
+
 def every_nth(questions: Sequence[Question], limit: int | None) -> list[Question]:
     """At most `limit` of the questions, evenly spread over them; None: all."""
     count = len(questions) if limit is None else min(limit, len(questions))
@@ -125,14 +146,18 @@ def ask_all(
     max_new_tokens: int = MAX_NEW_TOKENS,
     think: bool = False,
     on_answer: OnAnswer | None = None,
+    kept: Kept | None = None,
 ) -> QuestionReport:
     """Ask greedily and score each; on_answer is called after each. think: the session's model may think first, in
-    THOUGHT_TOKENS more."""
+    THOUGHT_TOKENS more. kept: answers that are not asked for again, and where those that are made go."""
     max_new_tokens += THOUGHT_TOKENS if think else 0
-    asked = list(questions)
+    asked, kept = list(questions), NOTHING_KEPT if kept is None else kept
     answers = []
     for done, question in enumerate(asked, start=1):
-        answers.append(_ask(session, question, max_new_tokens))
+        if (answer := kept.get(question)) is None:
+            answer = _ask(session, question, max_new_tokens)
+            kept.add(answer)
+        answers.append(answer)
         if on_answer is not None:
             on_answer(done, len(asked))
     return QuestionReport(tuple(answers))

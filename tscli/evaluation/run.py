@@ -124,7 +124,7 @@ def evaluate_tasks(
         "haystack": str(haystack_folder),
         "seed": seed,
     }
-    journal = Journal(resume, settings) if resume else None
+    journal = Journal(resume, settings, Trial) if resume else None
     readings = [
         _Reading(exam, length, group)
         for length in lengths
@@ -166,9 +166,9 @@ def _title(reading: _Reading) -> str:
     return f"{reading.length:,} tokens, {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}"
 
 
-def _known(reading: _Reading, journal: Journal | None) -> dict[tuple[int, str, str, str], Trial]:
+def _known(reading: _Reading, journal: Journal[Trial] | None) -> dict[tuple[int, str, str, str], Trial]:
     """The trials of this reading that the journal holds, in their order."""
-    kept = journal.trials if journal else {}
+    kept = journal.entries if journal else {}
     keys = [(reading.length, m.name, item.task, item.question) for m in reading.methods for item in reading.exam.items]
     return {key: kept[key] for key in keys if key in kept}
 

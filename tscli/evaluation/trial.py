@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from tscli.evaluation.fidelity import Fidelity
 
@@ -25,3 +27,14 @@ class Trial:
     def key(self) -> tuple[int, str, str, str]:
         """What tells it from the other trials of an evaluation."""
         return self.length, self.method, self.task, self.question
+
+    def record(self) -> dict[str, Any]:
+        """As a journal keeps it."""
+        return asdict(self)
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Trial:
+        """As a journal kept it."""
+        fidelity = record["fidelity"]
+        found = {**record, "wanted": tuple(record["wanted"]), "fidelity": Fidelity(**fidelity) if fidelity else None}
+        return cls(**found)

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from gguf import GGMLQuantizationType as Kind
 
 import tscli
 from tests.model.gguf_files import make_llama, write_llama
+from tests.model.test_four_bits import has_products
 from tscli.cli.app import run
 from tscli.errors import UsageError
 from tscli.model.known import KNOWN
@@ -53,6 +55,27 @@ def test_a_model_is_shown_before_and_after_it_is_converted(file: Path, capsys: p
     assert (shown["layers"], shown["kv_heads"], shown["head_dim"], shown["window"]) == (2, 2, 16, 256)
     assert run(["model", "list"]) == 0
     assert "small.gguf" in capsys.readouterr().out.splitlines()[-1]
+
+
+@has_products
+def test_packing_a_models_weights_is_said_the_first_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [str(write_llama(tmp_path / f"{name}.gguf", make_llama(seed=seed), Kind.Q8_0)) for seed, name in enumerate("abc")]
+    assert run(["doctor", "--model", names[0]]) == 0
+    assert "  0%  packing weights in 8 bits\n" in capsys.readouterr().err
+    assert run(["doctor", "--model", names[0]]) == 0
+    assert "packing weights" not in capsys.readouterr().err
+    assert run(["--quiet", "doctor", "--model", names[1]]) == 0
+    assert capsys.readouterr().err == ""
+    assert run(["model", "get", names[2]]) == 0
+    assert "packing weights" not in capsys.readouterr().err
+    shown: list[str] = []
+    monkeypatch.setattr("tscli.cli.output.animated", lambda: True)
+    monkeypatch.setattr("rich.status.Status.update", lambda _, text: shown.append(str(text)))
+    assert run(["doctor", "--model", names[2]]) == 0
+    assert shown[0] == "examining this machine: packing weights in 8 bits, 0%"
+    assert shown[-1] == "examining this machine: packing weights in 8 bits, 100%"
 
 
 def test_a_folder_is_shown_like_any_model(small_model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,8 @@ from tscli.model.decoder import FEWEST
 from tscli.model.eight_bits import FILE, eight_bits_of, is_of_blocks, load_eight_bits
 from tscli.model.gguf import gguf_folder
 from tscli.model.llama import LlamaDecoder
+from tscli.model.load import load_decoder
+from tscli.model.options import LoadOptions
 from tscli_kernels import MIDDLE
 
 
@@ -113,6 +115,25 @@ def test_the_next_process_finds_the_matrices_packed_and_answers_alike(model: Pat
     assert (gguf_folder(model) / FILE).is_file()
     monkeypatch.setattr(few_bits, "packed_eight_bits", lambda *_: pytest.fail("packed once more"))
     assert torch.equal(answer_logits(load(model), 2), first)
+
+
+@has_products
+def test_packing_says_how_far_it_is_and_only_the_first_time(model: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    def loaded(weights: str = "auto") -> list[tuple[str, int, int]]:
+        told.clear()
+        load_decoder(LoadOptions(str(model), dtype="float32", device="cpu", weights=weights), lambda *step: told.append(step))
+        return told
+
+    assert loaded("full") == []
+    first = list(loaded())
+    whole = sum(part.numel() for part in make_llama().parameters() if part.ndim > 1)
+    assert {text for text, _, _ in first} == {"packing weights in 8 bits"}
+    assert [done for _, done, _ in first] == sorted({done for _, done, _ in first})
+    assert len(first) == 1 + 2 * 4 + 1  # before all, four matrices of each layer, the head
+    assert (first[0][1:], first[-1][1:]) == ((0, whole), (whole, whole))
+    assert loaded() == []
 
 
 @has_products

@@ -30,6 +30,7 @@ from tscli.library.layout import fingerprint_of
 from tscli.library.open_library import OpenLibrary, open_libraries, state_of
 from tscli.library.own_settings import own_model
 from tscli.model.decoder import Decoder
+from tscli.model.gguf_header import OnStep
 from tscli.model.load import LoadOptions, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
 from tscli.selection.voters import Voters
@@ -245,6 +246,7 @@ def open_library(
     think: bool = False,
     voters: str | None = None,
     decoder: Decoder | None = None,
+    on_step: OnStep | None = None,
 ) -> Session:
     """Open a library for questions with the model that made it, or with `load.model`, which must be the same model.
 
@@ -256,6 +258,7 @@ def open_library(
         question mode implies it); None: the model's own, or "calibrated".
     think: let the model think before it answers, if it can; its thoughts are no part of the answer's text or evidence.
     decoder: the model, if it is already loaded, as `own_options` describes it.
+    on_step: called with what is done that takes long with a model's first library, how much of it, and of how much.
     Raises LibraryError for a library that does not exist, is damaged, was made by another model or settings, or cannot be
     joined.
     """
@@ -264,7 +267,7 @@ def open_library(
     manifest = opened.libraries[0].manifest
     fingerprint = manifest.fingerprint
     load = own_options(load, fingerprint)
-    decoder = decoder or load_decoder(load)
+    decoder = decoder or load_decoder(load, on_step)
     template = Template.of_record(manifest.template)
     tokenizer = known_tokenizer(decoder.folder, fingerprint.tokenizer_hash) if template else None
     if tokenizer is None or template is None:
@@ -279,7 +282,7 @@ def open_library(
     for stored in opened.libraries:
         mark_used(stored.folder)
     who = "all" if dense or question_mode is not None else voters
-    chosen = choose_voters(who, decoder, tokenizer, template)
+    chosen = choose_voters(who, decoder, tokenizer, template, on_step)
     return Session(opened, decoder, tokenizer, template, config, mode, dense, started, chosen)
 
 

@@ -85,11 +85,11 @@ def benchmark(
     if unknown := [peer for peer in peers if peer not in PEERS]:
         raise UsageError(f"--peer {unknown[0]}: only {', '.join(PEERS)} can be compared with tscli")
     kept = choose_kv_dtype(kv_dtype, "", None)
-    decoder = load_decoder(load)
+    say = on_progress or (lambda _: None)
+    decoder = load_decoder(load, lambda text, done, _: None if done else say(text))
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     tokenizer = load_tokenizer(str(decoder.folder))
     measured_text = MeasuredText(tokenizer, load_template(tokenizer), read_text(text))
-    say = on_progress or (lambda _: None)
     heads = choose_voters(voters, decoder, tokenizer, measured_text.template, lambda *done: say(f"calibrating: {done[0]}"))
     gguf = Path(load.model) if load.model and load.model.endswith(".gguf") else None
     bench = Bench(decoder, config, n_gen, repetitions, say, measured_text, kept, heads, gguf, full_prefill)

@@ -9,7 +9,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, animated, fetch_model, plain, print_json, safe_line, say, stderr
+from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, working
 from tscli.cli.settings import without
 
 
@@ -24,13 +24,8 @@ def calibrate(
     settings: Settings = context.obj
     load = model.options()
     fetch_model(settings, load)
-    if settings.quiet or not animated():
-        voters = tscli.calibrate_model(load, again=again)
-    else:
-        with stderr().status("loading the model") as status:
-            voters = tscli.calibrate_model(
-                load, again=again, on_progress=lambda what, done, total: status.update(plain(f"{what}: {done:,} of {total:,}"))
-            )
+    with working(settings, "calibrating") as on_step:
+        voters = tscli.calibrate_model(load, again=again, on_progress=on_step)
     if as_json:
         print_json(asdict(voters))
         return 0

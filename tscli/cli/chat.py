@@ -48,8 +48,8 @@ def chat(
     with loading():
         load = model.options()
         fetch_model(settings, load, library[0])
-        with working(settings, flags.opening(library)):
-            opened = tscli.open_library(library, load, selection.options(), **vars(how))
+        with working(settings, flags.opening(library)) as on_step:
+            opened = tscli.open_library(library, load, selection.options(), **vars(how), on_step=on_step)
     with opened as session, line_history(settings, None if no_history else tscli.home() / "chat-history"):
         conversation = session.chat()
 

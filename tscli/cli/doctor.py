@@ -25,8 +25,8 @@ def doctor(
     settings: Settings = context.obj
     load, num_tokens = model.options(), internals.parse_count(tokens)
     fetch_model(settings, load)
-    with working(settings, "examining this machine"):
-        found = internals.examine(load, num_tokens)
+    with working(settings, "examining this machine") as on_step:
+        found = internals.examine(load, num_tokens, on_step)
     if as_json:
         print_json({**vars(found), "home": str(found.home)})
         return 0

@@ -44,8 +44,8 @@ def ask_library(
     """A report per method, and what is to be known of the library and its session. kind: of the library's documents, where
     several kinds are compared."""
     asked = opening.asked
-    with working(settings, f"opening library {library}"):
-        opened = tscli.open_library(library, opening.load, opening.selection, **vars(opening.how))
+    with working(settings, f"opening library {library}") as on_step:
+        opened = tscli.open_library(library, opening.load, opening.selection, **vars(opening.how), on_step=on_step)
     with opened as session:
         method = ("dense" if session.strategy.is_dense else "tokenselect") + (f"-documents={kind}" if kind else "")
         journal = _journal(settings, session, opening, any_kind=bool(kind))
@@ -108,8 +108,13 @@ def _library_of(settings: Settings, folder: Path, options: IngestOptions, openin
     tscli.home().mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="eval-", dir=tscli.home()) as parent:
         library = str(Path(parent) / "library")
-        with working(settings, f"reading {folder}, {options.documents}"):
-            preparation = tscli.prepare([folder], library, opening.load, opening.selection, options)
+        with working(settings, f"reading {folder}, {options.documents}") as on_step:
+
+            def on_event(kind: str, detail: str, done: int, total: int) -> None:
+                if kind == "pack":
+                    on_step(detail, done, total)
+
+            preparation = tscli.prepare([folder], library, opening.load, opening.selection, options, on_event)
             if preparation.plan.failures:
                 lost = preparation.plan.failures[0]
                 raise UsageError(f"{lost.path}: {lost.reason}; --folder needs documents that can all be read")

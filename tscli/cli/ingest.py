@@ -21,6 +21,7 @@ from tscli.cli.output import (
     fetch_model,
     plain,
     print_json,
+    progress,
     safe_line,
     say,
     stderr,
@@ -164,13 +165,20 @@ def _prepare(
     options: IngestOptions,
 ) -> Preparation:
     if settings.quiet or not animated():
-        return tscli.prepare(paths, library, load, selection, options)
+        with progress(settings) as line:
+
+            def on_packed(kind: str, detail: str, done: int, total: int) -> None:
+                if kind == "pack":  # the one thing that takes long
+                    line(detail, done, total)
+
+            return tscli.prepare(paths, library, load, selection, options, on_packed)
     with stderr().status("loading the model") as status:
         words = {"file": "reading", "tokenize": "tokenising", "model": "loading", "measure": "measuring"}
 
         def on_event(kind: str, detail: str, done: int, total: int) -> None:
             count = f" ({done:,} of {total:,})" if kind == "file" else ""
-            status.update(plain(f"{words.get(kind, kind)} {detail}{count}"))
+            shown = f"{detail}, {done / max(1, total):.0%}" if kind == "pack" else f"{words.get(kind, kind)} {detail}{count}"
+            status.update(plain(shown))
 
         return tscli.prepare(paths, library, load, selection, options, on_event)
 
@@ -191,13 +199,13 @@ def _run(settings: Settings, preparation: Preparation) -> IngestReport:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr()) as progress:
+    with Progress(*columns, console=stderr()) as bar:
         todo, cached = f"{plan.prefill_tokens:,}", f"{plan.cached_tokens:,}"
-        task = progress.add_task("prefill", total=plan.prefill_tokens, done="0", todo=todo, cached=cached, rate="")
+        task = bar.add_task("prefill", total=plan.prefill_tokens, done="0", todo=todo, cached=cached, rate="")
 
         def on_progress(done: int, total: int, seconds: float) -> None:
             rate = f"{done / seconds:,.0f} tokens/s" if seconds else ""
-            progress.update(task, completed=done, done=f"{done:,}", rate=rate)
+            bar.update(task, completed=done, done=f"{done:,}", rate=rate)
 
         return preparation.run(on_progress)
 

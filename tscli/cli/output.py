@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +48,19 @@ def animated() -> bool:
     return sys.stderr.isatty() and not stderr().is_dumb_terminal
 
 
-def working(settings: Settings, text: str) -> AbstractContextManager[object]:
-    """A moving line while something takes time; nothing when quiet or without a terminal."""
-    return stderr().status(plain(text)) if not settings.quiet and animated() else nullcontext()
+@contextmanager
+def working(settings: Settings, text: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A moving line while something takes time; nothing when quiet or without a terminal.
+
+    What it yields tells of a part that takes long (what, work done, work in all): in that line, or without a terminal as in
+    `progress`.
+    """
+    if settings.quiet or not animated():
+        with progress(settings) as on_step:
+            yield on_step
+        return
+    with stderr().status(plain(text)) as status:
+        yield lambda what, done, total: status.update(plain(f"{text}: {what}, {done / max(1, total):.0%}"))
 
 
 def plain(text: str) -> Text:

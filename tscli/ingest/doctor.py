@@ -13,6 +13,7 @@ from tscli.library.catalogue import versions
 from tscli.library.own_settings import better_model_hint
 from tscli.memory import available_bytes, physical_bytes
 from tscli.model.fetch import default_model
+from tscli.model.gguf_header import OnStep
 from tscli.model.load import load_decoder, pick_device
 from tscli.model.options import LoadOptions
 from tscli.paths import disk_free_bytes
@@ -45,9 +46,14 @@ class Examination:
     better: str
 
 
-def examine(load: LoadOptions = LoadOptions(), tokens: int = 1 << 20) -> Examination:  # noqa: B008 - frozen
-    """Look at the machine and at a model as it would be loaded here; UsageError for a model that there is not."""
-    decoder, folder = load_decoder(load), home()
+def examine(
+    load: LoadOptions = LoadOptions(),  # noqa: B008 - frozen
+    tokens: int = 1 << 20,
+    on_step: OnStep | None = None,
+) -> Examination:
+    """Look at the machine and at a model as it would be loaded here; on_step is told of what takes long the first time.
+    UsageError for a model that there is not."""
+    decoder, folder = load_decoder(load, on_step), home()
     gpu = torch.cuda.get_device_properties(0) if pick_device("auto").type == "cuda" else None
     weights = sum(weight.numel() * weight.element_size() for weight in decoder.weights)
     return Examination(

@@ -210,7 +210,7 @@ def _load_inputs(
 ) -> _Inputs:
     """Load the model and check it, while the documents are read."""
     with in_background(partial(_read, named, options, tell)) as reading:
-        decoder = load_decoder(replace(load, weights="auto"))
+        decoder = load_decoder(replace(load, weights="auto"), partial(tell, "pack"))
         tokenizer = load_tokenizer(str(decoder.folder))
         template = choose_template(tokenizer, options.system, folder)
         config = resolve(selection, decoder.selection_defaults, decoder.window)

@@ -19,6 +19,7 @@ from torch import Tensor
 from tscli.errors import UsageError
 from tscli.model.batched import BatchedRun
 from tscli.model.gathered import StopForward
+from tscli.model.gguf_header import OnStep
 from tscli.model.identity import weights_hash
 from tscli.model.kv import KVState, Pages
 from tscli.model.rotary import Rotator
@@ -159,9 +160,12 @@ class Decoder(ABC):
         self._to_int8()
         self.int8_weights, self.few_bits = True, ()
 
-    def use_few_bits(self) -> None:
+    def use_few_bits(self, on_step: OnStep | None = None) -> None:
         """From now on answers are made, a few tokens at a time, by the 4- and 8-bit weights that the model's file has; nothing
-        where it has none, or the processor no vectors for them. Documents and questions go on to be read by full ones."""
+        where it has none, or the processor no vectors for them. Documents and questions go on to be read by full ones.
+
+        on_step is told how far packing them is, the first time.
+        """
         if self.device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith(VECTORS):
             self.few_bits = self._file_bits()
 

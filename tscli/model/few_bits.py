@@ -5,7 +5,8 @@ Knows the model's folder and which of its weights each matrix is made of; `four_
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from tscli.model.eight_bits import WEIGHTS, is_of_blocks, load_eight_bits, packed_eight_bits, save_eight_bits
 from tscli.model.four_bits import TRIED_FIRST, FourBits, Packed, load_four_bits, load_packed, names_of_four_bits, save_packed
+from tscli.model.gguf_header import OnStep
 from tscli_kernels import OUTPUTS
 
 HEAD, EMBEDDING, FIRST_LAYER, PROJECTION = "lm_head.weight", "model.embed_tokens.weight", "model.layers.0.", "_proj.weight"
@@ -38,20 +40,27 @@ def are_packed(folder: Path, dtype: torch.dtype) -> bool:
     return load_eight_bits(folder, dtype) is not None
 
 
-def packed_weights(folder: Path, bits: Sequence[int], dtype: torch.dtype, sources: Sources) -> dict[int, dict[str, Packed]]:
-    """The matrices that can be had in so few bits, for inputs of this dtype: by bits and name, each once."""
-    four = _in_four_bits(folder, sources) if 4 in bits else {}
+def packed_weights(
+    folder: Path, bits: Sequence[int], dtype: torch.dtype, sources: Sources, on_step: OnStep | None = None
+) -> dict[int, dict[str, Packed]]:
+    """The matrices that can be had in so few bits, for inputs of this dtype: by bits and name, each once. on_step is told how
+    many of their weights are packed, where they were not before."""
+    tell = on_step or (lambda *_: None)
+    four = _in_four_bits(folder, sources, tell) if 4 in bits else {}
     found = {4: {name: (codes, levels.to(dtype)) for name, (codes, levels) in four.items()}}
     if 8 in bits:
-        found[8] = _in_eight_bits(folder, dtype, {name: parts for name, parts in sources.items() if name not in four})
+        left = {name: parts for name, parts in sources.items() if name not in four}
+        found[8] = _in_eight_bits(folder, dtype, left, tell)
     return found
 
 
-def _in_four_bits(folder: Path, sources: Sources) -> dict[str, Packed]:
+def _in_four_bits(folder: Path, sources: Sources, tell: OnStep) -> dict[str, Packed]:
     packed = load_packed(folder)
     if packed is None:
         codes, packed = load_four_bits(folder), {}
-        for name, parts in sources.items():
+        sizes = {name: sum(codes[part].codes.numel() for part in parts if part in codes) for name, parts in sources.items()}
+        for name in _told(sizes, "packing weights in 4 bits", tell):
+            parts = sources[name]
             own = [codes[part] for part in parts if part in codes]
             if len(own) == len(parts) and sum(one.codes.shape[0] for one in own) % OUTPUTS == 0:
                 packed[name] = FourBits.stacked(own).packed()
@@ -59,16 +68,28 @@ def _in_four_bits(folder: Path, sources: Sources) -> dict[str, Packed]:
     return packed
 
 
-def _in_eight_bits(folder: Path, dtype: torch.dtype, sources: Sources) -> dict[str, Packed]:
+def _in_eight_bits(folder: Path, dtype: torch.dtype, sources: Sources, tell: OnStep) -> dict[str, Packed]:
     from safetensors import safe_open
 
     packed = load_eight_bits(folder, dtype)
     if packed is None:
         packed = {}
         with safe_open(folder / WEIGHTS, framework="pt") as file:
-            for name, parts in sources.items():
-                own: list[Tensor] = [file.get_tensor(part) for part in parts]
+            shapes = {name: [file.get_slice(part).get_shape() for part in parts] for name, parts in sources.items()}
+            sizes = {name: sum(map(prod, own)) for name, own in shapes.items()}
+            for name in _told(sizes, "packing weights in 8 bits", tell):
+                own: list[Tensor] = [file.get_tensor(part) for part in sources[name]]
                 if all(map(is_of_blocks, own)):
                     packed[name] = packed_eight_bits(torch.cat(own) if len(own) > 1 else own[0], dtype)
         save_eight_bits(packed, folder, dtype)
     return packed
+
+
+def _told(sizes: Mapping[str, int], text: str, tell: OnStep) -> Iterator[str]:
+    """Names in turn; before the first and after each, how much of them all is done by their sizes."""
+    done, total = 0, sum(sizes.values())
+    tell(text, done, total)
+    for name, size in sizes.items():
+        yield name
+        done += size
+        tell(text, done, total)

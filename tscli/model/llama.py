@@ -20,6 +20,7 @@ from torch.nn.functional import rms_norm, silu
 from tscli.model.decoder import Decoder, Shape, log_likelihoods
 from tscli.model.few_bits import are_packed, packed_weights, stored_bits
 from tscli.model.four_bits import Packed
+from tscli.model.gguf_header import OnStep
 from tscli.model.linear import Linear
 from tscli.model.rotary import plain_rotator
 from tscli.model.step import LayerCall, Run
@@ -107,10 +108,14 @@ class LlamaDecoder(Decoder):
     def _file_bits(self) -> tuple[int, ...]:
         return stored_bits(self.folder)
 
-    def use_few_bits(self) -> None:
-        super().use_few_bits()
+    def use_few_bits(self, on_step: OnStep | None = None) -> None:
+        super().use_few_bits(on_step)
         if 8 in self.few_bits and not are_packed(self.folder, self.dtype):  # which would take an answer many seconds
-            self._weights_for(self.few_bits)
+            self._pack(on_step)
+
+    def _pack(self, on_step: OnStep | None = None) -> None:
+        sources = _sources(self.layers, self._head_name)
+        self._packed = packed_weights(self.folder, self.few_bits, self.dtype, sources, on_step)
 
     def _weights_for(self, bits: tuple[int, ...]) -> tuple[list[Layer], Linear]:
         """The layers and the head, with those of their matrices that the model's file has in so many bits."""
@@ -118,7 +123,7 @@ class LlamaDecoder(Decoder):
             return self._layers, self._head
         if bits not in self._small:
             if not self._packed:
-                self._packed = packed_weights(self.folder, self.few_bits, self.dtype, _sources(self.layers, self._head_name))
+                self._pack()
             layers, head = list(self._layers), self._head
             for one in bits:
                 layers = [_by_few_bits(layer, self._packed[one], one, number) for number, layer in enumerate(layers)]

@@ -9,6 +9,7 @@ import torch
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder, native_dtype
 from tscli.model.gguf import read_converted
+from tscli.model.gguf_header import OnStep
 from tscli.model.identity import full_name, locate
 from tscli.model.llama import Misfit, load_llama
 from tscli.model.options import LoadOptions
@@ -18,8 +19,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 WEIGHTS = ("auto", "full", "int8")
 
 
-def load_decoder(options: LoadOptions) -> Decoder:
-    """Load the model; UsageError, ResourceError or TscliError say what is wrong with it."""
+def load_decoder(options: LoadOptions, on_step: OnStep | None = None) -> Decoder:
+    """Load the model; on_step is told of what takes long the first time. UsageError, ResourceError or TscliError say what is
+    wrong with it."""
     model = full_name(options.model)
     device = pick_device(options.device)
     if device.type == "cuda" and device.index is not None:
@@ -35,7 +37,7 @@ def load_decoder(options: LoadOptions) -> Decoder:
     if options.weights == "int8":
         decoder.use_int8_weights()
     elif options.weights == "auto" and converted is not None:
-        decoder.use_few_bits()
+        decoder.use_few_bits(on_step)
     return decoder
 
 

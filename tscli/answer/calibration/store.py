@@ -63,7 +63,7 @@ def choose_voters(
 
 def calibrate_model(load: LoadOptions, *, again: bool = False, on_progress: OnProgress | None = None) -> Voters:
     """A model's retrieval heads: loaded, or found and saved where this machine does not have them, or where `again` is set."""
-    decoder = load_decoder(load)
+    decoder = load_decoder(load, on_progress)
     tokenizer = load_tokenizer(str(decoder.folder))
     known = None if again else load_voters(decoder.hash)
     return known or _calibrated(decoder, tokenizer, load_template(tokenizer), on_progress)

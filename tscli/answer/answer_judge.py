@@ -1,6 +1,6 @@
 """Judges an answer's tokens as they are chosen: which of them are of the answer, and whether what it says is grounded so far.
 
-Thoughts are not judged. Behind one that says something nothing is: the model answers from it, with its passages or without.
+Thoughts are not judged. After a thought that says something, nothing is: the model answers from it, with passages or without.
 The token that ends an answer says nothing.
 """
 
@@ -27,7 +27,7 @@ class AnswerJudge:
         self._held: list[tuple[float, float]] = []  # of tokens that may be of a thought
 
     def take(self, token: int, behind: float, without: float) -> None:
-        """The next token and its log-probability behind the passages, and without them."""
+        """The next token and its log-probability after the passages, and without them."""
         self._held.append((behind, without))
         self._settle(Settled((token,)) if self._splitter is None else self._splitter.push(token))
 

@@ -62,9 +62,9 @@ class _Asked(Generic[StreamT_co]):
 class Chat(Generic[StreamT_co]):
     """Questions that may refer to earlier ones. Made by `Session.chat`; nothing of it is written to disk.
 
-    The whole conversation is attended to, beside what is selected of the documents. `follows_up` is False for a model whose
-    chat template has no further turns: each question is then asked by itself. Thoughts before an answer are forgotten with the
-    next question: the earlier questions and answers are then run again without them.
+    The whole conversation is attended to, along with what is selected of the documents. `follows_up` is False for a model whose
+    chat template has no further turns: each question is then asked independently. Thoughts before an answer are forgotten with
+    the next question: the earlier questions and answers are then run again without them.
     """
 
     def __init__(self, session: ChatSession[StreamT_co], strategy: SessionStrategy) -> None:

@@ -1,8 +1,8 @@
 """What passages change about the next token, made to count for more: context-aware decoding (arXiv 2305.14739).
 
 A small model knows the question's topic from elsewhere and likes to say what it expects, not what it reads. So each token is
-scored by its log-probability behind the passages, plus `contrast` times what that gains over the log-probability without them.
-Tokens far less likely than the likeliest one behind the passages are left out, as in contrastive decoding (arXiv 2210.15097).
+scored by its log-probability after the passages, plus `contrast` times what that gains over the log-probability without them.
+Tokens far less likely than the likeliest one after the passages are left out, as in contrastive decoding (arXiv 2210.15097).
 A model that reads well is better without: it drifts from what was asked to whatever else its passages say. So whether a model's
 answers are contrasted is calibrated.
 """
@@ -20,7 +20,7 @@ PLAUSIBLE = 0.1  # of the likeliest token's probability
 def contrasted(behind: Tensor, without: Tensor, contrast: float, *, plausible: float = PLAUSIBLE) -> Tensor:
     """Scores [vocab] float32 of the next token, -inf where it is not plausible; without contrast its log-probabilities.
 
-    behind, without: logits [vocab] float32 of the same tokens behind passages and without any.
+    behind, without: logits [vocab] float32 of the same tokens after passages and without any.
     """
     read = behind.log_softmax(dim=-1)
     if not contrast:

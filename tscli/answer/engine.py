@@ -1,7 +1,7 @@
 """From a question to its answer: the main path, to be read from top to bottom.
 
 A question, a batch, a chat's turn, a replay and an evaluation all go through `Engine.generate`: requests begin when it is their
-turn, one pass of the model runs for all that go on together, and behind its end a request's state is as before, but for what a
+turn, one pass of the model runs for all that go on together, and after its end a request's state is as before, but for what a
 conversation keeps. What is attended is for a strategy to choose: `retrieval_strategy`, or the paper's `token_select_strategy`;
 another one is one module that fulfils `Strategy` and `Progress`. Knows no libraries, no text and nothing of how they choose.
 """
@@ -32,7 +32,7 @@ class Engine:
         self._decoder = decoder
 
     def generate(self, requests: Iterable[Request], at_a_time: int = 1) -> Generator[tuple[Request, int | None], None, None]:
-        """The tokens of all answers as they are made, and None behind an answer's last one. So many requests go on at a time;
+        """The tokens of all answers as they are made, and None after an answer's last one. So many requests go on at a time;
         closing it ends them where they are."""
         waiting, going = iter(requests), list[Request]()
         try:
@@ -65,7 +65,7 @@ class Engine:
 class Request:
     """A prompt to be answered by at most so many tokens, and how far that has come.
 
-    observe: sees the layers' steps that make the answer; audit: the selections of those steps, beside the exact votes.
+    observe: sees the layers' steps that make the answer; audit: the selections of those steps, along with the exact votes.
     excluded: positions (int64) that are not attended to, though they may be selected. answerable: whether any passage can;
     where none does, a strategy that refuses finds the nearest ones all the same. grounded: an answer that says nothing of the
     documents is none, for a strategy that refuses. splitter: tells the answer's tokens from those of thoughts before it, which
@@ -99,7 +99,7 @@ class Request:
         return self.progress.next_pass(self.token_ids[-1] if self.token_ids else None)
 
     def take(self, logits: Tensor | None) -> Sequence[int | None]:
-        """What this step has made of the answer: nothing yet, a token, and None behind its last one."""
+        """What this step has made of the answer: nothing yet, a token, and None after its last one."""
         assert self.progress is not None
         scores = None if logits is None else self.progress.take(logits)
         if scores is None:
@@ -140,4 +140,4 @@ class Strategy(Protocol):
         """Nothing is run yet. UsageError where this strategy cannot do what is asked."""
 
     def rewind(self, length: int | None = None) -> None:
-        """Forget what is behind `length` in the state's tail; None: all of it, a conversation among it."""
+        """Forget what is after `length` in the state's tail; None: all of it, a conversation among it."""

@@ -1,9 +1,9 @@
 """Whether an answer is grounded: does it say anything that its passages make likelier, or only what the model expects anyway?
 
 A model that finds nothing answers all the same, with what such questions are commonly answered by. Its tokens are then no less
-likely without the passages, while what is read in a passage is nats likelier behind it. What each token gains (the pointwise
+likely without the passages, while what is read in a passage is nats likelier after it. What each token gains (the pointwise
 information that the passages give of it) is summed up as in a CUSUM test (Page 1954): a number or a name of several tokens
-counts as a whole, many small gains far apart do not. Small models also go on behind an answer that they have read, with more
+counts as a whole, many small gains far apart do not. Small models also go on after an answer that they have read, with more
 that they expect, so what follows it is asked the same, sentence by sentence. Knows numbers only.
 """
 
@@ -31,7 +31,7 @@ class Grounding:
         return self.is_open and self._tokens >= PATIENCE
 
     def take(self, behind: float, without: float, *, begins: bool = False) -> None:
-        """The next token's log-probability behind the passages, and without them; begins: it is a further sentence's first."""
+        """The next token's log-probability after the passages, and without them; begins: it is a further sentence's first."""
         if begins and not self.is_open:
             self.is_open, self._gained, self._tokens = True, 0.0, 0
         self._tokens += 1

@@ -1,6 +1,6 @@
-"""Passages read each by itself: the next token by all of them, each one's say by how well it fits the question.
+"""Passages read separately: the next token by all of them, each one's say by how well it fits the question.
 
-Beside each other in one context, a small model mixes up what passages say. So each stands behind the prefix alone, and the
+When passages share one context, a small model mixes up what they say. So each follows the prefix alone, and the
 next token's probability is the mean over the passages, weighted by how much each of them makes the question likelier (arXiv
 2005.11401, RAG-Token; for models that are not trained for it arXiv 2301.12652).
 """
@@ -23,7 +23,7 @@ def weights_of(gains: Sequence[float]) -> Tensor:
 def mixed(behind: Tensor, weights: Tensor) -> Tensor:
     """Log-probabilities [vocab] float32 of the next token.
 
-    behind: logits [m, vocab] float32 of it behind each passage; weights: of each passage, logarithms [m].
+    behind: logits [m, vocab] float32 of it after each passage; weights: of each passage, logarithms [m].
     """
     return torch.logsumexp(behind.log_softmax(dim=-1) + weights[:, None], dim=0)
 

@@ -30,7 +30,7 @@ def missing_names(question: str, context: Context, tokenizer: Tokenizer) -> list
 
 
 def names_of(question: str) -> list[str]:
-    """Capitalised words behind a sentence's first one, each once, without the genitive's ending; abbreviations are none."""
+    """Capitalised words after a sentence's first one, each once, without the genitive's ending; abbreviations are none."""
     words = [_OWN.sub("", word) for sentence in _sentences(question) for word in _WORD.findall(sentence)[1:]]
     return list(dict.fromkeys(word for word in words if len(word) >= SHORTEST and word[0].isupper() and not word.isupper()))
 

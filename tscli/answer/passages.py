@@ -44,7 +44,7 @@ class Passage:
 
 
 class PassageFinder:
-    """Finds the passages of one context; first: of the tokens that may be selected, behind the template's prefix."""
+    """Finds the passages of one context; first: of the tokens that may be selected, after the template's prefix."""
 
     def __init__(self, context: Context, tokenizer: Tokenizer) -> None:
         self._context = context

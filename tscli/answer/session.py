@@ -253,7 +253,8 @@ def open_library(
     library: a name, or several, which are joined to one context: libraries of independent documents by the same model.
         Documents that several of them hold count once.
     question_mode: "token" (each token of the question selects), "chunk" (their mean query does, as in the paper) or
-        "two_pass" (the question is read, votes, and is read again beside what it selected); None: the model's own, or "token".
+        "two_pass" (the question is read, votes, and is read again attending to what it selected); None: the model's own, or
+        "token".
     voters: "calibrated" (a few retrieval heads find passages) or "all" (all heads vote at each token, as in the paper; a
         question mode implies it); None: the model's own, or "calibrated".
     think: let the model think before it answers, if it can; its thoughts are no part of the answer's text or evidence.

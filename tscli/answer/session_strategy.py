@@ -1,4 +1,4 @@
-"""What a session, its streams and its chats need from a strategy, beside what the engine calls."""
+"""What a session, its streams and its chats need from a strategy, in addition to what the engine calls."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class SessionStrategy(Strategy, Protocol):
 
     @property
     def attends_all_said(self) -> bool:
-        """Whether all of a question and its answer is attended beside what is of the documents, so that all of that must fit
-        in the model's window together."""
+        """Whether all of a question and its answer is attended along with what is of the documents, so that all of that must
+        fit in the model's window together."""
 
     @property
     def verdict(self) -> Verdict:

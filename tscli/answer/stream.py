@@ -124,7 +124,7 @@ class Stream:
             observe=self.recorder,
             excluded=self._left_out(),
             answerable=not self._missing,
-            grounded=self._splitter.state != "thought",  # behind a thought nothing is judged
+            grounded=self._splitter.state != "thought",  # after a thought nothing is judged
             splitter=self._session.template.splitter(tokenizer),
         )
         self.token_ids = request.token_ids

@@ -43,9 +43,9 @@ class TokenSelectStrategy:
     """Runs questions over one state, which holds the documents' keys and values.
 
     question_mode: each token of the question selects for itself ("token"), all by their mean query ("chunk", the paper), or
-    the question is run once to vote and again beside what it chose ("two_pass"). dense: full attention at true positions, where
-    there is nothing to choose and "two_pass" is "token". conversation: questions and answers stay in the state's tail, and all
-    of it is attended beside what is selected of the documents.
+    the question is run once to vote and again attending to what it chose ("two_pass"). dense: full attention at true
+    positions, where there is nothing to choose and "two_pass" is "token". conversation: questions and answers stay in the
+    state's tail, and all of it is attended along with what is selected of the documents.
     """
 
     refuses = False

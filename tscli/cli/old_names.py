@@ -1,7 +1,7 @@
 """Flags and commands by the names that they had in the version before: they still work, and a note says what they are called
 now.
 
-To be emptied with each version. Values by their old names are known beside the settings (`flags.py`).
+To be emptied with each version. Values by their old names are defined with the settings (`flags.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ FLAGS = {  # by command: old, new
     "ask": {"--together": "--batch-size", "--check": "--ablate", **_SETTING_FLAGS},
     **dict.fromkeys(("chat", "eval", "config"), _SETTING_FLAGS),
 }
-# By command: flags that became commands below it; their values come first there, or stay behind the flag, or there is none.
+# By command: flags that became commands below it; their values come first there, or stay after the flag, or there is none.
 COMMANDS = {
     "eval": {"--questions": ("questions", "first"), "--length": ("tasks", "stays")},
     "bench": {"--attention": ("attention", "none")},

@@ -41,7 +41,7 @@ def open_streams() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         old = sys.stdout
         output = io.BufferedWriter(_Output(old.fileno(), "wb", closefd=False))
-        lines = old.line_buffering or old.write_through  # PYTHONUNBUFFERED: nothing may wait behind what stderr says
+        lines = old.line_buffering or old.write_through  # PYTHONUNBUFFERED: it must not lag behind stderr
         sys.stdout = io.TextIOWrapper(output, old.encoding, old.errors, line_buffering=lines)
 
 
@@ -51,7 +51,7 @@ def drop_stdout() -> None:
 
 
 def with_dashed_question(arguments: list[str]) -> list[str]:
-    """The arguments with a question that begins with a dash behind `--`, where the parser takes it as it is."""
+    """The arguments with a question that begins with a dash after `--`, where the parser takes it as it is."""
     if "--" in arguments or not any(argument in QUESTION_COMMANDS for argument in arguments[:3]):
         return arguments
     places = [at for at in range(1, len(arguments)) if _is_question(arguments[at], arguments[at - 1])]

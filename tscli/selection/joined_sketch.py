@@ -1,4 +1,4 @@
-"""The sketches of contexts that stand one behind the other: each is scanned by its own projection. Knows tensors only."""
+"""The sketches of contexts that follow one another: each is scanned by its own projection. Knows tensors only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tscli_kernels import reaching
 
 @dataclass(frozen=True)
 class Span:
-    """`num_tokens` tokens of one context, from `first` on there; they stand behind those of the spans before.
+    """`num_tokens` tokens of one context, from `first` on there; they follow those of the spans before.
 
     sketch: of that context; None where it has none. Then scores(layer, query, stop) gives the exact ones [q_heads, stop] of the
     span's first `stop` tokens.

@@ -1,4 +1,4 @@
-"""What a whole question votes for, so that it can be read a second time beside the passages that it chose.
+"""What a whole question votes for, so that it can be read a second time attending to the passages that it chose.
 
 Not in the paper. Measured on small models: the tokens of a question find the passage that answers it, each from its own
 words, but in the last layers only, and the query of the answer's first token often does not. So the question is run once to
@@ -69,5 +69,5 @@ def nearby(fixed: Selection, config: SelectionConfig) -> Tensor:
 
 
 def _at_least(votes: Tensor, length: int) -> Tensor:
-    """With zeros behind, where there are fewer."""
+    """Padded with zeros at the end, where there are fewer."""
     return votes if votes.shape[0] >= length else functional.pad(votes, (0, length - votes.shape[0]))

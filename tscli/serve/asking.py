@@ -34,7 +34,7 @@ class Reply(Protocol):
         """The event of one piece."""
 
     def done(self, text: str, done: Done) -> str:
-        """The events behind the last piece; text: all of them."""
+        """The events after the last piece; text: all of them."""
 
     def failed(self, error: BaseException) -> str:
         """The events where there is no more of an answer."""

@@ -38,7 +38,7 @@ class ChatReply:
         return self._chunk({"content": text})
 
     def done(self, text: str, done: Done) -> str:
-        """See `asking.Reply`; the usage behind the last chunk, for those who asked for it."""
+        """See `asking.Reply`; the usage after the last chunk, for those who asked for it."""
         notes = self._fields.footnotes(done)
         last = self._chunk({}, finish=_reason(done), tscli=self._fields.details(done))
         counted = _sent({**self._head, "object": "chat.completion.chunk", "choices": [], "usage": _usage(done)})

@@ -147,7 +147,7 @@ class Safety:
             await (slow if isinstance(error, TooSlow) else self._too_large(scope))(scope, receive, send)
 
     def _is_ours(self, host: str) -> bool:
-        """Whether this is a name that we are called by. Behind a token any address will do: only names can be rebound."""
+        """Whether this is a name that we are called by. With a token any address will do: only names can be rebound."""
         name = _bare(urlsplit(f"//{host}").hostname or "") if _is_plain(host) else ""
         return name in self._hosts or (not self._settings.is_loopback and _is_address(name))
 

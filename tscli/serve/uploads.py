@@ -1,4 +1,4 @@
-"""Uploads from the page: kept beside the library, planned, and ingested by a process of their own, one ingest at a time.
+"""Uploads from the page: kept next to the library, planned, and ingested by a process of their own, one ingest at a time.
 
 POST /api/uploads?library=NAME takes files; GET /api/uploads/{id} says how far it is, GET /api/uploads how far the latest is;
 POST /api/uploads/{id}/start runs what is planned; DELETE /api/uploads/{id} ends it and throws the files away. What a client

@@ -46,7 +46,7 @@ def build_context(
     reuse: Context | None = None,
     max_tokens: int = 1 << 20,
 ) -> Context:
-    """Tokenise the documents, each by itself, so that one never disturbs the tokens of another.
+    """Tokenise the documents, each separately, so that one never disturbs the tokens of another.
 
     reuse: a context of the same tokenizer and template; its documents of equal content and title are taken over.
     Raises OverBudget when the whole has more than max_tokens.

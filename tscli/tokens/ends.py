@@ -1,4 +1,4 @@
-"""Which tokens end an answer: those that the model's files name, and the one that its template puts behind an answer."""
+"""Which tokens end an answer: those that the model's files name, and the one that its template puts after an answer."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def end_ids(tokenizer: Tokenizer) -> set[int]:
 def template_end_ids(
     tokenizer: Tokenizer, render: Renderer, asked: Sequence[Message], suffix: str, marks: Marks | None
 ) -> set[int]:
-    """The first added token that the template puts behind an answer, wherever in it; none where that opens an answer.
+    """The first added token that the template puts after an answer, wherever in it; none where that opens an answer.
 
     asked: messages that end in a question. suffix: what the template opens an answer with. An end of several tokens of plain
-    text ends nothing by itself: the model's own end token comes behind it.
+    text ends nothing by itself: the model's own end token follows it.
     """
     try:
         _, answered, tail = render([*asked, ("assistant", ANSWER)], prompt=False).partition(ANSWER)
     except UnusableTemplate:
         return set()
-    if not answered or suffix.strip().endswith(tail.strip()):  # what opens an answer stands behind one all the same
+    if not answered or suffix.strip().endswith(tail.strip()):  # what opens an answer follows one all the same
         return set()
     added = set(tokenizer.added.values())
     ends = [index for index in tokenizer.encode_template(tail, continues=True) if index in added]

@@ -16,7 +16,7 @@ DOCUMENTS, QUESTION, NEXT_QUESTION = "@@tscli-documents@@", "@@tscli-question@@"
 
 @dataclass(frozen=True)
 class Split:
-    """A rendered opening: messages, and what stands before the documents, between them and the question, and behind it."""
+    """A rendered opening: messages, and what stands before the documents, between them and the question, and after it."""
 
     render: Renderer
     messages: tuple[Message, ...]
@@ -33,7 +33,7 @@ class Split:
 def best_split(
     tokenizer: Tokenizer, system: str, beside: str, placement: Placement
 ) -> tuple[Split, Marks | None, tuple[str, str] | None]:
-    """The first way to lay out the opening that a conversation goes on behind, else the first; with its marks and history.
+    """The first way to lay out the opening that a conversation goes on after, else the first; with its marks and history.
 
     A template may take a system message and move it once there is a next question.
     """
@@ -81,7 +81,7 @@ def _openings(system: str, beside: str, placement: Placement) -> Iterator[tuple[
 
 
 def with_instruction(question: str, beside: str) -> str:
-    """A question with the instruction beside it."""
+    """A question with the instruction at it."""
     return beside.replace("{question}", question, 1) if "{question}" in beside else f"{question}\n{beside}".rstrip("\n")
 
 
@@ -106,7 +106,7 @@ def thinking_suffix(split: Split) -> str | None:
 def _history(split: Split, marks: Marks | None, beside: str) -> tuple[str, str] | None:
     """What stands between a question and its answer, and between that and the next question, once there is one.
 
-    None where the template does not simply go on behind the opening: where it has no turns, or writes the earlier ones anew.
+    None where the template does not simply go on after the opening: where it has no turns, or writes the earlier ones anew.
     What the model has computed of them could not stay. Thoughts may go: they are left out of a conversation.
     """
     following = ("assistant", ANSWER), ("user", with_instruction(NEXT_QUESTION, beside))

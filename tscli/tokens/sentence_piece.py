@@ -1,4 +1,4 @@
-"""Tokenizers that put a space before every text (SentencePiece's way): the same one for text that stands behind other text.
+"""Tokenizers that put a space before every text (SentencePiece's way): the same one for text that follows other text.
 
 Knows one tokenizer.json. A context is encoded in pieces; that space belongs to its very beginning only.
 """
@@ -17,7 +17,7 @@ def continuing(content: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def begins_sections(content: Mapping[str, Any]) -> bool:
-    """Whether a space is put before the text behind each added token too (as in Llama 2), not only before the whole."""
+    """Whether a space is put before the text after each added token too (as in Llama 2), not only before the whole."""
     steps = [*_steps(content.get("normalizer")), *_steps(content.get("pre_tokenizer"))]
     return any(_prepends(step) and step.get("prepend_scheme") != "first" for step in steps)
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 SHORTEST, LONGEST = 25, 320  # characters: a heading goes with what it heads, a table is cut into its lines
 
-# Not behind initials and titles ("Yara S. Finch", "St. Orla"), nor behind dots that lead on ("Master ..... Finch").
+# Not after initials and titles ("Yara S. Finch", "St. Orla"), nor after dots that lead on ("Master ..... Finch").
 _INNER = r"(?<!\b[A-Z]\.)(?<!\b(?:Mr|Ms|Dr|St|No)\.)(?<!\b(?:Mrs|Rev|vol)\.)(?<!\.\.)"
 _END = re.compile(rf"(?<=[.!?…]){_INNER}[\"'”’)\]]*\s+|(?<=[。！？])|\n\s*\n|\n(?=\s*(?:[-*•#|>]|\d\d?[.)])\s)")
 
@@ -20,7 +20,7 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
 
 
 def sentence_end(text: str) -> int:
-    """Where the first sentence ends of a text that goes on behind it, its space included; 0 while it does not."""
+    """Where the first sentence ends of a text that goes on after it, its space included; 0 while it does not."""
     ends = (match.end() for match in _END.finditer(text) if match.end() < len(text))
     return next((end for end in ends if len(text[:end].strip()) >= SHORTEST), 0)
 

@@ -1,7 +1,7 @@
 """The chat template in parts: before the documents, around the question, and between an answer and the next question.
 
 Found by rendering the model's own template around markers, so nothing is known about any one template. An instruction of ours
-stands before the documents, another one beside the question.
+stands before the documents, another one at the question.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tscli.tokens.thoughts import Marks, ThoughtSplitter, leaves_open
 from tscli.tokens.tokenizer import Tokenizer
 
 SYSTEM = "Answer the question from the text below."
-BESIDE = ""  # behind the question, or around it where it holds "{question}"
+BESIDE = ""  # after the question, or around it where it holds "{question}"
 PLACEMENT: Placement = "system"
 LEAD = "According to the text,"  # what an answer begins with: it is put into the model's mouth and not shown
 
@@ -77,11 +77,11 @@ class Template:
     def prompt(self, tokenizer: Tokenizer, question: str, *, follow_up: bool = False, answered: bool = False) -> Prompt:
         """What is run per question: the template around it with its special tokens, the question itself as plain text.
 
-        follow_up: it stands behind an answer instead of behind the documents; only where there is a `turn`. answered: its
+        follow_up: it follows an answer instead of the documents; only where there is a `turn`. answered: its
         answer follows as one that was given before, without the thoughts that led to it.
         """
         before = (self.turn or "") if follow_up else self.middle
-        lead = before.rstrip(" ")  # a space goes with the word behind it, as in the whole
+        lead = before.rstrip(" ")  # a space goes with the word after it, as in the whole
         ids = tokenizer.encode_template(lead, continues=True)
         start = len(ids)
         ids += tokenizer.encode_section(before[len(lead) :] + question, ids)
@@ -90,7 +90,7 @@ class Template:
         return Prompt((*ids, *tokenizer.encode_template(after, continues=True), *behind), start, len(ids))
 
     def thinking(self) -> Template:
-        """The same with which the model may think before it answers; UsageError where documents were not run behind that."""
+        """The same with which the model may think before it answers; UsageError where documents were not run after that."""
         if self.thinks is None:
             raise UsageError(
                 "--think: this library was made without it, and its model is told before the documents whether it may think, "
@@ -128,10 +128,10 @@ def load_template(
 ) -> Template:
     """The model's chat template around documents and questions, or a plain one where there is none that can be used.
 
-    system: the instruction before the documents. beside: the one at the question, behind it or around its "{question}". Of
-    both, the empty string leaves it out. placement: the message that documents stand in, "system" (behind the instruction) or
+    system: the instruction before the documents. beside: the one at the question, after it or around its "{question}". Of
+    both, the empty string leaves it out. placement: the message that documents stand in, "system" (after the instruction) or
     "user"; a template without a system message has them all before the question. lead: what an answer is made to begin with.
-    None: what the model brings along under "prompt" in a file tscli.json beside its tokenizer, else SYSTEM, BESIDE, PLACEMENT,
+    None: what the model brings along under "prompt" in a file tscli.json next to its tokenizer, else SYSTEM, BESIDE, PLACEMENT,
     LEAD; a plain template has only instructions that are given.
     """
     given = {"system": system, "beside": beside, "placement": placement, "lead": lead}

@@ -56,7 +56,7 @@ class Tokenizer:
         self._control = control_ids(content, str(getattr(chat, "chat_template", None) or ""))
         self.vocab_size: int = fast.get_vocab_size(with_added_tokens=True)
         plain = continuing(content)
-        self._behind = type(fast).from_str(json.dumps(plain)) if plain else fast  # for what stands behind other text
+        self._behind = type(fast).from_str(json.dumps(plain)) if plain else fast  # for what follows other text
         self._begins_sections = begins_sections(content)
         self.added: dict[str, int] = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
         self._added_ids = frozenset(self.added.values())
@@ -78,7 +78,7 @@ class Tokenizer:
         return [index for index in self._fast.encode("").ids if index == self.chat.bos_token_id]
 
     def encode_text(self, texts: Sequence[str]) -> list[Encoded]:
-        """Encode texts that stand behind other text, as they are, in as many threads as pay; nothing in them is a control
+        """Encode texts that follow other text, as they are, in as many threads as pay; nothing in them is a control
         token, and none is added."""
         if self._encoding is None:
             return self._encode_slowly(texts)
@@ -91,13 +91,13 @@ class Tokenizer:
         return [next(rest) if made is None else made for made in found]
 
     def encode_section(self, text: str, before: Sequence[int]) -> list[int]:
-        """The ids of a text behind these tokens, as `encode_text`: right behind an added token it may begin with a space."""
+        """The ids of a text after these tokens, as `encode_text`: right after an added token it may begin with a space."""
         if not (self._begins_sections and before and before[-1] in self._added_ids):
             return self.encode_text([text])[0].ids.tolist()
         return self._without_control(text, self._encode_batch([text], self._fast)[0]).ids.tolist()
 
     def encode_template(self, text: str, *, continues: bool = False) -> list[int]:
-        """Encode text of a chat template: special tokens in it count as such; none is added. continues: it stands behind other
+        """Encode text of a chat template: special tokens in it count as such; none is added. continues: it follows other
         text, else it is what a context begins with."""
         self._fast.encode_special_tokens = False
         whole = self._fast.encode(text, add_special_tokens=False)
@@ -173,7 +173,7 @@ class Tokenizer:
 
 
 def _slices(text: str) -> list[int]:
-    """Where a text is cut: at its ends, and a huge one behind the ends of lines, where there are any."""
+    """Where a text is cut: at its ends, and a huge one after the ends of lines, where there are any."""
     cuts = [0]
     while len(text) - cuts[-1] > SLICE:
         line = text.rfind("\n", cuts[-1], cuts[-1] + SLICE)
@@ -199,7 +199,7 @@ def _parts(text: str, cuts: Sequence[int]) -> list[str]:
 
 
 def _joined(cuts: Sequence[int], parts: Sequence[Encoded]) -> Encoded:
-    """The parts of one text behind each other; characters count from its beginning."""
+    """The parts of one text in sequence; characters count from its beginning."""
     if len(parts) == 1:
         return parts[0]
     moved = [(part.ids, part.char_start + start, part.char_end + start) for start, part in zip(cuts, parts, strict=False)]

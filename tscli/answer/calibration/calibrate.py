@@ -2,7 +2,7 @@
 
 A question is read alone, as it will be (`answer.question_reading`); every head of every layer votes, and those are chosen that
 rank the right window best, for questions in the statement's own words and in others alike. Then, with these voters: how many
-passages give most answers, together or each by itself, whether what they change had better count for more, and how much
+passages give most answers, together or each separately, whether what they change had better count for more, and how much
 likelier a passage must make a question to answer it.
 """
 
@@ -33,11 +33,11 @@ OnProgress = Callable[[str, int, int], None]  # what is done now; done, in all
 SEED = 1
 DOCUMENTS = 3  # that the look-ups are hidden in
 MOST_VOTERS = 8
-ENOUGH = 0.7  # of the best head's skill, for another one to vote beside it
+ENOUGH = 0.7  # of the best head's skill, for another one to vote as well
 CANDIDATES = 8
-APART = 3  # passages each by itself, where no number of them together is clearly better
+APART = 3  # passages read separately, where no number of them together is clearly better
 TOGETHER = (2, 3, 4)
-CLEARLY = 1 / 12  # of the questions: with no like statements beside the right one, these are kind to passages together
+CLEARLY = 1 / 12  # of the questions: with no like statements near the right one, these are kind to passages together
 BETTER = 1 / 36  # of the questions: so much better, in the mean over passages apart and together, must answers by contrast be
 REFUSED = 0.02  # of questions that have an answer, at most so many may be refused
 
@@ -127,8 +127,8 @@ def all_windows(decoder: Decoder, library: LookUpLibrary, prompt: Prompt) -> Ten
 def _with_limits(
     decoder: Decoder, tokenizer: Tokenizer, template: Template, library: LookUpLibrary, voters: Voters, tell: OnProgress
 ) -> Voters:
-    """With passages each by itself, or so many together that clearly more answers come out right; with contrast or without; and
-    with the gain that nearly all of these questions exceed."""
+    """With passages read separately, or so many together that clearly more answers come out right; with contrast or without;
+    and with the gain that nearly all of these questions exceed."""
     finder, stop = PassageFinder(library.context, tokenizer), library.state.committed
     gains, by_contrast, half = list[float](), torch.zeros(2, 1 + len(TOGETHER)), library.look_ups[::2]
     for done, one in enumerate(half):
@@ -157,7 +157,7 @@ def _says(
     best: Sequence[tuple[float, Passage]],
     one: LookUp,
 ) -> list[list[bool]]:
-    """Whether the model says the answer behind the question and the statement so far: with passages apart, then with so many
+    """Whether the model says the answer after the question and the statement so far: with passages apart, then with so many
     together as TOGETHER has; all of these without contrast, then with it.
 
     best: passages with their gains, the best first.

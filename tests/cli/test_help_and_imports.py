@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from tests.cli.conftest import ROOT, Run
+from tscli.cli.app import app
 
 
 def test_help_and_version_import_no_torch() -> None:
@@ -25,6 +30,21 @@ def test_every_command_is_described_on_one_whole_line(run: Run) -> None:
     commands = run("--help", COLUMNS="80").stdout.split("Commands:\n")[1].split("\n\n")[0].splitlines()
     assert len(commands) > 10
     assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []
+
+
+def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    yield name, command
+    for below, found in getattr(command, "commands", {}).items():
+        yield from _commands(found, f"{name} {below}")
+
+
+def test_a_flags_help_names_no_flag_that_the_command_does_not_have() -> None:
+    commands = dict(_commands(typer.main.get_command(app), "tscli"))
+    assert "tscli eval tasks" in commands
+    for name, command in commands.items():
+        own = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+        named = {flag for parameter in command.params for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", parameter.help or "")}
+        assert named <= own, f"{name}: {sorted(named - own)}"
 
 
 def test_importing_the_package_imports_no_torch() -> None:

@@ -4,6 +4,7 @@ methods."""
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,7 @@ from tscli.cli import flags
 from tscli.cli.eval_questions import EvalLibraryOptions, ask_folder, ask_library, print_reports
 from tscli.cli.eval_tables import print_results
 from tscli.cli.output import Settings, fetch_model, progress, say
-from tscli.cli.settings import only
+from tscli.cli.settings import without
 from tscli.cli.tables import check_format
 from tscli.errors import UsageError
 
@@ -32,6 +33,9 @@ BASELINES = (
     "none",
 )  # of `tscli.evaluation.baselines`, without its imports
 METHODS = "dense,streaming,tokenselect"
+Think = Annotated[
+    bool, typer.Option("--think", help="Let the model think before it answers, if it can; its thoughts are not scored.")
+]
 Resume = Annotated[Path | None, typer.Option(help="Keep answers in this file, and skip questions that it already answers.")]
 
 
@@ -62,7 +66,8 @@ def questions(
     ] = None,
     resume: Resume = None,
     output: Annotated[str, typer.Option("-o", "--output", help="Format: md (or table), json or csv.")] = "md",
-    how: flags.Question,
+    how: Annotated[flags.Question, without("think")],
+    think: Think = False,
     selection: flags.Selection,
     model: flags.Model,
     kv_dtype: flags.KVDtype = "auto",
@@ -75,6 +80,7 @@ def questions(
     if resume is not None and not resume.parent.is_dir():
         raise UsageError(f"{resume}: {resume.parent} is not a folder; create it, or name another --resume file")
     measured = baseline or (BASELINES if baselines else ())
+    how = replace(how, think=think)
     opening = EvalLibraryOptions(asked, model.options(), selection.options(), how, measured, resume)
     fetch_model(settings, opening.load, library if folder is None else None)
     if folder is None:
@@ -112,7 +118,11 @@ def tasks(
         str | None,
         typer.Option("-o", "--output", help="Format: table, md, json or csv. Default: table on a terminal, else md."),
     ] = None,
-    how: Annotated[flags.Question, only("question_mode", "think")],
+    question_mode: Annotated[
+        str | None,
+        replace(flags.QUESTION_MODE, help=f"How a question selects tokens in TokenSelect's methods. {flags.QUESTION_MODES}"),
+    ],
+    think: Think = False,
     selection: flags.Selection,
     model: flags.Model,
     kv_dtype: flags.KVDtype = "auto",
@@ -137,9 +147,9 @@ def tasks(
                 max_dense=internals.parse_count(max_dense),
                 fidelity=fidelity,
                 haystack_folder=haystack,
-                question=how.question_mode,
+                question=question_mode,
                 kv_dtype=kv_dtype,  # type: ignore[arg-type]
-                think=how.think,
+                think=think,
                 seed=seed,
                 resume=resume,
                 on_progress=on_progress,

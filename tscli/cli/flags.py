@@ -120,22 +120,24 @@ class LibraryModel:
         return tscli.LoadOptions(*named, self.device, self.weights)
 
 
+QUESTION_MODES = (
+    "token: each of its tokens selects; chunk: their mean query does, as in the paper; two_pass: the question is prefilled "
+    "again, attending to what the first pass selected. Default: the model's own, or token."
+)
+QUESTION_MODE = Setting(
+    "question_mode",
+    None,
+    one_of("token", "chunk", "two_pass"),
+    f"How a question selects tokens; implies --voters all. {QUESTION_MODES}",
+    renamed={"twice": "two_pass"},
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question:
     """How a question is read, and how what it attends to is chosen; by the names that `tscli.open_library` has for it."""
 
-    question_mode: Annotated[
-        str | None,
-        Setting(
-            "question_mode",
-            None,
-            one_of("token", "chunk", "two_pass"),
-            "How a question selects tokens; implies --voters all. token: each of its tokens selects; chunk: their mean query "
-            "does, as in the paper; two_pass: the question is prefilled again, attending to what the first "
-            "pass selected. Default: the model's own, or token.",
-            renamed={"twice": "two_pass"},
-        ),
-    ]
+    question_mode: Annotated[str | None, QUESTION_MODE]
     voters: Annotated[
         str | None,
         Setting(

@@ -126,9 +126,7 @@ class GatheredRun:
         self._wanted: tuple[Tensor, Tensor, Tensor, list[Tensor]] | None = None  # see _columns_wanted
         self._made = 0  # kept tokens of each sequence so far
         self._held: dict[int, _Held] = {}  # per layer, where they are kept
-        self._unrotated: dict[
-            int, tuple[Tensor, Tensor]
-        ] = {}  # of a resumable pass: [kv_heads, n, t, head_dim]
+        self._unrotated: dict[int, tuple[Tensor, Tensor]] = {}  # of a resumable pass: [kv_heads, n, t, head_dim]
         self._places: list[Tensor] = []  # of this pass: where the new tokens of each sequence stand
         self._turns: dict[tuple[bool, str | None], Turn] = {}  # of this pass: see _rotated
         self._masks: dict[int | None, Tensor] = {}  # of this pass, by sliding window

@@ -28,6 +28,7 @@ import tscli
 from tscli.answer import passages, retrieval_strategy, words
 from tscli.answer.contrast import CONTRAST
 from tscli.answer.passages import Fit, Passage
+from tscli.answer.question_reading import PassageReading
 from tscli.answer.session import Session, open_library
 from tscli.evaluation.questions import Question, ScoredAnswer, ask_all
 from tscli.ingest.doctor import processor
@@ -98,10 +99,10 @@ def best_first(session: Session) -> Any:
 def by_votes(session: Session) -> Any:
     """Candidates by the heads, in the order of their votes: the question is not read behind them."""
 
-    def gains(decoder: Any, state: Any, prompt: Any, before: Any, found: Sequence[Passage], excluded: Any) -> list[float]:
-        return [1.0 - 0.1 * place for place in range(len(found))]
+    def read(decoder: Any, state: Any, prompt: Any, before: Any, found: Sequence[Passage], excluded: Any) -> PassageReading:
+        return PassageReading(tuple(found), tuple(1.0 - 0.1 * place for place in range(len(found))), None)
 
-    return changed(session, BY_WORDS=0, passage_gains=gains, ranked_fits=list)
+    return changed(session, BY_WORDS=0, read_after_passages=read, ranked_fits=list)
 
 
 def by_gain(session: Session) -> Any:

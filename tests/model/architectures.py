@@ -69,13 +69,13 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 
 
-def make_model(name: str, seed: int = 0) -> Any:
-    """A random model of this architecture, large enough in its weights that attention matters."""
+def make_model(name: str, seed: int = 0, **changed: Any) -> Any:
+    """A random model of this architecture, large enough in its weights that attention matters; with these settings changed."""
     kind = name.split("-", maxsplit=1)[0]
     default = AutoConfig.for_model(kind)
     sizes = {key: value for key, value in SIZES.items() if hasattr(default, key)}
     ids = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"), 0)
-    config = AutoConfig.for_model(kind, **{**sizes, **ids, **ARCHITECTURES.get(name, {})})
+    config = AutoConfig.for_model(kind, **{**sizes, **ids, **ARCHITECTURES.get(name, {}), **changed})
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
@@ -85,10 +85,10 @@ def make_model(name: str, seed: int = 0) -> Any:
     return model
 
 
-def make_decoder(name: str = "llama", seed: int = 0) -> HFDecoder:
+def make_decoder(name: str = "llama", seed: int = 0, **changed: Any) -> HFDecoder:
     """The model of this architecture with the seam in place."""
     register_attention()
-    model = make_model(name, seed)
+    model = make_model(name, seed, **changed)
     return HFDecoder(model, find_parts(model, name), name, Path(), torch.device("cpu"))
 
 

@@ -102,6 +102,58 @@ def test_sequences_that_are_kept_go_on_in_step_each_by_itself(heads: tuple[int, 
     assert state.length == length + sum(sizes)  # only the first one's are in the state
 
 
+def asked(decoder: Decoder, state: KVState, rows: list[Rows], question: torch.Tensor) -> GatheredRun:
+    """A resumable run after a question."""
+    run = GatheredRun(state, decoder.rotator, rows, resumable=True)
+    decoder.likelihoods(question.repeat(len(rows)), run, [0], question[:1])
+    return run
+
+
+def logits_after(decoder: Decoder, run: GatheredRun, token_ids: torch.Tensor) -> torch.Tensor:
+    """Of the last of these tokens, in each sequence."""
+    ends = [(number + 1) * token_ids.shape[0] - 1 for number in range(len(run.rows))]
+    logits = decoder.forward_rows(token_ids.repeat(len(run.rows)), run, ends)
+    assert logits is not None
+    return logits
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "gemma2", "gemma3_text"])
+@pytest.mark.parametrize("done", [11, 17])
+def test_some_sequences_of_a_run_go_on_as_if_only_they_had_been_run(name: str, done: int) -> None:
+    decoder = make_decoder(name)
+    state = prefilled(decoder, torch.randint(1, 128, (63,)))
+    question, length = torch.randint(1, 128, (17,)), state.length
+    rows = [Rows.behind_each_other(torch.randperm(63)[:size]) for size in (3, 41, 0, 23)]
+    resumed = asked(decoder, state, rows, question).resumed({3: rows[3], 2: rows[2], 0: rows[0]}, done)
+    assert state.length == length + done
+    rest = torch.cat([question[done:], torch.randint(1, 128, (5,))])
+    got, more = logits_after(decoder, resumed, rest), logits_after(decoder, resumed, rest[:1])
+    assert state.length == length + done + rest.shape[0] + 1
+    tails = [state.tail_rows()[:, :, :, length:].clone()]
+    state.rewind(length)
+    fresh = GatheredRun(state, decoder.rotator, [rows[3], rows[2], rows[0]], keeps=True)
+    wanted = logits_after(decoder, fresh, torch.cat([question[:done], rest]))
+    assert float((got - wanted).abs().max()) <= 1e-5
+    assert float((more - logits_after(decoder, fresh, rest[:1])).abs().max()) <= 1e-5
+    tails.append(state.tail_rows()[:, :, :, length:])
+    assert float((tails[0] - tails[1]).abs().max()) <= 1e-5  # the first sequence's keys and values are in the state
+
+
+def test_rows_that_a_run_does_not_go_on_with_are_not_attended_any_more() -> None:
+    decoder = make_decoder("llama", num_hidden_layers=1)  # one layer: a question's keys and values do not depend on its rows
+    state = prefilled(decoder, torch.randint(1, 128, (63,)))
+    question = torch.randint(1, 128, (9,))
+    rows = [Rows.behind_each_other(torch.randperm(63)[:size]) for size in (30, 41)]
+    kept = torch.cat([torch.arange(4), torch.arange(20, 41)])
+    some = Rows(rows[1].positions[kept], rows[1].places[kept], rows[1].next_place)
+    resumed = asked(decoder, state, rows, question).resumed({1: some, 0: rows[0]}, 9)
+    answer = torch.randint(1, 128, (3,))
+    got = logits_after(decoder, resumed, answer)
+    state.rewind(63)
+    fresh = GatheredRun(state, decoder.rotator, [some, rows[0]], keeps=True)
+    assert float((got - logits_after(decoder, fresh, torch.cat([question, answer]))).abs().max()) <= 1e-5
+
+
 @pytest.mark.skipif(not REAL, reason="TSCLI_TEST_MODELS names no folder with .gguf files")
 @pytest.mark.parametrize("file", REAL, ids=lambda file: file.name)
 def test_a_real_checkpoint_reads_documents_as_stock_transformers_does(file: Path) -> None:

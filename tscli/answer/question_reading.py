@@ -9,13 +9,14 @@ and does so in other words than its own, too. How much likelier than without any
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from tscli.answer.passages import Passage
 from tscli.model.decoder import Decoder
-from tscli.model.gathered import GatheredRun, Rows, Seen
+from tscli.model.gathered import GatheredRun, Rows, Seen, Watch
 from tscli.model.kv import KVState
 from tscli.selection.voters import Voters, head_votes
 from tscli.tokens import Prompt
@@ -85,16 +86,38 @@ def question_votes(
     return count_votes(decoder, state, voters, watch.queries, first, stop)
 
 
+@dataclass(frozen=True)
+class PassageReading:
+    """A question read after each of these passages: by how many nats per token each of them makes it likelier than no passage
+    does, and the run that read it, without any passage first; None where there was not one run for all of them."""
+
+    passages: tuple[Passage, ...]
+    gains: tuple[float, ...]
+    run: GatheredRun | None
+
+    def resumed(self, sequences: Sequence[tuple[Passage | None, Rows]], num_tokens: int, watch: Watch) -> GatheredRun | None:
+        """A run after so many of the question's tokens, over each passage's rows; None: without any passage."""
+        if self.run is None:
+            return None
+        rows = dict[int, Rows]()
+        for passage, own in sequences:
+            number = 0 if passage is None else 1 + self.passages.index(passage)
+            read = self.run.rows[number]
+            kept = torch.isin(read.positions, own.positions)  # not the first tokens of its document
+            rows[number] = Rows(read.positions[kept], read.places[kept], read.next_place)
+        return self.run.resumed(rows, num_tokens, watch)
+
+
 @torch.inference_mode()
-def passage_gains(
+def read_after_passages(
     decoder: Decoder,
     state: KVState,
     prompt: Prompt,
     before: Tensor,
     passages: Sequence[Passage],
     excluded: Tensor | None = None,
-) -> list[float]:
-    """Pass 2: by how many nats per token each passage makes the question likelier than no passage does.
+) -> PassageReading:
+    """Pass 2: the question once more after each passage.
 
     A passage stands behind its document's first tokens, which say what it is about; the answer does without them, which would
     only distract it. A token counts for at most MOST_GAIN, or a name that stands in many passages would outweigh what is asked
@@ -102,22 +125,23 @@ def passage_gains(
     that no question is read behind.
     """
     if not passages:
-        return []
+        return PassageReading((), (), None)
     behind = [with_passages(before, [passage], state, lead=True, excluded=excluded) for passage in passages]
     rows = [with_passages(before, [], state), *behind]
     own, num_tokens = list(prompt.ids[: prompt.stop]), prompt.stop
     per_batch, found = max(1, BATCH_TOKENS // num_tokens), list[Tensor]()
+    resumable = len(rows) <= per_batch and not decoder.rotator.depends_on_length
     for start in range(0, len(rows), per_batch):
         part = rows[start : start + per_batch]
-        run = GatheredRun(state, decoder.rotator, part)
+        run = GatheredRun(state, decoder.rotator, part, resumable=resumable)
         first = max(1, prompt.start)
         wanted = [at * num_tokens + place - 1 for at in range(len(part)) for place in range(first, num_tokens)]
         said = torch.tensor(own[first:] * len(part), device=decoder.device)
         likely = decoder.likelihoods(torch.tensor(own * len(part), device=decoder.device), run, wanted, said)
         found.append(likely.view(len(part), -1))
     every = torch.cat(found)  # [1 + passages, tokens]
-    gains: list[float] = (every[1:] - every[0]).clamp(-MOST_LOSS, MOST_GAIN).mean(dim=1).tolist()
-    return gains
+    gains = (every[1:] - every[0]).clamp(-MOST_LOSS, MOST_GAIN).mean(dim=1).tolist()
+    return PassageReading(tuple(passages), tuple(gains), run if resumable else None)
 
 
 def with_passages(

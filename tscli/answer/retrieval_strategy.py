@@ -2,9 +2,9 @@
 
     vote     the question, read alone, votes on all cached tokens by a few heads          question_votes
              so do its words, by where they stand                                          QuestionWords
-    rank     the question behind each candidate passage: which of them makes it likely?   passage_gains
-    answer   prefix + passage + question, in one pass; then token by token, dense over these few rows: for each passage by
-             itself (mixed) or all of them together, the best last, as the model was calibrated;
+    rank     the question behind each candidate passage: which of them makes it likely?   read_after_passages
+    answer   token by token, dense over these few rows: for each passage by itself (mixed), going on from where the ranking read
+             the question, or, as the model was calibrated, all of them together, the best last, in a pass of their own;
              beside the same without passages, so that what they change may count for more                  contrasted
     check    an answer that says nothing which the passages make likelier is none, nor are its sentences   AnswerJudge
     move     every so many answer tokens, the heads' votes may bring another passage in; question and answer so far are then
@@ -27,7 +27,14 @@ from tscli.answer.contrast import contrasted
 from tscli.answer.engine import Request
 from tscli.answer.mixture import mixed, said_by, weights_of
 from tscli.answer.passages import LONGEST, Fit, Passage, PassageFinder, ranked_fits
-from tscli.answer.question_reading import VoterQueries, count_votes, passage_gains, question_votes, with_passages
+from tscli.answer.question_reading import (
+    PassageReading,
+    VoterQueries,
+    count_votes,
+    question_votes,
+    read_after_passages,
+    with_passages,
+)
 from tscli.answer.session_strategy import Verdict
 from tscli.answer.statistics import QuestionReading
 from tscli.model.decoder import Decoder
@@ -148,24 +155,26 @@ class RetrievalStrategy:
         self.is_closed = True
         self.state = self.decoder.new_state()
 
-    def _read(self, prompt: Prompt, before: Tensor, excluded: Tensor | None, answers: bool) -> Reading:
+    def _read(
+        self, prompt: Prompt, before: Tensor, excluded: Tensor | None, answers: bool
+    ) -> tuple[Reading, PassageReading | None]:
         """Vote for candidates, then keep those that make the question likely, as many as the calibration says."""
         decoder, state = self.decoder, self.state
         started = state.tokens_run
         if self.finder.first >= state.committed:
-            return Reading((), (), not self.refuses)
+            return Reading((), (), not self.refuses), None
         first = self.finder.first
         votes = question_votes(decoder, state, self.voters, prompt, before, first, state.committed)
         words = self.finder.words(prompt.ids[prompt.start : prompt.stop])
         by_heads, by_words = self.finder.best(votes, BY_HEADS, excluded), self.finder.by_words(words, BY_WORDS, excluded)
         candidates = list(dict.fromkeys([*by_heads, *by_words]))
-        gains = passage_gains(decoder, state, prompt, before, candidates, excluded)
+        read = read_after_passages(decoder, state, prompt, before, candidates, excluded)
         self._passed += state.tokens_run - started
         shares = [words.share(one.start - first, one.end - first) for one in candidates]
-        ranked = ranked_fits([Fit(*one) for one in zip(candidates, gains, shares, strict=True)])[: self._passages]
+        ranked = ranked_fits([Fit(*one) for one in zip(candidates, read.gains, shares, strict=True)])[: self._passages]
         kept, best = tuple(fit.passage for fit in ranked), tuple(fit.gain for fit in ranked)
         enough = answers and bool(best) and max(best) >= self.voters.absent_below
-        return Reading(kept, best, enough or not self.refuses)
+        return Reading(kept, best, enough or not self.refuses), read
 
     def _arange(self, start: int, stop: int) -> Tensor:
         return torch.arange(start, stop, device=self.decoder.device)
@@ -206,17 +215,18 @@ class _Answer:
 
     def _read_question(self) -> Pass | None:
         strategy, request = self._strategy, self._request
-        reading = strategy.reading = strategy._read(request.prompt, self._before, request.excluded, request.answerable)
+        reading, read = strategy._read(request.prompt, self._before, request.excluded, request.answerable)
+        strategy.reading = reading
         strategy.question_read = time.perf_counter()
         if not reading.answered:
             return None
         self._passages, self._gains = list(reading.passages), list(reading.gains)
-        self._begin()
+        done = self._begin(read)
         if not self._passages:
             self._judge = None
         elif self._judge is not None:
             strategy.verdict = self._judge.verdict
-        return self._pass(list(request.prompt.ids))
+        return self._pass(list(request.prompt.ids[done:]))
 
     @torch.inference_mode()
     def take(self, logits: Tensor) -> Tensor:
@@ -273,8 +283,9 @@ class _Answer:
         self._begin()
         return True
 
-    def _begin(self) -> None:
-        """Runs over the rows as they are now, and over the same without passages."""
+    def _begin(self, read: PassageReading | None = None) -> int:
+        """Runs over the rows as they are now, and over the same without passages; how many of the question's tokens they hold
+        already, as it was read after each of these passages."""
         strategy, observe = self._strategy, self._request.observe
         rows, weights = self._rows()
         self._weights = weights.to(strategy.decoder.device)
@@ -283,7 +294,14 @@ class _Answer:
         attribution = Attribution(strategy.voters, rows, chosen, observe) if observe else None
         self._watch = _Watch(VoterQueries(strategy.decoder, strategy.voters, 1), attribution, len(rows))
         sequences = [*rows, with_passages(self._before, [], strategy.state)] if self._passages else rows
+        if read is not None and len(sequences) == len(self._passages) + 1:
+            done = min(self._request.prompt.stop, len(self._request.prompt.ids) - 1)
+            run = read.resumed(list(zip([*self._passages, None], sequences, strict=True)), done, self._watch)
+            if run is not None:
+                self._run = run
+                return done
         self._run = GatheredRun(strategy.state, strategy.decoder.rotator, sequences, keeps=True, watch=self._watch)
+        return 0
 
     def _rows(self) -> tuple[list[Rows], Tensor]:
         """Of each sequence with passages, and their log-weights: the best passage is the last of one, or in the first."""

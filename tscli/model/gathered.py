@@ -9,7 +9,7 @@ files and no text.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -87,12 +87,19 @@ class _Held:
         self._filled = stop
         return self._key[:, :, :stop], self._value[:, :, :stop]
 
+    def taken(self, sequences: Tensor, columns: Tensor) -> _Held:
+        """These columns [m, n] of these sequences [m, 1], with room for an answer."""
+        room = (0, 0, 0, ROOM)
+        key, value = (pad(part[:, sequences, columns], room) for part in (self._key, self._value))
+        return _Held(key, value, int(columns.shape[1]))
+
 
 class GatheredRun:
     """One or more sequences over gathered rows of a state; a decoder's layers call it instead of their own attention.
 
     Each pass brings as many new tokens of each sequence. keeps: later passes attend to the new keys and values of earlier ones,
-    and those of the first sequence are appended to the state's tail. Without it nothing is left of the pass.
+    and those of the first sequence are appended to the state's tail. Without it nothing is left of the pass, unless it is to be
+    `resumable`: then a run over some of its sequences may go on after its one pass (`resumed`).
     watch: told of each layer and sequence before it attends. last_layer: the pass ends there with `StopForward`.
     """
 
@@ -103,6 +110,7 @@ class GatheredRun:
         rows: Sequence[Rows],
         *,
         keeps: bool = False,
+        resumable: bool = False,
         watch: Watch | None = None,
         last_layer: int | None = None,
     ) -> None:
@@ -110,6 +118,7 @@ class GatheredRun:
         self.rotator = rotator
         self.rows = list(rows)
         self.keeps = keeps
+        self.resumable = resumable
         self.watch = watch
         self.last_layer = last_layer
         self._sizes = [int(one.positions.shape[0]) for one in self.rows]
@@ -117,6 +126,7 @@ class GatheredRun:
         self._wanted: tuple[Tensor, Tensor, Tensor, list[Tensor]] | None = None  # see _columns_wanted
         self._made = 0  # kept tokens of each sequence so far
         self._held: dict[int, _Held] = {}  # per layer, where they are kept
+        self._unrotated: dict[int, tuple[Tensor, Tensor]] = {}  # of a resumable pass: [kv_heads, n, t, head_dim]
         self._places: list[Tensor] = []  # of this pass: where the new tokens of each sequence stand
         self._turns: dict[tuple[bool, str | None], Turn] = {}  # of this pass: see _rotated
         self._masks: dict[int | None, Tensor] = {}  # of this pass, by sliding window
@@ -132,6 +142,9 @@ class GatheredRun:
             self._held[call.layer] = held
             t = turned.shape[2]
             self.state.append(call.layer, key[:, :t], value[:, :t])
+        elif self.resumable:
+            self._held[call.layer] = held
+            self._unrotated[call.layer] = key.unflatten(1, (sequences, -1)), value.unflatten(1, (sequences, -1))
         if self.watch is not None:
             self._show(self.watch, turned, all_key, query, call)
         if call.layer == self.last_layer:
@@ -154,6 +167,32 @@ class GatheredRun:
             held.with_these(new, value.unflatten(1, (len(self.rows), -1)))
             self._held[call.layer] = held
             self.state.append(call.layer, key[:, :t], value[:, :t])
+
+    @torch.inference_mode()
+    def resumed(self, rows: Mapping[int, Rows], num_tokens: int, watch: Watch | None = None) -> GatheredRun:
+        """A run that keeps, over some of this one's sequences, as if the first `num_tokens` of its one pass had been its own.
+
+        rows: by sequence, those of its rows that are attended to from now on, at the places that they have there.
+        """
+        run = GatheredRun(self.state, self.rotator, list(rows.values()), keeps=True, watch=watch)
+        device, first = self.state.device, next(iter(rows))
+        sequences = torch.tensor(list(rows), device=device)[:, None]
+        columns = torch.stack([self._columns_of(number, own, run._most, num_tokens) for number, own in rows.items()])
+        for layer, held in self._held.items():
+            run._held[layer] = held.taken(sequences, columns)
+            key, value = self._unrotated[layer]
+            self.state.append(layer, key[:, first, :num_tokens], value[:, first, :num_tokens])
+        self.state.tail_tokens += num_tokens
+        run._made = num_tokens
+        return run
+
+    def _columns_of(self, sequence: int, rows: Rows, most: int, num_tokens: int) -> Tensor:
+        """In which columns of a sequence these of its rows stand, behind as many others as make them `most`, and its first new
+        tokens: int64 [most + num_tokens]."""
+        before = self._most - self._sizes[sequence]
+        there = before + torch.searchsorted(self.rows[sequence].places, rows.places)
+        new = torch.arange(self._most, self._most + num_tokens, device=there.device)
+        return pad(torch.cat([there, new]), (most - rows.places.shape[0], 0))
 
     def advance(self, num_tokens: int) -> None:
         """All layers have seen so many tokens, of all sequences together."""

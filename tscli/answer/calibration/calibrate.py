@@ -20,7 +20,7 @@ from tscli.answer.calibration.lookups import LookUp, look_ups
 from tscli.answer.contrast import CONTRAST, contrasted
 from tscli.answer.mixture import mixed, weights_of
 from tscli.answer.passages import Passage, PassageFinder
-from tscli.answer.question_reading import DISTANCE, passage_gains, question_votes, with_passages
+from tscli.answer.question_reading import DISTANCE, question_votes, read_after_passages, with_passages
 from tscli.library.dense_prefill import prefill_documents
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows, Seen
@@ -136,7 +136,7 @@ def _with_limits(
             prompt = template.prompt(tokenizer, text)
             votes = question_votes(decoder, library.state, voters, prompt, library.before, finder.first, stop)
             found = finder.best(votes, CANDIDATES)
-            gain = passage_gains(decoder, library.state, prompt, library.before, found)
+            gain = read_after_passages(decoder, library.state, prompt, library.before, found).gains
             best = sorted(zip(gain, found, strict=True), key=lambda pair: -pair[0])
             gains.append(max(gain))
             by_contrast += torch.tensor(_says(decoder, tokenizer, library, prompt, best, one))

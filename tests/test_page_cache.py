@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tscli import page_cache
-from tscli.paths import library_folder, voters_file
+from tscli.paths import library_folder, retrieval_heads_file
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux is told")
 Sent = list[tuple[str, int, int]]
@@ -56,7 +56,7 @@ def write_library(name: str, sketch: str | None = "sketch-1.pt", **made: object)
 
 
 def calibrate(*heads: tuple[int, int]) -> None:
-    file = voters_file(str(FINGERPRINT["model_hash"]))
+    file = retrieval_heads_file(str(FINGERPRINT["model_hash"]))
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({"heads": heads}))
 

@@ -56,7 +56,7 @@ from .model.options import LoadOptions as LoadOptions
 from .paths import home as home
 from .selection.config import SelectionConfig as SelectionConfig
 from .selection.config import SelectionOptions as SelectionOptions
-from .selection.voters import Voters as Voters
+from .selection.retrieval_heads import RetrievalHeads as RetrievalHeads
 from .store import LibraryInfo as LibraryInfo
 from .store import Problem as Problem
 

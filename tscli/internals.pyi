@@ -1,6 +1,6 @@
 """What only the command line needs, and its types, in this one list: `internals.py` reads it."""
 
-from .answer.calibration.store import load_voters as load_voters
+from .answer.calibration.store import load_retrieval_heads as load_retrieval_heads
 from .bench import AttentionBench as AttentionBench
 from .bench import AttentionRow as AttentionRow
 from .bench import benchmark_attention as benchmark_attention

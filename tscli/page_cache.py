@@ -13,7 +13,7 @@ from typing import Any
 
 from tscli.errors import UsageError
 from tscli.memory import available_bytes
-from tscli.paths import MANIFEST, library_folder, shipped_voters_file, voters_file
+from tscli.paths import MANIFEST, library_folder, retrieval_heads_file, shipped_retrieval_heads_file
 
 SHARE = 0.5  # of the memory that is to be had
 KEYS = 0.5  # of a segment's file, its first part: what is selected from; of the values a question needs a few
@@ -111,8 +111,8 @@ def _keys_of(path: Path, layers: list[int], num_tokens: int, made: dict[str, Any
 
 
 def _voting_layers(model_hash: str) -> list[int]:
-    """Layers with calibrated voters of the model with these weights; none where it has none."""
-    for file in (voters_file(model_hash), shipped_voters_file(model_hash)):
+    """Layers with calibrated retrieval heads of the model with these weights; none where it has none."""
+    for file in (retrieval_heads_file(model_hash), shipped_retrieval_heads_file(model_hash)):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             return sorted({int(layer) for layer, _ in json.loads(file.read_bytes())["heads"]})
     return []

@@ -29,14 +29,14 @@ def cache() -> Path:
     return Path(given).expanduser().absolute() if given else Path(user_cache_dir("tscli", appauthor=False))
 
 
-def voters_file(model_hash: str) -> Path:
-    """The file that holds, or would hold, the calibrated voters of the model with these weights."""
+def retrieval_heads_file(model_hash: str) -> Path:
+    """The file that holds, or would hold, the calibrated retrieval heads of the model with these weights."""
     return cache() / "voters" / f"{model_hash[:32]}.json"
 
 
-def shipped_voters_file(model_hash: str) -> Path:
-    """The same for models whose voters are shipped."""
-    return Path(__file__).with_name("answer") / "calibration" / "shipped" / voters_file(model_hash).name
+def shipped_retrieval_heads_file(model_hash: str) -> Path:
+    """The same for models whose retrieval heads are shipped."""
+    return Path(__file__).with_name("answer") / "calibration" / "shipped" / retrieval_heads_file(model_hash).name
 
 
 def library_folder(name: str) -> Path:

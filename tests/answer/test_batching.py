@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import tscli
-from tests.answer.voting_model import VOTERS
+from tests.answer.voting_model import HEADS
 from tests.model.architectures import ARCHITECTURES, make_decoder
-from tscli.answer.calibration.store import save_voters
+from tscli.answer.calibration.store import save_retrieval_heads
 from tscli.errors import UsageError
 from tscli.model.attention import AttentionRun
 from tscli.model.load import load_decoder
@@ -34,7 +34,7 @@ WAYS = [("token", "float32"), ("two_pass", "bfloat16"), ("voters", "float32"), (
 def session(request: pytest.FixtureRequest, small_model: Path, write_documents: Callable[..., Path]) -> Iterator[tscli.Session]:
     way, dtype = request.param
     load = tscli.LoadOptions(str(small_model), dtype=dtype, device="cpu")
-    save_voters(load_decoder(load).hash, VOTERS)
+    save_retrieval_heads(load_decoder(load).hash, HEADS)
     tscli.prepare([write_documents()], load=load).run()
     how = {"voters": "calibrated"} if way == "voters" else {"question_mode": way}
     with tscli.open_library("default", load, **how) as opened:  # type: ignore[arg-type]

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import tscli
-from tests.answer.voting_model import VOTERS, save_voting_model
+from tests.answer.voting_model import HEADS, save_voting_model
 from tscli.answer.calibration.calibrate import calibrate, choose
 from tscli.answer.calibration.lookups import FACTS, look_ups
-from tscli.answer.calibration.store import choose_voters, load_voters, save_voters
+from tscli.answer.calibration.store import choose_retrieval_heads, load_retrieval_heads, save_retrieval_heads
 from tscli.model.load import load_decoder
-from tscli.paths import shipped_voters_file
+from tscli.paths import shipped_retrieval_heads_file
 from tscli.tokens import load_template, load_tokenizer
 
 
@@ -44,13 +44,15 @@ def test_look_ups_follow_from_their_seed_and_no_answer_stands_twice() -> None:
     assert not any(look_up.answer in look_up.literal + look_up.reworded for look_up in one)
 
 
-def test_voters_of_known_models_are_shipped_and_a_calibration_of_ones_own_is_preferred() -> None:
-    shipped = sorted(shipped_voters_file("").parent.glob("*.json"))
+def test_the_heads_of_known_models_are_shipped_and_a_calibration_of_ones_own_is_preferred() -> None:
+    shipped = sorted(shipped_retrieval_heads_file("").parent.glob("*.json"))
     assert shipped
     for file in shipped:
-        assert load_voters(file.stem) is not None, f"{file.name} was made by another version: calibrate that model again"
-        save_voters(file.stem, VOTERS)
-        assert load_voters(file.stem) == VOTERS
+        assert load_retrieval_heads(file.stem) is not None, (
+            f"{file.name} was made by another version: calibrate that model again"
+        )
+        save_retrieval_heads(file.stem, HEADS)
+        assert load_retrieval_heads(file.stem) == HEADS
 
 
 def test_calibration_is_made_once_kept_and_repeatable(small_model: Path, load: tscli.LoadOptions) -> None:
@@ -61,6 +63,6 @@ def test_calibration_is_made_once_kept_and_repeatable(small_model: Path, load: t
     made = calibrate(decoder, tokenizer, template, lambda what, *_: said.append(what))
     assert made == calibrate(decoder, tokenizer, template)
     assert {*said} == {"reading prose with look-ups in it", "asking every head", "asking with passages"}
-    save_voters(decoder.hash, made)
-    assert load_voters(decoder.hash) == made == choose_voters(None, decoder, tokenizer, template)
-    assert choose_voters("all", decoder, tokenizer, template) is None
+    save_retrieval_heads(decoder.hash, made)
+    assert load_retrieval_heads(decoder.hash) == made == choose_retrieval_heads(None, decoder, tokenizer, template)
+    assert choose_retrieval_heads("all", decoder, tokenizer, template) is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tscli
-from tests.answer.voting_model import VOTERS
+from tests.answer.voting_model import HEADS
 from tscli.answer.engine import Engine, Request, Strategy
 from tscli.answer.passages import PassageFinder
 from tscli.answer.retrieval_strategy import RetrievalStrategy
@@ -42,7 +42,7 @@ def voting(session: tscli.Session) -> RetrievalStrategy:
         session.decoder.new_state(session.strategy.state.segments),
         PassageFinder(session.context, session.tokenizer),
     )
-    return RetrievalStrategy(session.decoder, state, VOTERS, finder, frozenset())
+    return RetrievalStrategy(session.decoder, state, HEADS, finder, frozenset())
 
 
 def test_requests_of_both_ways_go_through_the_model_together(session: tscli.Session) -> None:

@@ -10,8 +10,8 @@ from weakref import WeakSet
 import pytest
 
 import tscli
-from tests.answer.voting_model import VOTERS
-from tscli.answer.calibration.store import save_voters
+from tests.answer.voting_model import HEADS
+from tscli.answer.calibration.store import save_retrieval_heads
 from tscli.answer.decode import Sampling
 from tscli.model.attention import AttentionRun
 from tscli.model.gathered import GatheredRun
@@ -24,7 +24,7 @@ HELD = (KVState, GatheredRun, AttentionRun)
 @pytest.fixture(params=["voters", "token", "two_pass"])
 def session(request: pytest.FixtureRequest, small_model: Path, write_documents: Callable[..., Path]) -> Iterator[tscli.Session]:
     load = tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")
-    save_voters(load_decoder(load).hash, VOTERS)
+    save_retrieval_heads(load_decoder(load).hash, HEADS)
     tscli.prepare([write_documents(words=60)], load=load).run()
     how = {"voters": "calibrated"} if request.param == "voters" else {"question_mode": request.param}
     with tscli.open_library("default", load, **how) as opened:  # type: ignore[arg-type]

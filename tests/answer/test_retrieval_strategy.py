@@ -1,4 +1,4 @@
-"""Questions answered from passages that voters chose: a random model finds nothing, but what is counted and kept holds."""
+"""Questions answered from passages that retrieval heads chose: a random model finds nothing, but what is counted holds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import tscli
-from tests.answer.voting_model import VOTERS, answer, save_voting_model
+from tests.answer.voting_model import HEADS, answer, save_voting_model
 from tscli.answer import question_reading
 from tscli.answer.decode import Sampler
 from tscli.answer.passages import Passage, PassageFinder
@@ -81,7 +81,7 @@ def test_a_question_that_no_passage_makes_likelier_is_refused_with_the_nearest(l
     with tscli.open_library(library) as session:
         strategy = session.strategy
         assert isinstance(strategy, RetrievalStrategy)
-        strategy.voters = replace(strategy.voters, absent_below=9.0)
+        strategy.retrieval_heads = replace(strategy.retrieval_heads, absent_below=9.0)
         found = answer(session)
         cited = tscli.find_evidence(session, found).citations
     assert found.text == NOT_FOUND
@@ -101,7 +101,7 @@ def test_the_nearest_sentence_is_the_one_with_the_question_s_words(load: tscli.L
     tscli.prepare([tmp_path / "a.txt"], "near", load).run()
     with tscli.open_library("near") as session:
         assert isinstance(session.strategy, RetrievalStrategy)
-        session.strategy.voters = replace(session.strategy.voters, absent_below=9.0)
+        session.strategy.retrieval_heads = replace(session.strategy.retrieval_heads, absent_below=9.0)
         cited = tscli.find_evidence(session, answer(session)).citations
     assert cited[0].quote == "The stone lies in the yard."
 
@@ -216,7 +216,7 @@ def test_where_passages_have_moved_answers_are_what_separate_passes_over_them_gi
     with tscli.open_library(library) as session:
         strategy, scores = session.strategy, list[torch.Tensor]()
         assert isinstance(strategy, RetrievalStrategy)
-        strategy.voters, strategy.end_ids = replace(VOTERS, apart=apart, contrast=0.5), frozenset()
+        strategy.retrieval_heads, strategy.end_ids = replace(HEADS, apart=apart, contrast=0.5), frozenset()
         later = move_after(monkeypatch, session, 2)
         chosen = Sampler.next_token
         monkeypatch.setattr(Sampler, "next_token", lambda self, own: scores.append(own.clone()) or chosen(self, own))
@@ -274,7 +274,7 @@ def test_an_answer_is_what_separate_passes_over_its_passages_give(
     with tscli.open_library(library) as session:
         strategy = session.strategy
         assert isinstance(strategy, RetrievalStrategy)
-        strategy.voters = replace(VOTERS, apart=apart, contrast=contrast)
+        strategy.retrieval_heads = replace(HEADS, apart=apart, contrast=contrast)
         found = answer(session)
         reading = found.statistics.reading
         assert reading is not None
@@ -308,15 +308,15 @@ def _next(session: tscli.Session, rows: torch.Tensor, ids: list[int]) -> torch.T
 
 
 @pytest.mark.parametrize("at_once", [1, 64])
-def test_voters_that_share_keys_vote_as_each_does_by_itself(
+def test_heads_that_share_keys_vote_as_each_does_separately(
     library: str, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(question_reading, "QUERY_BATCH", at_once)
-    voters = replace(VOTERS, heads=((1, 0), (0, 3), (1, 1), (1, 2)), skill=(0.9, 0.8, 0.7, 0.6))
+    retrieval_heads = replace(HEADS, heads=((1, 0), (0, 3), (1, 1), (1, 2)), skill=(0.9, 0.8, 0.7, 0.6))
     with tscli.open_library(library) as session:
         decoder, state = session.decoder, session.strategy.state
         queries = {place: torch.randn(5, decoder.head_dim) for place in range(4)}
-        votes = count_votes(decoder, state, voters, queries, 3, state.committed)
-        for place, (layer, head) in enumerate(voters.heads):
+        votes = count_votes(decoder, state, retrieval_heads, queries, 3, state.committed)
+        for place, (layer, head) in enumerate(retrieval_heads.heads):
             own = state.head_scores(layer, head // (decoder.q_heads // decoder.kv_heads), queries[place], 3, state.committed)
             torch.testing.assert_close(votes[place], torch.softmax(own, dim=-1).sum(dim=0))

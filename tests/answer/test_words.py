@@ -9,7 +9,7 @@ import torch
 from tscli import reader
 from tscli.answer.passages import PassageFinder
 from tscli.answer.words import QuestionWords
-from tscli.selection.voters import WINDOW
+from tscli.selection.retrieval_heads import WINDOW
 from tscli.tokens import SourceText, Tokenizer, build_context, load_template, load_tokenizer
 
 FILLER = "The harbour master walked along the quay in the evening. "

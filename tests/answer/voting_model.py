@@ -7,15 +7,15 @@ import shutil
 from pathlib import Path
 
 import tscli
-from tscli.answer.calibration.store import save_voters
+from tscli.answer.calibration.store import save_retrieval_heads
 from tscli.model.load import load_decoder
-from tscli.selection.voters import Voters
+from tscli.selection.retrieval_heads import RetrievalHeads
 
 TURNS = (
     "{{ '<bos>' }}{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% elif m.role == 'user' %}"
     "{{ '<q>' + m.content + '<a>' }}{% else %}{{ m.content + '<eos>' }}{% endif %}{% endfor %}"
 )
-VOTERS = Voters(((1, 0), (0, 3), (1, 2)), (0.9, 0.8, 0.7), 2, True, -9.0)
+HEADS = RetrievalHeads(((1, 0), (0, 3), (1, 2)), (0.9, 0.8, 0.7), 2, True, -9.0)
 
 
 def save_voting_model(small_model: Path, folder: Path) -> tscli.LoadOptions:
@@ -25,7 +25,7 @@ def save_voting_model(small_model: Path, folder: Path) -> tscli.LoadOptions:
     (folder / "tscli.json").write_text(json.dumps({"selection": brought["selection"], "prompt": brought["prompt"]}))
     (folder / "chat_template.jinja").write_text(TURNS)
     options = tscli.LoadOptions(str(folder), dtype="float32", device="cpu")
-    save_voters(load_decoder(options).hash, VOTERS)
+    save_retrieval_heads(load_decoder(options).hash, HEADS)
     return options
 
 

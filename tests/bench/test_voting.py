@@ -20,17 +20,17 @@ from tscli.library.dense_prefill import prefill_documents
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionConfig
-from tscli.selection.voters import Voters
+from tscli.selection.retrieval_heads import RetrievalHeads
 from tscli.tokens import load_template, load_tokenizer
 
-VOTERS = Voters(((0, 1), (2, 3)), (0.5, 0.4), 2, True, 0.0)
+HEADS = RetrievalHeads(((0, 1), (2, 3)), (0.5, 0.4), 2, True, 0.0)
 
 
 def bench_of(model: Path, characters: int, kv_dtype: str | None = None) -> Bench:
     decoder = load_decoder(LoadOptions(str(model), dtype="float32", device="cpu"))
     tokenizer = load_tokenizer(str(decoder.folder))
     text = MeasuredText(tokenizer, load_template(tokenizer), read_text(None)[:characters])
-    return Bench(decoder, SelectionConfig(), 4, 2, lambda _: None, text, kv_dtype, VOTERS)
+    return Bench(decoder, SelectionConfig(), 4, 2, lambda _: None, text, kv_dtype, HEADS)
 
 
 def test_tokens_are_the_texts_and_begin_again_behind_its_end(small_model: Path) -> None:

@@ -43,7 +43,7 @@ class FakePreparation:
         )
 
     def calibrate(self, on_progress: Callable[[str, int, int], None] | None = None) -> None:
-        """The model's voters are known already."""
+        """The model's retrieval heads are known already."""
 
     def run(self, on_progress: Progress | None = None) -> IngestReport:
         """Half of the tokens, then the error, if any; then the other half."""

@@ -32,34 +32,36 @@ from tscli.answer.question_reading import PassageReading
 from tscli.answer.session import Session, open_library
 from tscli.evaluation.questions import Question, ScoredAnswer, ask_all
 from tscli.ingest.doctor import processor
-from tscli.selection.voters import Voters, window_votes
+from tscli.selection.retrieval_heads import RetrievalHeads, window_votes
 
 Change = Callable[[Session], Any]  # a context manager that holds while the questions are asked
 MORE = 12  # candidates where the heads alone, or the words alone, bring them
 
 
 @contextmanager
-def changed(session: Session, voters: Callable[[Voters], Voters] | None = None, **parts: Any) -> Iterator[None]:
-    """Other voters, and other parts of `retrieval_strategy` by name; a dotted name is of another module."""
+def changed(
+    session: Session, retrieval_heads: Callable[[RetrievalHeads], RetrievalHeads] | None = None, **parts: Any
+) -> Iterator[None]:
+    """Other retrieval heads, and other parts of `retrieval_strategy` by name; a dotted name is of another module."""
     strategy = session.strategy
     assert isinstance(strategy, retrieval_strategy.RetrievalStrategy)
-    kept = strategy.voters
+    kept = strategy.retrieval_heads
     with ExitStack() as stack:
         for name, value in parts.items():
             stack.enter_context(patch.object(retrieval_strategy, name, value))
-        strategy.voters = voters(kept) if voters else kept
+        strategy.retrieval_heads = retrieval_heads(kept) if retrieval_heads else kept
         try:
             yield
         finally:
-            strategy.voters = kept
+            strategy.retrieval_heads = kept
 
 
-def heads(session: Session, chosen: Callable[[Voters], Sequence[tuple[int, int]]]) -> Any:
+def heads(session: Session, chosen: Callable[[RetrievalHeads], Sequence[tuple[int, int]]]) -> Any:
     """Candidates by these heads alone."""
 
-    def other(voters: Voters) -> Voters:
-        own = tuple(chosen(voters))
-        return replace(voters, heads=own, skill=(1.0,) * len(own))
+    def other(retrieval_heads: RetrievalHeads) -> RetrievalHeads:
+        own = tuple(chosen(retrieval_heads))
+        return replace(retrieval_heads, heads=own, skill=(1.0,) * len(own))
 
     return changed(session, other, BY_HEADS=MORE, BY_WORDS=0)
 
@@ -72,7 +74,7 @@ def from_layer(session: Session, first: int) -> Any:
 
 def passages_of(session: Session, count: int, apart: bool) -> Any:
     """So many passages, each by itself or all together."""
-    return changed(session, lambda voters: replace(voters, passages=count, apart=apart))
+    return changed(session, lambda retrieval_heads: replace(retrieval_heads, passages=count, apart=apart))
 
 
 @contextmanager
@@ -93,7 +95,9 @@ def best_first(session: Session) -> Any:
     def reversed_fits(fits: Sequence[Fit]) -> list[Fit]:
         return rank(fits)[:3][::-1]
 
-    return changed(session, lambda voters: replace(voters, passages=3, apart=False), ranked_fits=reversed_fits)
+    return changed(
+        session, lambda retrieval_heads: replace(retrieval_heads, passages=3, apart=False), ranked_fits=reversed_fits
+    )
 
 
 def by_votes(session: Session) -> Any:
@@ -116,19 +120,21 @@ def twice(session: Session) -> Any:
     strategy, read = session.strategy, retrieval_strategy.question_votes
     assert isinstance(strategy, retrieval_strategy.RetrievalStrategy)
 
-    def votes(decoder: Any, state: Any, voters: Voters, prompt: Any, before: Tensor, first: int, stop: int) -> Tensor:
-        found = strategy.finder.best(read(decoder, state, voters, prompt, before, first, stop), 3)[::-1]
+    def votes(
+        decoder: Any, state: Any, retrieval_heads: RetrievalHeads, prompt: Any, before: Tensor, first: int, stop: int
+    ) -> Tensor:
+        found = strategy.finder.best(read(decoder, state, retrieval_heads, prompt, before, first, stop), 3)[::-1]
         spans = [torch.arange(passage.start, passage.end) for passage in found]
-        return read(decoder, state, voters, prompt, torch.cat([before, *spans]), first, stop)
+        return read(decoder, state, retrieval_heads, prompt, torch.cat([before, *spans]), first, stop)
 
     return changed(session, question_votes=votes)
 
 
 ROWS: dict[str, Change] = {
     "as it is": changed,
-    "candidates by the calibrated heads alone": lambda session: heads(session, lambda voters: voters.heads),
-    "by the best head": lambda session: heads(session, lambda voters: voters.heads[:1]),
-    "by the 4 best heads": lambda session: heads(session, lambda voters: voters.heads[:4]),
+    "candidates by the calibrated heads alone": lambda session: heads(session, lambda retrieval_heads: retrieval_heads.heads),
+    "by the best head": lambda session: heads(session, lambda retrieval_heads: retrieval_heads.heads[:1]),
+    "by the 4 best heads": lambda session: heads(session, lambda retrieval_heads: retrieval_heads.heads[:4]),
     "by all heads of the upper half": lambda session: from_layer(session, session.decoder.layers // 2),
     "by all heads": lambda session: from_layer(session, 0),
     "by the question's words alone": lambda session: changed(session, BY_HEADS=0, BY_WORDS=MORE),
@@ -146,8 +152,8 @@ ROWS: dict[str, Change] = {
     "no second pass: in the order of the heads' votes": by_votes,
     "ranked by gain, without the words": by_gain,
     "first pass again behind what it found": twice,
-    "no contrast": lambda session: changed(session, lambda voters: replace(voters, contrast=0.0)),
-    "contrast": lambda session: changed(session, lambda voters: replace(voters, contrast=CONTRAST)),
+    "no contrast": lambda session: changed(session, lambda retrieval_heads: replace(retrieval_heads, contrast=0.0)),
+    "contrast": lambda session: changed(session, lambda retrieval_heads: replace(retrieval_heads, contrast=CONTRAST)),
 }
 PAPER = "the paper's way: all heads, each token selects"
 

@@ -13,13 +13,13 @@ import pytest
 
 import tscli
 from tscli.answer import passages, retrieval_strategy
-from tscli.answer.calibration.store import save_voters
+from tscli.answer.calibration.store import save_retrieval_heads
 from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.model.load import load_decoder
-from tscli.selection.voters import Voters
+from tscli.selection.retrieval_heads import RetrievalHeads
 
 HARNESS = Path(__file__).with_name("ablation.py")
-VOTERS = Voters(((1, 0), (0, 3), (1, 2)), (0.9, 0.8, 0.7), 2, True, -9.0)
+HEADS = RetrievalHeads(((1, 0), (0, 3), (1, 2)), (0.9, 0.8, 0.7), 2, True, -9.0)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def library(small_model: Path, write_documents: Callable[..., Path], tmp_path: P
     brought = json.loads((folder / "tscli.json").read_text())
     (folder / "tscli.json").write_text(json.dumps({"selection": brought["selection"], "prompt": brought["prompt"]}))
     options = tscli.LoadOptions(str(folder), dtype="float32", device="cpu")
-    save_voters(load_decoder(options).hash, VOTERS)
+    save_retrieval_heads(load_decoder(options).hash, HEADS)
     tscli.prepare([write_documents(words=200)], "voted", options).run()
     return "voted"
 
@@ -51,12 +51,12 @@ def test_a_row_changes_what_it_says_and_leaves_everything_as_it_was(library: str
         strategy = session.strategy
         assert isinstance(strategy, RetrievalStrategy)
         with rows["by the best head"](session):
-            assert strategy.voters.heads == VOTERS.heads[:1]
+            assert strategy.retrieval_heads.heads == HEADS.heads[:1]
             assert retrieval_strategy.BY_WORDS == 0
         with rows["3 together, the best last"](session):
-            assert (strategy.voters.passages, strategy.voters.apart) == (3, False)
+            assert (strategy.retrieval_heads.passages, strategy.retrieval_heads.apart) == (3, False)
         with rows["windows of 16 tokens"](session):
             assert passages.WINDOW == 16
-        assert strategy.voters == VOTERS
+        assert strategy.retrieval_heads == HEADS
     assert retrieval_strategy.BY_WORDS > 0
     assert passages.WINDOW == 64

@@ -14,7 +14,7 @@ import torch
 
 import tscli
 from tscli.answer.calibration import calibrate as calibration
-from tscli.answer.calibration.store import load_voters
+from tscli.answer.calibration.store import load_retrieval_heads
 from tscli.evaluation.match import is_right
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.load import load_decoder
@@ -48,8 +48,8 @@ def test_another_seed_of_the_calibration_chooses_the_same_heads(monkeypatch: pyt
     load = tscli.LoadOptions(str(FILE))
     decoder = load_decoder(load)
     tokenizer = load_tokenizer(str(decoder.folder))
-    known = load_voters(decoder.hash)
-    assert known is not None, "SmolLM2's voters are shipped"
+    known = load_retrieval_heads(decoder.hash)
+    assert known is not None, "SmolLM2's retrieval heads are shipped"
     monkeypatch.setattr(calibration, "SEED", calibration.SEED + 1)
     other = calibration.calibrate(decoder, tokenizer, load_template(tokenizer))
     common = set(known.heads) & set(other.heads)

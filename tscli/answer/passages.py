@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tscli.answer.words import QuestionWords
-from tscli.selection.voters import WINDOW, ranked, window_votes
+from tscli.selection.retrieval_heads import WINDOW, ranked, window_votes
 from tscli.tokens import Context, Tokenizer
 from tscli.tokens.sentences import sentence_end
 

@@ -1,9 +1,10 @@
 """How a question is read: alone to vote, then behind each candidate passage to see which of them makes it likely.
 
-Pass 1: the question behind the prefix, no document attended, up to the last voter's layer; there its queries score the voters'
-keys of all cached tokens. Pass 2: the question once more behind each candidate's cached keys, all of them in one batch. A
-passage that answers a question makes it likely (query likelihood, Ponte and Croft 1998; by language models, arXiv 2204.07496),
-and does so in other words than its own, too. How much likelier than without any passage says whether any of them answers it.
+Pass 1: the question behind the prefix, no document attended, up to the last retrieval head's layer; there its queries score
+these heads' keys of all cached tokens. Pass 2: the question once more behind each candidate's cached keys, all of them in one
+batch. A passage that answers a question makes it likely (query likelihood, Ponte and Croft 1998; by language models, arXiv
+2204.07496), and does so in other words than its own, too. How much likelier than without any passage says whether any of them
+answers it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tscli.answer.passages import Passage
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows, Seen, Watch
 from tscli.model.kv import KVState
-from tscli.selection.voters import Voters, head_votes
+from tscli.selection.retrieval_heads import RetrievalHeads, head_votes
 from tscli.tokens import Prompt
 
 DISTANCE = 512  # places between all cached keys, which are scored unrotated, and a question's first token
@@ -27,17 +28,17 @@ QUERY_BATCH = 64  # queries that score a kv head's keys together
 BATCH_TOKENS = 2048  # of the questions behind passages, that go through the model together
 
 
-class VoterQueries:
-    """Watches a pass for the voters' queries of the last `count` tokens, rotated as they are scored."""
+class HeadQueries:
+    """Watches a pass for the retrieval heads' queries of the last `count` tokens, rotated as they are scored."""
 
-    def __init__(self, decoder: Decoder, voters: Voters, count: int) -> None:
+    def __init__(self, decoder: Decoder, retrieval_heads: RetrievalHeads, count: int) -> None:
         self._decoder = decoder
-        self._voters = voters
+        self._retrieval_heads = retrieval_heads
         self._count = count
-        self.queries: dict[int, Tensor] = {}  # by place among the voters: [count, head_dim] float32
+        self.queries: dict[int, Tensor] = {}  # by place among the retrieval heads: [count, head_dim] float32
 
     def __call__(self, seen: Seen) -> None:
-        wanted = self._voters.of_layer(seen.layer)
+        wanted = self._retrieval_heads.of_layer(seen.layer)
         if not wanted:
             return
         query = seen.unrotated[[head for _, head in wanted], -self._count :].float()
@@ -47,12 +48,14 @@ class VoterQueries:
             self.queries[place] = one
 
 
-def count_votes(decoder: Decoder, state: KVState, voters: Voters, queries: dict[int, Tensor], first: int, stop: int) -> Tensor:
-    """The voters' votes on cached tokens [first, stop): [heads, stop - first] float32."""
-    votes = torch.empty(len(voters.heads), stop - first, dtype=torch.float32, device=decoder.device)
+def count_votes(
+    decoder: Decoder, state: KVState, retrieval_heads: RetrievalHeads, queries: dict[int, Tensor], first: int, stop: int
+) -> Tensor:
+    """The retrieval heads' votes on cached tokens [first, stop): [heads, stop - first] float32."""
+    votes = torch.empty(len(retrieval_heads.heads), stop - first, dtype=torch.float32, device=decoder.device)
     most = max([QUERY_BATCH, *(query.shape[0] for query in queries.values())])
     room = torch.empty(most, stop - first, dtype=torch.float32, device=decoder.device)  # new memory for each head is slower
-    for (layer, kv_head), places in _by_keys(voters, decoder.q_heads // decoder.kv_heads).items():
+    for (layer, kv_head), places in _by_keys(retrieval_heads, decoder.q_heads // decoder.kv_heads).items():
         sizes = [queries[place].shape[0] for place in places]
         together = max(1, QUERY_BATCH // max(sizes))  # heads whose scores are held at a time
         for at in range(0, len(places), together):
@@ -64,26 +67,28 @@ def count_votes(decoder: Decoder, state: KVState, voters: Voters, queries: dict[
     return votes
 
 
-def _by_keys(voters: Voters, group: int) -> dict[tuple[int, int], list[int]]:
-    """Voters' places by layer and kv head: those that share keys, which are read once for them all."""
+def _by_keys(retrieval_heads: RetrievalHeads, group: int) -> dict[tuple[int, int], list[int]]:
+    """Retrieval heads' places by layer and kv head: those that share keys, which are read once for them all."""
     found: dict[tuple[int, int], list[int]] = {}
-    for place, (layer, head) in enumerate(voters.heads):
+    for place, (layer, head) in enumerate(retrieval_heads.heads):
         found.setdefault((layer, head // group), []).append(place)
     return found
 
 
 @torch.inference_mode()
 def question_votes(
-    decoder: Decoder, state: KVState, voters: Voters, prompt: Prompt, before: Tensor, first: int, stop: int
+    decoder: Decoder, state: KVState, retrieval_heads: RetrievalHeads, prompt: Prompt, before: Tensor, first: int, stop: int
 ) -> Tensor:
     """Pass 1: the votes of a question's own tokens on cached tokens [first, stop), [heads, stop - first].
 
     before: positions that the question is read behind: the prefix, and a conversation so far.
     """
-    watch = VoterQueries(decoder, voters, prompt.stop - prompt.start)
-    run = GatheredRun(state, decoder.rotator, [Rows.behind_each_other(before)], watch=watch, last_layer=voters.last_layer)
+    watch = HeadQueries(decoder, retrieval_heads, prompt.stop - prompt.start)
+    run = GatheredRun(
+        state, decoder.rotator, [Rows.behind_each_other(before)], watch=watch, last_layer=retrieval_heads.last_layer
+    )
     decoder.forward(torch.tensor(prompt.ids[: prompt.stop], device=decoder.device), run, logits=False)
-    return count_votes(decoder, state, voters, watch.queries, first, stop)
+    return count_votes(decoder, state, retrieval_heads, watch.queries, first, stop)
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from tscli.answer.engine import Request
 from tscli.answer.mixture import mixed, said_by, weights_of
 from tscli.answer.passages import LONGEST, Fit, Passage, PassageFinder, ranked_fits
 from tscli.answer.question_reading import (
+    HeadQueries,
     PassageReading,
-    VoterQueries,
     count_votes,
     question_votes,
     read_after_passages,
@@ -42,10 +42,10 @@ from tscli.model.gathered import GatheredRun, Rows, Seen
 from tscli.model.kv import KVState
 from tscli.model.step import Pass
 from tscli.selection.guard import Guard
-from tscli.selection.voters import Voters
+from tscli.selection.retrieval_heads import RetrievalHeads
 from tscli.tokens import Prompt
 
-BY_HEADS = 8  # passages that a question is read behind, by the voters' votes
+BY_HEADS = 8  # passages that a question is read behind, by the retrieval heads' votes
 BY_WORDS = 4  # and by the question's own words
 MOVE_EVERY = 32  # answer tokens whose votes are counted together
 
@@ -84,7 +84,7 @@ class RetrievalStrategy:
         self,
         decoder: Decoder,
         state: KVState,
-        voters: Voters,
+        retrieval_heads: RetrievalHeads,
         finder: PassageFinder,
         end_ids: frozenset[int],
         *,
@@ -93,7 +93,7 @@ class RetrievalStrategy:
     ) -> None:
         self.decoder = decoder
         self.state = state
-        self.voters = voters
+        self.retrieval_heads = retrieval_heads
         self.finder = finder
         self.end_ids = end_ids
         self.guard = Guard()  # nothing is approximate here, so it compares nothing
@@ -115,7 +115,7 @@ class RetrievalStrategy:
         """What there is to say of how the last question was read."""
         if self.reading is None:
             return None
-        reading, heads, decoder = self.reading, self.voters.heads, self.decoder
+        reading, heads, decoder = self.reading, self.retrieval_heads.heads, self.decoder
         group = decoder.q_heads // decoder.kv_heads
         scanned = len({(layer, head // group) for layer, head in heads}) / (decoder.layers * decoder.kv_heads)
         passages = [(passage.start, passage.end) for passage in reading.passages]
@@ -124,13 +124,13 @@ class RetrievalStrategy:
 
     def most_attended(self, total: int) -> int:
         """How many tokens of the documents, which have so many, an answer attends to at most in one sequence."""
-        together = 1 if self.voters.apart else self._passages
+        together = 1 if self.retrieval_heads.apart else self._passages
         return min(total, self.finder.first + together * LONGEST)
 
     @property
     def _passages(self) -> int:
         """How many passages an answer gets: as calibrated, but half of the model's window is the conversation's."""
-        return max(1, min(self.voters.passages, self.decoder.window // 2 // LONGEST))
+        return max(1, min(self.retrieval_heads.passages, self.decoder.window // 2 // LONGEST))
 
     def own_tokens(self, prompt: int, generated: int) -> int:
         """How many tokens of the last question and answer have passed through the model, counted where they were run."""
@@ -139,7 +139,7 @@ class RetrievalStrategy:
     def another(self, state: KVState, conversation: bool) -> RetrievalStrategy:
         """One with a state of its own over the same pages."""
         how = {"refuses": self.refuses, "conversation": conversation}
-        return RetrievalStrategy(self.decoder, state, self.voters, self.finder, self.end_ids, **how)
+        return RetrievalStrategy(self.decoder, state, self.retrieval_heads, self.finder, self.end_ids, **how)
 
     def begin(self, request: Request) -> _Answer:
         """See `Strategy`; `reading` then says how the question was read, and whether anything answers it."""
@@ -164,7 +164,7 @@ class RetrievalStrategy:
         if self.finder.first >= state.committed:
             return Reading((), (), not self.refuses), None
         first = self.finder.first
-        votes = question_votes(decoder, state, self.voters, prompt, before, first, state.committed)
+        votes = question_votes(decoder, state, self.retrieval_heads, prompt, before, first, state.committed)
         words = self.finder.words(prompt.ids[prompt.start : prompt.stop])
         by_heads, by_words = self.finder.best(votes, BY_HEADS, excluded), self.finder.by_words(words, BY_WORDS, excluded)
         candidates = list(dict.fromkeys([*by_heads, *by_words]))
@@ -173,7 +173,7 @@ class RetrievalStrategy:
         shares = [words.share(one.start - first, one.end - first) for one in candidates]
         ranked = ranked_fits([Fit(*one) for one in zip(candidates, read.gains, shares, strict=True)])[: self._passages]
         kept, best = tuple(fit.passage for fit in ranked), tuple(fit.gain for fit in ranked)
-        enough = answers and bool(best) and max(best) >= self.voters.absent_below
+        enough = answers and bool(best) and max(best) >= self.retrieval_heads.absent_below
         return Reading(kept, best, enough or not self.refuses), read
 
     def _arange(self, start: int, stop: int) -> Tensor:
@@ -197,7 +197,8 @@ class _Answer:
         self._behind: Tensor  # logits [sequences with passages, vocab] of the latest pass
         self._mixed: Tensor  # log-probabilities [vocab] of its next token by all of these
         self._without: Tensor  # logits [vocab] without any passage
-        self._queries: list[dict[int, Tensor]] = []  # of the voters, for each token since the passages were last asked for
+        # Of the retrieval heads, for each token since the passages were last asked for.
+        self._queries: list[dict[int, Tensor]] = []
         alone = not spoken.shape[0] and not request.prompt.spoken  # else what was said before may be what an answer says
         judged = strategy.refuses and request.grounded and alone
         self._judge = AnswerJudge(strategy.finder, request.splitter) if judged else None
@@ -231,10 +232,10 @@ class _Answer:
     @torch.inference_mode()
     def take(self, logits: Tensor) -> Tensor:
         """See `Progress`."""
-        self._queries.append(self._watch.voters.queries)
+        self._queries.append(self._watch.head_queries.queries)
         self._behind = logits[: self._weights.shape[0]]
         self._mixed, self._without = mixed(self._behind, self._weights), logits[-1]
-        contrast = self._strategy.voters.contrast if self._passages else 0.0
+        contrast = self._strategy.retrieval_heads.contrast if self._passages else 0.0
         return contrasted(self._mixed, self._without, contrast)
 
     def chosen(self, token: int) -> None:
@@ -252,7 +253,7 @@ class _Answer:
     def _pass(self, token_ids: list[int]) -> Pass:
         """These tokens behind what there is, in each sequence."""
         strategy, sequences = self._strategy, len(self._run.rows)
-        self._watch.voters = VoterQueries(strategy.decoder, strategy.voters, 1)
+        self._watch.head_queries = HeadQueries(strategy.decoder, strategy.retrieval_heads, 1)
         ends = [(number + 1) * len(token_ids) - 1 for number in range(sequences)]
         ids = torch.tensor(token_ids * sequences, device=strategy.decoder.device)
         strategy._passed += ids.shape[0]
@@ -270,7 +271,7 @@ class _Answer:
             return False
         stacked = {place: torch.cat([one[place] for one in queries]) for place in queries[0]}
         votes = count_votes(
-            strategy.decoder, strategy.state, strategy.voters, stacked, strategy.finder.first, strategy.state.committed
+            strategy.decoder, strategy.state, strategy.retrieval_heads, stacked, strategy.finder.first, strategy.state.committed
         )
         found = strategy.finder.best(votes, 1, self._request.excluded)
         if not found or any(found[0].shared(passage) for passage in self._passages):
@@ -291,8 +292,8 @@ class _Answer:
         self._weights = weights.to(strategy.decoder.device)
         spans = [strategy._arange(passage.start, passage.end) for passage in self._passages]
         chosen = torch.cat(spans).unique() if spans else strategy._arange(0, 0)
-        attribution = Attribution(strategy.voters, rows, chosen, observe) if observe else None
-        self._watch = _Watch(VoterQueries(strategy.decoder, strategy.voters, 1), attribution, len(rows))
+        attribution = Attribution(strategy.retrieval_heads, rows, chosen, observe) if observe else None
+        self._watch = _Watch(HeadQueries(strategy.decoder, strategy.retrieval_heads, 1), attribution, len(rows))
         sequences = [*rows, with_passages(self._before, [], strategy.state)] if self._passages else rows
         if read is not None and len(sequences) == len(self._passages) + 1:
             done = min(self._request.prompt.stop, len(self._request.prompt.ids) - 1)
@@ -306,7 +307,7 @@ class _Answer:
     def _rows(self) -> tuple[list[Rows], Tensor]:
         """Of each sequence with passages, and their log-weights: the best passage is the last of one, or in the first."""
         before, state = self._before, self._strategy.state
-        if self._strategy.voters.apart and self._passages:
+        if self._strategy.retrieval_heads.apart and self._passages:
             return [with_passages(before, [passage], state) for passage in self._passages], weights_of(self._gains)
         return [with_passages(before, self._passages[::-1], state)], torch.zeros(1)
 
@@ -314,14 +315,14 @@ class _Answer:
 class _Watch:
     """What is seen of an answer's passes. Knows no answer, so that its buffers go with its end: nothing refers to itself.
 
-    voters: of the latest pass, the queries of the first sequence; attribution: of the sequences with passages, so many.
+    head_queries: of the latest pass, those of the first sequence; attribution: of the sequences with passages, so many.
     """
 
-    def __init__(self, voters: VoterQueries, attribution: Attribution | None, sequences: int) -> None:
-        self.voters, self.attribution, self._sequences = voters, attribution, sequences
+    def __init__(self, head_queries: HeadQueries, attribution: Attribution | None, sequences: int) -> None:
+        self.head_queries, self.attribution, self._sequences = head_queries, attribution, sequences
 
     def __call__(self, seen: Seen) -> None:
         if seen.sequence == 0:
-            self.voters(seen)
+            self.head_queries(seen)
         if self.attribution is not None and seen.sequence < self._sequences:
             self.attribution(seen)

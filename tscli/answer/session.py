@@ -14,7 +14,7 @@ from types import TracebackType
 from weakref import WeakSet
 
 from tscli.answer.availability import check_open
-from tscli.answer.calibration.store import choose_voters
+from tscli.answer.calibration.store import choose_retrieval_heads
 from tscli.answer.chat import Chat, check_question
 from tscli.answer.coverage import remember
 from tscli.answer.decode import Sampling
@@ -33,7 +33,7 @@ from tscli.model.decoder import Decoder
 from tscli.model.gguf_header import OnStep
 from tscli.model.load import LoadOptions, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
-from tscli.selection.voters import Voters
+from tscli.selection.retrieval_heads import RetrievalHeads
 from tscli.store import Fingerprint, mark_used
 from tscli.tokens import (
     Context,
@@ -59,7 +59,7 @@ class Session:
         question_mode: QuestionMode,
         dense: bool,
         started: float,
-        voters: Voters | None = None,
+        retrieval_heads: RetrievalHeads | None = None,
     ) -> None:
         self.opened = opened
         self.decoder = decoder
@@ -69,10 +69,12 @@ class Session:
         self.context: Context = opened.context
         state = state_of(opened, decoder)
         self.strategy: SessionStrategy
-        if voters is None:
+        if retrieval_heads is None:
             self.strategy = TokenSelectStrategy(decoder, state, config, question_mode, template.end_ids, dense)
         else:
-            self.strategy = RetrievalStrategy(decoder, state, voters, PassageFinder(self.context, tokenizer), template.end_ids)
+            self.strategy = RetrievalStrategy(
+                decoder, state, retrieval_heads, PassageFinder(self.context, tokenizer), template.end_ids
+            )
         self._chats: WeakSet[Chat[Stream]] = WeakSet()
         self.engine = Engine(decoder)
         self.load_s = time.perf_counter() - started
@@ -283,7 +285,7 @@ def open_library(
     for stored in opened.libraries:
         mark_used(stored.folder)
     who = "all" if dense or question_mode is not None else voters
-    chosen = choose_voters(who, decoder, tokenizer, template, on_step)
+    chosen = choose_retrieval_heads(who, decoder, tokenizer, template, on_step)
     return Session(opened, decoder, tokenizer, template, config, mode, dense, started, chosen)
 
 

@@ -68,9 +68,9 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class QuestionReading:
-    """How voters read a question. heads: (layer, head) of each; keys_scanned: their share of all cached keys. passages: tokens
-    [start, end) of those that the answer attended to, best first, followed by those that came in while it was made; gains:
-    by how many nats a token each makes the question likelier, of those that came in later the best one's.
+    """How retrieval heads read a question. heads: (layer, head) of each; keys_scanned: their share of all cached keys.
+    passages: tokens [start, end) of those that the answer attended to, best first, followed by those that came in while it was
+    made; gains: by how many nats a token each makes the question likelier, of those that came in later the best one's.
     """
 
     heads: list[list[int]]

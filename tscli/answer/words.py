@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tscli.selection.voters import WINDOW
+from tscli.selection.retrieval_heads import WINDOW
 from tscli.tokens import Tokenizer
 
 

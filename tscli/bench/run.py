@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from tscli.answer.calibration.store import choose_voters
+from tscli.answer.calibration.store import choose_retrieval_heads
 from tscli.answer.token_select_strategy import checked_mode
 from tscli.bench.decoding import decode, disk_bytes, graph_steps, in_one_piece, two_pass_answer
 from tscli.bench.filling import PREFIX, Room, fill, room_for
@@ -66,10 +66,10 @@ def benchmark(
 ) -> BenchResult:
     """Measure each length: one prefill per method, then `repetitions` decodes of n_gen tokens at that depth.
 
-    "tokenselect" is what `ask` does: of a model with voters, documents read one by one and answers made from the passages that
-    these heads find; ttft_ms is then the time from a question to its answer's first token. Else, and with voters "all", it
-    selects at every step, as the paper does. "tokenselect-answer" is how a model whose questions are read twice makes its
-    answers: with what a question of QUESTION tokens voted for, which follows the answer; its ttft_ms is that question's,
+    "tokenselect" is what `ask` does: of a model with retrieval heads, documents read one by one and answers made from the
+    passages that these heads find; ttft_ms is then the time from a question to its answer's first token. Else, and with voters
+    "all", it selects at every step, as the paper does. "tokenselect-answer" is how a model whose questions are read twice makes
+    its answers: with what a question of QUESTION tokens voted for, which follows the answer; its ttft_ms is that question's,
     question_ms and first_decode_ms its parts. On a GPU "tokenselect-graph" selects at every step, each being a CUDA graph.
 
     peers: besides our own methods "transformers" (its generate and DynamicCache), "llama.cpp" (the very .gguf file that the
@@ -90,7 +90,9 @@ def benchmark(
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     tokenizer = load_tokenizer(str(decoder.folder))
     measured_text = MeasuredText(tokenizer, load_template(tokenizer), read_text(text))
-    heads = choose_voters(voters, decoder, tokenizer, measured_text.template, lambda *done: say(f"calibrating: {done[0]}"))
+    heads = choose_retrieval_heads(
+        voters, decoder, tokenizer, measured_text.template, lambda *done: say(f"calibrating: {done[0]}")
+    )
     gguf = Path(load.model) if load.model and load.model.endswith(".gguf") else None
     bench = Bench(decoder, config, n_gen, repetitions, say, measured_text, kept, heads, gguf, full_prefill)
     ours, rows = ["dense", "tokenselect"] if dense else ["tokenselect"], list[BenchRow]()
@@ -110,7 +112,7 @@ def _measure(bench: Bench, length: int, method: str) -> tuple[BenchRow, ...]:
         if method == "dense":
             return _measure_dense(bench, length)
         with room_for(bench, length) as room:
-            how = _measure_selecting if bench.voters is None else _measure_voting
+            how = _measure_selecting if bench.retrieval_heads is None else _measure_voting
             return how(bench, length, room)
     except Unavailable as error:
         bench.say(f"{method} at {length:,}: skipped: {error}")
@@ -153,7 +155,7 @@ def _measure_selecting(bench: Bench, length: int, room: Room) -> tuple[BenchRow,
 
 
 def _measure_voting(bench: Bench, length: int, room: Room) -> tuple[BenchRow, ...]:
-    """A model that is asked by its voters."""
+    """A model that is asked by its retrieval heads."""
     common = bench.common("tokenselect", length, on_disk=room.is_disk)
     bench.say(f"{bench.names(length)[0]} tokenselect")
     library = read_library(bench, length, room)

@@ -21,7 +21,7 @@ from tscli.bench.text import QUESTION, MeasuredText
 from tscli.memory import available_bytes, give_back_memory
 from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
-from tscli.selection.voters import Voters
+from tscli.selection.retrieval_heads import RetrievalHeads
 
 PREFILL_LIMIT_S = 300.0  # what is expected to take longer is not prefilled whole, and the row says so
 DECODE_LIMIT_S = 120.0  # of all repetitions: where steps are so slow, fewer are made
@@ -33,7 +33,7 @@ Say = Callable[[str], None]
 class Bench:
     """One model, the text that it reads, and how often and how long it decodes.
 
-    voters: those of a model that is asked by passages; None where all heads vote, as in the paper. gguf: the file that the
+    retrieval_heads: of a model that is asked by passages; None where all heads vote, as in the paper. gguf: the file that the
     model was read from. full_prefill: whether every length is prefilled whole, however long that takes.
     """
 
@@ -44,7 +44,7 @@ class Bench:
     say: Say
     text: MeasuredText
     kv_dtype: str | None = None
-    voters: Voters | None = None
+    retrieval_heads: RetrievalHeads | None = None
     gguf: Path | None = None
     full_prefill: bool = False
 

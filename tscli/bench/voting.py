@@ -80,10 +80,10 @@ def _of_documents(bench: Bench, context: Context, number: int) -> Context:
 
 def answer_fields(bench: Bench, library: ReadLibrary) -> dict[str, Any]:
     """Answers behind their first token; ttft_ms: from the question to that; n_question: tokens of its prompt."""
-    text, voters = bench.text, bench.voters
-    assert voters is not None
+    text, retrieval_heads = bench.text, bench.retrieval_heads
+    assert retrieval_heads is not None
     finder = PassageFinder(library.context, text.tokenizer)
-    strategy = RetrievalStrategy(bench.decoder, library.state, voters, finder, frozenset(), refuses=False)
+    strategy = RetrievalStrategy(bench.decoder, library.state, retrieval_heads, finder, frozenset(), refuses=False)
     prompt = text.template.prompt(text.tokenizer, QUESTION)
     engine, runs, waited = Engine(bench.decoder), list[list[float]](), list[float]()
 

@@ -25,25 +25,23 @@ def calibrate(
     load = model.options()
     fetch_model(settings, load)
     with working(settings, "calibrating") as on_step:
-        voters = tscli.calibrate_model(load, again=again, on_progress=on_step)
+        found = tscli.calibrate_model(load, again=again, on_progress=on_step)
     if as_json:
-        print_json(asdict(voters))
+        print_json(asdict(found))
         return 0
-    for line in voters_lines(voters):
+    for line in heads_lines(found):
         print(line)
     say(settings, safe_line(f"saved for {load.model or tscli.default_model()}; tscli ask uses it"))
     return 0
 
 
-def voters_lines(voters: tscli.Voters) -> list[str]:
+def heads_lines(found: tscli.RetrievalHeads) -> list[str]:
     """What people are told of a model's retrieval heads."""
-    heads = ", ".join(f"{layer}.{head} ({skill:.2f})" for (layer, head), skill in zip(voters.heads, voters.skill, strict=True))
-    apart = ", each separately" if voters.apart else ""
-    contrast = (
-        f", weighted {1 + voters.contrast:g} times against what the model expects without them" if voters.contrast else ""
-    )
+    heads = ", ".join(f"{layer}.{head} ({skill:.2f})" for (layer, head), skill in zip(found.heads, found.skill, strict=True))
+    apart = ", each separately" if found.apart else ""
+    contrast = f", weighted {1 + found.contrast:g} times against what the model expects without them" if found.contrast else ""
     return [
         f"heads      retrieval heads, as layer.head (skill): {heads}",
-        f"answers    from {voters.passages} passage{'s' if voters.passages > 1 else ''}{apart}{contrast}; refused below a gain "
-        f"of {voters.absent_below:.2f} nats per token",
+        f"answers    from {found.passages} passage{'s' if found.passages > 1 else ''}{apart}{contrast}; refused below a gain "
+        f"of {found.absent_below:.2f} nats per token",
     ]

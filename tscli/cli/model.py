@@ -10,7 +10,7 @@ import typer
 import tscli
 from tscli import internals
 from tscli.cli import flags
-from tscli.cli.calibrate import voters_lines
+from tscli.cli.calibrate import heads_lines
 from tscli.cli.completion import model_names
 from tscli.cli.output import Settings, error_line, fetch_model, print_json, safe_line, say, size
 from tscli.cli.tables import Table, write
@@ -103,17 +103,17 @@ def show(context: typer.Context, name: Name, as_json: flags.Json = False) -> int
     print(f"folder     {safe_line(str(model.folder)) if model.folder else _how_to_get(model)}")
     if model.weights_hash:
         print(f"hash       {model.weights_hash}")
-        for line in _voters(model.weights_hash):
+        for line in _heads(model.weights_hash):
             print(line)
     if model.note:
         say(context.obj, safe_line(f"note: {model.note}"))
     return 0
 
 
-def _voters(weights_hash: str) -> list[str]:
+def _heads(weights_hash: str) -> list[str]:
     """The heads that vote for passages, where a calibration found them."""
-    found = internals.load_voters(weights_hash)
-    return voters_lines(found) if found else ["heads      not calibrated yet: the first ingest does it, or tscli calibrate"]
+    found = internals.load_retrieval_heads(weights_hash)
+    return heads_lines(found) if found else ["heads      not calibrated yet: the first ingest does it, or tscli calibrate"]
 
 
 def _row(model: ModelDetails) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ def answer_settings(session: Session, questions: Sequence[Question], *, think: b
     decoder, strategy = session.decoder, session.strategy
     prints = [stored.manifest.fingerprint for stored in session.opened.libraries]
     prefill = [{name: value for name, value in one.prefill.items() if name != "documents" or not any_kind} for one in prints]
-    heads = strategy.voters.record() if isinstance(strategy, RetrievalStrategy) else None
+    heads = strategy.retrieval_heads.record() if isinstance(strategy, RetrievalStrategy) else None
     return {
         "tscli": tscli.__version__,
         "questions": _digest([asdict(question) for question in questions]),

@@ -2,7 +2,7 @@
 
 dense: all, at true positions. streaming: first and local tokens only, as many as TokenSelect attends to (StreamingLLM,
 arXiv 2309.17453). tokenselect: the settings as they are. tokenselect-NAME=VALUE: one of them changed. voters: passages that the
-model's calibrated heads find, of a context read in dense sections.
+model's retrieval heads find, of a context read in dense sections.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Method:
     config: SelectionConfig
     question: QuestionMode
     dense: bool = False
-    voters: bool = False
+    retrieval_heads: bool = False
 
     @property
     def prefill_key(self) -> tuple[Any, ...]:
         """Methods of one key share a prefill."""
-        if self.voters:
+        if self.retrieval_heads:
             return ("sections",)
         return ("dense",) if self.dense else tuple(sorted(self.config.prefill_settings().items()))
 
@@ -43,7 +43,7 @@ def _method(name: str, base: SelectionConfig, question: QuestionMode, window: in
     if name == "dense":
         return Method(name, base, question, dense=True)
     if name == "voters":
-        return Method(name, base, question, voters=True)
+        return Method(name, base, question, retrieval_heads=True)
     if name == "streaming":
         return Method(name, replace(base, k=0, share=None, n_local=base.n_local + base.k), "token")
     if name == "tokenselect":

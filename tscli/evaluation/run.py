@@ -14,7 +14,7 @@ from random import Random
 import numpy as np
 import torch
 
-from tscli.answer.calibration.store import choose_voters
+from tscli.answer.calibration.store import choose_retrieval_heads
 from tscli.answer.engine import Engine, Request, Strategy
 from tscli.answer.passages import PassageFinder
 from tscli.answer.retrieval_strategy import RetrievalStrategy
@@ -155,7 +155,7 @@ def evaluate_tasks(
 def _prefilled(setting: _Setting, method: Method, ids: torch.Tensor, kv_dtype: str | None) -> KVState:
     """A context as this method, and those that share its prefill, have it read."""
     decoder = setting.decoder
-    if method.voters:
+    if method.retrieval_heads:
         return prefill_documents(decoder, ids.numpy(), section_starts(_context(setting, ids), decoder.window))
     prompts = passages_as_questions(ids, setting.tokenizer, setting.template)
     return prefill_in_memory(decoder, ids, method.config, dense=method.dense, prompts=prompts, kv_dtype=kv_dtype)
@@ -205,12 +205,12 @@ def _strategy(
     setting: _Setting, method: Method, state: KVState, token_ids: torch.Tensor
 ) -> TokenSelectStrategy | RetrievalStrategy:
     end_ids = setting.template.end_ids
-    if not method.voters:
+    if not method.retrieval_heads:
         return TokenSelectStrategy(setting.decoder, state, method.config, method.question, end_ids, method.dense)
-    voters = choose_voters("calibrated", setting.decoder, setting.tokenizer, setting.template)
-    assert voters is not None
+    retrieval_heads = choose_retrieval_heads("calibrated", setting.decoder, setting.tokenizer, setting.template)
+    assert retrieval_heads is not None
     finder = PassageFinder(_context(setting, token_ids), setting.tokenizer)
-    return RetrievalStrategy(setting.decoder, state, voters, finder, end_ids, refuses=False)
+    return RetrievalStrategy(setting.decoder, state, retrieval_heads, finder, end_ids, refuses=False)
 
 
 def _context(setting: _Setting, token_ids: torch.Tensor) -> Context:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from tscli.answer.calibration.store import choose_voters
+from tscli.answer.calibration.store import choose_retrieval_heads
 from tscli.documents import Loaded, Stop, WalkOptions, in_background
 from tscli.documents import load as load_documents
 from tscli.errors import OverBudget, ResourceError, UsageError
@@ -188,7 +188,7 @@ def prepare(
     work = PrefillJob.of(
         context.token_ids, chain, config, ask, dense=options.dense, kv_dtype=fingerprint.kv_dtype, window=window
     )
-    calibrate = partial(choose_voters, None, decoder, tokenizer, template)
+    calibrate = partial(choose_retrieval_heads, None, decoder, tokenizer, template)
     return Preparation(plan, decoder, context, manifest, chain, work, load, calibrate)
 
 

@@ -82,7 +82,7 @@ def prefill(
     writer.trust([record for record in records if record.id in missing])  # what others ran
     if reusable is not None and reusable.whole:
         return records, done, None
-    if work.window:  # what is read in sections is asked by voters, which scan their own keys
+    if work.window:  # what is read in sections is asked by retrieval heads, which scan their own keys
         return records, done, {}
     if state is None or state.committed < work.token_ids.shape[0]:  # of several documents, the sketch is of them all
         state = decoder.new_state(placed([writer.map(record) for record in records], decoder.device))

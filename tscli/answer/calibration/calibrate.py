@@ -1,7 +1,7 @@
-"""Calibrate a model's voters: invented look-ups hidden in prose, and each head's rank of the window that holds the answer.
+"""Find a model's retrieval heads: invented look-ups hidden in prose, and each head's rank of the window that holds the answer.
 
 A question is read alone, as it will be (`answer.question_reading`); every head of every layer votes, and those are chosen that
-rank the right window best, for questions in the statement's own words and in others alike. Then, with these voters: how many
+rank the right window best, for questions in the statement's own words and in others alike. Then, with these heads: how many
 passages give most answers, together or each separately, whether what they change had better count for more, and how much
 likelier a passage must make a question to answer it.
 """
@@ -9,7 +9,7 @@ likelier a passage must make a question to answer it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 
 import numpy as np
@@ -25,14 +25,14 @@ from tscli.library.dense_prefill import prefill_documents
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows, Seen
 from tscli.model.kv import KVState
-from tscli.selection.voters import WINDOW, Voters, head_votes, window_votes
+from tscli.selection.retrieval_heads import WINDOW, RetrievalHeads, head_votes, window_votes
 from tscli.tokens import Context, Prompt, SourceText, Template, Tokenizer, build_context
 from tscli.tokens.sentences import sentence_spans
 
 OnProgress = Callable[[str, int, int], None]  # what is done now; done, in all
 SEED = 1
 DOCUMENTS = 3  # that the look-ups are hidden in
-MOST_VOTERS = 8
+MOST_HEADS = 8
 ENOUGH = 0.7  # of the best head's skill, for another one to vote as well
 CANDIDATES = 8
 APART = 3  # passages read separately, where no number of them together is clearly better
@@ -57,8 +57,11 @@ class LookUpLibrary:
         return torch.arange(self.context.documents[0].token_start, device=self.state.device)
 
 
-def calibrate(decoder: Decoder, tokenizer: Tokenizer, template: Template, on_progress: OnProgress | None = None) -> Voters:
-    """Choose the voters of a model; 48 s on two cores for one of 135M parameters, 96 s for one of 0.5B, loading it included."""
+def calibrate(
+    decoder: Decoder, tokenizer: Tokenizer, template: Template, on_progress: OnProgress | None = None
+) -> RetrievalHeads:
+    """Choose the retrieval heads of a model; 48 s on two cores for one of 135M parameters, 96 s for one of 0.5B, loading it
+    included."""
     tell = on_progress or (lambda *_: None)
     tell("reading prose with look-ups in it", 0, 1)
     library = make_look_up_library(decoder, tokenizer, template, SEED)
@@ -71,8 +74,9 @@ def calibrate(decoder: Decoder, tokenizer: Tokenizer, template: Template, on_pro
         tell("asking every head", done + 1, len(prompts))
     right = [_right_windows(library, span) for span in targets]
     heads, skill = choose(windows, right)
-    voters = Voters(tuple((head // decoder.q_heads, head % decoder.q_heads) for head in heads), tuple(skill), 1, False, 0.0)
-    return _with_limits(decoder, tokenizer, template, library, voters, tell)
+    places = tuple((head // decoder.q_heads, head % decoder.q_heads) for head in heads)
+    chosen = RetrievalHeads(places, tuple(skill), passages=1, apart=False, absent_below=0.0)
+    return _with_limits(decoder, tokenizer, template, library, chosen, tell)
 
 
 def make_look_up_library(decoder: Decoder, tokenizer: Tokenizer, template: Template, seed: int) -> LookUpLibrary:
@@ -98,7 +102,7 @@ def choose(windows: Sequence[Tensor], right: Sequence[Sequence[int]]) -> tuple[l
     """
     ranks = torch.tensor([[_rank(row, own) for row in votes] for votes, own in zip(windows, right, strict=True)])
     skill = ranks.float().reciprocal().mean(dim=0)  # [heads]
-    best = skill.topk(min(MOST_VOTERS, skill.shape[0]))
+    best = skill.topk(min(MOST_HEADS, skill.shape[0]))
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     chosen = [(head, own) for head, own in pairs if own >= ENOUGH * float(best.values[0])]
     return [head for head, _ in chosen], [own for _, own in chosen]
@@ -125,8 +129,13 @@ def all_windows(decoder: Decoder, library: LookUpLibrary, prompt: Prompt) -> Ten
 
 
 def _with_limits(
-    decoder: Decoder, tokenizer: Tokenizer, template: Template, library: LookUpLibrary, voters: Voters, tell: OnProgress
-) -> Voters:
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    template: Template,
+    library: LookUpLibrary,
+    retrieval_heads: RetrievalHeads,
+    tell: OnProgress,
+) -> RetrievalHeads:
     """With passages read separately, or so many together that clearly more answers come out right; with contrast or without;
     and with the gain that nearly all of these questions exceed."""
     finder, stop = PassageFinder(library.context, tokenizer), library.state.committed
@@ -134,7 +143,7 @@ def _with_limits(
     for done, one in enumerate(half):
         for text in (one.literal, one.reworded):
             prompt = template.prompt(tokenizer, text)
-            votes = question_votes(decoder, library.state, voters, prompt, library.before, finder.first, stop)
+            votes = question_votes(decoder, library.state, retrieval_heads, prompt, library.before, finder.first, stop)
             found = finder.best(votes, CANDIDATES)
             gain = read_after_passages(decoder, library.state, prompt, library.before, found).gains
             best = sorted(zip(gain, found, strict=True), key=lambda pair: -pair[0])
@@ -145,7 +154,8 @@ def _with_limits(
     right, count, apart = by_contrast[1 if contrast else 0], APART, True
     if float(right[1:].max() - right[0]) >= CLEARLY * len(gains):
         count, apart = TOGETHER[int(right[1:].argmax())], False
-    return Voters(voters.heads, voters.skill, count, apart, float(np.quantile(gains, REFUSED)), contrast)
+    absent_below = float(np.quantile(gains, REFUSED))
+    return replace(retrieval_heads, passages=count, apart=apart, absent_below=absent_below, contrast=contrast)
 
 
 @torch.inference_mode()

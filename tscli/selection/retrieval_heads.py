@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-VERSION = 4  # of the calibration: raised whenever the same model would get other voters
+VERSION = 4  # of the calibration: raised whenever the same model would get other retrieval heads
 SOFTMAX_BATCH = 2  # of a question's tokens whose scores are normalised at once
 WINDOW = 64  # tokens that are ranked together
 FUSION = 5.0  # added to a rank before its reciprocal is taken: how little a first place counts over a second one
 
 
 @dataclass(frozen=True)
-class Voters:
+class RetrievalHeads:
     """A model's retrieval heads, as the calibration found them.
 
     heads: (layer, query head), best first. skill: for each, the mean reciprocal rank of the right window over the calibration's
@@ -45,7 +45,7 @@ class Voters:
         return max(layer for layer, _ in self.heads)
 
     def of_layer(self, layer: int) -> list[tuple[int, int]]:
-        """(place among the voters, query head) of those in a layer."""
+        """(place among the retrieval heads, query head) of those in a layer."""
         return [(place, head) for place, (own, head) in enumerate(self.heads) if own == layer]
 
     def record(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Voters:
         return {"version": VERSION, **asdict(self)}
 
     @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> Voters | None:
+    def of_record(cls, record: Mapping[str, Any]) -> RetrievalHeads | None:
         """As it was kept; None where another version of the calibration made it."""
         if record.get("version") != VERSION:
             return None

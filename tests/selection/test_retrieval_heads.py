@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tscli.selection.voters import FUSION, VERSION, Voters, fused, head_votes, ranked, window_votes
+from tscli.selection.retrieval_heads import FUSION, VERSION, RetrievalHeads, fused, head_votes, ranked, window_votes
 
 
 @pytest.mark.parametrize("n", [1, 63, 64, 65, 203])
@@ -52,9 +52,9 @@ def test_windows_with_equal_votes_keep_their_order() -> None:
     assert ranked(torch.zeros(2, 5)) == [0, 1, 2, 3, 4]
 
 
-def test_voters_are_what_their_record_says() -> None:
-    voters = Voters(((3, 1), (0, 2), (3, 0)), (0.9, 0.8, 0.7), 2, True, 0.5)
-    assert Voters.of_record(voters.record()) == voters
-    assert voters.last_layer == 3
-    assert voters.of_layer(3) == [(0, 1), (2, 0)]
-    assert Voters.of_record({**voters.record(), "version": VERSION + 1}) is None
+def test_retrieval_heads_are_what_their_record_says() -> None:
+    retrieval_heads = RetrievalHeads(((3, 1), (0, 2), (3, 0)), (0.9, 0.8, 0.7), 2, True, 0.5)
+    assert RetrievalHeads.of_record(retrieval_heads.record()) == retrieval_heads
+    assert retrieval_heads.last_layer == 3
+    assert retrieval_heads.of_layer(3) == [(0, 1), (2, 0)]
+    assert RetrievalHeads.of_record({**retrieval_heads.record(), "version": VERSION + 1}) is None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
@@ -15,16 +17,17 @@ from safetensors.torch import load_file, save_file
 
 from tests.model.gguf_files import TOKENS, make_llama, write_llama
 from tscli.errors import UsageError
-from tscli.model import few_bits
-from tscli.model.decoder import FEW, Decoder
+from tscli.model import few_bits, linear
+from tscli.model.decoder import FEW, FEWEST, Decoder
 from tscli.model.four_bits import FILE, PACKED, FourBits, four_bits_of, load_four_bits, load_packed, save_four_bits
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.gguf import gguf_folder
-from tscli.model.llama import LlamaDecoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.step import Pass
 from tscli_kernels import has_int8_products
+
+IN_LAYERS = 2 * 4  # products that two layers take
 
 
 def numbers(found: FourBits) -> torch.Tensor:
@@ -105,6 +108,27 @@ def answer_logits(decoder: Decoder, count: int) -> torch.Tensor:
     return decoder.forward_batch([some_pass(decoder, count)])[0]
 
 
+def products(decoder: Decoder, count: int) -> Counter[str]:
+    """How many products, and by which weights, so many tokens of an answer take."""
+    made = Counter[str]()
+
+    def counting(name: str) -> Callable[..., torch.Tensor]:
+        multiply = getattr(linear, name)
+
+        def counted(*args: object) -> torch.Tensor:
+            made[name] += 1
+            product: torch.Tensor = multiply(*args)
+            return product
+
+        return counted
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("int4_linear", "nibble_linear", "rowwise_linear"):
+            patch.setattr(linear, name, counting(name))
+        answer_logits(decoder, count)
+    return made
+
+
 has_products = pytest.mark.skipif(
     not torch.backends.cpu.get_cpu_capability().startswith(("AVX2", "AVX512")), reason="no fast products of 4-bit weights here"
 )
@@ -114,12 +138,12 @@ has_products = pytest.mark.skipif(
 @pytest.mark.parametrize("count", [1, 4, FEW])
 def test_answers_by_4_bits_are_those_by_the_full_weights(model: Path, count: int) -> None:
     by_four, by_full = load(model), load(model, "full")
-    assert isinstance(by_four, LlamaDecoder)
     found, wanted = answer_logits(by_four, count), answer_logits(by_full, count)
-    layers, _ = by_four._weights_for((4,))
-    assert all(part.packed for layer in layers for part in (layer.qkv, layer.out, layer.gate_up, layer.down))
+    by_head = "nibble_linear" if count <= FEWEST else "rowwise_linear"  # the embedding has 8 bits
+    assert products(by_four, count) == {"int4_linear": IN_LAYERS, by_head: 1}
+    assert products(by_full, count) == {"rowwise_linear": IN_LAYERS + 1}
     assert 0 < torch.linalg.vector_norm(found - wanted) / torch.linalg.vector_norm(wanted) < 5e-3
-    assert "answers are made with the file's own weights in 4 and 8 bits" in by_four.notes  # the embedding has 8
+    assert "answers are made with the file's own weights in 4 and 8 bits" in by_four.notes
     assert by_full.notes == []
 
 
@@ -153,12 +177,7 @@ def test_a_matrix_of_which_one_part_is_not_of_4_bits_stays_full(model: Path) -> 
     (folder / FILE).unlink()
     rest = {name: numbers(part) for name, part in found.items() if not name.startswith("model.layers.1.self_attn.v")}
     save_four_bits(rest, folder)
-    decoder = load(model)
-    assert isinstance(decoder, LlamaDecoder)
-    first, second = decoder._weights_for((4,))[0]
-    assert first.qkv.packed
-    assert not second.qkv.packed
-    assert second.out.packed
+    assert products(load(model), FEW) == {"int4_linear": IN_LAYERS - 1, "rowwise_linear": 2}  # that one and the head
 
 
 @has_products

@@ -15,11 +15,12 @@ from torch import Tensor
 from tscli.answer.engine import Request
 from tscli.answer.session_strategy import Verdict
 from tscli.errors import UsageError
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention, DenseAttention
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
-from tscli.model.step import Pass
+from tscli.model.selectors import FixedSelector, ReusingSelector, Selector, SketchSelector
+from tscli.model.step import Pass, Trace
 from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import EVERY, Guard
@@ -184,14 +185,15 @@ class _Selecting:
     def next_pass(self, token: int | None) -> Pass | Tensor:
         """See `Progress`."""
         if self._is_voting:
-            return self._pass([self._voting.popleft()], votes=self._votes)
+            return self._pass([self._voting.popleft()], SketchSelector(self._strategy.guard, self._votes))
         if token is None:
             return self._question_pass(self._unread.popleft())
         self._made, self._is_compared = self._made + 1, False
         if self._graph is not None:
             return self._graph_pass(self._graph, token)
         votes = self._votes if self._fixed else None
-        return self._pass([token], watched=True, reuse=self._reuse, votes=votes, fixed=self._fixed)
+        anew = ReusingSelector(self._reuse, SketchSelector(self._strategy.guard, votes))
+        return self._pass([token], self._fixed_or(anew, votes), watched=True)
 
     def take(self, logits: Tensor) -> Tensor | None:
         """See `Progress`."""
@@ -213,10 +215,9 @@ class _Selecting:
         """Nothing is told of it: layers report their steps themselves."""
 
     def _question_pass(self, token_ids: list[int]) -> Pass:
-        if self._unread:
-            return self._pass(token_ids, fixed=self._fixed)
-        self._strategy.question_read = time.perf_counter()
-        return self._pass(token_ids, watched=True, fixed=self._fixed)
+        if not self._unread:
+            self._strategy.question_read = time.perf_counter()
+        return self._pass(token_ids, self._fixed_or(SketchSelector(self._strategy.guard)), watched=not self._unread)
 
     def _graph_pass(self, graph: GraphedSteps, token: int) -> Pass | Tensor:
         """A step of the graph, or the ordinary one in its place."""
@@ -224,7 +225,7 @@ class _Selecting:
         self._is_compared = strategy.is_compared()
         if self._is_compared:
             graph.end()
-            return self._pass([token], watched=True, guard=strategy.guard.throughout())
+            return self._pass([token], SketchSelector(strategy.guard.throughout()), watched=True)
         logits = graph.step(token)
         if request.observe is not None:
             for step in graph.taken():
@@ -237,31 +238,17 @@ class _Selecting:
             return None
         return self._strategy.graphed(request.max_new_tokens - max(0, self._made - 1))
 
-    def _pass(
-        self,
-        token_ids: list[int],
-        *,
-        watched: bool = False,
-        reuse: SelectionCache | None = None,
-        votes: QuestionVotes | None = None,
-        fixed: Selection | None = None,
-        guard: Guard | None = None,
-    ) -> Pass:
+    def _fixed_or(self, selector: Selector, votes: QuestionVotes | None = None) -> Selector:
+        """What the question chose, if it was read before; else by this selector."""
+        return selector if self._fixed is None else FixedSelector(self._fixed, selector, votes)
+
+    def _pass(self, token_ids: list[int], selector: Selector, *, watched: bool = False) -> Pass:
         """watched: it makes a token of the answer."""
-        strategy, request = self._strategy, self._request
-        run = AttentionRun(
-            self._state,
-            strategy.decoder.rotator,
-            strategy.config,
-            reuse=reuse,
-            votes=votes,
-            fixed=fixed,
-            dense=strategy.dense_keys,
-            observe=request.observe if watched else None,
-            guard=guard or strategy.guard,
-            audit=request.audit if watched else None,
-            dense_from=strategy.dense_from,
-            traced_layer=strategy.decoder.last_selecting_layer,
-            excluded=request.excluded,
-        )
-        return Pass(torch.tensor(token_ids, device=strategy.decoder.device), run, [len(token_ids) - 1])
+        strategy, request, decoder = self._strategy, self._request, self._strategy.decoder
+        trace = Trace(request.observe, decoder.last_selecting_layer, request.audit) if watched else None
+        over = self._state, decoder.rotator, strategy.config
+        if strategy.dense_keys is None:
+            run = Attention(*over, selector, trace=trace, dense_from=strategy.dense_from, excluded=request.excluded)
+        else:
+            run = DenseAttention(*over, strategy.dense_keys, trace=trace)
+        return Pass(torch.tensor(token_ids, device=decoder.device), run, [len(token_ids) - 1])

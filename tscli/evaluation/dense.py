@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from tscli.answer.decode import Sampler, Sampling
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import DenseAttention
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
 from tscli.selection.config import SelectionConfig
@@ -61,7 +61,7 @@ def answer_texts(
 
 def _run(decoder: Decoder, state: KVState, keys: DenseKeys, token_ids: Sequence[int]) -> torch.Tensor:
     """The last token's logits, [vocab] float32."""
-    run = AttentionRun(state, decoder.rotator, SelectionConfig(), dense=keys)
+    run = DenseAttention(state, decoder.rotator, SelectionConfig(), keys)
     logits = decoder.forward(torch.tensor(token_ids, device=decoder.device), run)
     assert logits is not None
     return logits

@@ -1,6 +1,6 @@
 """One token at a time where no size changes and nothing is read back, so that a CUDA graph can hold a whole step.
 
-Selection and attention are those of `AttentionRun`; what depends on how many tokens there are by now is computed from a number
+Selection and attention are those of `Attention`; what depends on how many tokens there are by now is computed from a number
 that lies on the device. `GraphedSteps` captures and replays. Knows no files, tokens or text.
 """
 
@@ -88,7 +88,7 @@ class GraphRun:
             raise ValueError(DAMAGED)
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
-        """As `AttentionRun`, of one token: query [q_heads, 1, head_dim], key and value [kv_heads, 1, head_dim]."""
+        """As `Attention`, of one token: query [q_heads, 1, head_dim], key and value [kv_heads, 1, head_dim]."""
         config, committed = self._config, self.state.committed
         local_start = self.length - config.n_local
         self._select(query, call.layer, local_start)
@@ -121,7 +121,7 @@ class GraphRun:
         self.length += 1
 
     def taken(self) -> list[LayerStep]:
-        """What the layers did in the last step, as an `AttentionRun` reports it, in the CPU's memory."""
+        """What the layers did in the last step, as an `Attention` reports it, in the CPU's memory."""
         local_start = int(self.length) - 1 - self._config.n_local
         found, trace = [
             tuple(part.to("cpu", copy=True) for part in some)  # the next step writes over them

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from tscli.model.kv import DenseKeys, KVState
-from tscli.model.paged import attend_paged
 from tscli.model.rotary import Rotator
 from tscli.model.selectors import LayerQuery, Selector, SketchSelector
 from tscli.model.step import LayerCall, LayerStep, Trace
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import Selection
-from tscli_kernels import attend, attend_causal, attend_turned
+from tscli_kernels import attend, attend_causal, attend_selected, attend_turned
 
 TURNED_TOGETHER = 16384  # cached keys that are rotated at once for full attention
 Attended = tuple[Tensor, LayerStep, Tensor]  # what comes out, what was done, the cached tokens that were attended
@@ -71,12 +70,7 @@ class Attention:
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Attended:
         positions, step = self._select(self._query(query, call))
-        out = None
-        if not self.trace.weighs(call):
-            out = attend_paged(self.state, self.rotator, query, (key, value), positions, call)
-        if out is None:
-            out = self._over_rows(query, key, value, positions, call)
-        return out, step, positions
+        return self._over_rows(query, key, value, positions, call), step, positions
 
     def _select(self, query: LayerQuery) -> tuple[Tensor, LayerStep]:
         """The cached tokens that are attended, int64 [s], ascending; what is told of it."""
@@ -113,12 +107,16 @@ class Attention:
     def _over_rows(
         self, query: Tensor, key: Tensor, value: Tensor, positions: Tensor, call: LayerCall, first: int = 0
     ) -> Tensor:
-        """Attention over cached rows followed by the chunk itself, at positions first, first + 1, ... in order."""
+        """Attention over cached rows followed by the chunk itself, at positions first, first + 1, ... in order: one kernel that
+        reads pages on a GPU where they lie, the compiled loop for a step over many rows, or torch for anything."""
+        is_plain = call.window is None and self.rotator.turns_halves and not self.trace.weighs(call)
+        pages = self.state.whole_pages(call.layer) if is_plain else None
+        if pages is not None:
+            return self._over_pages(pages, query, (key, value), positions, call)
         old = self.state.gather(call.layer, positions)
         key, value = (torch.cat(parts, dim=1) for parts in zip(old, (key, value), strict=True))
         t, s = query.shape[1], key.shape[1]
-        plain = call.window is None and call.softcap is None and not self.trace.weighs(call)
-        if t == 1 and plain and self.state.is_read_compiled and self.rotator.turns_halves:
+        if is_plain and t == 1 and call.softcap is None and self.state.is_read_compiled:
             cos, sin = self.rotator.table(call.layer, s, query.device)
             return attend_turned(query, key, value, cos, sin, scaling=call.scaling)
         places = torch.arange(first, first + s, device=query.device)
@@ -129,6 +127,18 @@ class Attention:
             return attend_causal(query, key, value, scaling=call.scaling, softcap=call.softcap)
         mask = window_mask(t, s, call.window, query.device)
         return attend(query, key, value, scaling=call.scaling, mask=mask, softcap=call.softcap)
+
+    def _over_pages(
+        self, pages: tuple[Tensor, Tensor], query: Tensor, new: tuple[Tensor, Tensor], positions: Tensor, call: LayerCall
+    ) -> Tensor:
+        """The same over pages of all committed tokens; new: key and value."""
+        num_rows = int(torch.searchsorted(positions, self.state.committed))
+        tail = self.state.tail_at(call.layer, positions[num_rows:])
+        key, value = (torch.cat(parts, dim=1) for parts in zip(tail, new, strict=True))
+        table = self.rotator.table(call.layer, num_rows + key.shape[1], query.device)
+        rows = positions[:num_rows]
+        out, _ = attend_selected(query, *pages, rows, key, value, *table, scaling=call.scaling, softcap=call.softcap)
+        return out
 
     def _query(self, query: Tensor, call: LayerCall) -> LayerQuery:
         return LayerQuery(self.state, self.rotator, self.config, call.layer, query)

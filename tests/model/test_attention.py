@@ -7,13 +7,12 @@ import torch
 
 from tests.model.architectures import make_decoder
 from tscli.library.layout import pack
-from tscli.model.attention import Attention
+from tscli.model.attention import Attention, DenseAttention
 from tscli.model.decoder import Decoder
-from tscli.model.kv import KVState
-from tscli.model.selectors import ReusingSelector
+from tscli.model.kv import DenseKeys, KVState
+from tscli.model.selectors import SelectionCache
 from tscli.model.step import LayerCall, LayerStep, Trace
 from tscli.selection.config import SelectionConfig
-from tscli.selection.selection_cache import SelectionCache
 
 CONFIG = SelectionConfig(k=16, n_init=4, n_local=16, chunk=16)
 
@@ -29,8 +28,7 @@ def filled(decoder: Decoder, tokens: int, config: SelectionConfig = CONFIG) -> K
 
 def step(decoder: Decoder, state: KVState, config: SelectionConfig, reuse: SelectionCache | None = None) -> list[LayerStep]:
     steps: list[LayerStep] = []
-    selector = ReusingSelector(reuse) if reuse else None
-    run = Attention(state, decoder.rotator, config, selector, trace=Trace(steps.append))
+    run = Attention(state, decoder.rotator, config, reuse, trace=Trace(steps.append))
     decoder.forward(torch.tensor([7]), run)
     return steps
 
@@ -106,6 +104,23 @@ def test_cropping_forgets_the_question() -> None:
     assert first is not None
     assert again is not None
     assert torch.equal(first, again)
+
+
+def test_full_attention_forgets_what_the_state_forgets() -> None:
+    decoder, found = make_decoder(), []
+    ids = torch.randint(1, 128, (60,), generator=torch.Generator().manual_seed(2))
+    for astray in ([], [7, 8, 9]):
+        state, keys = decoder.new_state(), DenseKeys()
+        decoder.forward(ids, DenseAttention(state, decoder.rotator, CONFIG, keys), logits=False)
+        for token in astray:
+            decoder.forward(torch.tensor([token]), DenseAttention(state, decoder.rotator, CONFIG, keys))
+        state.rewind(60)
+        for token in (3, 4):
+            found.append(decoder.forward(torch.tensor([token]), DenseAttention(state, decoder.rotator, CONFIG, keys)))
+    assert found[0] is not None
+    assert found[1] is not None
+    assert torch.equal(found[0], found[2])
+    assert torch.equal(found[1], found[3])
 
 
 @pytest.mark.parametrize("tokens", [1, 63, 64, 65, 200])

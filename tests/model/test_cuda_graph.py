@@ -84,7 +84,7 @@ def test_steps_are_those_of_an_attention_run(name: str, scan: str, monkeypatch: 
     for token in ids(6, 3):
         seen.clear()
         wanted = decoder.forward(token[None], run)
-        logits, taken = steps.step(int(token)), steps.taken()
+        logits, taken = steps.step(int(token)), steps.run.taken()
         torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-4)
         for mine, other in zip(taken, seen, strict=True):
             assert mine.selection is not None
@@ -171,7 +171,7 @@ def test_tokens_that_have_left_the_local_window_are_candidates(scan: str, monkey
         seen.clear()
         wanted, logits = decoder.forward(token[None], run), steps.step(int(token))
         torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-4)
-        for mine, other in zip(steps.taken(), seen, strict=True):
+        for mine, other in zip(steps.run.taken(), seen, strict=True):
             assert mine.selection is not None
             assert other.selection is not None
             assert mine.selection.positions.tolist() == other.selection.positions.tolist()
@@ -216,10 +216,10 @@ def test_one_step_of_61_is_compared_with_the_exact_one_and_widens_what_recalls_t
     assert strategy.state.length == 300
     assert strategy.state.tokens_run == 7 + 11
     assert strategy._steps is not None
-    assert strategy._steps.widths == tuple(strategy.guard.factor(layer) for layer in range(decoder.layers))
+    assert strategy._steps.run.widths == tuple(strategy.guard.factor(layer) for layer in range(decoder.layers))
     strategy.guard._factor[1] = 4
     answer(strategy, ids(7, 4), 3)
-    assert strategy._steps.widths[1] == 4
+    assert strategy._steps.run.widths[1] == 4
 
 
 @pytest.mark.gpu

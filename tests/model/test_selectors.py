@@ -17,7 +17,7 @@ from tscli.model.selectors import (
     ExactSelector,
     FixedSelector,
     LayerQuery,
-    ReusingSelector,
+    SelectionCache,
     SketchSelector,
     as_the_reference_maps,
 )
@@ -26,7 +26,6 @@ from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import ENOUGH, WIDEN, Guard
 from tscli.selection.question_votes import QuestionVotes, nearby
 from tscli.selection.select import Selection
-from tscli.selection.selection_cache import SelectionCache
 
 CONFIG = SelectionConfig(k=16, n_init=4, n_local=16, chunk=16)
 TOKENS, LAYER = 150, 2
@@ -121,10 +120,45 @@ def test_what_the_guard_finds_wanting_is_selected_exactly_and_widens_the_layers_
     assert torch.equal(votes._votes, query.vote(284))  # and those by the sketch are not counted beside them
 
 
-def test_the_reusing_selector_keeps_what_a_like_query_selected_until_a_chunk_has_left_the_window() -> None:
+class Counted:
+    """Selects another token each time."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self, query: LayerQuery, local_start: int) -> tuple[Selection, bool]:
+        self.times += 1
+        return Selection(torch.tensor([self.times]), torch.ones(1), local_start), False
+
+
+def at_angle(degrees: float, layer: int = 0) -> LayerQuery:
+    """A query whose mean points there."""
+    decoder, radians = make_decoder(), torch.deg2rad(torch.tensor(degrees))
+    query = asked(decoder, decoder.new_state(), layer=layer)
+    vars(query)["mean"] = torch.stack([torch.cos(radians), torch.sin(radians)])[None]
+    return query
+
+
+def test_a_similar_query_reuses_and_a_different_one_does_not() -> None:
+    cache = SelectionCache(0.9, Counted())
+    first, reused = cache(at_angle(0), 10)
+    assert not reused
+    assert cache(at_angle(20), 10) == (first, True)  # cos 20 = .94
+    assert cache(at_angle(0, layer=1), 10)[1] is False  # another layer
+    assert cache(at_angle(30), 10)[1] is False  # cos 30 = .87
+
+
+def test_queries_are_compared_with_the_last_reselecting_one_not_the_last_one() -> None:
+    cache = SelectionCache(0.9, Counted())
+    cache(at_angle(0), 10)
+    assert cache(at_angle(20), 10)[1] is True
+    assert cache(at_angle(40), 10)[1] is False  # 20 degrees from the last query, 40 from the last reselection
+
+
+def test_the_cache_keeps_what_a_like_query_selected_until_a_chunk_has_left_the_window() -> None:
     decoder = make_decoder()
     state = filled(decoder, TOKENS)
-    selector = ReusingSelector(SelectionCache(theta=0.9), ExactSelector())
+    selector = SelectionCache(0.9, ExactSelector())
     query, other = asked(decoder, state), asked(decoder, state, seed=4)
     first, reused = selector(query, LOCAL_START)
     assert not reused

@@ -19,14 +19,13 @@ from tscli.model.attention import Attention, DenseAttention
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
-from tscli.model.selectors import FixedSelector, ReusingSelector, Selector, SketchSelector
+from tscli.model.selectors import FixedSelector, SelectionCache, Selector, SketchSelector
 from tscli.model.step import Pass, Trace
 from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import EVERY, Guard
 from tscli.selection.question_votes import QuestionVotes
 from tscli.selection.select import Selection
-from tscli.selection.selection_cache import SelectionCache
 
 QuestionMode = Literal["token", "chunk", "two_pass"]
 OLD_MODES = {"twice": "two_pass"}  # as they were called in the version before, and as a model's tscli.json may say
@@ -133,10 +132,7 @@ class TokenSelectStrategy:
 
     def rewind(self, length: int | None = None) -> None:
         """See `Strategy`."""
-        length = self.state.committed if length is None else length
-        self.state.rewind(length)
-        if self.dense_keys is not None:
-            self.dense_keys.crop(length)
+        self.state.rewind(self.state.committed if length is None else length)
 
     def graphed(self, steps: int) -> GraphedSteps | None:
         """What takes so many steps from here as a CUDA graph, on a GPU where nothing of it changes its size: all steps select,
@@ -147,7 +143,7 @@ class TokenSelectStrategy:
         if not fits(state, self.config, decoder.shape.sliding, steps):
             return None
         widths = tuple(self.guard.factor(layer) for layer in range(decoder.layers))
-        if self._steps is None or self._steps.widths != widths:
+        if self._steps is None or self._steps.run.widths != widths:
             run = GraphRun(state, decoder.rotator, self.config, decoder.last_selecting_layer, widths)
             self._steps = GraphedSteps(decoder, run)
         self._steps.begin()
@@ -177,7 +173,8 @@ class _Selecting:
         self._fixed: Selection | None = None  # what the question chose when it was read for the first time
         self._is_voting = bool(self._voting)
         self._unread = deque(ids[start : start + size] for start in range(0, len(ids), size))
-        self._reuse = SelectionCache(strategy.config.theta)
+        votes = self._votes if self._is_voting else None
+        self._cache = SelectionCache(strategy.config.theta, SketchSelector(strategy.guard, votes))  # for the answer
         self._graph: GraphedSteps | None = None
         self._is_compared = False  # whether the latest pass stood in for one of the graph's
         self._made = 0  # tokens of the answer that were run
@@ -191,9 +188,7 @@ class _Selecting:
         self._made, self._is_compared = self._made + 1, False
         if self._graph is not None:
             return self._graph_pass(self._graph, token)
-        votes = self._votes if self._fixed else None
-        anew = ReusingSelector(self._reuse, SketchSelector(self._strategy.guard, votes))
-        return self._pass([token], self._fixed_or(anew, votes), watched=True)
+        return self._pass([token], self._fixed_or(self._cache, self._votes), watched=True)
 
     def take(self, logits: Tensor) -> Tensor | None:
         """See `Progress`."""
@@ -228,7 +223,7 @@ class _Selecting:
             return self._pass([token], SketchSelector(strategy.guard.throughout()), watched=True)
         logits = graph.step(token)
         if request.observe is not None:
-            for step in graph.taken():
+            for step in graph.run.taken():
                 request.observe(step)
         return logits[None]
 

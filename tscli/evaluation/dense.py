@@ -56,7 +56,6 @@ def answer_texts(
                 logits = _run(decoder, state, keys, [token])
         yield TextAnswer(ids, first - started, time.perf_counter() - started)
         state.rewind(length)
-        keys.crop(length)
 
 
 def _run(decoder: Decoder, state: KVState, keys: DenseKeys, token_ids: Sequence[int]) -> torch.Tensor:

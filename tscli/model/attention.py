@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tscli.model.kv import DenseKeys, KVState
+from tscli.model.kv import DenseKeys, GrowingRows, KVState
 from tscli.model.rotary import Rotator
 from tscli.model.selectors import LayerQuery, Selector, SketchSelector
 from tscli.model.step import LayerCall, LayerStep, Trace
@@ -119,9 +119,7 @@ class Attention:
         if is_plain and t == 1 and call.softcap is None and self.state.is_read_compiled:
             cos, sin = self.rotator.table(call.layer, s, query.device)
             return attend_turned(query, key, value, cos, sin, scaling=call.scaling)
-        places = torch.arange(first, first + s, device=query.device)
-        key = self.rotator(key, places, call.layer, length=first + s)
-        query = self.rotator(query, places[-t:], call.layer, length=first + s)
+        query, key = self.rotator.side_by_side(query, key, call.layer, first)
         self.trace.weigh(query, key, call)
         if call.window is None:
             return attend_causal(query, key, value, scaling=call.scaling, softcap=call.softcap)
@@ -145,7 +143,10 @@ class Attention:
 
 
 class DenseAttention(Attention):
-    """Full attention at true positions: nothing is selected. keys: those of the same state that were rotated before."""
+    """Full attention at true positions: nothing is selected.
+
+    keys: those of the same state that were rotated before; whatever the state has forgotten since is forgotten there.
+    """
 
     is_compact = False
 
@@ -159,16 +160,18 @@ class DenseAttention(Attention):
         trace: Trace | None = None,
     ) -> None:
         super().__init__(state, rotator, config, trace=trace)
-        self.keys = keys or DenseKeys()
+        self.keys = DenseKeys() if keys is None else keys
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Attended:
         n, layer, total = self.state.length, call.layer, self.state.length + key.shape[1]
-        for start in range(self.keys.length(layer), n, TURNED_TOGETHER):
+        held = self.keys.setdefault(layer, GrowingRows(key[:, :0], value[:, :0]))
+        held.filled = min(held.filled, n)
+        for start in range(held.filled, n, TURNED_TOGETHER):
             places = torch.arange(start, min(n, start + TURNED_TOGETHER), device=query.device)
             old_key, old_value = self.state.gather(layer, places)
-            self.keys.append(layer, self.rotator(old_key, places, layer, length=total), old_value)
+            held.append(self.rotator(old_key, places, layer, length=total), old_value)
         places = torch.arange(n, total, device=query.device)
-        all_key, all_value = self.keys.append(layer, self.rotator(key, places, layer, length=total), value)
+        all_key, all_value = held.append(self.rotator(key, places, layer, length=total), value)
         turned = self.rotator(query, places, layer, length=total)
         self.trace.weigh(turned, all_key, call)
         step = LayerStep(layer, "dense", total, selection=self.trace.votes_on_all(self._query(query, call)))
@@ -180,6 +183,11 @@ def window_mask(t: int, s: int, window: int, device: torch.device) -> Tensor | N
     """[t, s] bool, True where query i (row s - t + i) may look: not ahead, and within the window; None if everywhere."""
     if t == 1 and s <= window:
         return None
-    row = torch.arange(s - t, s, device=device)[:, None]
-    column = torch.arange(s, device=device)[None]
-    return (column <= row) & (column > row - window)
+    places = torch.arange(s, device=device)
+    return sees(places[s - t :, None], places, window)
+
+
+def sees(asked: Tensor, there: Tensor, window: int | None) -> Tensor:
+    """bool: whether a token at the position `asked` may look at the one `there`: not ahead, and within a sliding window."""
+    mask = there <= asked
+    return mask if window is None else mask & (there > asked - window)

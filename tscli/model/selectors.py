@@ -11,6 +11,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from tscli.model.kv import KVState
 from tscli.model.rotary import Rotator
@@ -19,7 +20,6 @@ from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
 from tscli.selection.question_votes import QuestionVotes, nearby
 from tscli.selection.select import Selection, select_by, vote_of
-from tscli.selection.selection_cache import SelectionCache
 
 
 @dataclass(frozen=True)
@@ -123,19 +123,23 @@ class SketchSelector:
         return selection
 
 
-@dataclass(frozen=True)
-class ReusingSelector:
-    """What a query like this one selected before (the Selection Cache), else by another selector."""
+class SelectionCache:
+    """The Selection Cache (paper, Algorithm 1): a query like the one that last selected anew in its layer, by another selector,
+    reuses its selection. theta: cosine similarity from which it does, over all heads flattened."""
 
-    cache: SelectionCache
-    selector: Selector = field(default_factory=SketchSelector)
+    def __init__(self, theta: float, selector: Selector | None = None) -> None:
+        self._theta = theta
+        self._selector = selector or SketchSelector()
+        self._last: dict[int, tuple[Tensor, Selection]] = {}
 
     def __call__(self, query: LayerQuery, local_start: int) -> tuple[Selection, bool]:
-        known = self.cache.lookup(query.layer, query.mean)
-        if known is not None and _is_recent(known, query, local_start):
-            return known, True
-        selection, _ = self.selector(query, local_start)
-        self.cache.remember(query.layer, query.mean, selection)
+        if query.layer in self._last:
+            last, known = self._last[query.layer]
+            similarity = cosine_similarity(query.mean.flatten().float(), last.flatten().float(), dim=0)
+            if float(similarity) >= self._theta and _is_recent(known, query, local_start):
+                return known, True
+        selection, _ = self._selector(query, local_start)
+        self._last[query.layer] = query.mean, selection
         return selection, False
 
 

@@ -13,7 +13,7 @@ from tests.answer.voting_model import HEADS
 from tests.model.architectures import ARCHITECTURES, make_decoder
 from tscli.answer.calibration.store import save_retrieval_heads
 from tscli.errors import UsageError
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention
 from tscli.model.load import load_decoder
 from tscli.model.step import Pass
 from tscli.selection.config import SelectionConfig
@@ -102,7 +102,7 @@ def test_every_models_sequences_are_told_apart(kind: str) -> None:
     ahead = [torch.randint(1, 128, (size,), generator=draw) for size in (16, 48, 5)]
     found = []
     for at_a_time in (False, True):
-        runs = [AttentionRun(decoder.new_state(), decoder.rotator, config) for _ in parts]
+        runs = [Attention(decoder.new_state(), decoder.rotator, config) for _ in parts]
         for ids, run in zip(ahead, runs, strict=True):
             decoder.forward(ids, run, logits=False)
         if at_a_time:

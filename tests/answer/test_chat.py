@@ -130,7 +130,7 @@ def test_a_question_that_is_interrupted_while_it_is_read_was_not_asked(
     say(chat, FIRST), say(same, FIRST)
     spoken, forward = chat.tokens, session.decoder.forward_rows
 
-    def interrupted(token_ids: object, run: tscli.model.attention.AttentionRun, rows: object) -> object:
+    def interrupted(token_ids: object, run: tscli.model.attention.Attention, rows: object) -> object:
         if run.fixed is not None:
             raise KeyboardInterrupt
         return forward(token_ids, run, rows)  # type: ignore[arg-type]

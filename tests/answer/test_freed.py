@@ -13,12 +13,12 @@ import tscli
 from tests.answer.voting_model import HEADS
 from tscli.answer.calibration.store import save_retrieval_heads
 from tscli.answer.decode import Sampling
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention
 from tscli.model.gathered import GatheredRun
 from tscli.model.kv import KVState
 from tscli.model.load import load_decoder
 
-HELD = (KVState, GatheredRun, AttentionRun)
+HELD = (KVState, GatheredRun, Attention)
 
 
 @pytest.fixture(params=["voters", "token", "two_pass"])

@@ -13,9 +13,8 @@ import torch
 from tscli.bench.gguf_file import write_gguf
 from tscli.bench.llama_cpp_peer import LlamaCppPeer, open_llama_cpp
 from tscli.bench.rows import Unavailable
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import DenseAttention
 from tscli.model.decoder import Decoder
-from tscli.model.kv import DenseKeys
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.selection.config import SelectionConfig
@@ -47,7 +46,7 @@ def prompt(decoder: Decoder) -> torch.Tensor:
 
 def ours(decoder: Decoder, ids: torch.Tensor, n_gen: int) -> list[np.ndarray]:
     """Logits of the prompt's last token and of the greedy tokens behind it, by our dense decoder."""
-    run = AttentionRun(decoder.new_state(), decoder.rotator, SelectionConfig(), dense=DenseKeys())
+    run = DenseAttention(decoder.new_state(), decoder.rotator, SelectionConfig())
     found, fed = [], ids
     for _ in range(n_gen):
         logits = decoder.forward(fed, run)
@@ -93,13 +92,13 @@ def test_a_filled_context_holds_the_pieces_turned_to_their_positions(decoder: De
     assert peer.length == 24
     peer.run([7])
     source, laid = decoder.new_state(), decoder.new_state()
-    decoder.forward(ids, AttentionRun(source, decoder.rotator, SelectionConfig(), dense=DenseKeys()))
+    decoder.forward(ids, DenseAttention(source, decoder.rotator, SelectionConfig()))
     for layer in range(decoder.layers):
         pieces = [source.gather(layer, torch.arange(count)) for count in (4, 10, 10)]
         key, value = (torch.cat([piece[which] for piece in pieces], dim=1) for which in (0, 1))
         laid.append(layer, key, value)
     laid.advance(24)
-    wanted = decoder.forward(torch.tensor([7]), AttentionRun(laid, decoder.rotator, SelectionConfig(), dense=DenseKeys()))
+    wanted = decoder.forward(torch.tensor([7]), DenseAttention(laid, decoder.rotator, SelectionConfig()))
     assert wanted is not None
     np.testing.assert_allclose(peer.logits(), wanted.numpy(), rtol=1e-4, atol=1e-4)
 

@@ -18,28 +18,28 @@ import torch
 import tscli
 from tscli.ingest.doctor import processor
 from tscli.library.layout import pack
-from tscli.model.attention import AttentionRun
+from tscli.model.selectors import ExactSelector, LayerQuery
 from tscli.selection.select import Selection, select
 
 session = tscli.open_library(sys.argv[1])
 full = session.strategy.state
 codes = session.decoder.new_state([pack(part.key, part.value, part.num_tokens, "int8") for part in full.segments])
 masses, recalls, errors = [], [], []
-by_scan = AttentionRun._by_scan
+by_scan = ExactSelector.__call__
 
 
-def compared(run: AttentionRun, query: torch.Tensor, layer: int, local_start: int) -> Selection:
-    stop, config = min(local_start, full.committed), run.config
-    wanted, found = (state.scores(layer, query, stop)[:, config.n_init :].double() for state in (full, codes))
+def compared(selector: ExactSelector, query: LayerQuery, local_start: int) -> tuple[Selection, bool]:
+    stop, config = min(local_start, full.committed), query.config
+    wanted, found = (state.scores(query.layer, query.mean, stop)[:, config.n_init :].double() for state in (full, codes))
     errors.append(float((found - wanted).norm() / wanted.norm()))
     best, chosen = (select(scores.float(), config.n_init, stop, config) for scores in (wanted, found))
     held = torch.isin(best.positions, chosen.positions)
     masses.append(float((best.votes * held).sum() / best.votes.sum()))
     recalls.append(float(held.float().mean()))
-    return by_scan(run, query, layer, local_start)
+    return by_scan(selector, query, local_start)
 
 
-AttentionRun._by_scan = compared  # type: ignore[method-assign]
+ExactSelector.__call__ = compared  # type: ignore[method-assign]
 for question in tscli.read_questions(Path(sys.argv[2])):
     list(session.ask(question.question, max_new_tokens=16))
 mean = {"vote mass": masses, "tokens": recalls, "error of scores": errors}

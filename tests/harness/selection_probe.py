@@ -23,7 +23,7 @@ from torch.nn.functional import cosine_similarity
 import tscli
 from tscli.ingest.doctor import processor
 from tscli.ingest.sketching import BLOCK, calibrate, outlying, passages_as_questions
-from tscli.model.attention import AttentionRun
+from tscli.model.selectors import LayerQuery, SketchSelector
 from tscli.selection.candidates import SKETCH_FROM, Scores, num_candidates, search, select_among
 from tscli.selection.select import Selection, select
 from tscli.selection.sketch import ranks
@@ -133,18 +133,17 @@ def _reuse(library: str, questions: list[tscli.Question], mode: Literal["token",
 def _queries(session: tscli.Session, questions: list[tscli.Question]) -> dict[int, list[tuple[Tensor, int]]]:
     """Per layer the queries that score, with where the candidates end, while the questions are asked; no sketch is used."""
     kept: dict[int, list[tuple[Tensor, int]]] = defaultdict(list)
-    scores_of = AttentionRun._scores
-    by_sketch = AttentionRun._by_sketch
+    scores_of, by_sketch = LayerQuery.scores, SketchSelector._by_sketch
 
-    def recorded(run: AttentionRun, query: Tensor, layer: int, stop: int) -> Tensor:
-        kept[layer].append((query.clone(), stop))
-        return scores_of(run, query, layer, stop)
+    def recorded(query: LayerQuery, start: int, stop: int) -> Tensor:
+        kept[query.layer].append((query.mean.clone(), stop))
+        return scores_of(query, start, stop)
 
-    AttentionRun._scores = recorded  # type: ignore[method-assign]
-    AttentionRun._by_sketch = lambda *_: None  # type: ignore[assignment, method-assign]
+    LayerQuery.scores = recorded  # type: ignore[method-assign]
+    SketchSelector._by_sketch = lambda *_: None  # type: ignore[assignment, method-assign]
     for question in questions:
         list(session.ask(question.question, max_new_tokens=16))
-    AttentionRun._scores, AttentionRun._by_sketch = scores_of, by_sketch  # type: ignore[method-assign]
+    LayerQuery.scores, SketchSelector._by_sketch = scores_of, by_sketch  # type: ignore[method-assign]
     return kept
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -12,8 +11,9 @@ import torch
 from tests.model import architectures
 from tscli.errors import ResourceError
 from tscli.ingest import measure, prefill
-from tscli.model.attention import AttentionRun
+from tscli.model.selectors import LayerQuery, SketchSelector
 from tscli.selection.config import SelectionConfig
+from tscli.selection.select import Selection
 from tscli_kernels import compiled
 from tscli_kernels.compiled import use_compiled
 
@@ -41,13 +41,13 @@ def test_reading_takes_the_compiled_loops_sooner_than_a_question(monkeypatch: py
     tables: list[bool] = []
     monkeypatch.setattr(compiled, "PREFERRED_FROM", 512)
     monkeypatch.setattr(prefill, "SEGMENT_TOKENS", 512)
-    selected = AttentionRun._select
+    selected = SketchSelector.__call__
 
-    def watched(run: AttentionRun, *arguments: Any) -> Any:
-        tables.append(run.state.is_read_compiled)
-        return selected(run, *arguments)
+    def watched(selector: SketchSelector, query: LayerQuery, local_start: int) -> tuple[Selection, bool]:
+        tables.append(query.state.is_read_compiled)
+        return selected(selector, query, local_start)
 
-    monkeypatch.setattr(AttentionRun, "_select", watched)
+    monkeypatch.setattr(SketchSelector, "__call__", watched)
     decoder = architectures.make_decoder()
     config = SelectionConfig(k=16, n_init=4, n_local=16, chunk=256)
     state = prefill.prefill_in_memory(decoder, torch.arange(1024) % 50, config)

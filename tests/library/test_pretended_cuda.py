@@ -35,7 +35,7 @@ def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(place, "SKETCH_FROM", 96)
     monkeypatch.setattr(sketching, "CHUNKS", 2)
     monkeypatch.setattr(sketching, "PASSAGES", 2)
-    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.cuda_graph"):
+    for place in ("tscli.selection.candidates", "tscli.model.selectors", "tscli.model.cuda_graph"):
         monkeypatch.setattr(f"{place}.num_candidates", lambda k, n: 3 * k)
 
 

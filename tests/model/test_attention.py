@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import pytest
 import torch
 
 from tests.model.architectures import make_decoder
 from tscli.library.layout import pack
-from tscli.model.attention import AttentionRun, LayerStep, _as_the_reference_maps
+from tscli.model.attention import Attention, DenseAttention
 from tscli.model.decoder import Decoder
-from tscli.model.kv import KVState
-from tscli.model.step import LayerCall
+from tscli.model.kv import DenseKeys, KVState
+from tscli.model.selectors import SelectionCache
+from tscli.model.step import LayerCall, LayerStep, Trace
 from tscli.selection.config import SelectionConfig
-from tscli.selection.question_votes import QuestionVotes, nearby
-from tscli.selection.select import Selection
-from tscli.selection.selection_cache import SelectionCache
 
 CONFIG = SelectionConfig(k=16, n_init=4, n_local=16, chunk=16)
 
 
 def filled(decoder: Decoder, tokens: int, config: SelectionConfig = CONFIG) -> KVState:
     state = decoder.new_state()
-    run = AttentionRun(state, decoder.rotator, config)
+    run = Attention(state, decoder.rotator, config)
     ids = torch.randint(1, 128, (tokens,), generator=torch.Generator().manual_seed(1))
     for start in range(0, tokens, config.chunk):
         decoder.forward(ids[start : start + config.chunk], run, logits=False)
@@ -32,7 +28,7 @@ def filled(decoder: Decoder, tokens: int, config: SelectionConfig = CONFIG) -> K
 
 def step(decoder: Decoder, state: KVState, config: SelectionConfig, reuse: SelectionCache | None = None) -> list[LayerStep]:
     steps: list[LayerStep] = []
-    run = AttentionRun(state, decoder.rotator, config, reuse=reuse, observe=steps.append)
+    run = Attention(state, decoder.rotator, config, reuse, trace=Trace(steps.append))
     decoder.forward(torch.tensor([7]), run)
     return steps
 
@@ -60,7 +56,7 @@ def test_selecting_everything_equals_attending_to_everything() -> None:
     logits = []
     for config in (SelectionConfig(k=134 - 4, n_init=4, n_local=16, chunk=16), SelectionConfig(k=1000, chunk=16)):
         state = filled(decoder, 150, SelectionConfig(k=1000, chunk=16))
-        run = AttentionRun(state, decoder.rotator, config)
+        run = Attention(state, decoder.rotator, config)
         logits.append(decoder.forward(ids[:1], run))
     assert logits[0] is not None
     assert torch.allclose(logits[0], logits[1], atol=1e-5)
@@ -101,13 +97,30 @@ def test_cropping_forgets_the_question() -> None:
     segment = Segment()
     segment.key, segment.value = key, value  # type: ignore[attr-defined]
     state = decoder.new_state([segment])  # type: ignore[list-item]
-    first = decoder.forward(torch.tensor([3, 9]), AttentionRun(state, decoder.rotator, CONFIG))
+    first = decoder.forward(torch.tensor([3, 9]), Attention(state, decoder.rotator, CONFIG))
     assert state.length == 130
     state.crop()
-    again = decoder.forward(torch.tensor([3, 9]), AttentionRun(state, decoder.rotator, CONFIG))
+    again = decoder.forward(torch.tensor([3, 9]), Attention(state, decoder.rotator, CONFIG))
     assert first is not None
     assert again is not None
     assert torch.equal(first, again)
+
+
+def test_full_attention_forgets_what_the_state_forgets() -> None:
+    decoder, found = make_decoder(), []
+    ids = torch.randint(1, 128, (60,), generator=torch.Generator().manual_seed(2))
+    for astray in ([], [7, 8, 9]):
+        state, keys = decoder.new_state(), DenseKeys()
+        decoder.forward(ids, DenseAttention(state, decoder.rotator, CONFIG, keys), logits=False)
+        for token in astray:
+            decoder.forward(torch.tensor([token]), DenseAttention(state, decoder.rotator, CONFIG, keys))
+        state.rewind(60)
+        for token in (3, 4):
+            found.append(decoder.forward(torch.tensor([token]), DenseAttention(state, decoder.rotator, CONFIG, keys)))
+    assert found[0] is not None
+    assert found[1] is not None
+    assert torch.equal(found[0], found[2])
+    assert torch.equal(found[1], found[3])
 
 
 @pytest.mark.parametrize("tokens", [1, 63, 64, 65, 200])
@@ -121,32 +134,6 @@ def test_the_tail_as_pages_holds_the_same_keys(tokens: int) -> None:
         expected_key, expected_value = state.gather(layer, positions)
         assert torch.equal(key[layer].transpose(0, 1).flatten(1, 2)[:, :tokens], expected_key)
         assert torch.equal(value[layer].transpose(0, 1).flatten(1, 2)[:, :tokens], expected_value)
-
-
-@pytest.mark.parametrize(("q_heads", "kv_heads"), [(4, 1), (4, 4), (6, 2), (28, 4)])
-def test_the_reference_codes_mapping_is_head_modulo_kv_heads(q_heads: int, kv_heads: int) -> None:
-    query = torch.arange(q_heads)[:, None].expand(q_heads, 8).float()
-    group, moved = q_heads // kv_heads, _as_the_reference_maps(query, kv_heads)[:, 0].int().tolist()
-    for place, head in enumerate(moved):
-        assert place // group == head % kv_heads
-    assert (moved == list(range(q_heads))) is (kv_heads == 1 or group == 1)
-
-
-@pytest.mark.parametrize("scale", ["none", "sqrt"])
-def test_votes_near_a_fixed_selection_are_those_of_the_scaled_scores(scale: Literal["none", "sqrt"]) -> None:
-    decoder = make_decoder()
-    config = SelectionConfig(k=16, n_init=4, n_local=16, chunk=16, pool=3, scale=scale)
-    state, layer = filled(decoder, 150, config), 2
-    fixed = Selection(torch.tensor([40, 41, 90]), torch.ones(3), 134)
-    votes = QuestionVotes(layer)
-    query = torch.randn(4, 16, generator=torch.Generator().manual_seed(3)) * 3
-    AttentionRun(state, decoder.rotator, config, votes=votes)._vote_nearby(query, layer, fixed)
-    positions = nearby(fixed, config)
-    keys = state.keys_at(layer, positions).repeat_interleave(4 // 2, dim=0)  # [q_heads, n, head_dim]
-    scores = (query[:, None] * keys).sum(-1) * (16**-0.5 if scale == "sqrt" else 1.0)
-    expected = torch.zeros(150).index_add_(0, positions - config.n_init, scores.softmax(-1).sum(0))
-    assert votes._votes is not None
-    assert torch.allclose(votes._votes, expected[: votes._votes.shape[0]], atol=1e-5)
 
 
 @pytest.mark.parametrize("kept", [None, "bfloat16", "int8"])
@@ -165,7 +152,7 @@ def test_the_compiled_loops_give_what_torch_gives(
         state = KVState(pages, layers=3, kv_heads=2, head_dim=16, dtype=dtype, device=torch.device("cpu"))
         assert state.is_read_compiled is (from_tokens == 0)
         draw, outs = torch.Generator().manual_seed(1), []
-        run = AttentionRun(state, decoder.rotator, config)
+        run = Attention(state, decoder.rotator, config)
         for t in (16, 1, 1, 7, 1):  # chunks and steps, over pages and tail
             for layer in range(3):
                 query, new_key, new_value = (torch.randn(h, t, 16, generator=draw).to(dtype) for h in (4, 2, 2))

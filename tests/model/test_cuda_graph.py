@@ -12,13 +12,13 @@ from tests.model.architectures import ARCHITECTURES, make_decoder, make_model
 from tscli.answer.engine import Engine, Request
 from tscli.answer.token_select_strategy import TokenSelectStrategy
 from tscli.library.layout import DevicePages
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention
 from tscli.model.compatibility import find_parts
 from tscli.model.cuda_graph import ROOM, GraphedSteps, GraphRun, fits
 from tscli.model.decoder import Decoder
 from tscli.model.hf_decoder import HFDecoder
 from tscli.model.kv import KVState
-from tscli.model.step import LayerStep, Observer
+from tscli.model.step import LayerStep, Observer, Trace
 from tscli.selection import candidates
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import Moments, Sketch
@@ -36,7 +36,7 @@ def paged(decoder: Decoder, tokens: int = 300) -> KVState:
     """A state whose tokens lie in one segment."""
     state = decoder.new_state()
     for part in ids(tokens).to(decoder.device).split(CONFIG.chunk):
-        decoder.forward(part, AttentionRun(state, decoder.rotator, CONFIG), logits=False)
+        decoder.forward(part, Attention(state, decoder.rotator, CONFIG), logits=False)
     return decoder.new_state([DevicePages(*state.copy_tail(64), tokens)])
 
 
@@ -75,7 +75,7 @@ def test_steps_are_those_of_an_attention_run(name: str, scan: str, monkeypatch: 
     if scan == "sketch":
         state.sketch = sketched(state, decoder)
     seen: list[LayerStep] = []
-    run = AttentionRun(state, decoder.rotator, CONFIG, observe=seen.append, traced_layer=decoder.last_selecting_layer)
+    run = Attention(state, decoder.rotator, CONFIG, trace=Trace(seen.append, decoder.last_selecting_layer))
     decoder.forward(ids(9, 2), run)
     assert fits(state, config, decoder.shape.sliding, 6)
     fixed = GraphRun(state, decoder.rotator, config, decoder.last_selecting_layer)
@@ -84,7 +84,7 @@ def test_steps_are_those_of_an_attention_run(name: str, scan: str, monkeypatch: 
     for token in ids(6, 3):
         seen.clear()
         wanted = decoder.forward(token[None], run)
-        logits, taken = steps.step(int(token)), steps.taken()
+        logits, taken = steps.step(int(token)), steps.run.taken()
         torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-4)
         for mine, other in zip(taken, seen, strict=True):
             assert mine.selection is not None
@@ -155,14 +155,14 @@ def test_what_changes_its_sizes_is_not_captured() -> None:
 @pytest.mark.parametrize("scan", ["exact", "sketch"])
 def test_tokens_that_have_left_the_local_window_are_candidates(scan: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
-    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.cuda_graph"):
+    for place in ("tscli.selection.candidates", "tscli.model.selectors", "tscli.model.cuda_graph"):
         monkeypatch.setattr(f"{place}.num_candidates", lambda k, n: 2 * k)
     decoder, config = make_decoder(), SelectionConfig(**{**vars(CONFIG), "n_local": 4, "k": 40, "scan": scan})
     state = paged(decoder)
     state.sketch = sketched(state, decoder) if scan == "sketch" else None
     seen: list[LayerStep] = []
     exact = SelectionConfig(**{**vars(config), "scan": "exact"})
-    run = AttentionRun(state, decoder.rotator, exact, observe=seen.append)
+    run = Attention(state, decoder.rotator, exact, trace=Trace(seen.append))
     decoder.forward(ids(20, 2), run)
     steps = GraphedSteps(decoder, GraphRun(state, decoder.rotator, config, decoder.last_selecting_layer))
     steps.begin()
@@ -171,7 +171,7 @@ def test_tokens_that_have_left_the_local_window_are_candidates(scan: str, monkey
         seen.clear()
         wanted, logits = decoder.forward(token[None], run), steps.step(int(token))
         torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-4)
-        for mine, other in zip(steps.taken(), seen, strict=True):
+        for mine, other in zip(steps.run.taken(), seen, strict=True):
             assert mine.selection is not None
             assert other.selection is not None
             assert mine.selection.positions.tolist() == other.selection.positions.tolist()
@@ -182,7 +182,7 @@ def test_tokens_that_have_left_the_local_window_are_candidates(scan: str, monkey
 def test_a_state_goes_on_from_where_the_steps_ended() -> None:
     decoder = make_decoder()
     states = [paged(decoder) for _ in range(2)]
-    runs = [AttentionRun(state, decoder.rotator, CONFIG) for state in states]
+    runs = [Attention(state, decoder.rotator, CONFIG) for state in states]
     for run in runs:
         decoder.forward(ids(9, 2), run)
     steps = GraphedSteps(decoder, GraphRun(states[1], decoder.rotator, CONFIG, decoder.last_selecting_layer))
@@ -203,7 +203,7 @@ def test_one_step_of_61_is_compared_with_the_exact_one_and_widens_what_recalls_t
 ) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
     monkeypatch.setattr("tscli.answer.token_select_strategy.EVERY", 5)
-    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.cuda_graph"):
+    for place in ("tscli.selection.candidates", "tscli.model.selectors", "tscli.model.cuda_graph"):
         monkeypatch.setattr(f"{place}.num_candidates", lambda k, n: k)
     decoder, config = make_decoder(), SelectionConfig(**{**vars(CONFIG), "scan": "sketch"})
     state = paged(decoder)
@@ -216,10 +216,10 @@ def test_one_step_of_61_is_compared_with_the_exact_one_and_widens_what_recalls_t
     assert strategy.state.length == 300
     assert strategy.state.tokens_run == 7 + 11
     assert strategy._steps is not None
-    assert strategy._steps.widths == tuple(strategy.guard.factor(layer) for layer in range(decoder.layers))
+    assert strategy._steps.run.widths == tuple(strategy.guard.factor(layer) for layer in range(decoder.layers))
     strategy.guard._factor[1] = 4
     answer(strategy, ids(7, 4), 3)
-    assert strategy._steps.widths[1] == 4
+    assert strategy._steps.run.widths[1] == 4
 
 
 @pytest.mark.gpu

@@ -10,9 +10,8 @@ import torch
 from tests.model.architectures import ARCHITECTURES, make_decoder
 from tests.model.test_llama import CPU, FITTING, save
 from tscli.errors import UsageError
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import DenseAttention
 from tscli.model.decoder import Decoder
-from tscli.model.kv import DenseKeys
 from tscli.model.llama import load_llama
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
@@ -24,7 +23,7 @@ needs_products = pytest.mark.skipif(not has_int8_products(), reason="this proces
 
 
 def logits(decoder: Decoder, token_ids: torch.Tensor, chunk: int) -> torch.Tensor:
-    run = AttentionRun(decoder.new_state(), decoder.rotator, SelectionConfig(), dense=DenseKeys())
+    run = DenseAttention(decoder.new_state(), decoder.rotator, SelectionConfig())
     for start in range(0, token_ids.shape[0], chunk):
         found = decoder.forward(token_ids[start : start + chunk], run)
     assert found is not None

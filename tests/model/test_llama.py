@@ -12,9 +12,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.model.architectures import LLAMA3_ROPE, SIZES
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention, DenseAttention
 from tscli.model.hf_decoder import HFDecoder, load_hf
-from tscli.model.kv import DenseKeys
 from tscli.model.llama import LlamaDecoder, Misfit, load_llama
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
@@ -55,7 +54,7 @@ def save(folder: Path, kind: str, more: dict[str, Any]) -> Path:
 
 
 def run_in_chunks(decoder: LlamaDecoder, token_ids: torch.Tensor) -> torch.Tensor:
-    run = AttentionRun(decoder.new_state(), decoder.rotator, SelectionConfig(), dense=DenseKeys())
+    run = DenseAttention(decoder.new_state(), decoder.rotator, SelectionConfig())
     decoder.forward(token_ids[:-7], run, logits=False)
     decoder.forward(token_ids[-7:-1], run)
     logits = decoder.forward(token_ids[-1:], run)
@@ -148,7 +147,7 @@ def test_a_prefill_without_logits_leaves_the_same_keys_and_values(tmp_path: Path
     tails = []
     for logits in (False, True):
         state = decoder.new_state()
-        run = AttentionRun(state, decoder.rotator, SelectionConfig(k=16, n_init=4, n_local=16, chunk=32))
+        run = Attention(state, decoder.rotator, SelectionConfig(k=16, n_init=4, n_local=16, chunk=32))
         for chunk in token_ids.split(32):
             decoder.forward(chunk, run, logits=logits)
         tails.append(torch.cat(state.copy_tail(64)))

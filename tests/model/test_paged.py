@@ -14,11 +14,11 @@ from tests.model.architectures import make_decoder
 from tscli.library.layer_upload import LayerUpload
 from tscli.library.layout import DevicePages
 from tscli.model import attention
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState, Pages
-from tscli.model.paged import attend_paged
 from tscli.selection.config import SelectionConfig
+from tscli_kernels import attend_selected
 
 CONFIG = SelectionConfig(k=16, n_init=4, n_local=16, chunk=16)
 CPU = torch.device("cpu")
@@ -33,7 +33,7 @@ def committed(decoder: Decoder, lengths: list[int]) -> list[Pages]:
     state = decoder.new_state()
     for length in lengths:
         for part in ids(length).split(CONFIG.chunk):
-            decoder.forward(part, AttentionRun(state, decoder.rotator, CONFIG), logits=False)
+            decoder.forward(part, Attention(state, decoder.rotator, CONFIG), logits=False)
         pages = DevicePages(*state.copy_tail(64), length)
         state.crop()
         state.extend(pages)
@@ -68,24 +68,22 @@ def test_pages_in_one_piece_hold_the_same_rows_without_gaps() -> None:
 def test_steps_and_chunks_over_pages_are_those_over_gathered_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = make_decoder(name)
     assert decoder.rotator.turns_halves
-    segments, taken = [in_one_piece(committed(decoder, [100, 50]), CPU)], []
+    segments, taken = [in_one_piece(committed(decoder, [100, 50]), CPU)], list[bool]()
     found = []
 
-    def counted(*given: object) -> Tensor | None:
-        out = attend_paged(*given)  # type: ignore[arg-type]
-        taken.append(out is not None)
-        return out
+    def counted(*given: Tensor, **how: float | None) -> tuple[Tensor, Tensor]:
+        taken.append(True)
+        return attend_selected(*given, **how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(attention, "attend_paged", counted)
-    for pool in (KVState.whole_pages, one_pool):
+    monkeypatch.setattr(attention, "attend_selected", counted)
+    for pool, times in ((KVState.whole_pages, 0), (one_pool, 5 * decoder.shape.sliding.count(None))):
         monkeypatch.setattr(KVState, "whole_pages", pool)
         state = decoder.new_state(segments)
         logits = []
         for part in (ids(1), ids(5), ids(1), ids(40), ids(1)):  # a tail of one token, of a few, of more than the local window
-            logits.append(decoder.forward(part, AttentionRun(state, decoder.rotator, CONFIG)))
+            logits.append(decoder.forward(part, Attention(state, decoder.rotator, CONFIG)))
         found.append(torch.stack([row for row in logits if row is not None]))
-    assert set(taken[: len(taken) // 2]) == {False}
-    assert set(taken[len(taken) // 2 :]) == {True}
+        assert len(taken) == times
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)
 
 
@@ -93,10 +91,10 @@ def test_a_model_that_turns_neighbours_takes_the_gathered_rows(monkeypatch: pyte
     decoder = make_decoder("cohere")
     assert not decoder.rotator.turns_halves
     state = decoder.new_state([in_one_piece(committed(decoder, [100]), CPU)])
-    before = decoder.forward(ids(1), AttentionRun(state, decoder.rotator, CONFIG))
+    before = decoder.forward(ids(1), Attention(state, decoder.rotator, CONFIG))
     state.crop()
     monkeypatch.setattr(KVState, "whole_pages", one_pool)
-    after = decoder.forward(ids(1), AttentionRun(state, decoder.rotator, CONFIG))
+    after = decoder.forward(ids(1), Attention(state, decoder.rotator, CONFIG))
     assert before is not None
     assert after is not None
     assert torch.equal(before, after)

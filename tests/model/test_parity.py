@@ -7,10 +7,10 @@ import torch
 
 from tests.model.architectures import ARCHITECTURES, WINDOW, make_decoder
 from tscli.errors import TscliError
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention, DenseAttention
 from tscli.model.compatibility import find_parts
-from tscli.model.kv import DenseKeys
 from tscli.model.parity import check_parity
+from tscli.model.step import Trace
 from tscli.selection.config import SelectionConfig
 
 TOKENS, CHUNK = 100, 13
@@ -23,8 +23,7 @@ def test_chunked_logits_equal_those_of_stock_transformers(name: str, mode: str) 
     decoder = make_decoder(name)
     token_ids = torch.randint(1, 128, (TOKENS,))
     reference = decoder.reference_logits(token_ids)
-    dense = DenseKeys() if mode == "dense" else None
-    run = AttentionRun(decoder.new_state(), decoder.rotator, EVERYTHING, dense=dense)
+    run = (DenseAttention if mode == "dense" else Attention)(decoder.new_state(), decoder.rotator, EVERYTHING)
     for start in range(0, TOKENS, CHUNK):
         logits = decoder.forward(token_ids[start : start + CHUNK], run)
         last = min(TOKENS, start + CHUNK) - 1
@@ -40,7 +39,7 @@ def test_models_with_sliding_windows_say_so(name: str) -> None:
 def test_a_sliding_layer_attends_to_its_window_only() -> None:
     steps = []
     decoder = make_decoder("gemma3_text")
-    run = AttentionRun(decoder.new_state(), decoder.rotator, EVERYTHING, observe=steps.append)
+    run = Attention(decoder.new_state(), decoder.rotator, EVERYTHING, trace=Trace(steps.append))
     decoder.forward(torch.randint(1, 128, (60,)), run)
     steps.clear()
     decoder.forward(torch.randint(1, 128, (1,)), run)

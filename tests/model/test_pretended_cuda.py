@@ -17,7 +17,7 @@ from tests.pretend_cuda import PretendedCuda
 from tscli.answer.engine import Engine, Request
 from tscli.answer.token_select_strategy import QuestionMode, TokenSelectStrategy
 from tscli.library.layout import DevicePages
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention
 from tscli.model.compatibility import find_parts
 from tscli.model.cuda_graph import GraphedSteps, GraphRun
 from tscli.model.hf_decoder import HFDecoder, register_attention
@@ -51,14 +51,14 @@ def state_on(decoder: HFDecoder) -> KVState:
     cpu = decoder if decoder.device.type == "cpu" else decoder_on("cpu")
     state = cpu.new_state()
     for part in torch.randperm(512, generator=torch.Generator().manual_seed(1))[:CONTEXT].split(CONFIG.chunk):
-        cpu.forward(part, AttentionRun(state, cpu.rotator, CONFIG), logits=False)
+        cpu.forward(part, Attention(state, cpu.rotator, CONFIG), logits=False)
     key, value = (part.to(decoder.device) for part in state.copy_tail(64))
     return decoder.new_state([DevicePages(key, value, CONTEXT)])
 
 
 def few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 64)
-    for place in ("tscli.selection.candidates", "tscli.model.attention", "tscli.model.cuda_graph"):
+    for place in ("tscli.selection.candidates", "tscli.model.selectors", "tscli.model.cuda_graph"):
         monkeypatch.setattr(f"{place}.num_candidates", lambda k, n: 2 * k)
 
 
@@ -122,7 +122,7 @@ def test_pages_of_another_dtype_than_the_models_are_gathered(pretended_cuda: Pre
     decoder = decoder_on("cuda")
     state = replaced(state_on(decoder), torch.bfloat16)
     assert state.whole_pages(0) is None
-    assert decoder.forward(torch.tensor(QUESTION[:1], device="cuda"), AttentionRun(state, decoder.rotator, CONFIG)) is not None
+    assert decoder.forward(torch.tensor(QUESTION[:1], device="cuda"), Attention(state, decoder.rotator, CONFIG)) is not None
     assert not pretended_cuda.launches["attend_kernel"]
 
 

@@ -233,6 +233,12 @@ def test_the_guard_compares_the_first_selection_and_one_in_so_many() -> None:
     assert [guard.due() for _ in range(EVERY + 1)] == [True] + (EVERY - 1) * [False] + [True]
 
 
+def test_a_guard_may_compare_nothing_and_begin_with_more_candidates() -> None:
+    guard = Guard(every=0, factor=4)
+    assert not any(guard.due() for _ in range(2 * EVERY))
+    assert guard.factor(1) == 4
+
+
 def test_the_guard_widens_the_layer_that_recalls_too_little() -> None:
     guard, votes = Guard(), torch.tensor([0.5, 0.3, 0.2])
     exact = Selection(torch.tensor([1, 5, 9]), votes, 20)

@@ -1,6 +1,6 @@
 """Where an answer's tokens come from: the attention of the retrieval heads, which copy from what they look at.
 
-Watches the passes that make an answer and reports each as steps of its layers, as `AttentionRun` does. Knows no text.
+Watches the passes that make an answer and reports each as steps of its layers, as `Attention` does. Knows no text.
 """
 
 from __future__ import annotations

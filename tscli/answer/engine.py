@@ -18,10 +18,9 @@ from torch import Tensor
 from tscli.answer.availability import check_free, check_open
 from tscli.answer.decode import Chooser, Sampler
 from tscli.answer.progress import Progress
-from tscli.model.attention import Audit, Observer
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
-from tscli.model.step import Pass
+from tscli.model.step import Audit, Observer, Pass
 from tscli.tokens import Prompt, ThoughtSplitter
 
 

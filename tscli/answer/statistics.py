@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from tscli.answer.token_attribution import TokenAttribution, token_attribution
-from tscli.model.attention import LayerStep
+from tscli.model.step import LayerStep
 from tscli.selection.guard import Guard
 from tscli.tokens import Context, State, page_name, shown
 

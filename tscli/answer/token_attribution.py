@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from tscli.model.attention import AttentionTrace
+from tscli.model.step import AttentionTrace
 from tscli.selection.select import Selection
 
 KEPT = 4096  # of the tokens that one step attends to; only dense attention has more

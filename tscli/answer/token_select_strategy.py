@@ -15,17 +15,17 @@ from torch import Tensor
 from tscli.answer.engine import Request
 from tscli.answer.session_strategy import Verdict
 from tscli.errors import UsageError
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention, DenseAttention
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
-from tscli.model.step import Pass
+from tscli.model.selectors import FixedSelector, SelectionCache, Selector, SketchSelector
+from tscli.model.step import Pass, Trace
 from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import EVERY, Guard
 from tscli.selection.question_votes import QuestionVotes
 from tscli.selection.select import Selection
-from tscli.selection.selection_cache import SelectionCache
 
 QuestionMode = Literal["token", "chunk", "two_pass"]
 OLD_MODES = {"twice": "two_pass"}  # as they were called in the version before, and as a model's tscli.json may say
@@ -132,10 +132,7 @@ class TokenSelectStrategy:
 
     def rewind(self, length: int | None = None) -> None:
         """See `Strategy`."""
-        length = self.state.committed if length is None else length
-        self.state.rewind(length)
-        if self.dense_keys is not None:
-            self.dense_keys.crop(length)
+        self.state.rewind(self.state.committed if length is None else length)
 
     def graphed(self, steps: int) -> GraphedSteps | None:
         """What takes so many steps from here as a CUDA graph, on a GPU where nothing of it changes its size: all steps select,
@@ -146,7 +143,7 @@ class TokenSelectStrategy:
         if not fits(state, self.config, decoder.shape.sliding, steps):
             return None
         widths = tuple(self.guard.factor(layer) for layer in range(decoder.layers))
-        if self._steps is None or self._steps.widths != widths:
+        if self._steps is None or self._steps.run.widths != widths:
             run = GraphRun(state, decoder.rotator, self.config, decoder.last_selecting_layer, widths)
             self._steps = GraphedSteps(decoder, run)
         self._steps.begin()
@@ -176,7 +173,8 @@ class _Selecting:
         self._fixed: Selection | None = None  # what the question chose when it was read for the first time
         self._is_voting = bool(self._voting)
         self._unread = deque(ids[start : start + size] for start in range(0, len(ids), size))
-        self._reuse = SelectionCache(strategy.config.theta)
+        votes = self._votes if self._is_voting else None
+        self._cache = SelectionCache(strategy.config.theta, SketchSelector(strategy.guard, votes))  # for the answer
         self._graph: GraphedSteps | None = None
         self._is_compared = False  # whether the latest pass stood in for one of the graph's
         self._made = 0  # tokens of the answer that were run
@@ -184,14 +182,13 @@ class _Selecting:
     def next_pass(self, token: int | None) -> Pass | Tensor:
         """See `Progress`."""
         if self._is_voting:
-            return self._pass([self._voting.popleft()], votes=self._votes)
+            return self._pass([self._voting.popleft()], SketchSelector(self._strategy.guard, self._votes))
         if token is None:
             return self._question_pass(self._unread.popleft())
         self._made, self._is_compared = self._made + 1, False
         if self._graph is not None:
             return self._graph_pass(self._graph, token)
-        votes = self._votes if self._fixed else None
-        return self._pass([token], watched=True, reuse=self._reuse, votes=votes, fixed=self._fixed)
+        return self._pass([token], self._fixed_or(self._cache, self._votes), watched=True)
 
     def take(self, logits: Tensor) -> Tensor | None:
         """See `Progress`."""
@@ -213,10 +210,9 @@ class _Selecting:
         """Nothing is told of it: layers report their steps themselves."""
 
     def _question_pass(self, token_ids: list[int]) -> Pass:
-        if self._unread:
-            return self._pass(token_ids, fixed=self._fixed)
-        self._strategy.question_read = time.perf_counter()
-        return self._pass(token_ids, watched=True, fixed=self._fixed)
+        if not self._unread:
+            self._strategy.question_read = time.perf_counter()
+        return self._pass(token_ids, self._fixed_or(SketchSelector(self._strategy.guard)), watched=not self._unread)
 
     def _graph_pass(self, graph: GraphedSteps, token: int) -> Pass | Tensor:
         """A step of the graph, or the ordinary one in its place."""
@@ -224,10 +220,10 @@ class _Selecting:
         self._is_compared = strategy.is_compared()
         if self._is_compared:
             graph.end()
-            return self._pass([token], watched=True, guard=strategy.guard.throughout())
+            return self._pass([token], SketchSelector(strategy.guard.throughout()), watched=True)
         logits = graph.step(token)
         if request.observe is not None:
-            for step in graph.taken():
+            for step in graph.run.taken():
                 request.observe(step)
         return logits[None]
 
@@ -237,31 +233,17 @@ class _Selecting:
             return None
         return self._strategy.graphed(request.max_new_tokens - max(0, self._made - 1))
 
-    def _pass(
-        self,
-        token_ids: list[int],
-        *,
-        watched: bool = False,
-        reuse: SelectionCache | None = None,
-        votes: QuestionVotes | None = None,
-        fixed: Selection | None = None,
-        guard: Guard | None = None,
-    ) -> Pass:
+    def _fixed_or(self, selector: Selector, votes: QuestionVotes | None = None) -> Selector:
+        """What the question chose, if it was read before; else by this selector."""
+        return selector if self._fixed is None else FixedSelector(self._fixed, selector, votes)
+
+    def _pass(self, token_ids: list[int], selector: Selector, *, watched: bool = False) -> Pass:
         """watched: it makes a token of the answer."""
-        strategy, request = self._strategy, self._request
-        run = AttentionRun(
-            self._state,
-            strategy.decoder.rotator,
-            strategy.config,
-            reuse=reuse,
-            votes=votes,
-            fixed=fixed,
-            dense=strategy.dense_keys,
-            observe=request.observe if watched else None,
-            guard=guard or strategy.guard,
-            audit=request.audit if watched else None,
-            dense_from=strategy.dense_from,
-            traced_layer=strategy.decoder.last_selecting_layer,
-            excluded=request.excluded,
-        )
-        return Pass(torch.tensor(token_ids, device=strategy.decoder.device), run, [len(token_ids) - 1])
+        strategy, request, decoder = self._strategy, self._request, self._strategy.decoder
+        trace = Trace(request.observe, decoder.last_selecting_layer, request.audit) if watched else None
+        over = self._state, decoder.rotator, strategy.config
+        if strategy.dense_keys is None:
+            run = Attention(*over, selector, trace=trace, dense_from=strategy.dense_from, excluded=request.excluded)
+        else:
+            run = DenseAttention(*over, strategy.dense_keys, trace=trace)
+        return Pass(torch.tensor(token_ids, device=decoder.device), run, [len(token_ids) - 1])

@@ -17,14 +17,15 @@ from tscli.bench.dense_attention import dense_methods
 from tscli.bench.inputs import PRESETS, Shape, draw_inputs
 from tscli.bench.method_timing import Method, seconds_of, time_method
 from tscli.errors import UsageError
-from tscli.model.attention import AttentionRun, LayerCall
+from tscli.model.attention import Attention
 from tscli.model.kv import KVState
 from tscli.model.load import pick_device
 from tscli.model.rotary import Rotator
+from tscli.model.selectors import ExactSelector, LayerQuery, SelectionCache, Selector, SketchSelector
+from tscli.model.step import LayerCall
 from tscli.selection.candidates import num_candidates
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import ENOUGH, WIDEN, Guard
-from tscli.selection.selection_cache import SelectionCache
 from tscli.selection.sketch import Sketch
 
 CACHE_BYTES = 256 << 20  # more than any processor's caches hold
@@ -186,8 +187,8 @@ def _sparse(
     factor: int,
 ) -> Method:
     """Selection and attention as the engine runs them, the new tokens' keys and values being those of the first tokens."""
-    cache = SelectionCache(-1.0) if reuse else None
-    run = AttentionRun(state, rotator, config, reuse=cache, guard=_Widened(factor))
+    selector: Selector = SketchSelector(Guard(every=0, factor=factor))
+    run = Attention(state, rotator, config, SelectionCache(-1.0, selector) if reuse else selector)
     key, value = (torch.zeros(shape.kv_heads, first.shape[1], shape.head_dim, dtype=shape.dtype, device=first.device),) * 2
 
     def method(query: Tensor, layer: int) -> object:
@@ -198,31 +199,16 @@ def _sparse(
     return method
 
 
-class _Widened(Guard):
-    """A guard that has compared enough."""
-
-    def __init__(self, factor: int) -> None:
-        super().__init__()
-        self._constant = factor
-
-    def due(self) -> bool:
-        """Never: comparisons are no part of what is measured."""
-        return False
-
-    def factor(self, layer: int) -> int:
-        """The same for all layers."""
-        return self._constant
-
-
 def _widened(state: KVState, rotator: Rotator, config: SelectionConfig, queries: Sequence[Tensor]) -> tuple[int, float]:
     """How many times as many candidates hold ENOUGH of the exact selections' votes, in the mean of the queries, and how much
     they hold."""
-    local_start, exact, factor = state.length - config.n_local, AttentionRun(state, rotator, replace(config, scan="exact")), 1
-    wanted = [exact._select(query, 0, local_start)[0] for query in queries[:16]]
+    local_start, factor = state.length - config.n_local, 1
+    asked = [LayerQuery(state, rotator, config, 0, query) for query in queries[:16]]
+    wanted = [ExactSelector()(query, local_start)[0] for query in asked]
     while True:
-        guard, held = Guard(), AttentionRun(state, rotator, config, guard=_Widened(factor))
-        for query, best in zip(queries, wanted, strict=False):
-            guard.compare(0, held._select(query, 0, local_start)[0], best)
+        guard, held = Guard(), SketchSelector(Guard(every=0, factor=factor))
+        for query, best in zip(asked, wanted, strict=True):
+            guard.compare(0, held(query, local_start)[0], best)
         mass = sum(guard.masses) / len(guard.masses)
         if mass >= ENOUGH:
             return factor, mass

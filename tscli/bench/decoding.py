@@ -15,11 +15,11 @@ from tscli.answer.token_select_strategy import TokenSelectStrategy
 from tscli.bench.rows import Unavailable, decode_fields
 from tscli.bench.setting import Bench
 from tscli.library.layer_upload import LayerUpload
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention, DenseAttention
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.kv import DenseKeys, KVState
-from tscli.model.step import LayerStep, Observer
-from tscli.selection.selection_cache import SelectionCache
+from tscli.model.selectors import SelectionCache
+from tscli.model.step import LayerStep, Observer, Trace
 from tscli.selection.sketch import Sketch
 from tscli.tokens import Prompt
 
@@ -48,8 +48,8 @@ def decode(bench: Bench, state: KVState, *, dense: bool) -> dict[str, Any]:
 def _greedy(bench: Bench, state: KVState, keys: DenseKeys | None, n_gen: int, observe: Observer | None = None) -> list[float]:
     """The times at which a decode of n_gen tokens began and made each; state and keys are then as before."""
     decoder, depth = bench.decoder, state.length
-    reuse = SelectionCache(bench.config.theta) if keys is None else None
-    run = AttentionRun(state, decoder.rotator, bench.config, reuse=reuse, dense=keys, observe=observe)
+    selector, over = SelectionCache(bench.config.theta), (state, decoder.rotator, bench.config)
+    run = DenseAttention(*over, keys) if keys is not None else Attention(*over, selector, trace=Trace(observe))
     times, token = [time.perf_counter()], 1
     for _ in range(n_gen):
         logits = decoder.forward(torch.tensor([token], device=decoder.device), run)
@@ -57,8 +57,6 @@ def _greedy(bench: Bench, state: KVState, keys: DenseKeys | None, n_gen: int, ob
         token = int(torch.argmax(logits))
         times.append(time.perf_counter())
     state.rewind(depth)
-    if keys is not None:
-        keys.crop(depth)
     return times
 
 

@@ -22,10 +22,11 @@ from tscli.evaluation.haystack import invented
 from tscli.evaluation.tasks import needles
 from tscli.ingest.prefill import prefill_in_memory
 from tscli.library.layout import DevicePages
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention
 from tscli.model.load import load_decoder
 from tscli.model.options import EMBEDDED, LoadOptions
 from tscli.model.rotary import PlainRotary, Rotator, plain_rotator, rotate_halves
+from tscli.model.step import Trace
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import Moments, Projection, Sketch
 from tscli.store import PAGE_SIZE
@@ -160,7 +161,7 @@ def _real() -> tuple[Tensor, Tensor]:
     config = SelectionConfig(k=128, n_init=4, n_local=64, chunk=256, pool=33)
     state = prefill_in_memory(decoder, ids, config)
     queries = _Queries()
-    run = AttentionRun(state, decoder.rotator, config, moments=queries)
+    run = Attention(state, decoder.rotator, config, trace=Trace(moments=queries))
     for start in range(0, 2 * NUM_CHUNKS * CHUNK, config.chunk):
         decoder.forward(ids[start : start + config.chunk].to(decoder.device), run, logits=False)
         state.crop()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from tscli.answer.decode import Sampler, Sampling
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import DenseAttention
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
 from tscli.selection.config import SelectionConfig
@@ -56,12 +56,11 @@ def answer_texts(
                 logits = _run(decoder, state, keys, [token])
         yield TextAnswer(ids, first - started, time.perf_counter() - started)
         state.rewind(length)
-        keys.crop(length)
 
 
 def _run(decoder: Decoder, state: KVState, keys: DenseKeys, token_ids: Sequence[int]) -> torch.Tensor:
     """The last token's logits, [vocab] float32."""
-    run = AttentionRun(state, decoder.rotator, SelectionConfig(), dense=keys)
+    run = DenseAttention(state, decoder.rotator, SelectionConfig(), keys)
     logits = decoder.forward(torch.tensor(token_ids, device=decoder.device), run)
     assert logits is not None
     return logits

@@ -11,7 +11,7 @@ from torch.nn.functional import kl_div, log_softmax
 
 from tscli.answer.engine import Engine, Request, Strategy
 from tscli.answer.token_select_strategy import TokenSelectStrategy
-from tscli.model.attention import Audit as AttentionAudit
+from tscli.model.step import Audit as AttentionAudit
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import Selection
 from tscli.tokens import Prompt
@@ -35,7 +35,7 @@ class Fidelity:
 
 
 class Audit:
-    """Gathers vote mass and recall of selections; see `AttentionRun`."""
+    """Gathers vote mass and recall of selections; see `Trace`."""
 
     def __init__(self, config: SelectionConfig) -> None:
         self.config = config

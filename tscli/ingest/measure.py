@@ -14,9 +14,8 @@ from tscli.errors import ResourceError
 from tscli.ingest.sketching import CHUNKS, PASSAGES, READING_FROM
 from tscli.library.dense_prefill import run_densely
 from tscli.library.layout import DevicePages, pack
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention, DenseAttention
 from tscli.model.decoder import Decoder
-from tscli.model.kv import DenseKeys
 from tscli.selection.candidates import SKETCH_FROM, uses_sketch
 from tscli.selection.config import SelectionConfig
 from tscli.selection.select import select
@@ -101,7 +100,7 @@ def sketch_seconds(
 
 def chunk_seconds(decoder: Decoder, config: SelectionConfig, dense: bool, warm_up: int | None = None) -> float:
     """Seconds of one chunk over a context of so many; None: of as many as fill the selection."""
-    run = AttentionRun(decoder.new_state(), decoder.rotator, config, dense=DenseKeys() if dense else None)
+    run = (DenseAttention if dense else Attention)(decoder.new_state(), decoder.rotator, config)
     ids = torch.randint(decoder.shape.vocab_size, (config.chunk,), generator=torch.Generator().manual_seed(0))
     ids = ids.to(decoder.device)
     for _ in range(2 + min(8, config.window // config.chunk) if warm_up is None else warm_up):

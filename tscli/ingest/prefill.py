@@ -22,9 +22,10 @@ from tscli.ingest.sketching import grow_sketch, reads_by_sketch
 from tscli.ingest.work import Chain, PrefillJob, in_chains, prefix_of
 from tscli.library.dense_prefill import run_densely
 from tscli.library.layout import SEGMENT_TOKENS, on_device, pack, placed, sketch_tensors
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention, DenseAttention
 from tscli.model.decoder import Decoder
 from tscli.model.kv import DenseKeys, KVState
+from tscli.model.selectors import SketchSelector
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
 from tscli.store import PAGE_SIZE, PlannedSegment, SegmentRecord, Writer
@@ -151,7 +152,11 @@ def _run(
     decoder: Decoder, state: KVState, token_ids: Tensor, config: SelectionConfig, dense: DenseKeys | None
 ) -> Iterator[int]:
     """Run a segment's tokens chunk by chunk into the state's tail; yields the size of each."""
-    run = AttentionRun(state, decoder.rotator, config, dense=dense, guard=Guard())
+    run = (
+        Attention(state, decoder.rotator, config, SketchSelector(Guard()))
+        if dense is None
+        else DenseAttention(state, decoder.rotator, config, dense)
+    )
     for start in range(0, token_ids.shape[0], config.chunk):
         chunk = token_ids[start : start + config.chunk]
         decoder.forward(chunk.to(decoder.device), run, logits=False)

@@ -6,14 +6,16 @@ Knows the model, its state and how it is asked; knows no files. The same tokens 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import Attention
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
+from tscli.model.selectors import ExactSelector
+from tscli.model.step import Trace
 from tscli.selection.candidates import SKETCH_FROM, Scores, mass_recalled
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import OUTLIERS, Moments, Projection, Sketch, ranks
@@ -129,7 +131,7 @@ def calibrate(
     for layer in range(decoder.layers):
         for start in spans:
             moments.add_keys(layer, _keys(state, layer, start))
-    run = AttentionRun(state, decoder.rotator, replace(config, scan="exact"), moments=moments)
+    run = Attention(state, decoder.rotator, config, ExactSelector(), trace=Trace(moments=moments))
     step = (SKETCH_FROM - config.chunk) // (CHUNKS - 1)
     chunks = [token_ids[number * step : number * step + config.chunk] for number in range(CHUNKS)]
     for moments.asking, some in ((False, chunks), (True, prompts)):

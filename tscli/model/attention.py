@@ -1,302 +1,199 @@
-"""What the model's attention layers call instead of their own attention: append, select, attend.
+"""What the model's attention layers call instead of their own attention: append, select, attend, report.
 
-One `AttentionRun` is one pass of tokens over one `KVState`. Reads pages through the state, selects through
-`tscli.selection`, rotates with the model's own rotary embedding. Knows no files, tokens or text.
+An `Attention` or a `DenseAttention` is one pass of tokens over one `KVState`. What is attended is for a selector to choose
+(`selectors`), what is told of it, and to whom, is in a `Trace`; keys are rotated by the model's own embedding, their pages read
+through the state. Knows no files, tokens or text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
-from tscli.model.kv import DenseKeys, KVState
-from tscli.model.paged import attend_paged
+from tscli.model.kv import DenseKeys, GrowingRows, KVState
 from tscli.model.rotary import Rotator
-from tscli.model.step import AttentionTrace, Kind, LayerCall, LayerStep, Observer, attention_of_last
-from tscli.selection.candidates import num_candidates, search, select_among, uses_sketch
+from tscli.model.selectors import LayerQuery, Selector, SketchSelector
+from tscli.model.step import LayerCall, LayerStep, Trace
 from tscli.selection.config import SelectionConfig
-from tscli.selection.guard import Guard
-from tscli.selection.question_votes import QuestionVotes, nearby
-from tscli.selection.select import Selection, select, vote_of
-from tscli.selection.selection_cache import SelectionCache
-from tscli.selection.sketch import Moments
-from tscli_kernels import attend, attend_causal, attend_turned
+from tscli.selection.select import Selection
+from tscli_kernels import attend, attend_causal, attend_selected, attend_turned
 
-Audit = Callable[[Selection, int, Tensor], None]  # what is attended, the first candidate, the exact votes [n] of all
+TURNED_TOGETHER = 16384  # cached keys that are rotated at once for full attention
+Attended = tuple[Tensor, LayerStep, Tensor]  # what comes out, what was done, the cached tokens that were attended
 
 
-class AttentionRun:
+class Attention:
     """TokenSelect attention (paper, Figure 2) of new tokens over the tokens that `state` holds.
 
-    reuse: a SelectionCache for decode steps; None where every query selects for itself. votes: gathers the votes of a
-    question's tokens, and the answer's on what stands around `fixed`: a selection that all layers use instead of their own.
-    dense: full attention at true positions instead of selection. observe: called once per layer. guard: compares samples of
-    what the sketch selects with the exact scan. moments: gathers the queries as they are scored.
-    audit: is shown each selection beside the exact votes of all candidates, which are computed for it.
-    dense_from: from this position on everything is attended, however far back the local window reaches.
-    traced_layer: the layer whose attention itself is reported to `observe`. excluded: positions (int64) that no
-    selection and no local window attends to (a layer of sliding windows still does).
+    selector: chooses what is attended besides the first tokens and the local window; None: by the sketch, if there is one and
+    the settings have it. dense_from: from this position on everything is attended, however far back the local window reaches.
+    excluded: positions (int64) that no selection and no local window attends to (a layer of sliding windows still does).
     """
+
+    is_compact = True  # whether what is attended stands at positions 0, 1, ..., or at its own
 
     def __init__(
         self,
         state: KVState,
         rotator: Rotator,
         config: SelectionConfig,
+        selector: Selector | None = None,
         *,
-        reuse: SelectionCache | None = None,
-        votes: QuestionVotes | None = None,
-        fixed: Selection | None = None,
-        dense: DenseKeys | None = None,
-        observe: Observer | None = None,
-        guard: Guard | None = None,
-        moments: Moments | None = None,
-        audit: Audit | None = None,
+        trace: Trace | None = None,
         dense_from: int | None = None,
-        traced_layer: int | None = None,
         excluded: Tensor | None = None,
     ) -> None:
         self.state = state
         self.rotator = rotator
         self.config = config
-        self.reuse = reuse
-        self.votes = votes
-        self.fixed = fixed
-        self.dense = dense
-        self.observe = observe
-        self.guard = guard
-        self.moments = moments
-        self.audit = audit
+        self.selector = selector or SketchSelector()
+        self.trace = trace or Trace()
         self.dense_from = dense_from
-        self.traced_layer = traced_layer
         self.excluded = excluded
-        self._shares: Tensor | None = None
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
         """query [q_heads, t, head_dim], key and value [kv_heads, t, head_dim], all unrotated; [q_heads, t, head_dim]."""
-        if call.window is not None:
-            out = self._window(query, key, value, call, call.window)
-        elif self.dense is not None:
-            out = self._dense(query, key, value, call, self.dense)
-        else:
-            out = self._sparse(query, key, value, call)
+        attend = self._attend if call.window is None else self._attend_window
+        out, step, positions = attend(query, key, value, call)
+        self.trace.report(step, positions)
         self.state.append(call.layer, key, value)
         return out
 
     def keep(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> None:
         """Append keys and values without attending: nobody asks for what this layer would give."""
-        if self.moments is not None:
-            self._mean_query(query, call.layer)
+        self.trace.asked(self._query(query, call))
         self.state.append(call.layer, key, value)
 
     def advance(self, num_tokens: int) -> None:
         """All layers have seen so many tokens."""
         self.state.advance(num_tokens)
 
-    def _sparse(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
-        n, config = self.state.length, self.config
-        n_init = min(config.n_init, n)
-        recent = n - config.n_local
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Attended:
+        positions, step = self._select(self._query(query, call))
+        return self._over_rows(query, key, value, positions, call), step, positions
+
+    def _select(self, query: LayerQuery) -> tuple[Tensor, LayerStep]:
+        """The cached tokens that are attended, int64 [s], ascending; what is told of it."""
+        n, config, device = self.state.length, self.config, query.query.device
+        n_init, recent = min(config.n_init, n), n - config.n_local
         local_start = max(n_init, recent if self.dense_from is None else min(recent, self.dense_from))
-        candidates = local_start - n_init
-        selection, reused, selected = None, False, 0
-        if candidates and not config.count(candidates):
-            chosen = torch.arange(0, device=query.device)
-        elif candidates > config.count(candidates):
-            selection, reused = self._select(query, call.layer, local_start)
-            if self.audit is not None:
-                scores = self._scores(self._mean_query(query, call.layer), call.layer, local_start)[:, n_init:]
-                self.audit(selection, n_init, vote_of(scores, config.count(candidates), config))
-            local_start = selection.local_start
-            chosen = selection.positions
+        num = local_start - n_init
+        count, selected, reused = config.count(num), 0, False
+        selection: Selection | None
+        if 0 < count < num:
+            self.trace.asked(query)
+            selection, reused = self.selector(query, local_start)
+            self.trace.selected(query, local_start, selection)
+            chosen, local_start = selection.positions, selection.local_start
             selected = chosen.shape[0]
-        else:
-            selection = self._watch(query, call.layer)
-            chosen = torch.arange(n_init, local_start, device=query.device)
-        init, local = torch.arange(n_init, device=query.device), torch.arange(local_start, n, device=query.device)
-        positions = torch.cat([init, chosen, local])
+        else:  # all of them or none
+            chosen = torch.arange(n_init, n_init + count, device=device)
+            selection = self.trace.votes_on_all(query) if count == num else None
+        positions = torch.cat([torch.arange(n_init, device=device), chosen, torch.arange(local_start, n, device=device)])
         if self.excluded is not None:
             positions = positions[~torch.isin(positions, self.excluded)]
-        out = None if self._weighs(call) else attend_paged(self.state, self.rotator, query, (key, value), positions, call)
-        if out is None:
-            old_key, old_value = self.state.gather(call.layer, positions)
-            out = self._attend(query, (old_key, key), (old_value, value), call)
-        self._report(call.layer, "selected", positions.shape[0] + key.shape[1], selected, selection, reused, positions)
-        return out
+        attended = positions.shape[0] + query.query.shape[1]
+        return positions, LayerStep(query.layer, "selected", attended, selected, selection, reused)
 
-    def _select(self, query: Tensor, layer: int, local_start: int) -> tuple[Selection, bool]:
-        config = self.config
-        if self.fixed is not None and local_start - self.fixed.local_start <= config.chunk:
-            if self.votes is not None and layer == self.votes.layer:
-                self._vote_nearby(self._mean_query(query, layer), layer, self.fixed)
-            return self.fixed, True
-        mean = self._mean_query(query, layer)
-        known = self.reuse.lookup(layer, mean) if self.reuse is not None else None
-        # What left the local window since that selection stays attended; past a chunk's worth, select anew.
-        if known is not None and local_start - known.local_start <= config.chunk:
-            return known, True
-        selection = self._by_sketch(mean, layer, local_start) or self._by_scan(mean, layer, local_start)
-        if self.reuse is not None:
-            self.reuse.remember(layer, mean, selection)
-        return selection, False
-
-    def _vote_nearby(self, query: Tensor, layer: int, fixed: Selection) -> None:
-        """Vote on what stands in and around the fixed selection."""
-        assert self.votes is not None
-        positions = nearby(fixed, self.config)
-        scores = self.state.scores_at(layer, query, positions) * self._scale(query)
-        self.votes.add(vote_of(scores, fixed.positions.shape[0], self.config), positions - self.config.n_init)
-
-    def _by_scan(self, query: Tensor, layer: int, local_start: int) -> Selection:
-        """Select by the exact scores of all candidates."""
-        config = self.config
-        scores = self._scores(query, layer, local_start)[:, config.n_init :]
-        if self.votes is not None and layer == self.votes.layer:
-            self.votes.add(vote_of(scores, config.count(scores.shape[1]), config))
-        return select(scores, config.n_init, local_start, config)
-
-    def _by_sketch(self, query: Tensor, layer: int, local_start: int) -> Selection | None:
-        """Select among the candidates that the sketch finds, by their exact scores; None where the exact scan is called for."""
-        config, sketch = self.config, self.state.sketch
-        num = local_start - config.n_init
-        if sketch is None or not uses_sketch(config, num):
-            return None
-        count = num_candidates(config.count(num), num) * (self.guard.factor(layer) if self.guard else 1)
-        if count >= num // 2:
-            return None
-        stop = min(local_start, sketch.length)
-        found = search(sketch, layer, query, config.n_init, stop, count)
-        rest = torch.arange(stop, local_start, device=query.device)  # not in the sketch yet
-        positions = torch.cat([found.positions + config.n_init, rest])
-        scale = self._scale(query)
-        votes = found.votes(self.state.scores_at(layer, query, positions) * scale, sketch.shift(layer, query), scale)
-        selection = select_among(positions, votes, config.n_init, local_start, config)
-        if self.guard is not None and self.guard.due():
-            scores = self._scores(query, layer, local_start)[:, config.n_init :]
-            if not self.guard.compare(layer, selection, select(scores, config.n_init, local_start, config)):
-                return None
-        if self.votes is not None and layer == self.votes.layer:
-            self.votes.add(votes, positions - config.n_init)
-        return selection
-
-    def _window(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall, window: int) -> Tensor:
-        """A sliding-window layer: each query sees itself and the window - 1 tokens before it, nothing else."""
+    def _attend_window(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Attended:
+        """Each query sees itself and the window - 1 tokens before it, nothing else."""
+        assert call.window is not None
         n = self.state.length
-        start = max(0, n - window + 1)
-        old_key, old_value = self.state.gather(call.layer, torch.arange(start, n, device=query.device))
-        first = start if self.dense is not None else 0  # true positions in dense mode, compact ones otherwise
-        out = self._attend(query, (old_key, key), (old_value, value), call, first=first, window=window)
-        self._report(call.layer, "window", n - start + key.shape[1], 0, None, False)
-        return out
+        positions = torch.arange(max(0, n - call.window + 1), n, device=query.device)
+        first = 0 if self.is_compact else n - positions.shape[0]
+        out = self._over_rows(query, key, value, positions, call, first)
+        return out, LayerStep(call.layer, "window", positions.shape[0] + key.shape[1]), positions
 
-    def _dense(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall, dense: DenseKeys) -> Tensor:
-        n, t, layer = self.state.length, key.shape[1], call.layer
-        total = n + t
-        for start in range(dense.length(layer), n, 16384):
-            places = torch.arange(start, min(n, start + 16384), device=query.device)
-            old_key, old_value = self.state.gather(layer, places)
-            dense.append(layer, self.rotator(old_key, places, layer, length=total), old_value)
-        places = torch.arange(n, total, device=query.device)
-        all_key, all_value = dense.append(layer, self.rotator(key, places, layer, length=total), value)
-        turned = self.rotator(query, places, layer, length=total)
-        self._trace(turned, all_key, call)
-        self._report(layer, "dense", total, 0, self._watch(query, layer), False, torch.arange(n, device=query.device))
-        return attend_causal(turned, all_key, all_value, scaling=call.scaling, softcap=call.softcap)
-
-    def _attend(
-        self,
-        query: Tensor,
-        keys: tuple[Tensor, Tensor],
-        values: tuple[Tensor, Tensor],
-        call: LayerCall,
-        *,
-        first: int = 0,
-        window: int | None = None,
+    def _over_rows(
+        self, query: Tensor, key: Tensor, value: Tensor, positions: Tensor, call: LayerCall, first: int = 0
     ) -> Tensor:
-        """Attention over gathered rows followed by the chunk itself, at positions first, first + 1, ... in order."""
-        key, value = torch.cat(keys, dim=1), torch.cat(values, dim=1)
+        """Attention over cached rows followed by the chunk itself, at positions first, first + 1, ... in order: one kernel that
+        reads pages on a GPU where they lie, the compiled loop for a step over many rows, or torch for anything."""
+        is_plain = call.window is None and self.rotator.turns_halves and not self.trace.weighs(call)
+        pages = self.state.whole_pages(call.layer) if is_plain else None
+        if pages is not None:
+            return self._over_pages(pages, query, (key, value), positions, call)
+        old = self.state.gather(call.layer, positions)
+        key, value = (torch.cat(parts, dim=1) for parts in zip(old, (key, value), strict=True))
         t, s = query.shape[1], key.shape[1]
-        if self._is_plain_step(t, call, window):
+        if is_plain and t == 1 and call.softcap is None and self.state.is_read_compiled:
             cos, sin = self.rotator.table(call.layer, s, query.device)
             return attend_turned(query, key, value, cos, sin, scaling=call.scaling)
-        places = torch.arange(first, first + s, device=query.device)
-        key = self.rotator(key, places, call.layer, length=first + s)
-        query = self.rotator(query, places[-t:], call.layer, length=first + s)
-        self._trace(query, key, call)
-        if window is None:
+        query, key = self.rotator.side_by_side(query, key, call.layer, first)
+        self.trace.weigh(query, key, call)
+        if call.window is None:
             return attend_causal(query, key, value, scaling=call.scaling, softcap=call.softcap)
-        mask = window_mask(t, s, window, query.device)
+        mask = window_mask(t, s, call.window, query.device)
         return attend(query, key, value, scaling=call.scaling, mask=mask, softcap=call.softcap)
 
-    def _is_plain_step(self, t: int, call: LayerCall, window: int | None) -> bool:
-        """Whether one query attends over a long context's rows with nothing to it that the compiled loop does not know."""
-        known = window is None and call.softcap is None and not self._weighs(call)
-        return known and t == 1 and self.state.is_read_compiled and self.rotator.turns_halves
+    def _over_pages(
+        self, pages: tuple[Tensor, Tensor], query: Tensor, new: tuple[Tensor, Tensor], positions: Tensor, call: LayerCall
+    ) -> Tensor:
+        """The same over pages of all committed tokens; new: key and value."""
+        num_rows = int(torch.searchsorted(positions, self.state.committed))
+        tail = self.state.tail_at(call.layer, positions[num_rows:])
+        key, value = (torch.cat(parts, dim=1) for parts in zip(tail, new, strict=True))
+        table = self.rotator.table(call.layer, num_rows + key.shape[1], query.device)
+        rows = positions[:num_rows]
+        out, _ = attend_selected(query, *pages, rows, key, value, *table, scaling=call.scaling, softcap=call.softcap)
+        return out
 
-    def _watch(self, query: Tensor, layer: int) -> Selection | None:
-        """The votes on everything cached, where all of it is attended and someone wants to see where the answer came from."""
-        n = self.state.length
-        if self.observe is None or n == 0:
-            return None
-        scores = self._scores(self._mean_query(query, layer), layer, n)
-        return select(scores, 0, n, replace(self.config, k=n, share=None, pool=0))
+    def _query(self, query: Tensor, call: LayerCall) -> LayerQuery:
+        return LayerQuery(self.state, self.rotator, self.config, call.layer, query)
 
-    def _mean_query(self, query: Tensor, layer: int) -> Tensor:
-        """The chunk's mean query, query i rotated to position n_local + i: all candidates, unrotated, look equally far."""
-        first, t = self.config.n_local, query.shape[1]
-        places = torch.arange(first, first + t, device=query.device)
-        turned = self.rotator(query.float(), places, layer, length=first + t)
-        if self.moments is not None:
-            self.moments.add_queries(layer, turned)
-        mean: Tensor = turned.mean(dim=1)  # [q_heads, head_dim]
-        return mean if self.config.head_mapping == "grouped" else _as_the_reference_maps(mean, self.state.kv_heads)
 
-    def _scores(self, query: Tensor, layer: int, stop: int) -> Tensor:
-        scores, scale = self.state.scores(layer, query, stop), self._scale(query)
-        return scores if scale == 1.0 else scores * scale
+class DenseAttention(Attention):
+    """Full attention at true positions: nothing is selected.
 
-    def _scale(self, query: Tensor) -> float:
-        return float(query.shape[-1] ** -0.5) if self.config.scale == "sqrt" else 1.0
+    keys: those of the same state that were rotated before; whatever the state has forgotten since is forgotten there.
+    """
 
-    def _trace(self, query: Tensor, key: Tensor, call: LayerCall) -> None:
-        """Keep where this layer's attention goes, if it is asked for."""
-        if self._weighs(call):
-            self._shares = attention_of_last(query, key, call)
+    is_compact = False
 
-    def _weighs(self, call: LayerCall) -> bool:
-        return self.observe is not None and self.traced_layer == call.layer and call.window is None
-
-    def _report(
+    def __init__(
         self,
-        layer: int,
-        kind: Kind,
-        attended: int,
-        selected: int,
-        selection: Selection | None,
-        reused: bool,
-        positions: Tensor | None = None,
+        state: KVState,
+        rotator: Rotator,
+        config: SelectionConfig,
+        keys: DenseKeys | None = None,
+        *,
+        trace: Trace | None = None,
     ) -> None:
-        if self.observe is None:
-            return
-        trace, shares, self._shares = None, self._shares, None
-        if shares is not None and positions is not None:
-            trace = AttentionTrace(positions, shares[: positions.shape[0]])
-        self.observe(LayerStep(layer, kind, attended, selected, selection, reused, trace))
+        super().__init__(state, rotator, config, trace=trace)
+        self.keys = DenseKeys() if keys is None else keys
 
+    def keep(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> None:
+        """See `Attention`; what was rotated behind the state's end is forgotten before that moves on."""
+        if call.layer in self.keys:
+            self.keys[call.layer].filled = min(self.keys[call.layer].filled, self.state.length)
+        super().keep(query, key, value, call)
 
-def _as_the_reference_maps(query: Tensor, kv_heads: int) -> Tensor:
-    """The query heads in an order in which head h is scored against the keys of kv head h % kv_heads instead of h // group."""
-    heads = sorted(range(query.shape[0]), key=lambda head: (head % kv_heads, head))
-    return query[heads]
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Attended:
+        n, layer, total = self.state.length, call.layer, self.state.length + key.shape[1]
+        held = self.keys.setdefault(layer, GrowingRows(key[:, :0], value[:, :0]))
+        held.filled = min(held.filled, n)
+        for start in range(held.filled, n, TURNED_TOGETHER):
+            places = torch.arange(start, min(n, start + TURNED_TOGETHER), device=query.device)
+            old_key, old_value = self.state.gather(layer, places)
+            held.append(self.rotator(old_key, places, layer, length=total), old_value)
+        places = torch.arange(n, total, device=query.device)
+        all_key, all_value = held.append(self.rotator(key, places, layer, length=total), value)
+        turned = self.rotator(query, places, layer, length=total)
+        self.trace.weigh(turned, all_key, call)
+        step = LayerStep(layer, "dense", total, selection=self.trace.votes_on_all(self._query(query, call)))
+        out = attend_causal(turned, all_key, all_value, scaling=call.scaling, softcap=call.softcap)
+        return out, step, torch.arange(n, device=query.device)
 
 
 def window_mask(t: int, s: int, window: int, device: torch.device) -> Tensor | None:
     """[t, s] bool, True where query i (row s - t + i) may look: not ahead, and within the window; None if everywhere."""
     if t == 1 and s <= window:
         return None
-    row = torch.arange(s - t, s, device=device)[:, None]
-    column = torch.arange(s, device=device)[None]
-    return (column <= row) & (column > row - window)
+    places = torch.arange(s, device=device)
+    return sees(places[s - t :, None], places, window)
+
+
+def sees(asked: Tensor, there: Tensor, window: int | None) -> Tensor:
+    """bool: whether a token at the position `asked` may look at the one `there`: not ahead, and within a sliding window."""
+    mask = there <= asked
+    return mask if window is None else mask & (there > asked - window)

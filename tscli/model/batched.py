@@ -24,12 +24,12 @@ class BatchedRun:
         self.rows = [start + row for start, one in zip(starts, passes, strict=True) for row in one.rows]
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
-        """As `AttentionRun`, the tokens of all passes in the second dimension."""
+        """As `Attention`, the tokens of all passes in the second dimension."""
         parts = zip(self._runs, *(part.split(self._sizes, dim=1) for part in (query, key, value)), strict=True)
         return torch.cat([run(q, k, v, call) for run, q, k, v in parts], dim=1)
 
     def keep(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> None:
-        """As `AttentionRun.keep`."""
+        """As `Attention.keep`."""
         for run, q, k, v in zip(self._runs, *(part.split(self._sizes, dim=1) for part in (query, key, value)), strict=True):
             run.keep(q, k, v, call)
 

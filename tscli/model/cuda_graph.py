@@ -1,6 +1,6 @@
 """One token at a time where no size changes and nothing is read back, so that a CUDA graph can hold a whole step.
 
-Selection and attention are those of `AttentionRun`; what depends on how many tokens there are by now is computed from a number
+Selection and attention are those of `Attention`; what depends on how many tokens there are by now is computed from a number
 that lies on the device. `GraphedSteps` captures and replays. Knows no files, tokens or text.
 """
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
 from tscli.model.rotary import Rotator
+from tscli.model.selectors import LayerQuery
 from tscli.model.step import AttentionTrace, LayerCall, LayerStep, attention_of_last
 from tscli.selection.candidates import SAMPLE, num_candidates, uses_sketch
 from tscli.selection.config import SelectionConfig
@@ -88,7 +89,7 @@ class GraphRun:
             raise ValueError(DAMAGED)
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
-        """As `AttentionRun`, of one token: query [q_heads, 1, head_dim], key and value [kv_heads, 1, head_dim]."""
+        """As `Attention`, of one token: query [q_heads, 1, head_dim], key and value [kv_heads, 1, head_dim]."""
         config, committed = self._config, self.state.committed
         local_start = self.length - config.n_local
         self._select(query, call.layer, local_start)
@@ -102,8 +103,7 @@ class GraphRun:
             for pages, tail in zip(self._pages, self._tail, strict=True)
         )
         keys, values = torch.cat([keys, key], dim=1), torch.cat([values, value], dim=1)
-        turned = self._rotator(keys, torch.arange(self._rows, device=key.device), call.layer, length=self._rows)
-        asked = self._rotator(query, self._rows - 1 + torch.zeros_like(at)[None], call.layer, length=self._rows)
+        asked, turned = self._rotator.side_by_side(query, keys, call.layer)
         out = attend(asked, turned, values, scaling=call.scaling, softcap=call.softcap)
         if call.layer == self._traced_layer:
             self._weighed[0].copy_(positions)
@@ -121,7 +121,7 @@ class GraphRun:
         self.length += 1
 
     def taken(self) -> list[LayerStep]:
-        """What the layers did in the last step, as an `AttentionRun` reports it, in the CPU's memory."""
+        """What the layers did in the last step, as an `Attention` reports it, in the CPU's memory."""
         local_start = int(self.length) - 1 - self._config.n_local
         found, trace = [
             tuple(part.to("cpu", copy=True) for part in some)  # the next step writes over them
@@ -143,9 +143,8 @@ class GraphRun:
     def _select(self, query: Tensor, layer: int, local_start: Tensor) -> None:
         """Choose k of the positions [n_init, local_start)."""
         config = self._config
-        place = torch.full_like(local_start, config.n_local)[None]
-        mean = self._rotator(query.float(), place, layer, length=config.n_local + 1)[:, 0]  # [q_heads, head_dim]
-        scale = mean.shape[-1] ** -0.5 if config.scale == "sqrt" else 1.0
+        asked = LayerQuery(self.state, self._rotator, config, layer, query)
+        mean, scale = asked.mean, asked.scale
         outside = (self._places < config.n_init) | (self._places >= local_start)
         num = self.state.committed - config.n_init
         count = num_candidates(self._k, num) * (self.widths[layer] if self.widths else 1)
@@ -192,58 +191,49 @@ class GraphedSteps:
 
     def __init__(self, decoder: Decoder, run: GraphRun) -> None:
         self._decoder = decoder
-        self._run = run
+        self.run = run
         self._token = torch.zeros(1, dtype=torch.int64, device=decoder.device)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._logits = torch.empty(0)
 
     def begin(self) -> None:
         """Go on from where the state is."""
-        self._run.load()
+        self.run.load()
 
     @torch.inference_mode()
     def end(self) -> None:
         """The state gets what was taken since `begin`, so that other steps can go on."""
-        self._run.hand_over()
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """As the run has them."""
-        return self._run.widths
-
-    def taken(self) -> list[LayerStep]:
-        """What the layers did in the last step."""
-        return self._run.taken()
+        self.run.hand_over()
 
     @torch.inference_mode()
     def step(self, token_id: int) -> Tensor:
         """The logits [vocab] behind this token, valid until the next step. Raises ValueError where a vote is NaN."""
         self._token.fill_(token_id)
-        self._run.state.tokens_run += 1
+        self.run.state.tokens_run += 1
         if self._decoder.device.type != "cuda":
             return self._through()
         if self._graph is None:
             self._capture()
         assert self._graph is not None
         self._graph.replay()
-        self._run.check()  # waits for the device, as whoever reads the logits would
+        self.run.check()  # waits for the device, as whoever reads the logits would
         return self._logits
 
     def _through(self) -> Tensor:
-        logits = self._decoder.logits_of(self._token, self._run)
-        self._run.advance()
+        logits = self._decoder.logits_of(self._token, self.run)
+        self.run.advance()
         return logits
 
     def _capture(self) -> None:
         """Run the step twice aside, so that kernels are compiled and tables made, put back what was before, and record it."""
-        length = self._run.length.clone()
+        length = self.run.length.clone()
         aside = torch.cuda.Stream(self._decoder.device)
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(2):
                 self._through()
         torch.cuda.current_stream().wait_stream(aside)
-        self._run.length.copy_(length)  # what the two wrote behind it is written again
+        self.run.length.copy_(length)  # what the two wrote behind it is written again
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # others may still copy pages
             self._logits = self._through()

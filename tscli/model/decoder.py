@@ -1,4 +1,4 @@
-"""A decoder as prefill and answers see it: tokens run over an `AttentionRun`, and what of the model is worth knowing.
+"""A decoder as prefill and answers see it: tokens run over an attention, and what of the model is worth knowing.
 
 Knows nothing of how the model is computed (`llama`, `hf_decoder`), of libraries or of text.
 """

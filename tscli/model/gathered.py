@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from tscli.model.kv import KVState
+from tscli.model.attention import sees
+from tscli.model.kv import ROOM, GrowingRows, KVState
 from tscli.model.rotary import Rotator, Turn
 from tscli.model.step import LayerCall
 from tscli_kernels import attend_causal, attend_each
 
-ROOM = 64  # columns for tokens of an answer, before buffers grow
 Watch = Callable[["Seen"], None]
 
 
@@ -61,39 +61,6 @@ class Seen:
     scaling: float
 
 
-class _Held:
-    """Rotated keys and values that the sequences attend to in one layer, [kv_heads, sequences, room, head_dim] each.
-
-    Rows end in one column, so that what comes behind stands in the same columns for all. The buffers grow by half.
-    """
-
-    def __init__(self, key: Tensor, value: Tensor, filled: int) -> None:
-        """key, value: the gathered rows in the first `filled` columns."""
-        self._key = key
-        self._value = value
-        self._filled = filled
-
-    def with_these(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """All of them, behind new ones [kv_heads, sequences, t, head_dim], which stay; of each [kv_heads, sequences, all,
-        head_dim]."""
-        start, stop = self._filled, self._filled + key.shape[2]
-        if stop > self._key.shape[2]:
-            room = stop + max(ROOM, stop - start, self._key.shape[2] // 2)
-            grown = [part.new_empty(*part.shape[:2], room, part.shape[3]) for part in (self._key, self._value)]
-            for new, old in zip(grown, (self._key, self._value), strict=True):
-                new[:, :, :start] = old[:, :, :start]
-            self._key, self._value = grown
-        self._key[:, :, start:stop], self._value[:, :, start:stop] = key, value
-        self._filled = stop
-        return self._key[:, :, :stop], self._value[:, :, :stop]
-
-    def taken(self, sequences: Tensor, columns: Tensor) -> _Held:
-        """These columns [m, n] of these sequences [m, 1], with room for an answer."""
-        room = (0, 0, 0, ROOM)
-        key, value = (pad(part[:, sequences, columns], room) for part in (self._key, self._value))
-        return _Held(key, value, int(columns.shape[1]))
-
-
 class GatheredRun:
     """One or more sequences over gathered rows of a state; a decoder's layers call it instead of their own attention.
 
@@ -125,8 +92,8 @@ class GatheredRun:
         self._most = max(self._sizes)
         self._wanted: tuple[Tensor, Tensor, Tensor, list[Tensor]] | None = None  # see _columns_wanted
         self._made = 0  # kept tokens of each sequence so far
-        self._held: dict[int, _Held] = {}  # per layer, where they are kept
-        self._unrotated: dict[int, tuple[Tensor, Tensor]] = {}  # of a resumable pass: [kv_heads, n, t, head_dim]
+        self._held: dict[int, GrowingRows] = {}  # per layer, [kv_heads, sequences, room, head_dim], where they are kept
+        self._unrotated: dict[int, tuple[Tensor, Tensor]] = {}  # of a resumable pass: [kv_heads, sequences, t, head_dim]
         self._places: list[Tensor] = []  # of this pass: where the new tokens of each sequence stand
         self._turns: dict[tuple[bool, str | None], Turn] = {}  # of this pass: see _rotated
         self._masks: dict[int | None, Tensor] = {}  # of this pass, by sliding window
@@ -134,17 +101,8 @@ class GatheredRun:
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor:
         """query [q_heads, n * t, head_dim], key and value [kv_heads, n * t, head_dim] of n sequences, unrotated, one sequence
         behind the other; [q_heads, n * t, head_dim]."""
-        sequences = len(self.rows)
-        turned, new = (self._turned(part, call.layer).unflatten(1, (sequences, -1)) for part in (query, key))
-        held = self._held.get(call.layer) or self._gather(call.layer, new.shape[2])
-        all_key, all_value = held.with_these(new, value.unflatten(1, (sequences, -1)))
-        if self.keeps:
-            self._held[call.layer] = held
-            t = turned.shape[2]
-            self.state.append(call.layer, key[:, :t], value[:, :t])
-        elif self.resumable:
-            self._held[call.layer] = held
-            self._unrotated[call.layer] = key.unflatten(1, (sequences, -1)), value.unflatten(1, (sequences, -1))
+        sequences, turned = len(self.rows), self._turned(query, call.layer)
+        all_key, all_value = self._append(key, value, call.layer)
         if self.watch is not None:
             self._show(self.watch, turned, all_key, query, call)
         if call.layer == self.last_layer:
@@ -161,12 +119,7 @@ class GatheredRun:
         if self.watch is not None:
             self(query, key, value, call)
         elif self.keeps:
-            t = key.shape[1] // len(self.rows)
-            new = self._turned(key, call.layer).unflatten(1, (len(self.rows), -1))
-            held = self._held.get(call.layer) or self._gather(call.layer, t)
-            held.with_these(new, value.unflatten(1, (len(self.rows), -1)))
-            self._held[call.layer] = held
-            self.state.append(call.layer, key[:, :t], value[:, :t])
+            self._append(key, value, call.layer)
 
     @torch.inference_mode()
     def resumed(self, rows: Mapping[int, Rows], num_tokens: int, watch: Watch | None = None) -> GatheredRun:
@@ -204,12 +157,26 @@ class GatheredRun:
             num_tokens -= own
         self.state.tokens_run += num_tokens
 
+    def _append(self, key: Tensor, value: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """All keys, rotated, and values that the sequences attend to, the new ones behind the others, which end in one column:
+        [kv_heads, sequences, all, head_dim] each."""
+        new = self._turned(key, layer)
+        t = new.shape[2]
+        held = self._held.get(layer) or self._gather(layer, t)
+        if self.keeps:
+            self._held[layer] = held
+            self.state.append(layer, key[:, :t], value[:, :t])
+        elif self.resumable:
+            self._held[layer] = held
+            self._unrotated[layer] = key.unflatten(1, (-1, t)), value.unflatten(1, (-1, t))
+        return held.append(new, value.unflatten(1, (len(self.rows), -1)))
+
     def _turned(self, x: Tensor, layer: int) -> Tensor:
-        """New queries or keys [heads, n * t, head_dim], rotated to their places."""
+        """New queries or keys [heads, n * t, head_dim], rotated to their places: [heads, n, t, head_dim]."""
         if not self._places:
             firsts, t = [rows.next_place + self._made for rows in self.rows], x.shape[1] // len(self.rows)
             self._places = [torch.arange(first, first + t, device=x.device) for first in firsts]
-        return self._rotated(x, self._places, layer, last=True).to(x.dtype)
+        return self._rotated(x, self._places, layer, last=True).to(x.dtype).unflatten(1, (len(self.rows), -1))
 
     def _rotated(self, x: Tensor, places: Sequence[Tensor], layer: int, *, last: bool) -> Tensor:
         """x [heads, all, head_dim] rotated to these places of each sequence, as `Turn` gives it; last: they are the last ones
@@ -236,8 +203,7 @@ class GatheredRun:
         if window not in self._masks:
             asked = torch.stack(self._places)[..., None]  # [sequences, t, 1]
             there = torch.stack([self._columns(rows, t, device) for rows in self.rows])[:, None]
-            mask = (there >= 0) & (there <= asked)
-            mask = mask if window is None else mask & (there > asked - window)
+            mask = (there >= 0) & sees(asked, there, window)
             if dtype is not None:
                 mask = torch.zeros(mask.shape, dtype=dtype, device=device).masked_fill_(~mask, -math.inf)
             self._masks[window] = mask
@@ -249,7 +215,7 @@ class GatheredRun:
         own = torch.arange(rows.next_place, rows.next_place + self._made + t, device=device)
         return torch.cat([empty, rows.places, own])
 
-    def _gather(self, layer: int, new: int) -> _Held:
+    def _gather(self, layer: int, new: int) -> GrowingRows:
         """The rows, keys rotated to their places, and values, with room for so many new tokens."""
         if self._wanted is None:
             self._wanted = self._columns_wanted(new + (ROOM if self.keeps else 0))
@@ -257,10 +223,10 @@ class GatheredRun:
         key, value = self.state.gather(layer, unique)
         keys = key.new_empty(key.shape[0], len(self.rows), inverse.shape[0] // len(self.rows), key.shape[2])
         if not self._most:
-            return _Held(keys, torch.empty_like(keys), 0)
+            return GrowingRows(keys, torch.empty_like(keys))
         shape = (len(self.rows), -1)
         keys[:, :, : self._most] = self._rotated(key.index_select(1, turned), places, layer, last=False).unflatten(1, shape)
-        return _Held(keys, value.index_select(1, inverse).unflatten(1, shape), self._most)
+        return GrowingRows(keys, value.index_select(1, inverse).unflatten(1, shape), self._most)
 
     def _columns_wanted(self, room: int) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         """Positions to gather, each once and ascending, as a state gathers; which of them stands in each column of all

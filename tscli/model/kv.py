@@ -11,6 +11,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from tscli.selection.sketch import Scan
 from tscli_kernels import (
@@ -26,6 +27,7 @@ from tscli_kernels import (
 )
 
 SCORED_TOGETHER = 8192  # keys of one head, in float32, that are multiplied at once
+ROOM = 64  # rows for tokens of an answer, before buffers grow
 
 
 class Pages(Protocol):
@@ -361,32 +363,33 @@ def _gathered(segment: Pages, which: int, layer: int, rows: Tensor) -> Tensor:
     return take_rows(pages, rows.to(pages.device), scale).to(rows.device)
 
 
-class DenseKeys:
-    """Keys rotated to their true positions and values, contiguous per layer: what full attention reads."""
+class GrowingRows:
+    """Rotated keys and values as attention reads them, [..., room, head_dim] each; the buffers grow by a quarter."""
 
-    def __init__(self) -> None:
-        self._buffers: dict[int, tuple[Tensor, Tensor]] = {}
-        self._lengths: dict[int, int] = {}
+    def __init__(self, key: Tensor, value: Tensor, filled: int = 0) -> None:
+        """key, value: with rows in the first `filled` places."""
+        self._key = key
+        self._value = value
+        self.filled = filled
 
-    def length(self, layer: int) -> int:
-        """Tokens held for this layer."""
-        return self._lengths.get(layer, 0)
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Take new ones [..., t, head_dim]; returns views of all, [..., filled, head_dim] each."""
+        start, stop = self.filled, self.filled + key.shape[-2]
+        if stop > self._key.shape[-2]:
+            room = stop + max(ROOM, stop - start, start // 4)
+            grown = [part.new_empty(*part.shape[:-2], room, part.shape[-1]) for part in (self._key, self._value)]
+            for new, old in zip(grown, (self._key, self._value), strict=True):
+                new[..., :start, :] = old[..., :start, :]
+            self._key, self._value = grown
+        self._key[..., start:stop, :], self._value[..., start:stop, :] = key, value
+        self.filled = stop
+        return self._key[..., :stop, :], self._value[..., :stop, :]
 
-    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Append rotated keys and values [kv_heads, t, head_dim]; returns views of all that this layer holds."""
-        start = self.length(layer)
-        stop = start + key.shape[1]
-        buffers = self._buffers.get(layer)
-        if buffers is None or buffers[0].shape[1] < stop:
-            capacity = max(stop, int(1.25 * start), 512)
-            grown = tuple(key.new_empty(key.shape[0], capacity, key.shape[2]) for _ in range(2))
-            if buffers is not None:
-                grown[0][:, :start], grown[1][:, :start] = buffers[0][:, :start], buffers[1][:, :start]
-            buffers = self._buffers[layer] = (grown[0], grown[1])
-        buffers[0][:, start:stop], buffers[1][:, start:stop] = key, value
-        self._lengths[layer] = stop
-        return buffers[0][:, :stop], buffers[1][:, :stop]
+    def taken(self, sequences: Tensor, places: Tensor) -> GrowingRows:
+        """A copy of these rows (int64 [m, n]) of these sequences (int64 [m, 1]), where each kv head has several: [kv_heads,
+        sequences, room, head_dim]."""
+        key, value = (pad(part[:, sequences, places], (0, 0, 0, ROOM)) for part in (self._key, self._value))
+        return GrowingRows(key, value, int(places.shape[1]))
 
-    def crop(self, length: int) -> None:
-        """Forget everything from position `length` on."""
-        self._lengths = {layer: min(held, length) for layer, held in self._lengths.items()}
+
+DenseKeys = dict[int, GrowingRows]  # by layer, keys at their true positions and values: what full attention reads

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 
 from tscli.errors import TscliError
-from tscli.model.attention import AttentionRun
+from tscli.model.attention import DenseAttention
 from tscli.model.decoder import Decoder
-from tscli.model.kv import DenseKeys
 from tscli.selection.config import SelectionConfig
 
 TOKENS = 48
@@ -23,7 +22,7 @@ def check_parity(decoder: Decoder) -> float:
     generator = torch.Generator().manual_seed(0)
     token_ids = torch.randint(decoder.shape.vocab_size, (TOKENS,), generator=generator).to(decoder.device)
     reference = decoder.reference_logits(token_ids)[-1]
-    run = AttentionRun(decoder.new_state(), decoder.rotator, SelectionConfig(), dense=DenseKeys())
+    run = DenseAttention(decoder.new_state(), decoder.rotator, SelectionConfig())
     for start in range(0, TOKENS, CHUNK):
         logits = decoder.forward(token_ids[start : start + CHUNK], run)
     assert logits is not None

@@ -80,6 +80,13 @@ class Rotator:
         """Rotate x [heads, n, head_dim] to `positions` (int64 [n], all below `length`); same shape and dtype."""
         return self.turn(positions, layer, length=length)(x).to(x.dtype)
 
+    def side_by_side(self, query: Tensor, key: Tensor, layer: int, first: int = 0) -> tuple[Tensor, Tensor]:
+        """Query [q_heads, t, head_dim] and key [kv_heads, s, head_dim], the keys rotated to positions first, first + 1, ... and
+        the queries to the last t of these."""
+        places, length = torch.arange(first, first + key.shape[1], device=key.device), first + key.shape[1]
+        turned = self(key, places, layer, length=length)
+        return self(query, places[key.shape[1] - query.shape[1] :], layer, length=length), turned
+
     def turn(self, positions: Tensor, layer: int, *, length: int) -> Turn:
         """The rotation to these positions by itself, for what is rotated to them again and again: in layers of one `kind`."""
         cos, sin = self._table(layer, length, positions.device)

@@ -1,15 +1,17 @@
-"""What attention says of a step, and what the model tells it: plain data, and where one query's attention went."""
+"""What attention says of a step and to whom, what the model tells it, and where one query's attention went."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from tscli.selection.select import Selection
+from tscli.model.selectors import LayerQuery
+from tscli.selection.select import Selection, select
+from tscli.selection.sketch import Moments
 
 Kind = Literal["selected", "window", "dense"]
 
@@ -25,13 +27,14 @@ class LayerStep:
     layer: int
     kind: Kind
     attended: int
-    selected: int
-    selection: Selection | None
-    reused: bool
+    selected: int = 0
+    selection: Selection | None = None
+    reused: bool = False
     trace: AttentionTrace | None = None
 
 
 Observer = Callable[[LayerStep], None]
+Audit = Callable[[Selection, int, Tensor], None]  # what is attended, the first candidate, the exact votes [n] of all
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class LayerCall:
 
 
 class Run(Protocol):
-    """What layers call instead of their own attention; see `AttentionRun`."""
+    """What layers call instead of their own attention; see `Attention`."""
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor: ...
 
@@ -76,6 +79,55 @@ class Pass:
     token_ids: Tensor
     run: CountedRun
     rows: Sequence[int]
+
+
+@dataclass
+class Trace:
+    """Who is told what of an attention while it runs.
+
+    observe: is told what each layer did. layer: the one whose attention itself is told, too. audit: is shown each selection
+    beside the exact votes of all candidates, which are computed for it. moments: gathers the queries that select.
+    """
+
+    observe: Observer | None = None
+    layer: int | None = None
+    audit: Audit | None = None
+    moments: Moments | None = None
+    _shares: Tensor | None = field(default=None, init=False)
+
+    def asked(self, query: LayerQuery) -> None:
+        """A layer is about to select by this query, or would if anything were asked of it."""
+        if self.moments is not None:
+            self.moments.add_queries(query.layer, query.rotated)
+
+    def selected(self, query: LayerQuery, local_start: int, selection: Selection) -> None:
+        """A layer attends to this selection."""
+        if self.audit is not None:
+            self.audit(selection, query.config.n_init, query.vote(local_start))
+
+    def votes_on_all(self, query: LayerQuery) -> Selection | None:
+        """Everything cached and its votes, for whoever wants to see where an answer came from that attends to all of it."""
+        n = query.state.length
+        if self.observe is None or n == 0:
+            return None
+        return select(query.scores(0, n), 0, n, replace(query.config, k=n, share=None, pool=0))
+
+    def weighs(self, call: LayerCall) -> bool:
+        """Whether this layer's attention itself is asked for."""
+        return self.observe is not None and self.layer == call.layer and call.window is None
+
+    def weigh(self, query: Tensor, key: Tensor, call: LayerCall) -> None:
+        """A layer attends by this query to these keys, both rotated; see `attention_of_last`."""
+        if self.weighs(call):
+            self._shares = attention_of_last(query, key, call)
+
+    def report(self, step: LayerStep, positions: Tensor) -> None:
+        """What a layer did, and the cached tokens that it attended to (int64 [s])."""
+        if self.observe is None:
+            return
+        shares, self._shares = self._shares, None
+        trace = None if shares is None else AttentionTrace(positions, shares[: positions.shape[0]])
+        self.observe(step if trace is None else replace(step, trace=trace))
 
 
 def attention_of_last(query: Tensor, key: Tensor, call: LayerCall) -> Tensor:

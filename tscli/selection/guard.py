@@ -16,8 +16,10 @@ WIDEN = 4
 class Guard:
     """Compares samples of each layer's selections and widens its candidates where too little was recalled."""
 
-    def __init__(self) -> None:
-        self._every = EVERY
+    def __init__(self, every: int = EVERY, factor: int = 1) -> None:
+        """every: one selection of so many is compared, of 0 none. factor: each layer's at first."""
+        self._every = every
+        self._first_factor = factor
         self._seen = 0
         self._factor: dict[int, int] = {}
         self.masses: list[float] = []
@@ -26,7 +28,7 @@ class Guard:
     def due(self) -> bool:
         """Whether the next selection is one to be compared; counts it."""
         self._seen += 1
-        return self._seen % self._every == 1 % self._every
+        return self._every > 0 and self._seen % self._every == 1 % self._every
 
     def throughout(self) -> Guard:
         """Takes note where this one does, of every selection."""
@@ -36,7 +38,7 @@ class Guard:
 
     def factor(self, layer: int) -> int:
         """How many times as many candidates as usual this layer takes."""
-        return self._factor.get(layer, 1)
+        return self._factor.get(layer, self._first_factor)
 
     def compare(self, layer: int, found: Selection, exact: Selection) -> bool:
         """Take note of recall@k and of the share of the exact selection's votes that was found; whether it was enough."""

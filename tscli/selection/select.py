@@ -30,9 +30,12 @@ def select(scores: Tensor, first: int, local_start: int, config: SelectionConfig
         first: position of the first candidate (n_init).
         local_start: position of the first token of the local window; candidates lie in [first, local_start).
     """
-    k = config.count(scores.shape[1])
-    vote = vote_of(scores, k, config)
-    chosen = top_k(max_pool(vote, config.pool), k)
+    return select_by(vote_of(scores, config.count(scores.shape[1]), config), first, local_start, config)
+
+
+def select_by(vote: Tensor, first: int, local_start: int, config: SelectionConfig) -> Selection:
+    """As `select`, by the candidates' votes [n]."""
+    chosen = top_k(max_pool(vote, config.pool), config.count(vote.shape[0]))
     return Selection(chosen + first, vote[chosen], local_start)
 
 

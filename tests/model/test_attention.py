@@ -106,6 +106,27 @@ def test_cropping_forgets_the_question() -> None:
     assert torch.equal(first, again)
 
 
+def test_full_attention_forgets_what_was_behind_tokens_that_are_only_kept() -> None:
+    state, keys, rotator = make_decoder().new_state(), DenseKeys(), make_decoder().rotator
+    query, key, value = torch.randn(4, 30, 16), torch.randn(2, 30, 16), torch.randn(2, 30, 16)
+    call, found = LayerCall(0, 0.25, None, None), list[torch.Tensor]()
+
+    def tokens(start: int, stop: int) -> list[torch.Tensor]:
+        return [part[:, start:stop] for part in (query, key, value)]
+
+    for held in (keys, DenseKeys()):
+        run = DenseAttention(state, rotator, CONFIG, held)
+        if held is keys:  # an answer that is forgotten, of which the run holds more than the state
+            run(*tokens(0, 20), call)
+            state.tail_tokens += 20
+            state.rewind(10)
+        run.keep(*tokens(20, 25), call)
+        state.tail_tokens += 5
+        found.append(run(*tokens(25, 30), call))
+        state.rewind(10)
+    assert torch.equal(found[0], found[1])
+
+
 def test_full_attention_forgets_what_the_state_forgets() -> None:
     decoder, found = make_decoder(), []
     ids = torch.randint(1, 128, (60,), generator=torch.Generator().manual_seed(2))

@@ -12,12 +12,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tscli.answer.passages import Fit
+
 SHARPNESS = 5.0  # of the weights, per nat of gain a token of the question; chosen on a set made for tuning: docs/LOG.md
+LEAST_WEIGHT = 0.05  # of a passage that is read: with less it says next to nothing, and costs as much as any
 
 
 def weights_of(gains: Sequence[float]) -> Tensor:
     """Log-weights of passages [m] float32 by their gains, in nats per token of the question."""
     return torch.log_softmax(SHARPNESS * torch.tensor(gains, dtype=torch.float32), dim=0)
+
+
+def that_count(fits: Sequence[Fit]) -> list[Fit]:
+    """Those of these passages whose weight among them is at least LEAST_WEIGHT."""
+    weights = weights_of([fit.gain for fit in fits]).exp().tolist()
+    return [fit for fit, weight in zip(fits, weights, strict=True) if weight >= LEAST_WEIGHT]
 
 
 def mixed(behind: Tensor, weights: Tensor) -> Tensor:

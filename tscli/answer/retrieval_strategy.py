@@ -25,7 +25,7 @@ from tscli.answer.answer_judge import AnswerJudge
 from tscli.answer.attribution import Attribution
 from tscli.answer.contrast import contrasted
 from tscli.answer.engine import Request
-from tscli.answer.mixture import mixed, said_by, weights_of
+from tscli.answer.mixture import mixed, said_by, that_count, weights_of
 from tscli.answer.passages import LONGEST, Fit, Passage, PassageFinder, ranked_fits
 from tscli.answer.question_reading import (
     HeadQueries,
@@ -172,6 +172,7 @@ class RetrievalStrategy:
         self._passed += state.tokens_run - started
         shares = [words.share(one.start - first, one.end - first) for one in candidates]
         ranked = ranked_fits([Fit(*one) for one in zip(candidates, read.gains, shares, strict=True)])[: self._passages]
+        ranked = that_count(ranked) if self.voters.apart else ranked
         kept, best = tuple(fit.passage for fit in ranked), tuple(fit.gain for fit in ranked)
         enough = answers and bool(best) and max(best) >= self.retrieval_heads.absent_below
         return Reading(kept, best, enough or not self.refuses), read
@@ -261,7 +262,7 @@ class _Answer:
 
     @torch.inference_mode()
     def _move(self) -> bool:
-        """Take in the passage that the latest tokens vote for, in the place of the least likely one, where it is a new one.
+        """Take in the passage that the latest tokens vote for, if need be in the place of the least likely one, where it is new.
 
         Whether it was: question and answer are then to be run anew, since each sequence's keys hold what its own rows said.
         """
@@ -276,8 +277,8 @@ class _Answer:
         found = strategy.finder.best(votes, 1, self._request.excluded)
         if not found or any(found[0].shared(passage) for passage in self._passages):
             return False
-        self._passages = [found[0], *self._passages[:-1]]
-        self._gains = [self._gains[0], *self._gains[:-1]]  # as much as the best one has
+        self._passages = [found[0], *self._passages][: strategy._passages]
+        self._gains = [self._gains[0], *self._gains][: strategy._passages]  # as much as the best one has
         assert strategy.reading is not None
         strategy.reading = strategy.reading.with_later(found[0])
         strategy.state.rewind(self._length)

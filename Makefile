@@ -58,11 +58,15 @@ docs: $(STAMP)  ## pages of the Python API from its docstrings, into docs/api
 bench: $(STAMP)  ## dense against TokenSelect at 8k and 32k with the embedded reader
 	$(BIN)/tscli bench --model reader --length 8k,32k -r 3 --n-gen 64
 
-gpu-bench: $(STAMP)  ## on a machine with a GPU: kernel tests, attention against the best dense one, prefill and decode, a library with room and without; JSON in docs/results
+gpu-bench: $(STAMP)  ## on a machine with a GPU: kernel tests, attention against the best dense one, prefill and decode, a library with room and without, SmolLM2 where `make test-real` got it; JSON in docs/results
 	$(BIN)/python -m pytest -q tests/kernels tests/model/test_cuda_graph.py tests/model/test_paged.py
-	$(BIN)/tscli bench attention --preset qwen2.5-7b --length 128k,512k,1m -o json > docs/results/gpu-attention.json
+	for preset in qwen2.5-7b reader; do \
+		$(BIN)/tscli bench attention --preset $$preset --length 8k,128k,512k,1m -o json > docs/results/gpu-attention-$$preset.json || exit; \
+	done
 	$(BIN)/tscli bench --model reader --length 8k,32k,128k -r 3 --n-gen 48 -o json > docs/results/gpu-bench.json
 	$(BIN)/python tests/harness/gpu_library.py 262144 docs/results/gpu-library.json
+	test ! -d .models || { STAGES=checkpoint CHECKPOINT=.models PATIENCE=5 PYTHON=$(BIN)/python bash tests/harness/gpu.sh build/gpu && \
+		cp build/gpu/gpu-checkpoint.json docs/results; }
 
 kernels: $(STAMP)  ## compile every Triton kernel for sm_80 and sm_90 without a GPU; registers and spills
 	PYTHONPATH=kernels TRITON_DEFAULT_FP_FUSION=1 $(BIN)/python -m tscli_kernels.cuda.aot_compile

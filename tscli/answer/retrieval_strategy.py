@@ -172,7 +172,7 @@ class RetrievalStrategy:
         self._passed += state.tokens_run - started
         shares = [words.share(one.start - first, one.end - first) for one in candidates]
         ranked = ranked_fits([Fit(*one) for one in zip(candidates, read.gains, shares, strict=True)])[: self._passages]
-        ranked = that_count(ranked) if self.voters.apart else ranked
+        ranked = that_count(ranked) if self.retrieval_heads.apart else ranked
         kept, best = tuple(fit.passage for fit in ranked), tuple(fit.gain for fit in ranked)
         enough = answers and bool(best) and max(best) >= self.retrieval_heads.absent_below
         return Reading(kept, best, enough or not self.refuses), read
@@ -262,7 +262,7 @@ class _Answer:
 
     @torch.inference_mode()
     def _move(self) -> bool:
-        """Take in the passage that the latest tokens vote for, if need be in the place of the least likely one, where it is new.
+        """Take in the passage that the latest tokens vote for, where it is new; if need be in the place of the least likely one.
 
         Whether it was: question and answer are then to be run anew, since each sequence's keys hold what its own rows said.
         """

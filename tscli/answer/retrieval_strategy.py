@@ -262,7 +262,7 @@ class _Answer:
 
     @torch.inference_mode()
     def _move(self) -> bool:
-        """Take in the passage that the latest tokens vote for, where it is new; if need be in the place of the least likely one.
+        """Take in the passage that the latest tokens vote for, where it is new, if need be for the least likely one.
 
         Whether it was: question and answer are then to be run anew, since each sequence's keys hold what its own rows said.
         """

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from tscli.answer.mixture import SHARPNESS, mixed, said_by, weights_of
+from tscli.answer.mixture import LEAST_WEIGHT, SHARPNESS, influential, mixed, said_by, weights_of
+from tscli.answer.passages import Fit, Passage
 
 
 @pytest.mark.parametrize("passages", [1, 2, 5])
@@ -33,3 +36,14 @@ def test_a_sure_passage_outweighs_one_that_fits_the_question_better() -> None:
     assert int(mixed(behind, weights).argmax()) == 0
     assert int(said_by(behind, weights, 0).argmax()) == 1
     assert int(mixed(behind, weights_of([3.0, 0.5])).argmax()) == 1
+
+
+def test_passages_with_next_to_no_weight_are_left_out_and_the_best_one_never_is() -> None:
+    passage, gap = Passage(0, 9, 0, 0), math.log(1 / LEAST_WEIGHT) / SHARPNESS
+    gains = [1.0, 1.0 - 0.9 * gap, 1.0 - 1.1 * gap, 1.0]
+    fits = [Fit(passage, gain, 0.0) for gain in gains]
+    assert influential(fits[:1]) == fits[:1]
+    assert influential(fits[:3]) == [fits[0], fits[1]]
+    assert influential([fits[2], fits[0]]) == [fits[0]]
+    assert influential([Fit(passage, -5.0, 0.0)] * 4) == [Fit(passage, -5.0, 0.0)] * 4
+    assert influential([]) == []

@@ -23,8 +23,8 @@ def weights_of(gains: Sequence[float]) -> Tensor:
     return torch.log_softmax(SHARPNESS * torch.tensor(gains, dtype=torch.float32), dim=0)
 
 
-def that_count(fits: Sequence[Fit]) -> list[Fit]:
-    """Those of these passages whose weight among them is at least LEAST_WEIGHT."""
+def influential(fits: Sequence[Fit]) -> list[Fit]:
+    """The passages whose weight among these is at least LEAST_WEIGHT."""
     weights = weights_of([fit.gain for fit in fits]).exp().tolist()
     return [fit for fit, weight in zip(fits, weights, strict=True) if weight >= LEAST_WEIGHT]
 

@@ -25,7 +25,7 @@ from tscli.answer.answer_judge import AnswerJudge
 from tscli.answer.attribution import Attribution
 from tscli.answer.contrast import contrasted
 from tscli.answer.engine import Request
-from tscli.answer.mixture import mixed, said_by, that_count, weights_of
+from tscli.answer.mixture import influential, mixed, said_by, weights_of
 from tscli.answer.passages import LONGEST, Fit, Passage, PassageFinder, ranked_fits
 from tscli.answer.question_reading import (
     HeadQueries,
@@ -172,7 +172,7 @@ class RetrievalStrategy:
         self._passed += state.tokens_run - started
         shares = [words.share(one.start - first, one.end - first) for one in candidates]
         ranked = ranked_fits([Fit(*one) for one in zip(candidates, read.gains, shares, strict=True)])[: self._passages]
-        ranked = that_count(ranked) if self.retrieval_heads.apart else ranked
+        ranked = influential(ranked) if self.retrieval_heads.apart else ranked
         kept, best = tuple(fit.passage for fit in ranked), tuple(fit.gain for fit in ranked)
         enough = answers and bool(best) and max(best) >= self.retrieval_heads.absent_below
         return Reading(kept, best, enough or not self.refuses), read

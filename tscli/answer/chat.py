@@ -173,7 +173,7 @@ class Chat(Generic[StreamT_co]):
             return
         window = self._session.decoder.window
         parts = f"this question ({question:,} tokens) and an answer of up to {max_new_tokens:,}"
-        taken = f"beside {window - self.room:,} tokens of the documents"
+        taken = f"along with {window - self.room:,} tokens of the documents"
         if spoken:
             raise WindowFull(
                 f"the conversation has {spoken:,} tokens; with {parts} it is {over:,} more than fit in the model's window of "

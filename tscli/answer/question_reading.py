@@ -1,7 +1,7 @@
-"""How a question is read: alone to vote, then behind each candidate passage to see which of them makes it likely.
+"""How a question is read: alone to vote, then after each candidate passage to see which of them makes it likely.
 
-Pass 1: the question behind the prefix, no document attended, up to the last retrieval head's layer; there its queries score
-these heads' keys of all cached tokens. Pass 2: the question once more behind each candidate's cached keys, all of them in one
+Pass 1: the question after the prefix, no document attended, up to the last retrieval head's layer; there its queries score
+these heads' keys of all cached tokens. Pass 2: the question once more after each candidate's cached keys, all of them in one
 batch. A passage that answers a question makes it likely (query likelihood, Ponte and Croft 1998; by language models, arXiv
 2204.07496), and does so in other words than its own, too. How much likelier than without any passage says whether any of them
 answers it.
@@ -25,7 +25,7 @@ from tscli.tokens import Prompt
 DISTANCE = 512  # places between all cached keys, which are scored unrotated, and a question's first token
 MOST_GAIN, MOST_LOSS = 3.0, 1.0  # nats that one token of a question counts for
 QUERY_BATCH = 64  # queries that score a kv head's keys together
-BATCH_TOKENS = 2048  # of the questions behind passages, that go through the model together
+BATCH_TOKENS = 2048  # of the questions after passages, that go through the model together
 
 
 class HeadQueries:
@@ -124,10 +124,10 @@ def read_after_passages(
 ) -> PassageReading:
     """Pass 2: the question once more after each passage.
 
-    A passage stands behind its document's first tokens, which say what it is about; the answer does without them, which would
+    A passage stands after its document's first tokens, which say what it is about; the answer does without them, which would
     only distract it. A token counts for at most MOST_GAIN, or a name that stands in many passages would outweigh what is asked
     of it. before: see `question_votes`; passages stand between the prefix and what else there is. excluded: positions, int64,
-    that no question is read behind.
+    that no question is read after.
     """
     if not passages:
         return PassageReading((), (), None)
@@ -152,7 +152,7 @@ def read_after_passages(
 def with_passages(
     before: Tensor, passages: Sequence[Passage], state: KVState, *, lead: bool = False, excluded: Tensor | None = None
 ) -> Rows:
-    """Passages in this order between the documents' prefix and a conversation's tokens, both of `before`; lead: each behind the
+    """Passages in this order between the documents' prefix and a conversation's tokens, both of `before`; lead: each after the
     first tokens of its document, but for those that are excluded."""
     prefix, spoken = before[before < state.committed], before[before >= state.committed]
     spans = list[Tensor]()

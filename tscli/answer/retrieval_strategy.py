@@ -2,13 +2,13 @@
 
     vote     the question, read alone, votes on all cached tokens by a few heads          question_votes
              so do its words, by where they stand                                          QuestionWords
-    rank     the question behind each candidate passage: which of them makes it likely?   read_after_passages
+    rank     the question after each candidate passage: which of them makes it likely?    read_after_passages
     answer   token by token, dense over these few rows: for each passage by itself (mixed), going on from where the ranking read
              the question, or, as the model was calibrated, all of them together, the best last, in a pass of their own;
-             beside the same without passages, so that what they change may count for more                  contrasted
+             along with the same without passages, so that what they change may count for more              contrasted
     check    an answer that says nothing which the passages make likelier is none, nor are its sentences   AnswerJudge
     move     every so many answer tokens, the heads' votes may bring another passage in; question and answer so far are then
-             run anew, since all that was computed behind the passages before holds what they said
+             run anew, since all that was computed after the earlier passages depends on what they said
 
 Knows the model, its state and passages of a context; knows no libraries and no text.
 """
@@ -45,7 +45,7 @@ from tscli.selection.guard import Guard
 from tscli.selection.retrieval_heads import RetrievalHeads
 from tscli.tokens import Prompt
 
-BY_HEADS = 8  # passages that a question is read behind, by the retrieval heads' votes
+BY_HEADS = 8  # passages that a question is read after, by the retrieval heads' votes
 BY_WORDS = 4  # and by the question's own words
 MOVE_EVERY = 32  # answer tokens whose votes are counted together
 
@@ -55,7 +55,7 @@ class Reading:
     """How a question was read. passages: best first, those that the answer attended to; gains: of each, in nats per token.
 
     answered: whether any of them makes the question likely enough to answer it. Passages that came in later, while the answer
-    was made, stand behind those that it began with, with the gain by which they are weighted: the best one's.
+    was made, follow those that it began with, with the gain by which they are weighted: the best one's.
     """
 
     passages: tuple[Passage, ...]
@@ -72,7 +72,7 @@ class Reading:
 class RetrievalStrategy:
     """Runs questions over one state, which holds the documents' keys and values.
 
-    conversation: questions and answers stay in the state's tail, and all of it is attended beside the passages.
+    conversation: questions and answers stay in the state's tail, and all of it is attended along with the passages.
     """
 
     is_dense = False
@@ -252,7 +252,7 @@ class _Answer:
             self._watch.attribution.report(said_by(self._behind, self._weights, token))
 
     def _pass(self, token_ids: list[int]) -> Pass:
-        """These tokens behind what there is, in each sequence."""
+        """These tokens after what there is, in each sequence."""
         strategy, sequences = self._strategy, len(self._run.rows)
         self._watch.head_queries = HeadQueries(strategy.decoder, strategy.retrieval_heads, 1)
         ends = [(number + 1) * len(token_ids) - 1 for number in range(sequences)]

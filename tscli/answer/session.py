@@ -141,10 +141,10 @@ class Session:
         room = self.decoder.window - attended - len(prompt.ids)
         if room < 1:
             before, way_out = (" with what was said before it", ", or start a new conversation") if prompt.spoken else ("", "")
-            beside = f" beside {attended:,} of the documents" if attended else ""
+            documents = f" along with {attended:,} of the documents" if attended else ""
             raise WindowFull(
                 f"the question has {len(prompt.ids):,} tokens{before}, {1 - room:,} more than fit in the model's window of "
-                f"{self.decoder.window:,}{beside}; shorten the question{way_out}"
+                f"{self.decoder.window:,}{documents}; shorten the question{way_out}"
             )
         return room
 

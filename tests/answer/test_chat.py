@@ -11,6 +11,7 @@ import pytest
 import tscli
 from tests.answer.voting_model import TURNS
 from tscli.errors import UsageError, WindowFull
+from tscli.model.selectors import FixedSelector
 from tscli.tokens import Prompt
 
 FIRST, SECOND, THIRD = "Where does the stone stand?", "And the other?", "Who says so?"
@@ -131,7 +132,7 @@ def test_a_question_that_is_interrupted_while_it_is_read_was_not_asked(
     spoken, forward = chat.tokens, session.decoder.forward_rows
 
     def interrupted(token_ids: object, run: tscli.model.attention.Attention, rows: object) -> object:
-        if run.fixed is not None:
+        if isinstance(run.selector, FixedSelector):
             raise KeyboardInterrupt
         return forward(token_ids, run, rows)  # type: ignore[arg-type]
 

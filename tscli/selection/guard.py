@@ -16,9 +16,9 @@ WIDEN = 4
 class Guard:
     """Compares samples of each layer's selections and widens its candidates where too little was recalled."""
 
-    def __init__(self, every: int = EVERY, factor: int = 1) -> None:
-        """every: one selection of so many is compared, of 0 none. factor: each layer's at first."""
-        self._every = every
+    def __init__(self, every: int | None = None, factor: int = 1) -> None:
+        """every: one selection of so many is compared, of 0 none; None: of EVERY. factor: each layer's at first."""
+        self._every = EVERY if every is None else every
         self._first_factor = factor
         self._seen = 0
         self._factor: dict[int, int] = {}

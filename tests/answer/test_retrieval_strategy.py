@@ -259,9 +259,9 @@ def test_an_answer_gets_no_longer_than_the_window_has_room_for_beside_its_passag
         room = window - session.strategy.most_attended(10**6) - len(session.prompt_ids(question))
         assert 0 < room < window // 2
         assert session.ask(question, max_new_tokens=10**6).begin().max_new_tokens == room
-        with pytest.raises(WindowFull, match=r"beside .* of the documents"):
+        with pytest.raises(WindowFull, match=r"along with .* of the documents"):
             session.ask("stone " * (window // 4))
-        with pytest.raises(WindowFull, match=r"beside .* of the documents"):
+        with pytest.raises(WindowFull, match=r"along with .* of the documents"):
             list(session.ask_batch(["stone " * (window // 4)], 2))
 
 

@@ -164,7 +164,7 @@ def test_questions_together_get_what_each_gets_by_itself(library: str) -> None:
 
 
 def test_a_long_answer_goes_on_voting(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tscli.answer.retrieval_strategy.MOVE_EVERY", 2)
+    monkeypatch.setattr("tscli.answer.retrieval_answer.MOVE_EVERY", 2)
     with tscli.open_library(library) as session:
         session.strategy.end_ids = frozenset()
         before = session.strategy.state.length
@@ -184,7 +184,7 @@ def move_after(monkeypatch: pytest.MonkeyPatch, session: tscli.Session, tokens: 
         barred = torch.arange(later.start, later.end)
         return [later] if count == 1 else best(finder, votes, count, barred)
 
-    monkeypatch.setattr("tscli.answer.retrieval_strategy.MOVE_EVERY", tokens)
+    monkeypatch.setattr("tscli.answer.retrieval_answer.MOVE_EVERY", tokens)
     monkeypatch.setattr(PassageFinder, "best", found)
     monkeypatch.setattr(PassageFinder, "by_words", lambda *_: [])
     return later

@@ -25,10 +25,11 @@ import torch
 from torch import Tensor
 
 import tscli
-from tscli.answer import passages, retrieval_strategy, words
+from tscli.answer import passage_search, passages, words
 from tscli.answer.contrast import CONTRAST
 from tscli.answer.passages import Fit, Passage
 from tscli.answer.question_reading import PassageReading
+from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.answer.session import Session, open_library
 from tscli.evaluation.questions import Question, ScoredAnswer, ask_all
 from tscli.ingest.doctor import processor
@@ -42,13 +43,13 @@ MORE = 12  # candidates where the heads alone, or the words alone, bring them
 def changed(
     session: Session, retrieval_heads: Callable[[RetrievalHeads], RetrievalHeads] | None = None, **parts: Any
 ) -> Iterator[None]:
-    """Other retrieval heads, and other parts of `retrieval_strategy` by name; a dotted name is of another module."""
+    """Other retrieval heads, and other parts of `passage_search` by name."""
     strategy = session.strategy
-    assert isinstance(strategy, retrieval_strategy.RetrievalStrategy)
+    assert isinstance(strategy, RetrievalStrategy)
     kept = strategy.retrieval_heads
     with ExitStack() as stack:
         for name, value in parts.items():
-            stack.enter_context(patch.object(retrieval_strategy, name, value))
+            stack.enter_context(patch.object(passage_search, name, value))
         strategy.retrieval_heads = retrieval_heads(kept) if retrieval_heads else kept
         try:
             yield
@@ -90,7 +91,7 @@ def window(session: Session, width: int) -> Iterator[None]:
 
 def best_first(session: Session) -> Any:
     """Three passages together, the best in front."""
-    rank = retrieval_strategy.ranked_fits
+    rank = passage_search.ranked_fits
 
     def reversed_fits(fits: Sequence[Fit]) -> list[Fit]:
         return rank(fits)[:3][::-1]
@@ -111,14 +112,14 @@ def by_votes(session: Session) -> Any:
 
 def by_gain(session: Session) -> Any:
     """Passages ranked by how likely they make the question, without its words' share."""
-    rank = retrieval_strategy.ranked_fits
+    rank = passage_search.ranked_fits
     return changed(session, ranked_fits=lambda fits: rank([replace(fit, share=0.0) for fit in fits]))
 
 
 def twice(session: Session) -> Any:
     """The first pass once more behind the three passages that its votes found."""
-    strategy, read = session.strategy, retrieval_strategy.question_votes
-    assert isinstance(strategy, retrieval_strategy.RetrievalStrategy)
+    strategy, read = session.strategy, passage_search.question_votes
+    assert isinstance(strategy, RetrievalStrategy)
 
     def votes(
         decoder: Any, state: Any, retrieval_heads: RetrievalHeads, prompt: Any, before: Tensor, first: int, stop: int
@@ -163,7 +164,8 @@ def measured(session: Session, questions: Sequence[Question]) -> dict[str, Any]:
     started, found = time.perf_counter(), list[bool]()
 
     def look(done: int, total: int) -> None:
-        reading, question = getattr(session.strategy, "reading", None), questions[done - 1]
+        outcome, question = getattr(session.strategy, "outcome", None), questions[done - 1]
+        reading = outcome.reading if outcome else None
         if reading is not None and question.answer is not None:
             ids = session.context.token_ids
             texts = [session.tokenizer.decode(ids[one.start : one.end].tolist()) for one in reading.passages]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import tscli
-from tscli.answer import passages, retrieval_strategy
+from tscli.answer import passage_search, passages
 from tscli.answer.calibration.store import save_retrieval_heads
 from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.model.load import load_decoder
@@ -52,11 +52,11 @@ def test_a_row_changes_what_it_says_and_leaves_everything_as_it_was(library: str
         assert isinstance(strategy, RetrievalStrategy)
         with rows["by the best head"](session):
             assert strategy.retrieval_heads.heads == HEADS.heads[:1]
-            assert retrieval_strategy.BY_WORDS == 0
+            assert passage_search.BY_WORDS == 0
         with rows["3 together, the best last"](session):
             assert (strategy.retrieval_heads.passages, strategy.retrieval_heads.apart) == (3, False)
         with rows["windows of 16 tokens"](session):
             assert passages.WINDOW == 16
         assert strategy.retrieval_heads == HEADS
-    assert retrieval_strategy.BY_WORDS > 0
+    assert passage_search.BY_WORDS > 0
     assert passages.WINDOW == 64

@@ -9,7 +9,8 @@ from tests.model.architectures import make_decoder
 from tscli.library.layout import pack
 from tscli.model.attention import Attention, DenseAttention
 from tscli.model.decoder import Decoder
-from tscli.model.kv import DenseKeys, KVState
+from tscli.model.growing_rows import DenseKeys
+from tscli.model.kv import KVState
 from tscli.model.selectors import SelectionCache
 from tscli.model.step import LayerCall, LayerStep, Trace
 from tscli.selection.config import SelectionConfig

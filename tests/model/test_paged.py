@@ -16,7 +16,8 @@ from tscli.library.layout import DevicePages
 from tscli.model import attention
 from tscli.model.attention import Attention
 from tscli.model.decoder import Decoder
-from tscli.model.kv import KVState, Pages
+from tscli.model.kv import KVState
+from tscli.model.pages import Pages
 from tscli.selection.config import SelectionConfig
 from tscli_kernels import attend_selected
 

@@ -15,7 +15,9 @@ Verdict = Literal["answers", "open", "ungrounded"]  # open: its latest tokens sa
 class SessionStrategy(Strategy, Protocol):
     """Fulfilled by `TokenSelectStrategy` and `RetrievalStrategy`."""
 
-    question_read: float  # by time.perf_counter: when the pass began that makes the answer's first token
+    @property
+    def question_read(self) -> float:
+        """By time.perf_counter, when the pass began that made the last answer's first token."""
 
     @property
     def is_dense(self) -> bool:

@@ -18,7 +18,8 @@ from tscli.errors import UsageError
 from tscli.model.attention import Attention, DenseAttention
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.decoder import Decoder
-from tscli.model.kv import DenseKeys, KVState
+from tscli.model.growing_rows import DenseKeys
+from tscli.model.kv import KVState
 from tscli.model.selectors import FixedSelector, SelectionCache, Selector, SketchSelector
 from tscli.model.step import Pass, Trace
 from tscli.selection.candidates import uses_sketch

@@ -17,7 +17,8 @@ from tscli.bench.setting import Bench
 from tscli.library.layer_upload import LayerUpload
 from tscli.model.attention import Attention, DenseAttention
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
-from tscli.model.kv import DenseKeys, KVState
+from tscli.model.growing_rows import DenseKeys
+from tscli.model.kv import KVState
 from tscli.model.selectors import SelectionCache
 from tscli.model.step import LayerStep, Observer, Trace
 from tscli.selection.sketch import Sketch

@@ -16,7 +16,8 @@ from tempfile import TemporaryDirectory
 from tscli.bench.rows import Unavailable
 from tscli.bench.setting import Bench
 from tscli.library.layout import DevicePages
-from tscli.model.kv import KVState, Pages
+from tscli.model.kv import KVState
+from tscli.model.pages import Pages
 from tscli.store import load_tensors, save_tensors
 
 PREFIX = 32_768  # tokens that are prefilled where a whole prefill would take too long

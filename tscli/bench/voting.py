@@ -19,7 +19,8 @@ from tscli.bench.rows import decode_fields, filled_fields
 from tscli.bench.setting import Bench
 from tscli.bench.text import QUESTION
 from tscli.library.dense_prefill import read_document
-from tscli.model.kv import KVState, Pages
+from tscli.model.kv import KVState
+from tscli.model.pages import Pages
 from tscli.tokens import Context, SourceText, build_context
 
 

@@ -11,7 +11,8 @@ import torch
 from tscli.answer.decode import Sampler, Sampling
 from tscli.model.attention import DenseAttention
 from tscli.model.decoder import Decoder
-from tscli.model.kv import DenseKeys, KVState
+from tscli.model.growing_rows import DenseKeys
+from tscli.model.kv import KVState
 from tscli.selection.config import SelectionConfig
 
 CHUNK = 512  # tokens that go through the model together

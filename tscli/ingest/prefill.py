@@ -24,7 +24,8 @@ from tscli.library.dense_prefill import run_densely
 from tscli.library.layout import SEGMENT_TOKENS, on_device, pack, placed, sketch_tensors
 from tscli.model.attention import Attention, DenseAttention
 from tscli.model.decoder import Decoder
-from tscli.model.kv import DenseKeys, KVState
+from tscli.model.growing_rows import DenseKeys
+from tscli.model.kv import KVState
 from tscli.model.selectors import SketchSelector
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard

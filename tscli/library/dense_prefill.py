@@ -15,7 +15,8 @@ from torch import Tensor
 from tscli.library.layout import pack
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows
-from tscli.model.kv import KVState, Pages
+from tscli.model.kv import KVState
+from tscli.model.pages import Pages
 from tscli.store import PAGE_SIZE
 
 DENSE_CHUNK = 4096  # tokens that go through the model together where they attend densely

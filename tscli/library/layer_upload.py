@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tscli.library.layout import DevicePages
-from tscli.model.kv import Pages
+from tscli.model.pages import Pages
 
 BUFFERS = 2  # one is filled from the disk while the other is copied to the device
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tscli.model.decoder import Decoder
-from tscli.model.kv import Pages
+from tscli.model.pages import Pages
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import VERSION, Projection, Sketch
 from tscli.store import KV_LAYOUT_VERSION, PAGE_SIZE, SEGMENT_PAGES, Fingerprint, Manifest

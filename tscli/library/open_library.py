@@ -18,7 +18,8 @@ from tscli.errors import LibraryError, UsageError
 from tscli.library.layer_upload import LayerUpload
 from tscli.library.layout import ARRAYS, context_of, has_room, on_device, placed, sketch_of
 from tscli.model.decoder import Decoder
-from tscli.model.kv import KVState, Pages
+from tscli.model.kv import KVState
+from tscli.model.pages import Pages
 from tscli.selection.joined_sketch import JoinedSketch, Span
 from tscli.store import Segment, StoredLibrary, library_folder
 from tscli.store import open_library as open_stored

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tscli.model.kv import DenseKeys, GrowingRows, KVState
+from tscli.model.growing_rows import DenseKeys, GrowingRows
+from tscli.model.kv import KVState
 from tscli.model.rotary import Rotator
 from tscli.model.selectors import LayerQuery, Selector, SketchSelector
 from tscli.model.step import LayerCall, LayerStep, Trace

@@ -21,7 +21,8 @@ from tscli.model.batched import BatchedRun
 from tscli.model.gathered import StopForward
 from tscli.model.gguf_header import OnStep
 from tscli.model.identity import weights_hash
-from tscli.model.kv import KVState, Pages
+from tscli.model.kv import KVState
+from tscli.model.pages import Pages
 from tscli.model.rotary import Rotator
 from tscli.model.step import CountedRun, Pass, Run
 from tscli_kernels import PAGE_SCALE, has_int8_products

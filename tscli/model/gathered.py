@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from tscli.model.attention import sees
-from tscli.model.kv import ROOM, GrowingRows, KVState
+from tscli.model.growing_rows import ROOM, GrowingRows
+from tscli.model.kv import KVState
 from tscli.model.rotary import Rotator, Turn
 from tscli.model.step import LayerCall
 from tscli_kernels import attend_causal, attend_each

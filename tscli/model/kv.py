@@ -5,17 +5,16 @@ Keys are held before RoPE. Knows neither files nor selection; the store's segmen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
+from tscli.model.head_keys import HeadKeys
+from tscli.model.pages import Pages
 from tscli.selection.sketch import Scan
 from tscli_kernels import (
-    PAGE_SCALE,
     PageTable,
     copy_rows,
     expand_rows,
@@ -25,25 +24,6 @@ from tscli_kernels import (
     score_table,
     take_rows,
 )
-
-SCORED_TOGETHER = 8192  # keys of one head, in float32, that are multiplied at once
-ROOM = 64  # rows for tokens of an answer, before buffers grow
-
-
-class Pages(Protocol):
-    """A run of pages as the store maps them; valid as long as the library is open, never written to."""
-
-    @property
-    def key(self) -> Tensor: ...  # [layers, pages, kv_heads, page_size, head_dim]
-
-    @property
-    def value(self) -> Tensor: ...  # like key
-
-    @property
-    def scales(self) -> tuple[Tensor, Tensor] | None: ...  # of int8 key and value, [layers, pages, kv_heads, page_size] each
-
-    @property
-    def num_tokens(self) -> int: ...
 
 
 class KVState:
@@ -72,7 +52,7 @@ class KVState:
         self.wait_for_layer: Callable[[int], None] | None = None  # returns once a layer's committed pages are there
         self._tables: list[list[PageTable | None]] | None = None
         self._parted: tuple[Tensor, list[tuple[Pages | None, Tensor]]] | None = None  # the last positions that were gathered
-        self._views: dict[tuple[int, int, int, int], tuple[list[Tensor], Tensor | None]] = {}  # of `_head_keys`
+        self._head_keys = HeadKeys([], [], device)
         for segment in segments:
             self.extend(segment)
 
@@ -83,7 +63,7 @@ class KVState:
             self.segments, layers=layers, kv_heads=kv_heads, head_dim=head_dim, dtype=self._dtype, device=self._device
         )
         other.sketch, other.wait_for_layer = self.sketch, self.wait_for_layer
-        other._tables, other._views = self._tables, self._views
+        other._tables, other._head_keys = self._tables, self._head_keys
         return other
 
     @property
@@ -117,7 +97,7 @@ class KVState:
         self.committed += segment.num_tokens
         self._tables = None
         self._parted = None
-        self._views = {}
+        self._head_keys = HeadKeys(self.segments, self.starts, self._device)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Write the keys and values of new tokens, [kv_heads, t, head_dim] each, behind the tail; `advance` counts them."""
@@ -181,47 +161,11 @@ class KVState:
         return out
 
     def head_scores(self, layer: int, kv_head: int, query: Tensor, start: int, stop: int, out: Tensor | None = None) -> Tensor:
-        """Dot products of query [t, head_dim] with the keys of one kv head at committed positions [start, stop); float32
-        [t, stop - start]. No other head's keys are read. out: to write to, [at least t, stop - start] float32."""
+        """Dot products of query [t, head_dim] with the keys of one kv head at committed positions [start, stop), once they are
+        there: see `HeadKeys.scores`."""
         if self.wait_for_layer is not None:
             self.wait_for_layer(layer)
-        if out is None:
-            out = torch.empty(query.shape[0], stop - start, dtype=torch.float32, device=query.device)
-        out = out[: query.shape[0]]
-        keys = torch.empty(SCORED_TOGETHER, query.shape[1], dtype=query.dtype, device=query.device)
-        views, sizes = self._head_keys(layer, kv_head, start, stop)
-        at, filled = 0, 0
-        for key in views:
-            num = key.shape[:-1].numel()
-            if filled + num > SCORED_TOGETHER:
-                _score(query, keys[:filled], None if sizes is None else sizes[at : at + filled], out[:, at : at + filled])
-                at, filled = at + filled, 0
-            keys[filled : filled + num].view(key.shape).copy_(key)
-            filled += num
-        _score(query, keys[:filled], None if sizes is None else sizes[at:], out[:, at:])
-        return out
-
-    def _head_keys(self, layer: int, kv_head: int, start: int, stop: int) -> tuple[list[Tensor], Tensor | None]:
-        """One kv head's keys at committed positions [start, stop) as they lie: [pages, page_size, head_dim] or, of a part of a
-        page, [n, head_dim]; and int8 ones' scales [stop - start], one behind the other. Made once: a million tokens of short
-        segments are thousands of views."""
-        asked = (layer, kv_head, start, stop)
-        if asked not in self._views:
-            views, scales = list[Tensor](), list[Tensor]()
-            for key, scale in self._new_views(*asked):
-                views.append(key)
-                scales.append(key.new_ones(key.shape[:-1].numel(), dtype=PAGE_SCALE) if scale is None else scale.flatten())
-            scaled = any(segment.scales is not None for segment in self.segments)
-            self._views[asked] = views, torch.cat([part.to(self._device) for part in scales]) if scaled and scales else None
-        return self._views[asked]
-
-    def _new_views(self, layer: int, kv_head: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for segment, first in zip(self.segments, self.starts, strict=True):
-            low, high = max(start, first) - first, min(stop, first + segment.num_tokens) - first
-            key, page_size = segment.key[layer], segment.key.shape[3]
-            scale = None if segment.scales is None else segment.scales[0][layer]
-            for pages, slots in _spans(low, high, page_size):
-                yield key[pages, kv_head, slots], None if scale is None else scale[pages, kv_head, slots]
+        return self._head_keys.scores(layer, kv_head, query, start, stop, out)
 
     def scores_at(self, layer: int, query: Tensor, positions: Tensor) -> Tensor:
         """Dot products of query [q_heads, head_dim] with the keys at ascending positions (int64 [n]); [q_heads, n] float32."""
@@ -325,25 +269,6 @@ class KVState:
         return torch.empty(2, layers, kv_heads, capacity, head_dim, dtype=self._dtype, device=self._device)
 
 
-def _spans(low: int, high: int, page_size: int) -> Iterator[tuple[int | slice, slice]]:
-    """Slots [low, high) as pages and slots of them: whole pages together, parts by themselves."""
-    while low < high:
-        page, slot = divmod(low, page_size)
-        whole = 0 if slot else min(high - low, SCORED_TOGETHER) // page_size
-        end = min(page_size, slot + min(high - low, SCORED_TOGETHER))
-        yield (slice(page, page + whole), slice(None)) if whole else (page, slice(slot, end))
-        low += whole * page_size or end - slot
-
-
-def _score(query: Tensor, keys: Tensor, sizes: Tensor | None, out: Tensor) -> None:
-    """query [t, head_dim] times keys [n, head_dim], and their scales [n], to out [t, n]."""
-    found = query @ keys.T
-    if sizes is None:
-        out.copy_(found)
-    else:
-        torch.mul(found, sizes, out=out)
-
-
 def _expanded(table: PageTable, positions: Tensor) -> Tensor:
     """Rows of pages of another dtype at ascending positions, [kv_heads, n, head_dim]; int8 ones times their scales."""
     rows = torch.empty(table.kv_heads, positions.shape[0], table.head_dim, dtype=table.dtype)
@@ -361,35 +286,3 @@ def _gathered(segment: Pages, which: int, layer: int, rows: Tensor) -> Tensor:
     pages = (segment.value if which else segment.key)[layer]
     scale = None if segment.scales is None else segment.scales[which][layer]
     return take_rows(pages, rows.to(pages.device), scale).to(rows.device)
-
-
-class GrowingRows:
-    """Rotated keys and values as attention reads them, [..., room, head_dim] each; the buffers grow by a quarter."""
-
-    def __init__(self, key: Tensor, value: Tensor, filled: int = 0) -> None:
-        """key, value: with rows in the first `filled` places."""
-        self._key = key
-        self._value = value
-        self.filled = filled
-
-    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Take new ones [..., t, head_dim]; returns views of all, [..., filled, head_dim] each."""
-        start, stop = self.filled, self.filled + key.shape[-2]
-        if stop > self._key.shape[-2]:
-            room = stop + max(ROOM, stop - start, start // 4)
-            grown = [part.new_empty(*part.shape[:-2], room, part.shape[-1]) for part in (self._key, self._value)]
-            for new, old in zip(grown, (self._key, self._value), strict=True):
-                new[..., :start, :] = old[..., :start, :]
-            self._key, self._value = grown
-        self._key[..., start:stop, :], self._value[..., start:stop, :] = key, value
-        self.filled = stop
-        return self._key[..., :stop, :], self._value[..., :stop, :]
-
-    def taken(self, sequences: Tensor, places: Tensor) -> GrowingRows:
-        """A copy of these rows (int64 [m, n]) of these sequences (int64 [m, 1]), where each kv head has several: [kv_heads,
-        sequences, room, head_dim]."""
-        key, value = (pad(part[:, sequences, places], (0, 0, 0, ROOM)) for part in (self._key, self._value))
-        return GrowingRows(key, value, int(places.shape[1]))
-
-
-DenseKeys = dict[int, GrowingRows]  # by layer, keys at their true positions and values: what full attention reads

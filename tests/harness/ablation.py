@@ -36,7 +36,7 @@ from tscli.ingest.doctor import processor
 from tscli.selection.retrieval_heads import RetrievalHeads, window_votes
 
 Change = Callable[[Session], Any]  # a context manager that holds while the questions are asked
-MORE = 12  # candidates where the heads alone, or the words alone, bring them
+MORE = 8  # candidates where the heads alone, or the words alone, bring them
 
 
 @contextmanager

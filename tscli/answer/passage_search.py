@@ -17,7 +17,7 @@ from tscli.model.kv import KVState
 from tscli.selection.retrieval_heads import RetrievalHeads
 from tscli.tokens import Prompt
 
-BY_HEADS = 8  # passages that a question is read after, by the retrieval heads' votes
+BY_HEADS = 4  # passages that a question is read after, by the retrieval heads' votes
 BY_WORDS = 4  # and by the question's own words
 
 

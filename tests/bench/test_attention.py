@@ -14,6 +14,7 @@ from tscli.selection import candidates
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 def test_every_way_has_a_row_and_ratios_are_over_the_best_dense_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 4096)
     monkeypatch.setattr(attention, "CACHE_BYTES", 1 << 20)

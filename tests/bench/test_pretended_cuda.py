@@ -25,6 +25,7 @@ def test_prefill_and_decode_have_a_row_for_steps_as_a_graph(
     assert [graph.replays for graph in pretended_cuda.graphs] == [2 * 2]  # of the run that captures, and of the one that counts
 
 
+@pytest.mark.slow
 def test_one_layers_attention_is_measured_every_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "SKETCH_FROM", 256)
     monkeypatch.setattr(attention, "CACHE_BYTES", 1)

@@ -86,6 +86,7 @@ def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in ("seconds", "ttft_s")} for row in rows]
 
 
+@pytest.mark.slow
 def test_eval_compares_kinds_of_documents_in_libraries_that_do_not_stay(
     run: Run, docs: Path, shared_home: Path, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_eval_compares_kinds_of_documents_in_libraries_that_do_not_stay(
     assert "bad.pdf" in lost.stderr
 
 
+@pytest.mark.slow
 def test_eval_compares_methods_at_lengths(run: Run, tmp_path: Path) -> None:
     methods = ["streaming", "tokenselect", "tokenselect-scan=exact"]
     asked = [

@@ -55,6 +55,7 @@ def docs(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_no_command_echoes_them(home: Path, docs: Path) -> None:
     code, shown = on_a_terminal(home, "ingest", str(docs))
     assert code == 3, shown
@@ -76,6 +77,7 @@ def test_no_command_echoes_them(home: Path, docs: Path) -> None:
     assert set(re.findall(r"\x1b(?!\[[0-9;?]*[a-zA-Z])", everything)) == set()
 
 
+@pytest.mark.slow
 def test_json_holds_them_and_drives_nothing(home: Path, docs: Path) -> None:
     command = [sys.executable, "-m", "tscli", "--quiet", "ingest", str(docs), "--json"]
     done = subprocess.run(command, capture_output=True, env=environment(home), check=False)

@@ -44,6 +44,7 @@ def test_a_limit_on_the_size_of_files(home: Path, size: int) -> None:
     assert run(home, "verify")[0] == 0
 
 
+@pytest.mark.slow
 def test_too_few_file_handles(home: Path) -> None:
     code, said = run(home, "ingest", SAMPLE, limit=(resource.RLIMIT_NOFILE, 8))
     assert (code, said.count("\n")) == (5, 1), said

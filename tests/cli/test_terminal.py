@@ -160,6 +160,7 @@ def test_colours_may_be_forced_but_nothing_moves_without_a_terminal(tmp_path: Pa
     subprocess.run([sys.executable, "-c", program], check=True, stderr=subprocess.PIPE, env=environment, cwd=ROOT)
 
 
+@pytest.mark.slow
 def test_words_of_weak_support_are_dim_on_a_terminal_and_plain_in_a_pipe(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("The wind was from the north and the sea was calm. " * 60)
     command = [sys.executable, "-m", "tscli"]

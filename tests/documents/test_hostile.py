@@ -63,6 +63,7 @@ def test_a_file_of_too_many_pages_is_refused(tmp_path: Path, monkeypatch: pytest
         list(worker.read(tmp_path / "a.pdf", (), 1))
 
 
+@pytest.mark.slow
 def test_thirty_thousand_pages_are_read(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(pages_of(b"3 0 R " * 30_000, 30_000))
     assert [len(document.pages) for document in read(tmp_path).documents] == [30_000]
@@ -87,6 +88,7 @@ def test_more_text_than_any_context_holds_is_refused_before_it_fills_the_memory(
         read(tmp_path)
 
 
+@pytest.mark.slow
 def test_ten_gigabytes_of_nothing_fail_in_bounded_time_and_memory(tmp_path: Path) -> None:
     for name, head in (("a.txt", b"word " * 4000), ("b.pdf", b"%PDF-1.7\n"), ("c.html", b"<p>" * 4000)):
         with (tmp_path / name).open("wb") as file:

@@ -32,6 +32,7 @@ def reason(name: str) -> str:
     return end.reason
 
 
+@pytest.mark.slow
 def test_every_file_ends_in_some_way() -> None:
     assert sorted(ends()) == sorted(FILES)
 

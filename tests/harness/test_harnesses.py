@@ -11,6 +11,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("harness", "runs"), [("killed", 12), ("corrupted", 25), ("crowded", 1)])
 def test_a_few_runs_end_well(harness: str, runs: int) -> None:
@@ -20,6 +21,7 @@ def test_a_few_runs_end_well(harness: str, runs: int) -> None:
     assert done.stdout.startswith(f"{harness}: ")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_server_under_load_gives_right_answers_or_proper_errors() -> None:
     pytest.importorskip("uvicorn", reason="the server needs an extra")

@@ -172,6 +172,7 @@ def test_no_library_is_an_error(load: tscli.LoadOptions) -> None:
         ask(load)
 
 
+@pytest.mark.slow
 def test_a_library_without_a_sketch_joins_one_that_has_one(
     load: tscli.LoadOptions, write_documents: WriteDocuments, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,7 @@ def no_room(pretended_cuda: PretendedCuda, monkeypatch: pytest.MonkeyPatch) -> P
     return pretended_cuda
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kv_dtype", ["auto", "int8"])
 def test_a_library_beyond_its_memory_stays_mapped_and_answers_alike(
     kv_dtype: str, small_model: Path, docs: Path, sketched: None, request: pytest.FixtureRequest
@@ -120,6 +121,7 @@ def test_a_library_beyond_its_memory_stays_mapped_and_answers_alike(
         assert ask(small_model, "cuda", "there") == wanted[1]
 
 
+@pytest.mark.slow
 def test_joined_libraries_answer_alike_with_room_there_and_without(
     small_model: Path, docs: Path, sketched: None, request: pytest.FixtureRequest
 ) -> None:
@@ -132,6 +134,7 @@ def test_joined_libraries_answer_alike_with_room_there_and_without(
         assert [ask(small_model, "cuda", both, scan=scan) for scan in ("exact", "sketch")] == wanted
 
 
+@pytest.mark.slow
 def test_questions_together_make_no_graphs(small_model: Path, docs: Path, pretended_cuda: PretendedCuda) -> None:
     ingest(small_model, "cuda", docs)
     with tscli.open_library(load=load(small_model, "cuda")) as session:

@@ -93,6 +93,7 @@ def convert_in_a_process(path: str, slow: bool) -> None:
     gguf_folder(Path(path), (lambda *_: time.sleep(0.2)) if slow else None)
 
 
+@pytest.mark.slow
 def test_conversions_at_the_same_time_do_not_break_each_other(file: Path) -> None:
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=convert_in_a_process, args=(str(file), False)) for _ in range(2)]

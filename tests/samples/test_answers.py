@@ -52,6 +52,7 @@ def test_the_demos_answers_are_right_with_the_right_page_first(session: tscli.Se
     assert answer.statistics.cached_tokens >= 40_000
 
 
+@pytest.mark.slow
 def test_look_up_questions_are_answered_as_often_as_before(session: tscli.Session) -> None:
     lookups = [entry for entry in QUESTIONS if entry["kind"] == "lookup"]
     answers = [(ask(session, entry["question"]), entry) for entry in lookups]

@@ -227,6 +227,7 @@ def test_only_the_libraries_that_were_named_are_served(serving: Start, tmp_path:
     assert named.ask("Who is the mayor?", model="letters").status_code == 404
 
 
+@pytest.mark.slow
 def test_nothing_of_a_document_or_a_question_is_markup_in_a_reply(serving: Start, documents: Path) -> None:
     for number, text in enumerate(XSS):
         (documents / f"x{number}.txt").write_text(f"The password of gate {number} is {text} indeed.\n")

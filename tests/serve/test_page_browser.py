@@ -179,6 +179,7 @@ def test_answers_are_remembered_by_this_browser_until_they_are_cleared(browser: 
     assert opened.run("localStorage.getItem('tscli.history')") is None
 
 
+@pytest.mark.slow
 def test_a_file_is_added_after_its_plan_was_shown(browser: Page, address: str, tmp_path: Path) -> None:
     (tmp_path / "bell.txt").write_text("The glass bell hangs in the tower of Aldermoor.\n")
     opened = visit(browser, address, 390)

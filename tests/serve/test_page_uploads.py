@@ -75,6 +75,7 @@ def test_an_upload_is_planned_started_and_then_asked_about(client: httpx.Client)
     assert file.content == TEXT[1]
 
 
+@pytest.mark.slow
 def test_what_is_cancelled_is_thrown_away(client: httpx.Client) -> None:
     job = upload(client, TEXT).json()["id"]
     settled(client, job, "planned")
@@ -95,6 +96,7 @@ def test_only_one_ingest_goes_on_at_a_time_and_is_found_again(client: httpx.Clie
     assert upload(client, ("other.txt", b"Another text.")).status_code == 202
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_told_and_thrown_away(client: httpx.Client) -> None:
     job = upload(client, ("broken.pdf", b"%PDF-1.7 and nothing more")).json()["id"]
     end = time.monotonic() + 60
@@ -192,6 +194,7 @@ def test_a_library_that_is_not_served_takes_nothing(client: httpx.Client, librar
     assert upload(client, TEXT, library=library).status_code == 404
 
 
+@pytest.mark.slow
 def test_where_all_libraries_are_served_an_upload_makes_a_new_one(home: Path) -> None:
     with serving(ServedLibraries()) as client:
         assert client.get("/api/libraries").json() == {"libraries": [], "read_only": False, "takes_new": True}
@@ -230,6 +233,7 @@ def test_who_leaves_while_uploading_leaves_nothing(client: httpx.Client, caplog:
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_an_ingest_ends_with_its_server(tmp_path: Path) -> None:
     make_library(tmp_path)
     with serving(ServedLibraries(["one"])) as client:

@@ -23,6 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch, data: Path, out: Path, *more: str) -> N
     train.main()
 
 
+@pytest.mark.slow
 def test_a_run_can_be_taken_up_again_and_exports_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data" / "books").mkdir(parents=True)
     (tmp_path / "data" / "books" / "a.md").write_text(PROSE * 400)

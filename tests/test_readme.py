@@ -35,6 +35,7 @@ CURL = (
 # Of other programs, or only understood: what each would need.
 NOT_RUN = {
     "make demo": "installs the package into a new environment from the network",
+    "make test": "these are those tests",
     "pip install .": "installs from the network",
     "pipx install .": "installs from the network",
     "uv tool install .": "installs from the network",

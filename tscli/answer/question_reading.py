@@ -24,7 +24,7 @@ from tscli.tokens import Prompt
 
 DISTANCE = 512  # places between all cached keys, which are scored unrotated, and a question's first token
 MOST_GAIN, MOST_LOSS = 3.0, 1.0  # nats that one token of a question counts for
-QUERY_BATCH = 64  # queries that score a kv head's keys together
+QUERY_BATCH = 32  # queries that score a kv head's keys together
 BATCH_TOKENS = 2048  # of the questions after passages, that go through the model together
 
 
@@ -53,14 +53,12 @@ def count_votes(
 ) -> Tensor:
     """The retrieval heads' votes on cached tokens [first, stop): [heads, stop - first] float32."""
     votes = torch.empty(len(retrieval_heads.heads), stop - first, dtype=torch.float32, device=decoder.device)
-    most = max([QUERY_BATCH, *(query.shape[0] for query in queries.values())])
-    room = torch.empty(most, stop - first, dtype=torch.float32, device=decoder.device)  # new memory for each head is slower
     for (layer, kv_head), places in _by_keys(retrieval_heads, decoder.q_heads // decoder.kv_heads).items():
         sizes = [queries[place].shape[0] for place in places]
         together = max(1, QUERY_BATCH // max(sizes))  # heads whose scores are held at a time
         for at in range(0, len(places), together):
             own = places[at : at + together]
-            scores = state.head_scores(layer, kv_head, torch.cat([queries[place] for place in own]), first, stop, room)
+            scores = state.head_scores(layer, kv_head, torch.cat([queries[place] for place in own]), first, stop)
             parts = scores.split(sizes[at : at + together])
             for place, part in zip(own, parts, strict=True):
                 head_votes(part, votes[place])

@@ -24,13 +24,15 @@ class HeadKeys:
         self._starts = list(starts)
         self._device = device
         self._views: dict[tuple[int, int, int, int], tuple[list[Tensor], Tensor | None]] = {}
+        self._room = torch.empty(0, dtype=torch.float32, device=device)  # the scores: new memory for each scan is slower
 
-    def scores(self, layer: int, kv_head: int, query: Tensor, start: int, stop: int, out: Tensor | None = None) -> Tensor:
+    def scores(self, layer: int, kv_head: int, query: Tensor, start: int, stop: int) -> Tensor:
         """Dot products of query [t, head_dim] with the keys of one kv head at committed positions [start, stop); float32
-        [t, stop - start]. No other head's keys are read. out: to write to, [at least t, stop - start] float32."""
-        if out is None:
-            out = torch.empty(query.shape[0], stop - start, dtype=torch.float32, device=query.device)
-        out = out[: query.shape[0]]
+        [t, stop - start], valid until the next call. No other head's keys are read."""
+        wanted = query.shape[0] * (stop - start)
+        if self._room.shape[0] < wanted:
+            self._room = torch.empty(wanted, dtype=torch.float32, device=query.device)
+        out = self._room[:wanted].view(query.shape[0], stop - start)
         keys = torch.empty(SCORED_TOGETHER, query.shape[1], dtype=query.dtype, device=query.device)
         views, sizes = self._keys(layer, kv_head, start, stop)
         at, filled = 0, 0

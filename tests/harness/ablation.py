@@ -138,6 +138,7 @@ ROWS: dict[str, Change] = {
     "by the 4 best heads": lambda session: heads(session, lambda retrieval_heads: retrieval_heads.heads[:4]),
     "by all heads of the upper half": lambda session: from_layer(session, session.decoder.layers // 2),
     "by all heads": lambda session: from_layer(session, 0),
+    "8 by the heads and 4 by the words": lambda session: changed(session, BY_HEADS=8),
     "by the question's words alone": lambda session: changed(session, BY_HEADS=0, BY_WORDS=MORE),
     "windows of 16 tokens": lambda session: window(session, 16),
     "windows of 32": lambda session: window(session, 32),

@@ -1,0 +1,61 @@
+"""One kv head's keys, scored where they lie, against plain products in float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from tscli.model import head_keys
+from tscli.model.head_keys import HeadKeys
+
+LAYERS, KV_HEADS, PAGE, DIM = 2, 3, 4, 8
+SIZES = 1, 63, 4, 37  # tokens of the segments
+
+
+@dataclass(frozen=True)
+class Segment:
+    key: Tensor
+    value: Tensor
+    scales: tuple[Tensor, Tensor] | None
+    num_tokens: int
+
+
+def segment(num_tokens: int, is_int8: bool) -> Segment:
+    shape = LAYERS, -(-num_tokens // PAGE), KV_HEADS, PAGE
+    if not is_int8:
+        key = torch.randn(*shape, DIM)
+        return Segment(key, key, None, num_tokens)
+    key = torch.randint(-127, 128, (*shape, DIM), dtype=torch.int8)
+    scale = torch.rand(shape)
+    return Segment(key, key, (scale, scale), num_tokens)
+
+
+def plain(segments: list[Segment], layer: int, kv_head: int, query: Tensor, start: int, stop: int) -> Tensor:
+    rows = list[Tensor]()
+    for one in segments:
+        key = one.key[layer, :, kv_head].double()
+        if one.scales is not None:
+            key = key * one.scales[0][layer, :, kv_head, :, None].double()
+        rows.append(key.flatten(0, 1)[: one.num_tokens])
+    return query.double() @ torch.cat(rows)[start:stop].T
+
+
+@pytest.mark.parametrize("is_int8", [False, True])
+@pytest.mark.parametrize("together", [8, 8192])
+def test_scores_are_plain_products_whatever_was_scored_before(
+    monkeypatch: pytest.MonkeyPatch, is_int8: bool, together: int
+) -> None:
+    monkeypatch.setattr(head_keys, "SCORED_TOGETHER", together)
+    segments = [segment(size, is_int8) for size in SIZES]
+    starts = [0, *torch.tensor(SIZES).cumsum(0)[:-1].tolist()]
+    keys = HeadKeys(segments, starts, torch.device("cpu"))
+    for count, start, stop in ((7, 0, 105), (2, 3, 90), (9, 1, 105), (1, 66, 67)):  # more and fewer, in memory that is kept
+        query = torch.randn(count, DIM)
+        scores = keys.scores(1, 2, query, start, stop)
+        wanted = plain(segments, 1, 2, query, start, stop)
+        error = (scores.double() - wanted).norm() / wanted.norm()
+        assert scores.shape == wanted.shape
+        assert error < 1e-5, (count, start, stop)

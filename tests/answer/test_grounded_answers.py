@@ -32,7 +32,7 @@ def library(load: tscli.LoadOptions, write_documents: WriteDocuments) -> str:
 
 
 class Judge:
-    """Finds an answer grounded from its so many-th token on, but not what follows from another one on."""
+    """Finds an answer grounded from its so many-th token on, but not what follows from another one on. Waits for five."""
 
     grounded_at = 3
     nothing_from = 99
@@ -46,13 +46,16 @@ class Judge:
         assert not begins
         self.taken += 1
 
-    @property
-    def is_open(self) -> bool:
-        return not self.grounded_at <= self.taken < self.nothing_from
+    def end_sentence(self) -> None:
+        pass
 
     @property
-    def is_hopeless(self) -> bool:
-        return self.is_open and self.taken >= 5
+    def grounded(self) -> int:
+        return min(self.taken, self.nothing_from - 1) if self.taken >= self.grounded_at else 0
+
+    @property
+    def is_over(self) -> bool:
+        return self.taken >= 5 and self.grounded < self.taken
 
 
 def test_an_answer_is_shown_from_where_it_says_something_of_the_passages(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +110,29 @@ def test_what_goes_on_behind_an_answer_and_says_nothing_is_left_out(
     assert found.statistics.thought_tokens == 0
     assert found.statistics.reading is not None
     assert found.statistics.reading.answered
+
+
+def test_a_further_sentence_is_shown_when_it_has_ended(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sentence(Judge):
+        """One further sentence, of the fourth and the fifth token."""
+
+        @property
+        def grounded(self) -> int:
+            return 3 if 3 <= self.taken < 5 else self.taken
+
+        is_over = False
+
+    with tscli.open_library(library) as session:
+        whole = answer(session)
+        monkeypatch.setattr(answer_judge, "Grounding", Sentence)
+        stream = session.ask("Where is the stone?", max_new_tokens=6)
+        pieces = [stream.push(token) for token in session.engine.answer(stream.begin())]
+        stream.finish()
+    held = session.tokenizer.decode(whole.token_ids[3:5])
+    assert pieces[3:5] == ["", held]
+    assert stream.answer.text == whole.text
+    assert len(stream.answer.attribution) == 6
+    assert stream.answer.sources == whole.sources
 
 
 def test_sources_are_those_of_what_is_shown(library: str, monkeypatch: pytest.MonkeyPatch) -> None:

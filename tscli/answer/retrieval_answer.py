@@ -19,7 +19,6 @@ from tscli.answer.mixture import mixed, said_by, weights_of
 from tscli.answer.passage_search import Reading, search
 from tscli.answer.passages import Passage, PassageFinder
 from tscli.answer.question_reading import HeadQueries, PassageReading, count_votes, with_passages
-from tscli.answer.session_strategy import Verdict
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows, Seen
 from tscli.model.kv import KVState
@@ -34,11 +33,12 @@ class Outcome:
     """What is known of an answer so far, and stays known after its end.
 
     question_read: by time.perf_counter, when the pass began that makes the answer's first token. tokens_run: of the question,
-    in each of its sequences, and the answer.
+    in each of its sequences, and the answer. grounded, is_none: see `SessionStrategy`.
     """
 
     reading: Reading | None = None
-    verdict: Verdict = "answers"
+    grounded: int | None = None
+    is_none: bool = False
     question_read: float = 0.0
     tokens_run: int = 0
 
@@ -108,7 +108,7 @@ class RetrievalAnswer:
         if not self._passages:
             self._judge = None
         elif self._judge is not None:
-            self._outcome.verdict = self._judge.verdict
+            self._outcome.grounded = 0
         return self._pass(list(self._request.prompt.ids[done:]))
 
     def _search(self) -> tuple[Reading, PassageReading | None]:
@@ -139,7 +139,9 @@ class RetrievalAnswer:
             else:
                 without = self._without.log_softmax(dim=-1)
                 self._judge.take(token, float(self._mixed[token]), float(without[token]))
-            self._outcome.verdict = self._judge.verdict
+                if len(self._request.token_ids) + 1 == self._request.max_new_tokens:
+                    self._judge.end(cut=True)
+            self._outcome.grounded, self._outcome.is_none = self._judge.grounded, self._judge.is_none
         if self._watch.attribution is not None:
             self._watch.attribution.report(said_by(self._behind, self._weights, token))
 

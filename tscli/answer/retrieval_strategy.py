@@ -18,7 +18,6 @@ from __future__ import annotations
 from tscli.answer.engine import Request
 from tscli.answer.passages import LONGEST, PassageFinder
 from tscli.answer.retrieval_answer import Outcome, RetrievalAnswer
-from tscli.answer.session_strategy import Verdict
 from tscli.answer.statistics import QuestionReading
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
@@ -65,9 +64,14 @@ class RetrievalStrategy:
         return self.outcome.question_read
 
     @property
-    def verdict(self) -> Verdict:
+    def grounded(self) -> int | None:
         """See `SessionStrategy`."""
-        return self.outcome.verdict
+        return self.outcome.grounded
+
+    @property
+    def is_none(self) -> bool:
+        """See `SessionStrategy`."""
+        return self.outcome.is_none
 
     @property
     def first(self) -> int:
@@ -83,7 +87,7 @@ class RetrievalStrategy:
         group = decoder.q_heads // decoder.kv_heads
         scanned = len({(layer, head // group) for layer, head in heads}) / (decoder.layers * decoder.kv_heads)
         passages = [(passage.start, passage.end) for passage in reading.passages]
-        answered = reading.answered and self.verdict != "ungrounded"
+        answered = reading.answered and not self.is_none
         return QuestionReading([list(head) for head in heads], scanned, passages, list(reading.gains), answered)
 
     def most_attended(self, total: int) -> int:

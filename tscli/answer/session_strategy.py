@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 from tscli.answer.engine import Strategy
 from tscli.answer.statistics import QuestionReading
 from tscli.model.kv import KVState
 from tscli.selection.guard import Guard
-
-Verdict = Literal["answers", "open", "ungrounded"]  # open: its latest tokens say nothing of the documents yet
 
 
 class SessionStrategy(Strategy, Protocol):
@@ -33,9 +31,13 @@ class SessionStrategy(Strategy, Protocol):
         fit in the model's window together."""
 
     @property
-    def verdict(self) -> Verdict:
-        """Whether the last answer's tokens answer the question, or are none that the documents bear out; where it is `open` at
-        the end, those since the last time that it was not are none."""
+    def grounded(self) -> int | None:
+        """How many of the last answer's tokens, thoughts not counted, are known to be of the documents so far; None where that
+        is not judged."""
+
+    @property
+    def is_none(self) -> bool:
+        """Whether none of them is, or will be."""
 
     @property
     def question_mode(self) -> str:

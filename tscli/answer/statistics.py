@@ -173,11 +173,11 @@ class Recorder:
         held, self._held = self._held, []
         self._unshown += held if counts else []
 
-    def show(self) -> None:
-        """All steps of an answer so far count."""
-        unshown, self._unshown = self._unshown, []
-        for seen in unshown:
+    def show(self, count: int | None = None) -> None:
+        """The next so many of an answer's steps count that did not yet; None: all of them."""
+        for seen in self._unshown[:count]:
             self._count(seen)
+        del self._unshown[:count]
 
     def leave_out(self) -> None:
         """The steps since the last that counted are no answer's."""

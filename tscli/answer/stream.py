@@ -114,7 +114,7 @@ class Stream:
         self._answer, self.recorder = None, self._new_recorder()
         self.recorder.take(self._splitter.state)
         self.answer_ids, self.thoughts, self._text, self._times = [], "", "", list[float]()
-        self._held, self._shown_at, self._shown_ids, self._answer_tokens = "", 0.0, 0, 0
+        self._pieces, self._shown_at, self._shown_ids, self._answer_tokens = list[str](), 0.0, 0, 0
         self._missing = self._missing_names()
         request = Request(
             strategy,
@@ -134,29 +134,33 @@ class Stream:
         return Recorder(self.context.token_ids.shape[0], self._strategy.first)
 
     def push(self, token: int) -> str:
-        """Take in the next token; returns what it adds to the text, which is nothing until its sentence is grounded."""
+        """Take in the next token; returns what is grounded now of the text and was not before."""
         self._times.append(time.perf_counter())
-        self._held += self._settled(self._splitter.push(token), self._splitter.state)
-        return self._shown() if self._strategy.verdict == "answers" else ""
+        self._settle(self._splitter.push(token), self._splitter.state)
+        return self._shown(self._strategy.grounded)
 
     def finish(self, *, cut: bool = False) -> str:
         """End the answer; returns the rest of its text. cut: the reader wants no more, and the latest token has not been
         run.
         """
-        self._held += self._settled(self._splitter.flush(), self._splitter.state) + self._decoder.flush()
-        if self._strategy.verdict == "ungrounded":
-            self._held, self.answer_ids = "", []
+        strategy = self._strategy
+        self._settle(self._splitter.flush(), self._splitter.state)
+        rest, piece = self._decoder.flush(), ""
+        if strategy.is_none:
+            self._pieces, self.answer_ids, rest = [], [], ""
             self.recorder.forget()
-        elif self._strategy.verdict == "open" and self._text:  # what follows the answer is none
-            self._held, self.answer_ids = "", self.shown_ids
+        elif strategy.grounded:  # what follows is none of the answer
+            piece = self._shown(strategy.grounded)
+            if self._pieces:
+                self._pieces, self.answer_ids, rest = [], self.shown_ids, ""
             self.recorder.leave_out()
-        self._held += self._refused()
-        piece = self._shown()
+        self._pieces += [rest, self._refused()]
+        piece += self._shown(None)
         self._answer = self._told(cut)
         return piece
 
-    def _settled(self, settled: Settled, state: State) -> str:
-        """Take in the tokens that are known now to be of the answer, or of a thought; the text that they add to the answer."""
+    def _settle(self, settled: Settled, state: State) -> None:
+        """Take in the tokens that are known now to be of the answer, or of a thought."""
         if settled.ids:
             self.recorder.settle(counts=not settled.thought)
         self.recorder.take(state)
@@ -165,17 +169,24 @@ class Stream:
             self.thoughts += said
             if said and self.on_thought is not None:
                 self.on_thought(said)
-            return ""
+            return
         self.answer_ids += settled.ids
         self._answer_tokens += len(settled.ids)
-        return "".join(map(self._decoder.push, settled.ids))
+        self._pieces += map(self._decoder.push, settled.ids)
 
-    def _shown(self) -> str:
-        """What was held back. An answer begins with its first visible character."""
-        piece, self._held = self._held if self._text else self._held.lstrip(), ""
+    def _shown(self, grounded: int | None) -> str:
+        """What was held back of so many of the answer's tokens; None: of all. An answer begins with its first visible
+        character."""
+        count = None if grounded is None else min(grounded, len(self.answer_ids)) - self._shown_ids
+        if count is not None and count <= 0:
+            return ""
+        held = "".join(self._pieces[:count])
+        piece = held if self._text else held.lstrip()
         self._text += piece
-        self.recorder.show()
-        self._shown_at, self._shown_ids = self._shown_at or time.perf_counter(), len(self.answer_ids)
+        self.recorder.show(count)
+        self._shown_ids = len(self.answer_ids) if count is None else self._shown_ids + count
+        del self._pieces[:count]
+        self._shown_at = self._shown_at or time.perf_counter()
         return piece
 
     def _refused(self) -> str:
@@ -186,7 +197,7 @@ class Stream:
         tokenizer, prompt = self._session.tokenizer, self.prompt
         words = QuestionWords(self.context.token_ids, prompt.ids[prompt.start : prompt.stop], tokenizer)
         self.recorder.add(_nearest(reading, words))
-        if self._strategy.verdict == "ungrounded":
+        if self._strategy.is_none:
             return UNGROUNDED
         return f"{NOT_FOUND} Nothing there is named {' or '.join(self._missing)}." if self._missing else NOT_FOUND
 

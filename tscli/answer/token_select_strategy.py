@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from tscli.answer.engine import Request
-from tscli.answer.session_strategy import Verdict
 from tscli.errors import UsageError
 from tscli.model.attention import Attention, DenseAttention
 from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
@@ -50,7 +49,8 @@ class TokenSelectStrategy:
     """
 
     refuses = False
-    verdict: Verdict = "answers"
+    grounded: int | None = None  # nothing is judged
+    is_none = False
     question_reading = None
 
     def __init__(

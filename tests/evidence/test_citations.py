@@ -9,9 +9,9 @@ import pytest
 
 from tscli import reader
 from tscli.answer.token_attribution import TokenAttribution
-from tscli.evidence.citations import cite, spell, weights_of
+from tscli.evidence.citations import cite, weights_of
 from tscli.evidence.support import is_weak, support
-from tscli.tokens import Context, SourceText, Tokenizer, build_context, load_template, load_tokenizer
+from tscli.tokens import Context, SourceText, Tokenizer, build_context, load_template, load_tokenizer, spell
 
 PAGES = (
     "The harbour opens at six. The harbour master is Odile Farrant. Ships have to wait outside it.",

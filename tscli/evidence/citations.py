@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tscli.answer.token_attribution import TokenAttribution
-from tscli.tokens import Context, StreamDecoder, Tokenizer, page_name, shown
-from tscli.tokens.sentences import sentence_spans
+from tscli.tokens import Context, Spelled, Tokenizer, page_name, shown, spell
 
 SENTENCE_SEARCH_TOKENS = 96  # tokens on both sides within which a sentence is looked for
 HEAVIEST = 512  # tokens that sentences are looked for around
@@ -55,15 +54,6 @@ class Citation:
         return f'[{number}] {self.place}{f" ({self.share:.0%})" if share else ""}: "{self.quote}"'
 
 
-@dataclass(frozen=True)
-class Spelled:
-    """Tokens [start, start + len(bounds) - 1) as text; token i is text[bounds[i] : bounds[i + 1]]."""
-
-    start: int
-    text: str
-    bounds: np.ndarray
-
-
 def weights_of(attribution: Iterable[TokenAttribution], context: Context) -> tuple[np.ndarray, np.ndarray]:
     """Positions, ascending, and their share of the attention to documents, summing to 1; template and headers left out."""
     steps = list(attribution)
@@ -96,23 +86,6 @@ def cite(
     return [citation for number, citation in enumerate(found[:top]) if number == 0 or citation.share >= floor]
 
 
-def spell(tokens: np.ndarray, context: Context, tokenizer: Tokenizer) -> Spelled:
-    """The text of adjacent tokens of one page, and where in it each token stands."""
-    ids, first = context.token_ids[tokens].tolist(), int(tokens[0])
-    text = tokenizer.decode(ids)
-    starts, end = context.char_start[tokens], int(context.char_end[tokens[-1]])
-    if len(text) == end - int(starts[0]) and "\ufffd" not in text:
-        return Spelled(first, text, np.append(starts - starts[0], len(text)))
-    # Tokenizers that normalise have other characters than the page: let the tokens say what they are.
-    decoder, text, bounds = StreamDecoder(tokenizer), "", [0]
-    for token in ids:
-        text += decoder.push(token)
-        bounds.append(len(text))
-    text += decoder.flush()
-    bounds[-1] = len(text)
-    return Spelled(first, text, np.array(bounds))
-
-
 def _stretches(places: np.ndarray, weights: np.ndarray, context: Context) -> list[np.ndarray]:
     """Runs of tokens within reach of the heaviest ones, none across a page's end."""
     heaviest = places[np.argsort(-weights, kind="stable")[:HEAVIEST]]
@@ -125,11 +98,7 @@ def _stretches(places: np.ndarray, weights: np.ndarray, context: Context) -> lis
 
 
 def _sentences(spelled: Spelled, places: np.ndarray, weights: np.ndarray, context: Context) -> list[Citation]:
-    spans = sentence_spans(spelled.text)
-    starts = np.array([start for start, _ in spans])
-    # A token belongs to the sentence that its first visible character stands in: a space is often part of the next word.
-    visible = [_visible(spelled.text, int(place)) for place in spelled.bounds[:-1]]
-    owner = np.searchsorted(starts, visible, side="right") - 1
+    spans, owner = spelled.sentences()
     totals = np.bincount(owner[places - spelled.start], weights=weights, minlength=len(spans))
     number, page = int(context.document[spelled.start]), int(context.page[spelled.start])
     document, library = context.documents[number], context.library_of(number)
@@ -159,9 +128,3 @@ def _as_written(spelled: Spelled, span: tuple[int, int], context: Context) -> st
             parts += [spelled.text[at:place], taken]
             at = place
     return " ".join("".join([*parts, spelled.text[at:end]]).split())
-
-
-def _visible(text: str, place: int) -> int:
-    while place + 1 < len(text) and text[place].isspace():
-        place += 1
-    return place

@@ -10,8 +10,8 @@ import re
 
 import numpy as np
 
-from tscli.evidence.citations import Citation, spell
-from tscli.tokens import Context, Tokenizer
+from tscli.evidence.citations import Citation
+from tscli.tokens import Context, Tokenizer, spell
 
 AROUND = 48  # tokens on both sides of a passage that are looked at with it
 

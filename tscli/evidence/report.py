@@ -18,10 +18,10 @@ import numpy as np
 
 from tscli.answer.session import Session
 from tscli.answer.statistics import Answer, Statistics
-from tscli.evidence.citations import Citation, spell, weights_of
+from tscli.evidence.citations import Citation, weights_of
 from tscli.evidence.gather import CAVEAT, Evidence, Piece
 from tscli.evidence.support import WEAK
-from tscli.tokens import Context, Tokenizer, shown
+from tscli.tokens import Context, Tokenizer, shown, spell
 
 LEVELS = 9  # of shading, besides none
 AROUND = 24  # tokens shown on both sides of a passage

@@ -25,14 +25,13 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from tscli.errors import LibraryError, TscliError
-from tscli.evidence.citations import spell
 from tscli.library.own_settings import own_model
 from tscli.model.identity import full_name, locate
 from tscli.model.options import LoadOptions
 from tscli.serve.replies import CLIENT_GONE, BadRequest, json_reply, reply_of, without_paths
 from tscli.serve.served_libraries import ServedLibraries
 from tscli.store import Fingerprint, Manifest
-from tscli.tokens import Context, Tokenizer, known_tokenizer, load_tokenizer
+from tscli.tokens import Context, Tokenizer, known_tokenizer, load_tokenizer, spell
 
 MOST_TOKENS = 6000  # of a text that are sent at once
 BLOCK = 1 << 20  # bytes that are read at a time

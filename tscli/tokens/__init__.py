@@ -6,6 +6,7 @@ Knows nothing of files, models or libraries.
 from tscli.tokens.context import SourceText, build_context
 from tscli.tokens.counts import parse_count
 from tscli.tokens.provenance import Context, DocumentTokens, page_name, shown
+from tscli.tokens.spelling import Spelled, spell
 from tscli.tokens.template import Placement, Prompt, Template, load_template, same_prompt, template_of
 from tscli.tokens.thoughts import Settled, State, ThoughtSplitter
 from tscli.tokens.tokenizer import StreamDecoder, Tokenizer, known_tokenizer, load_tokenizer
@@ -17,6 +18,7 @@ __all__ = [
     "Prompt",
     "Settled",
     "SourceText",
+    "Spelled",
     "State",
     "StreamDecoder",
     "Template",
@@ -30,5 +32,6 @@ __all__ = [
     "parse_count",
     "same_prompt",
     "shown",
+    "spell",
     "template_of",
 ]

@@ -74,6 +74,41 @@ def test_a_passages_lead_is_its_documents_beginning_as_far_as_it_stands_before_i
     assert near.lead_end == near.lead == near.start == start
 
 
+def repeated(tokenizer: Tokenizer, text: str, question: str) -> str:
+    """The sentence of a document of so much text, taken as one passage, that is repeated after it."""
+    context = build_context(tokenizer, load_template(tokenizer), [SourceText("a.txt", "a", (text,), False, "a.txt")])
+    finder, [document] = PassageFinder(context, tokenizer), context.documents
+    start = next(at for at in range(document.token_start, document.token_end) if context.page[at])
+    passage = Passage(start, document.token_end, start, start)
+    words = finder.words(tokenizer.encode_text([question])[0].ids.tolist())
+    found = finder.with_sentence(passage, words)
+    assert found == passage  # it is the same passage, whatever is repeated
+    assert passage.start <= found.repeated <= found.repeated_end <= passage.end or not found.repeated_end
+    return tokenizer.decode(context.token_ids[found.repeated : found.repeated_end].tolist()).strip()
+
+
+STOUT = "The bakery opens at seven. The mill stands on the hill above it. The smith lives by the river."
+
+
+@pytest.mark.parametrize(
+    ("text", "question", "wanted"),
+    [
+        (STOUT, "On which hill does the mill stand?", "The mill stands on the hill above it."),
+        (STOUT, "When does the bakery open?", "The bakery opens at seven."),  # the first one
+        (STOUT, "Where does the smith live, by which river?", "The smith lives by the river."),  # and the last
+        (STOUT, "Who is the harbour master?", ""),  # all of them have as much of that
+        ("The mill stands on the hill. The mill stands by the sea.", "Where does the mill stand?", ""),
+        ("The mill stands on the hill above it.", "Where does the mill stand?", ""),  # there is only one
+        (f"The bakery opens at seven. The mill {'and the hill ' * 40}.", "Where is the mill?", ""),  # too long to be repeated
+        ("", "Where is the mill?", ""),
+    ],
+)
+def test_a_sentence_that_stands_out_by_the_questions_words_is_repeated(
+    tokenizer: Tokenizer, text: str, question: str, wanted: str
+) -> None:
+    assert repeated(tokenizer, text or "x", question) == wanted
+
+
 def document_of(tokens: int, start: int, pages: int = 1) -> tuple[DocumentTokens, np.ndarray]:
     own = DocumentTokens("a", "a", "a", pages, pages > 1, start, start + tokens)
     return own, np.repeat(np.arange(1, pages + 1, dtype=np.int32), -(-tokens // pages))[:tokens]

@@ -18,6 +18,7 @@ from tscli.answer.passages import Passage, PassageFinder
 from tscli.answer.question_reading import count_votes
 from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.answer.stream import NOT_FOUND
+from tscli.answer.words import QuestionWords
 from tscli.errors import UsageError, WindowFull
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.kv import KVState
@@ -224,7 +225,10 @@ def test_where_passages_have_moved_answers_are_what_separate_passes_over_them_gi
         reading = found.statistics.reading
         assert reading is not None
         prefix, ids = torch.arange(strategy.finder.first), list(session.template.prompt(session.tokenizer, found.question).ids)
-        spans = [torch.arange(later.start, later.end), torch.arange(*reading.passages[0])]
+        assert strategy.outcome.reading is not None
+        best = strategy.outcome.reading.passages[0]
+        repeated = torch.arange(best.repeated, best.repeated_end)
+        spans = [torch.arange(later.start, later.end), torch.cat([torch.arange(*reading.passages[0]), repeated])]
         rows = [torch.cat([prefix, span]) for span in spans] if apart else [torch.cat([prefix, *spans[::-1]])]
         for number in (2, 3):
             read = [torch.softmax(_next(session, own, ids + found.token_ids[:number]), dim=-1) for own in rows]
@@ -266,11 +270,16 @@ def test_an_answer_gets_no_longer_than_the_window_has_room_for_beside_its_passag
 
 
 @pytest.mark.parametrize("apart", [True, False])
-@pytest.mark.parametrize("contrast", [0.0, 0.5])
+@pytest.mark.parametrize(("contrast", "repeated"), [(0.0, 0), (0.5, 0), (0.5, 7)])
 def test_an_answer_is_what_separate_passes_over_its_passages_give(
-    library: str, monkeypatch: pytest.MonkeyPatch, apart: bool, contrast: float
+    library: str, monkeypatch: pytest.MonkeyPatch, apart: bool, contrast: float, repeated: int
 ) -> None:
     give_passages(monkeypatch, 2)
+
+    def with_sentence(_: PassageFinder, passage: Passage, words: QuestionWords) -> Passage:
+        return replace(passage, repeated=passage.start, repeated_end=passage.start + repeated)
+
+    monkeypatch.setattr(PassageFinder, "with_sentence", with_sentence)
     with tscli.open_library(library) as session:
         strategy = session.strategy
         assert isinstance(strategy, RetrievalStrategy)
@@ -280,7 +289,7 @@ def test_an_answer_is_what_separate_passes_over_its_passages_give(
         assert reading is not None
         assert len(reading.passages) == 2
         prefix, ids = torch.arange(strategy.finder.first), list(session.template.prompt(session.tokenizer, found.question).ids)
-        spans = [torch.arange(*span) for span in reading.passages]
+        spans = [torch.cat([torch.arange(*span), torch.arange(span[0], span[0] + repeated)]) for span in reading.passages]
         rows = [torch.cat([prefix, span]) for span in spans] if apart else [torch.cat([prefix, *spans[::-1]])]
         weights = torch.softmax(5 * torch.tensor(reading.gains).double(), dim=0) if apart else torch.ones(1)
         made = list[int]()

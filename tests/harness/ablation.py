@@ -153,6 +153,7 @@ ROWS: dict[str, Change] = {
     "8 together, the best last": lambda session: passages_of(session, 8, False),
     "no second pass: in the order of the heads' votes": by_votes,
     "ranked by gain, without the words": by_gain,
+    "no sentence repeated": lambda session: patch.object(passages, "STANDS_OUT", 1.1),
     "first pass again behind what it found": twice,
     "no contrast": lambda session: changed(session, lambda retrieval_heads: replace(retrieval_heads, contrast=0.0)),
     "contrast": lambda session: changed(session, lambda retrieval_heads: replace(retrieval_heads, contrast=CONTRAST)),

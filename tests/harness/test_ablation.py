@@ -57,6 +57,9 @@ def test_a_row_changes_what_it_says_and_leaves_everything_as_it_was(library: str
             assert (strategy.retrieval_heads.passages, strategy.retrieval_heads.apart) == (3, False)
         with rows["windows of 16 tokens"](session):
             assert passages.WINDOW == 16
+        with rows["no sentence repeated"](session):
+            assert passages.STANDS_OUT > 1
         assert strategy.retrieval_heads == HEADS
+    assert passages.STANDS_OUT < 1
     assert passage_search.BY_WORDS > 0
     assert passages.WINDOW == 64

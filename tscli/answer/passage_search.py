@@ -58,7 +58,7 @@ def search(
     votes = question_votes(decoder, state, retrieval_heads, prompt, before, first, state.committed)
     words = finder.words(prompt.ids[prompt.start : prompt.stop])
     by_heads, by_words = finder.best(votes, BY_HEADS, excluded), finder.by_words(words, BY_WORDS, excluded)
-    candidates = list(dict.fromkeys([*by_heads, *by_words]))
+    candidates = [finder.with_sentence(one, words) for one in dict.fromkeys([*by_heads, *by_words])]
     read = read_after_passages(decoder, state, prompt, before, candidates, excluded)
     shares = [words.share(one.start - first, one.end - first) for one in candidates]
     ranked = ranked_fits([Fit(*one) for one in zip(candidates, read.gains, shares, strict=True)])[:most]

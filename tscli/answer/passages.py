@@ -1,5 +1,5 @@
 """Votes on tokens become passages: stretches of text around the peaks, widened to the ends of sentences, none across documents;
-and which of them fit a question best.
+which sentence of each is repeated after it, and which of them fit a question best.
 
 Knows a context and its tokenizer; runs no model.
 """
@@ -7,8 +7,8 @@ Knows a context and its tokenizer; runs no model.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import islice, pairwise
 
 import numpy as np
 import torch
@@ -16,24 +16,29 @@ from torch import Tensor
 
 from tscli.answer.words import QuestionWords
 from tscli.selection.retrieval_heads import WINDOW, ranked, window_votes
-from tscli.tokens import Context, Tokenizer
+from tscli.tokens import Context, Tokenizer, spell
 from tscli.tokens.sentences import sentence_end
 
 PEAK_RADIUS_TOKENS = 48  # tokens on both sides of a peak
 LEAD = 48  # the first tokens of a document: they say what it is about, which its passages take for granted
 SENTENCE_SEARCH_TOKENS = 24  # more of them, within which the end of a sentence is looked for
-LONGEST = 2 * (PEAK_RADIUS_TOKENS + SENTENCE_SEARCH_TOKENS)  # tokens of a passage
+LONGEST_REPEATED = 72  # tokens of a sentence that is repeated
+LONGEST = 2 * (PEAK_RADIUS_TOKENS + SENTENCE_SEARCH_TOKENS) + LONGEST_REPEATED  # tokens of a passage, with what is repeated
+STANDS_OUT = 0.05  # of the weight of a question's words: what one sentence must have more than the others
 ENDINGS = (".", "!", "?", '."', '!"', '?"', ".)", "\u3002")
 
 
 @dataclass(frozen=True)
 class Passage:
-    """Tokens [start, end) of the context, and [lead, lead_end): the first ones of its document that stand before it."""
+    """Tokens [start, end) of the context, and [lead, lead_end): the first ones of its document that stand before it.
+    [repeated, repeated_end): the sentence of it that is repeated after it, if any."""
 
     start: int
     end: int
     lead: int
     lead_end: int
+    repeated: int = field(default=0, compare=False)
+    repeated_end: int = field(default=0, compare=False)
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -75,6 +80,22 @@ class PassageFinder:
     def by_words(self, words: QuestionWords, count: int, excluded: Tensor | None = None) -> list[Passage]:
         """As `best`, by where a question's words stand."""
         return self._passages(words.centres(), count, self._barred(excluded))
+
+    def with_sentence(self, passage: Passage, words: QuestionWords) -> Passage:
+        """The same with the sentence repeated that has most of a question's words, where one stands out.
+
+        A small model reads what stands right before the question best, and mixes up sentences of one passage.
+        """
+        spelled = spell(np.arange(passage.start, passage.end), self._context, self._tokenizer)
+        spans, owner = spelled.sentences()
+        bounds = passage.start + np.searchsorted(owner, np.arange(len(spans) + 1))
+        shares = np.array([words.share(start - self.first, end - self.first) for start, end in pairwise(bounds.tolist())])
+        best = int(shares.argmax())
+        start, end = int(bounds[best]), int(bounds[best + 1])
+        others = float(np.delete(shares, best).max(initial=0.0))
+        if len(spans) == 1 or shares[best] - others < STANDS_OUT or end - start > LONGEST_REPEATED:
+            return passage
+        return replace(passage, repeated=start, repeated_end=end)
 
     def begins_sentence(self, before: Sequence[int], token: int) -> bool:
         """Whether a token of an answer begins another sentence than the one `before`."""

@@ -3,6 +3,7 @@
     vote     the question, read alone, votes on all cached tokens by a few heads          question_votes
              so do its words, by where they stand                                          QuestionWords
     rank     the question after each candidate passage: which of them makes it likely?    read_after_passages
+             each followed once more by its sentence that stands out by the question's words   with_sentence
     answer   token by token, dense over these few rows: for each passage by itself (mixed), going on from where the ranking read
              the question, or, as the model was calibrated, all of them together, the best last, in a pass of their own;
              along with the same without passages, so that what they change may count for more              contrasted

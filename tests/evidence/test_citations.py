@@ -11,7 +11,7 @@ from tscli import reader
 from tscli.answer.token_attribution import TokenAttribution
 from tscli.evidence.citations import cite, weights_of
 from tscli.evidence.support import is_weak, support
-from tscli.tokens import Context, SourceText, Tokenizer, build_context, load_template, load_tokenizer, spell
+from tscli.tokens import Context, SourceText, Tokenizer, build_context, load_template, load_tokenizer
 
 PAGES = (
     "The harbour opens at six. The harbour master is Odile Farrant. Ships have to wait outside it.",
@@ -131,16 +131,3 @@ def test_support_is_weak_where_documents_have_less_than_half(context: Context, a
     assert not is_weak(attribution(places, 0.4, own=0.1), context)  # sinks took the other half, and are left out
     assert is_weak(attribution(places, 0.3, local=0.2, own=0.3), context)
     assert is_weak(attribution(places, 0.01, own=0.0), context)  # all of it sinks
-
-
-def test_text_is_spelled_alike_with_and_without_known_characters(context: Context, tokenizer: Tokenizer) -> None:
-    tokens = np.flatnonzero((context.document == 0) & (context.page == 2))
-    known = spell(tokens, context, tokenizer)
-    shifted = Context(
-        context.token_ids, context.document, context.page, context.char_start, context.char_end + 1, context.documents
-    )
-    streamed = spell(tokens, shifted, tokenizer)
-    assert known.text == streamed.text == PAGES[1]
-    whole = known.bounds[:-1] != known.bounds[1:]
-    ascii_only = np.array([PAGES[1][place].isascii() for place in known.bounds[:-1]])
-    assert (known.bounds[:-1] == streamed.bounds[:-1])[whole & ascii_only].all()

@@ -88,12 +88,14 @@ class PassageFinder:
         """
         spelled = spell(np.arange(passage.start, passage.end), self._context, self._tokenizer)
         spans, owner = spelled.sentences()
+        if len(spans) < 2:
+            return passage
         bounds = passage.start + np.searchsorted(owner, np.arange(len(spans) + 1))
         shares = np.array([words.share(start - self.first, end - self.first) for start, end in pairwise(bounds.tolist())])
         best = int(shares.argmax())
         start, end = int(bounds[best]), int(bounds[best + 1])
         others = float(np.delete(shares, best).max(initial=0.0))
-        if len(spans) == 1 or shares[best] - others < STANDS_OUT or end - start > LONGEST_REPEATED:
+        if shares[best] - others < STANDS_OUT or end - start > LONGEST_REPEATED:
             return passage
         return replace(passage, repeated=start, repeated_end=end)
 

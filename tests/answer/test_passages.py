@@ -55,6 +55,14 @@ def test_passages_do_not_overlap_nor_cross_documents(context: Context, tokenizer
     assert all(end <= first.token_end or start >= second.token_start for start, end in spans)
 
 
+def test_no_passage_is_found_where_none_is_asked_for(context: Context, tokenizer: Tokenizer) -> None:
+    finder = PassageFinder(context, tokenizer)
+    words = finder.words(tokenizer.encode_text(["Where did the harbour master walk?"])[0].ids.tolist())
+    assert len(finder.by_words(words, 2)) == 2
+    assert finder.by_words(words, 0) == []
+    assert finder.best(votes_at(context, finder, context.documents[0].token_start + 300), 0) == []
+
+
 def test_what_is_left_out_is_in_no_passage(context: Context, tokenizer: Tokenizer) -> None:
     finder = PassageFinder(context, tokenizer)
     peak = context.documents[0].token_start + 300

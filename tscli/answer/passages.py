@@ -115,6 +115,8 @@ class PassageFinder:
         """At most so many around these places, counted from `first` on, of what is not taken yet."""
         found: list[Passage] = []
         for peak in peaks:
+            if len(found) == count:
+                break
             if taken[peak]:
                 continue
             passage = self._around(peak + self.first)
@@ -122,8 +124,6 @@ class PassageFinder:
             passage = _trimmed(passage, peak + self.first, free)
             taken[passage.start - self.first : passage.end - self.first] = True
             found.append(passage)
-            if len(found) == count:
-                break
         return found
 
     def _around(self, peak: int) -> Passage:

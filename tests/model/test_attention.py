@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.model.architectures import make_decoder
-from tscli.library.layout import pack
+from tscli.library.layout import pack, pack_tail
 from tscli.model.attention import Attention, DenseAttention
 from tscli.model.decoder import Decoder
 from tscli.model.growing_rows import DenseKeys
@@ -89,7 +89,8 @@ def test_a_theta_of_one_reselects_at_each_step() -> None:
 def test_cropping_forgets_the_question() -> None:
     decoder = make_decoder()
     source = filled(decoder, 128)
-    key, value = source.copy_tail(64)
+    pages = pack_tail(source, None)
+    key, value = pages.key, pages.value
 
     class Segment:
         num_tokens = 128
@@ -149,13 +150,26 @@ def test_full_attention_forgets_what_the_state_forgets() -> None:
 def test_the_tail_as_pages_holds_the_same_keys(tokens: int) -> None:
     decoder = make_decoder()
     state = filled(decoder, tokens)
-    key, value = state.copy_tail(64)
+    pages = pack_tail(state, None)
+    key, value = pages.key, pages.value
     assert key.shape == (3, -(-tokens // 64), 2, 64, 16)
     positions = torch.arange(tokens)
     for layer in range(3):
         expected_key, expected_value = state.gather(layer, positions)
         assert torch.equal(key[layer].transpose(0, 1).flatten(1, 2)[:, :tokens], expected_key)
         assert torch.equal(value[layer].transpose(0, 1).flatten(1, 2)[:, :tokens], expected_value)
+
+
+@pytest.mark.parametrize("kept", ["int8", "bfloat16"])
+def test_a_tail_is_packed_a_layer_at_a_time_as_it_would_be_in_one_piece(kept: str) -> None:
+    state = filled(make_decoder(), 130)
+    whole, made = pack_tail(state, None), pack_tail(state, kept)
+    wanted = pack(whole.key, whole.value, 130, kept)
+    assert torch.equal(made.key, wanted.key)
+    assert torch.equal(made.value, wanted.value)
+    assert (made.scales is None) == (kept != "int8")
+    for own, expected in zip(made.scales or (), wanted.scales or (), strict=True):
+        assert torch.equal(own, expected)
 
 
 @pytest.mark.parametrize("kept", [None, "bfloat16", "int8"])
@@ -165,7 +179,8 @@ def test_the_compiled_loops_give_what_torch_gives(
 ) -> None:
     decoder = make_decoder()
     source = filled(decoder, 192)
-    key, value = (part.to(dtype) for part in source.copy_tail(64))
+    whole = pack_tail(source, None)
+    key, value = whole.key.to(dtype), whole.value.to(dtype)
     config = SelectionConfig(k=24, n_init=4, n_local=16, chunk=16, pool=3)
     parts, found = [(slice(0, 2), 100), (slice(2, 3), 64)], []
     for from_tokens in (0, 1 << 40):

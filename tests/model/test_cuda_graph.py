@@ -11,7 +11,7 @@ from torch import Tensor
 from tests.model.architectures import ARCHITECTURES, make_decoder, make_model
 from tscli.answer.engine import Engine, Request
 from tscli.answer.token_select_strategy import TokenSelectStrategy
-from tscli.library.layout import DevicePages
+from tscli.library.layout import DevicePages, pack_tail
 from tscli.model.attention import Attention
 from tscli.model.compatibility import find_parts
 from tscli.model.cuda_graph import ROOM, GraphedSteps, GraphRun, fits
@@ -37,7 +37,7 @@ def paged(decoder: Decoder, tokens: int = 300) -> KVState:
     state = decoder.new_state()
     for part in ids(tokens).to(decoder.device).split(CONFIG.chunk):
         decoder.forward(part, Attention(state, decoder.rotator, CONFIG), logits=False)
-    return decoder.new_state([DevicePages(*state.copy_tail(64), tokens)])
+    return decoder.new_state([pack_tail(state, None)])
 
 
 def replaced(state: KVState, dtype: torch.dtype) -> KVState:

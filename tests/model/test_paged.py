@@ -12,7 +12,7 @@ pytest.importorskip("triton", reason="triton is not installed here (it is for Li
 
 from tests.model.architectures import make_decoder
 from tscli.library.layer_upload import LayerUpload
-from tscli.library.layout import DevicePages
+from tscli.library.layout import pack_tail
 from tscli.model import attention
 from tscli.model.attention import Attention
 from tscli.model.decoder import Decoder
@@ -35,7 +35,7 @@ def committed(decoder: Decoder, lengths: list[int]) -> list[Pages]:
     for length in lengths:
         for part in ids(length).split(CONFIG.chunk):
             decoder.forward(part, Attention(state, decoder.rotator, CONFIG), logits=False)
-        pages = DevicePages(*state.copy_tail(64), length)
+        pages = pack_tail(state, None)
         state.crop()
         state.extend(pages)
     return state.segments

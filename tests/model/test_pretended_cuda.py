@@ -16,7 +16,7 @@ from tests.model.test_cuda_graph import CONFIG, replaced, sketched
 from tests.pretend_cuda import PretendedCuda
 from tscli.answer.engine import Engine, Request
 from tscli.answer.token_select_strategy import QuestionMode, TokenSelectStrategy
-from tscli.library.layout import DevicePages
+from tscli.library.layout import DevicePages, pack_tail
 from tscli.model.attention import Attention
 from tscli.model.compatibility import find_parts
 from tscli.model.cuda_graph import GraphedSteps, GraphRun
@@ -52,7 +52,8 @@ def state_on(decoder: HFDecoder) -> KVState:
     state = cpu.new_state()
     for part in torch.randperm(512, generator=torch.Generator().manual_seed(1))[:CONTEXT].split(CONFIG.chunk):
         cpu.forward(part, Attention(state, cpu.rotator, CONFIG), logits=False)
-    key, value = (part.to(decoder.device) for part in state.copy_tail(64))
+    pages = pack_tail(state, None)
+    key, value = pages.key.to(decoder.device), pages.value.to(decoder.device)
     return decoder.new_state([DevicePages(key, value, CONTEXT)])
 
 

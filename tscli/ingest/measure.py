@@ -13,7 +13,7 @@ import torch
 from tscli.errors import ResourceError
 from tscli.ingest.sketching import CHUNKS, PASSAGES, READING_FROM
 from tscli.library.dense_prefill import run_densely
-from tscli.library.layout import DevicePages, pack
+from tscli.library.layout import DevicePages, pack_tail
 from tscli.model.attention import Attention, DenseAttention
 from tscli.model.decoder import Decoder
 from tscli.selection.candidates import SKETCH_FROM, uses_sketch
@@ -25,6 +25,7 @@ from tscli_kernels import encode_sketch, reaching_codes
 from tscli_kernels.compiled import PREFERRED_FROM
 
 SCAN_TOKENS, FEW_TOKENS = 65_536, 8192
+WRITTEN_TOKENS = 1024
 DENSE_TOKENS = 256
 REPEATS = 3
 
@@ -140,16 +141,19 @@ def _codes_seconds(decoder: Decoder) -> float:
 
 def _writing_seconds(decoder: Decoder, kv_dtype: str | None) -> float:
     """A token's share of a segment's packing and writing, as it is into the folder for temporary files."""
-    shape = (decoder.layers, FEW_TOKENS // PAGE_SIZE, decoder.kv_heads, PAGE_SIZE, decoder.head_dim)
-    rows = torch.zeros(shape, dtype=decoder.dtype)
+    state = decoder.new_state()
+    rows = torch.zeros(decoder.kv_heads, WRITTEN_TOKENS, decoder.head_dim, dtype=decoder.dtype, device=decoder.device)
+    for layer in range(decoder.layers):
+        state.append(layer, rows, rows)
+    state.advance(WRITTEN_TOKENS)
     with tempfile.TemporaryDirectory() as folder:
 
         def write() -> None:
-            pages = pack(rows, rows.clone(), FEW_TOKENS, kv_dtype)
+            pages = pack_tail(state, kv_dtype)
             with suppress(OSError, ResourceError):  # the disk that matters is another one
                 save_tensors(Path(folder) / "pages.pt", {"key": pages.key, "value": pages.value})
 
-        return _median(write, torch.device("cpu")) / FEW_TOKENS
+        return _median(write, torch.device("cpu")) / WRITTEN_TOKENS
 
 
 def _sketch_seconds(decoder: Decoder) -> float:

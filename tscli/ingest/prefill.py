@@ -21,7 +21,7 @@ from torch import Tensor
 from tscli.ingest.sketching import grow_sketch, reads_by_sketch
 from tscli.ingest.work import Chain, PrefillJob, in_chains, prefix_of
 from tscli.library.dense_prefill import run_densely
-from tscli.library.layout import SEGMENT_TOKENS, on_device, pack, placed, sketch_tensors
+from tscli.library.layout import SEGMENT_TOKENS, on_device, pack_tail, placed, sketch_tensors
 from tscli.model.attention import Attention, DenseAttention
 from tscli.model.decoder import Decoder
 from tscli.model.growing_rows import DenseKeys
@@ -29,7 +29,7 @@ from tscli.model.kv import KVState
 from tscli.model.selectors import SketchSelector
 from tscli.selection.config import SelectionConfig
 from tscli.selection.guard import Guard
-from tscli.store import PAGE_SIZE, PlannedSegment, SegmentRecord, Writer
+from tscli.store import PlannedSegment, SegmentRecord, Writer
 from tscli_kernels.compiled import prefer_compiled
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def run_chain(
             ids = work.ids([segment])
             for size in run_densely(decoder, state, ids) if fits else _run(decoder, state, ids, work.config, keys):
                 advance(size)
-            made = pack(*state.copy_tail(PAGE_SIZE), segment.num_tokens, work.kv_dtype)
+            made = pack_tail(state, work.kv_dtype)
             state.crop()
             pages = on_device(made, torch.device("cpu"))
             record = writer.write_segment(segment, pages.key, pages.value, pages.scales)
@@ -140,7 +140,7 @@ def prefill_in_memory(
     for start in range(0, token_ids.shape[0], SEGMENT_TOKENS):
         for _ in _run(decoder, state, token_ids[start : start + SEGMENT_TOKENS], config, keys):
             pass
-        made = pack(*state.copy_tail(PAGE_SIZE), state.tail_tokens, kv_dtype)
+        made = pack_tail(state, kv_dtype)
         state.crop()
         state.extend(made)
         if reads_by_sketch(state.committed):

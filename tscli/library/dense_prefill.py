@@ -12,12 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tscli.library.layout import pack
+from tscli.library.layout import pack_tail
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.kv import KVState
 from tscli.model.pages import Pages
-from tscli.store import PAGE_SIZE
 
 DENSE_CHUNK = 4096  # tokens that go through the model together where they attend densely
 
@@ -44,6 +43,6 @@ def read_document(decoder: Decoder, state: KVState, token_ids: Tensor, kv_dtype:
     """The pages of a document that fits the window: token_ids (int64 [t]) behind what the state holds, attended densely."""
     for _ in run_densely(decoder, state, token_ids):
         pass
-    made = pack(*state.copy_tail(PAGE_SIZE), state.tail_tokens, kv_dtype)
+    made = pack_tail(state, kv_dtype)
     state.crop()
     return made

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tscli.model.decoder import Decoder
+from tscli.model.kv import KVState
 from tscli.model.pages import Pages
 from tscli.selection.config import SelectionConfig
 from tscli.selection.sketch import VERSION, Projection, Sketch
@@ -42,6 +43,20 @@ def pack(key: Tensor, value: Tensor, num_tokens: int, kv_dtype: str | None) -> D
     if kv_dtype == "bfloat16":
         key, value = key.bfloat16(), value.bfloat16()
     return DevicePages(key, value, num_tokens)
+
+
+def pack_tail(state: KVState, kv_dtype: str | None) -> DevicePages:
+    """The tokens in a state's tail as pages, as `pack` makes them; a layer at a time, for a segment's numbers in float32 would
+    take more memory than all else that an ingest holds."""
+    made: list[Tensor] = []
+    for layer in range(state.layers):
+        own = pack(*state.copy_tail(layer, PAGE_SIZE), state.tail_tokens, kv_dtype)
+        parts = (own.key, own.value, *(own.scales or ()))
+        made = made or [part.new_empty(state.layers, *part.shape) for part in parts]
+        for whole, part in zip(made, parts, strict=True):
+            whole[layer] = part
+    key, value, *scales = made
+    return DevicePages(key, value, state.tail_tokens, (scales[0], scales[1]) if scales else None)
 
 
 def on_device(segment: Pages, device: torch.device) -> Pages:

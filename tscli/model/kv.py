@@ -67,6 +67,11 @@ class KVState:
         return other
 
     @property
+    def layers(self) -> int:
+        """Of the model."""
+        return self._shape[0]
+
+    @property
     def kv_heads(self) -> int:
         """Key/value heads per layer."""
         return self._shape[1]
@@ -133,14 +138,14 @@ class KVState:
         """The tail's keys and values, a view [2, layers, kv_heads, tail_tokens, head_dim]."""
         return self._tail[:, :, :, : self.tail_tokens]
 
-    def copy_tail(self, page_size: int) -> tuple[Tensor, Tensor]:
-        """A copy of the tail as pages: key, value [layers, pages, kv_heads, page_size, head_dim]; the last is zero-padded."""
-        layers, kv_heads, head_dim = self._shape
+    def copy_tail(self, layer: int, page_size: int) -> tuple[Tensor, Tensor]:
+        """A copy of a layer's tail as pages: key, value [pages, kv_heads, page_size, head_dim]; the last is zero-padded."""
+        _, kv_heads, head_dim = self._shape
         pages = -(-self.tail_tokens // page_size)
-        padded = self._tail.new_zeros(2, layers, kv_heads, pages * page_size, head_dim)
-        padded[:, :, :, : self.tail_tokens] = self._tail[:, :, :, : self.tail_tokens]
-        paged = padded.view(2, layers, kv_heads, pages, page_size, head_dim).transpose(2, 3).contiguous()
-        return paged[0], paged[1]
+        padded = self._tail.new_zeros(2, kv_heads, pages * page_size, head_dim)
+        padded[:, :, : self.tail_tokens] = self._tail[:, layer, :, : self.tail_tokens]
+        key, value = padded.view(2, kv_heads, pages, page_size, head_dim).transpose(1, 2).contiguous()
+        return key, value
 
     def scores(self, layer: int, query: Tensor, stop: int) -> Tensor:
         """Dot products of query [q_heads, head_dim] with the first `stop` cached keys; [q_heads, stop] float32."""

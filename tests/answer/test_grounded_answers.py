@@ -15,6 +15,7 @@ from tests.answer.test_retrieval_strategy import give_passages
 from tests.answer.voting_model import answer, save_voting_model
 from tscli.answer import answer_judge
 from tscli.answer.decode import Sampler
+from tscli.answer.grounding import Begins
 from tscli.answer.stream import NOT_FOUND, UNGROUNDED
 
 WriteDocuments = Callable[..., Path]
@@ -40,13 +41,13 @@ class Judge:
     def __init__(self) -> None:
         self.taken = 0
 
-    def take(self, behind: float, without: float, *, begins: bool) -> None:
+    def take(self, behind: float, without: float, *, begins: Begins) -> None:
         assert behind <= 0.0
         assert without <= 0.0
-        assert not begins
+        assert begins != Begins.CLAUSE
         self.taken += 1
 
-    def end_sentence(self) -> None:
+    def end_clause(self) -> None:
         pass
 
     @property
@@ -112,9 +113,9 @@ def test_what_goes_on_behind_an_answer_and_says_nothing_is_left_out(
     assert found.statistics.reading.answered
 
 
-def test_a_further_sentence_is_shown_when_it_has_ended(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Sentence(Judge):
-        """One further sentence, of the fourth and the fifth token."""
+def test_a_further_clause_is_shown_when_it_has_ended(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clause(Judge):
+        """One further clause, of the fourth and the fifth token."""
 
         @property
         def grounded(self) -> int:
@@ -124,7 +125,7 @@ def test_a_further_sentence_is_shown_when_it_has_ended(library: str, monkeypatch
 
     with tscli.open_library(library) as session:
         whole = answer(session)
-        monkeypatch.setattr(answer_judge, "Grounding", Sentence)
+        monkeypatch.setattr(answer_judge, "Grounding", Clause)
         stream = session.ask("Where is the stone?", max_new_tokens=6)
         pieces = [stream.push(token) for token in session.engine.answer(stream.begin())]
         stream.finish()

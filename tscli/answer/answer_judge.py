@@ -6,22 +6,25 @@ The token that ends an answer says nothing.
 
 from __future__ import annotations
 
-from tscli.answer.grounding import Grounding
-from tscli.answer.passages import PassageFinder
-from tscli.tokens import Settled, ThoughtSplitter
+from tscli.answer.grounding import Begins, Grounding
+from tscli.tokens import Settled, ThoughtSplitter, Tokenizer
+from tscli.tokens.sentences import sentence_end
+
+CLAUSE_ENDS = (",", ";")
 
 
 class AnswerJudge:
     """grounded: how many of the answer's tokens are, None where they are not judged. is_over: no more of them are waited for.
     is_none: nor is any of them grounded."""
 
-    def __init__(self, finder: PassageFinder, splitter: ThoughtSplitter | None) -> None:
+    def __init__(self, tokenizer: Tokenizer, splitter: ThoughtSplitter | None) -> None:
         """splitter: tells thoughts from the answer; None where there are none."""
         self.is_over = False
-        self._finder = finder
+        self._tokenizer = tokenizer
         self._splitter = splitter
         self._grounding: Grounding | None = Grounding()
         self._sentence: list[int] = []  # tokens of the one that is being made
+        self._comma: tuple[float, float] | None = None  # of the latest token, if it ends with one
         self._held: list[tuple[float, float]] = []  # of tokens that may be of a thought
 
     @property
@@ -44,7 +47,10 @@ class AnswerJudge:
         if self._splitter is not None:
             self._settle(self._splitter.flush())
         if self._grounding is not None:
-            self._grounding.end_sentence()
+            if self._comma is not None:
+                self._grounding.take(*self._comma, begins=Begins.NOTHING)
+            if not cut:
+                self._grounding.end_clause()
             self.is_over = self.is_over or not cut
 
     def _settle(self, settled: Settled) -> None:
@@ -59,7 +65,22 @@ class AnswerJudge:
                 self._judge(self._grounding, token, behind, without)
 
     def _judge(self, grounding: Grounding, token: int, behind: float, without: float) -> None:
-        begins = self._finder.begins_sentence(self._sentence, token)
-        self._sentence = [token] if begins else [*self._sentence, token]
-        grounding.take(behind, without, begins=begins)
+        """A comma waits for the token after it: with a space between, a clause has begun, else a number goes on."""
+        begins = self._begins(token)
+        if self._comma is not None:
+            grounding.take(*self._comma, begins=Begins.CLAUSE if begins == Begins.WORD else Begins.NOTHING)
+            self._comma = None
+        if begins != Begins.CLAUSE and self._tokenizer.decode([token]).endswith(CLAUSE_ENDS):
+            self._comma = behind, without
+        else:
+            grounding.take(behind, without, begins=begins)
         self.is_over = grounding.is_over
+
+    def _begins(self, token: int) -> Begins:
+        """What the next token begins, which is taken into the sentence that is being made."""
+        before, text = (self._tokenizer.decode(ids) for ids in (self._sentence, [*self._sentence, token]))
+        self._sentence.append(token)
+        if sentence_end(text) > 0:
+            self._sentence = [token]
+            return Begins.CLAUSE
+        return Begins.WORD if text[len(before) :][:1].isspace() else Begins.NOTHING

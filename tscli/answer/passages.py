@@ -17,7 +17,6 @@ from torch import Tensor
 from tscli.answer.words import QuestionWords
 from tscli.selection.retrieval_heads import WINDOW, ranked, window_votes
 from tscli.tokens import Context, Tokenizer, spell
-from tscli.tokens.sentences import sentence_end
 
 PEAK_RADIUS_TOKENS = 48  # tokens on both sides of a peak
 LEAD = 48  # the first tokens of a document: they say what it is about, which its passages take for granted
@@ -53,14 +52,14 @@ class PassageFinder:
 
     def __init__(self, context: Context, tokenizer: Tokenizer) -> None:
         self._context = context
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._ends: dict[int, bool] = {}
         documents = context.documents
         self.first = documents[0].token_start if documents else int(context.token_ids.shape[0])
 
     def words(self, question: Sequence[int]) -> QuestionWords:
         """Where the words of a question's own tokens stand, counted from `first` on."""
-        return QuestionWords(self._context.token_ids[self.first :], question, self._tokenizer)
+        return QuestionWords(self._context.token_ids[self.first :], question, self.tokenizer)
 
     def best(self, votes: Tensor, count: int, excluded: Tensor | None = None) -> list[Passage]:
         """At most so many passages by heads' votes, best first, that do not overlap.
@@ -86,7 +85,7 @@ class PassageFinder:
 
         A small model reads what stands right before the question best, and mixes up sentences of one passage.
         """
-        spelled = spell(np.arange(passage.start, passage.end), self._context, self._tokenizer)
+        spelled = spell(np.arange(passage.start, passage.end), self._context, self.tokenizer)
         spans, owner = spelled.sentences()
         if len(spans) < 2:
             return passage
@@ -98,10 +97,6 @@ class PassageFinder:
         if shares[best] - others < STANDS_OUT or end - start > LONGEST_REPEATED:
             return passage
         return replace(passage, repeated=start, repeated_end=end)
-
-    def begins_sentence(self, before: Sequence[int], token: int) -> bool:
-        """Whether a token of an answer begins another sentence than the one `before`."""
-        return sentence_end(self._tokenizer.decode([*before, token])) > 0
 
     def _barred(self, excluded: Tensor | None) -> np.ndarray:
         """Which of the tokens from `first` on are excluded: bool [n]. Positions elsewhere are in no passage anyway."""
@@ -141,7 +136,7 @@ class PassageFinder:
     def _ends_sentence(self, position: int) -> bool:
         token = int(self._context.token_ids[position])
         if token not in self._ends:
-            text = self._tokenizer.decode([token])
+            text = self.tokenizer.decode([token])
             self._ends[token] = "\n" in text or text.rstrip().endswith(ENDINGS)
         return self._ends[token]
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from tscli.answer.contrast import CONTRAST, contrasted
+from tscli.answer.contrast import CONTRAST, contrasted, restates
 
 
 @pytest.mark.parametrize("contrast", [0.2, 0.5, 2.0])
@@ -38,3 +38,11 @@ def test_a_token_that_is_likely_anyway_gives_way_to_one_that_the_passages_bring(
 def test_without_contrast_it_is_what_the_passages_say() -> None:
     behind, without = torch.randn(50), torch.randn(50)
     assert torch.equal(contrasted(behind, without, 0.0), behind.log_softmax(dim=-1))
+
+
+@pytest.mark.parametrize(
+    ("said", "token", "is_so"),
+    [([7, 2], 3, True), ([2], 3, True), ([3], 5, False), ([5], 1, False), ([2, 9], 3, False), ([], 1, False), ([9], 9, False)],
+)
+def test_an_answer_restates_the_question_where_it_goes_on_as_that_does(said: list[int], token: int, is_so: bool) -> None:
+    assert restates([1, 2, 3, 2, 5], said, token) == is_so

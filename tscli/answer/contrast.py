@@ -3,13 +3,17 @@
 A small model knows the question's topic from elsewhere and likes to say what it expects, not what it reads. So each token is
 scored by its log-probability after the passages, plus `contrast` times what that gains over the log-probability without them.
 Tokens far less likely than the likeliest one after the passages are left out, as in contrastive decoding (arXiv 2210.15097).
-A model that reads well is better without: it drifts from what was asked to whatever else its passages say. So whether a model's
-answers are contrasted is calibrated.
+What an answer takes over from the question is not to be learned from passages: where the question's next word is the likeliest
+after them and without them, it counts as it is, or other names of the passages would be said instead. A model that reads well
+is better without contrast: it drifts from what was asked to whatever else its passages say. So whether a model's answers are
+contrasted is calibrated.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -28,3 +32,8 @@ def contrasted(behind: Tensor, without: Tensor, contrast: float, *, plausible: f
     known = without.log_softmax(dim=-1)
     scores = read + contrast * (read - known)
     return scores.masked_fill(read < read.max() + math.log(plausible), -math.inf)
+
+
+def restates(question: Sequence[int], said: Sequence[int], token: int) -> bool:
+    """Whether an answer that ends with the tokens `said` would go on with this one as the question does."""
+    return bool(said) and (said[-1], token) in pairwise(question)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tscli.answer.answer_judge import AnswerJudge
 from tscli.answer.attribution import Attribution
-from tscli.answer.contrast import contrasted
+from tscli.answer.contrast import contrasted, restates
 from tscli.answer.engine import Request
 from tscli.answer.mixture import mixed, said_by, weights_of
 from tscli.answer.passage_search import Reading, search
@@ -128,8 +128,17 @@ class RetrievalAnswer:
         self._queries.append(self._watch.head_queries.queries)
         self._behind = logits[: self._weights.shape[0]]
         self._mixed, self._without = mixed(self._behind, self._weights), logits[-1]
-        contrast = self._retrieval_heads.contrast if self._passages else 0.0
-        return contrasted(self._mixed, self._without, contrast)
+        return contrasted(self._mixed, self._without, self._contrast())
+
+    def _contrast(self) -> float:
+        """How much the next token's probability without passages counts against it."""
+        prompt, contrast = self._request.prompt, self._retrieval_heads.contrast
+        if not self._passages or not contrast:
+            return 0.0
+        likeliest = int(self._mixed.argmax())
+        if likeliest != int(self._without.argmax()):
+            return contrast
+        return 0.0 if restates(prompt.ids[prompt.start : prompt.stop], self._request.token_ids, likeliest) else contrast
 
     def chosen(self, token: int) -> None:
         """Say where the token that the latest pass made comes from, and whether what it belongs to is grounded so far."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tscli.answer.names import missing_names, names_of
+from tscli.answer.names import missing_names, names_of, phrases_of, places_of
 from tscli.tokens import SourceText, build_context, load_template, load_tokenizer
 
 TEXT = 'The keeper of Marrow Point is Odile Farrant. "Brannoc," she said, was BUILT BY O\'Malley in Tarn-\nmere.'
@@ -46,3 +46,30 @@ def test_only_names_that_stand_nowhere_are_missing(small_model: Path, question: 
     source = SourceText("a.txt", "1", (TEXT,), False, "a.txt")
     context = build_context(tokenizer, load_template(tokenizer), [source])
     assert missing_names(question, context, tokenizer) == missing
+
+
+@pytest.mark.parametrize(
+    ("sentence", "names"),
+    [
+        ("The keeper of Rudstow Lodge, Wanda Crowgate, plays.", ["Rudstow Lodge", "Wanda Crowgate"]),
+        ("Isaac Pemlock keeps it.", ["Isaac Pemlock", "Pemlock"]),  # the first word may be of the name
+        ("The Black Hare sails.", ["The Black Hare", "Black Hare"]),  # or not
+        ("Isaac keeps it, Wren's dog and Bo too.", ["Wren"]),
+        ("a letter to Wren and Bob Lee's dog, Wren", ["Wren", "Bob Lee"]),
+        ("so says NASA", []),
+        ("", []),
+    ],
+)
+def test_names_of_several_words_are_one(sentence: str, names: list[str]) -> None:
+    assert phrases_of(sentence) == names
+
+
+def test_a_name_is_found_wherever_it_stands(small_model: Path) -> None:
+    tokenizer = load_tokenizer(str(small_model))
+    text = "Odile Farrant came. Then Odile left; (Odile) was glad."
+    context = build_context(tokenizer, load_template(tokenizer), [SourceText("a.txt", "a", (text,), False, "a.txt")])
+    places = places_of("Odile", context, tokenizer)
+    assert [int(context.char_start[place]) for place in places] == sorted(int(context.char_start[place]) for place in places)
+    assert len(places) >= 2
+    assert all("Odile".startswith(tokenizer.decode([int(context.token_ids[place])]).strip()) for place in places)
+    assert not places_of("Ockwick", context, tokenizer).size

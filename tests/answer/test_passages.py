@@ -91,8 +91,9 @@ def repeated(tokenizer: Tokenizer, text: str, question: str) -> str:
     words = finder.words(tokenizer.encode_text([question])[0].ids.tolist())
     found = finder.with_sentence(passage, words)
     assert found == passage  # it is the same passage, whatever is repeated
-    assert passage.start <= found.repeated <= found.repeated_end <= passage.end or not found.repeated_end
-    return tokenizer.decode(context.token_ids[found.repeated : found.repeated_end].tolist()).strip()
+    assert all(passage.start <= start < end <= passage.end for start, end in found.repeated)
+    assert len(found.repeated) <= 1
+    return "".join(finder.text(*sentence) for sentence in found.repeated).strip()
 
 
 STOUT = "The bakery opens at seven. The mill stands on the hill above it. The smith lives by the river."

@@ -227,7 +227,7 @@ def test_where_passages_have_moved_answers_are_what_separate_passes_over_them_gi
         prefix, ids = torch.arange(strategy.finder.first), list(session.template.prompt(session.tokenizer, found.question).ids)
         assert strategy.outcome.reading is not None
         best = strategy.outcome.reading.passages[0]
-        repeated = torch.arange(best.repeated, best.repeated_end)
+        repeated = torch.cat([torch.arange(*sentence) for sentence in best.repeated] or [torch.arange(0)])
         spans = [torch.arange(later.start, later.end), torch.cat([torch.arange(*reading.passages[0]), repeated])]
         rows = [torch.cat([prefix, span]) for span in spans] if apart else [torch.cat([prefix, *spans[::-1]])]
         for number in (2, 3):
@@ -277,7 +277,7 @@ def test_an_answer_is_what_separate_passes_over_its_passages_give(
     give_passages(monkeypatch, 2)
 
     def with_sentence(_: PassageFinder, passage: Passage, words: QuestionWords) -> Passage:
-        return replace(passage, repeated=passage.start, repeated_end=passage.start + repeated)
+        return replace(passage, repeated=((passage.start, passage.start + repeated),))
 
     monkeypatch.setattr(PassageFinder, "with_sentence", with_sentence)
     with tscli.open_library(library) as session:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from tscli.answer.bridge import bridged
 from tscli.answer.mixture import influential
 from tscli.answer.passages import Fit, Passage, PassageFinder, ranked_fits
 from tscli.answer.question_reading import PassageReading, question_votes, read_after_passages
@@ -58,7 +59,8 @@ def search(
     votes = question_votes(decoder, state, retrieval_heads, prompt, before, first, state.committed)
     words = finder.words(prompt.ids[prompt.start : prompt.stop])
     by_heads, by_words = finder.best(votes, BY_HEADS, excluded), finder.by_words(words, BY_WORDS, excluded)
-    candidates = [finder.with_sentence(one, words) for one in dict.fromkeys([*by_heads, *by_words])]
+    found = [finder.with_sentence(one, words) for one in dict.fromkeys([*by_heads, *by_words])]
+    candidates = bridged(finder, prompt, words, votes, found, excluded)
     read = read_after_passages(decoder, state, prompt, before, candidates, excluded)
     shares = [words.share(one.start - first, one.end - first) for one in candidates]
     ranked = ranked_fits([Fit(*one) for one in zip(candidates, read.gains, shares, strict=True)])[:most]

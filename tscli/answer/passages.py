@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tscli.answer.names import places_of
 from tscli.answer.words import QuestionWords
 from tscli.selection.retrieval_heads import WINDOW, ranked, window_votes
 from tscli.tokens import Context, Tokenizer, spell
@@ -21,7 +22,7 @@ from tscli.tokens import Context, Tokenizer, spell
 PEAK_RADIUS_TOKENS = 48  # tokens on both sides of a peak
 LEAD = 48  # the first tokens of a document: they say what it is about, which its passages take for granted
 SENTENCE_SEARCH_TOKENS = 24  # more of them, within which the end of a sentence is looked for
-LONGEST_REPEATED = 72  # tokens of a sentence that is repeated
+LONGEST_REPEATED = 72  # tokens of the sentences that are repeated after a passage
 LONGEST = 2 * (PEAK_RADIUS_TOKENS + SENTENCE_SEARCH_TOKENS) + LONGEST_REPEATED  # tokens of a passage, with what is repeated
 STANDS_OUT = 0.05  # of the weight of a question's words: what one sentence must have more than the others
 ENDINGS = (".", "!", "?", '."', '!"', '?"', ".)", "\u3002")
@@ -30,14 +31,13 @@ ENDINGS = (".", "!", "?", '."', '!"', '?"', ".)", "\u3002")
 @dataclass(frozen=True)
 class Passage:
     """Tokens [start, end) of the context, and [lead, lead_end): the first ones of its document that stand before it.
-    [repeated, repeated_end): the sentence of it that is repeated after it, if any."""
+    repeated: sentences [start, end) that are attended to once more, or from elsewhere, after it, in this order."""
 
     start: int
     end: int
     lead: int
     lead_end: int
-    repeated: int = field(default=0, compare=False)
-    repeated_end: int = field(default=0, compare=False)
+    repeated: tuple[tuple[int, int], ...] = field(default=(), compare=False)
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -60,6 +60,22 @@ class PassageFinder:
     def words(self, question: Sequence[int]) -> QuestionWords:
         """Where the words of a question's own tokens stand, counted from `first` on."""
         return QuestionWords(self._context.token_ids[self.first :], question, self.tokenizer)
+
+    def text(self, start: int, end: int) -> str:
+        """Of tokens [start, end) of the context."""
+        return self.tokenizer.decode(self._context.token_ids[start:end].tolist())
+
+    def places_of(self, name: str) -> np.ndarray:
+        """Where a name stands among the tokens that may be selected."""
+        found = places_of(name, self._context, self.tokenizer)
+        return found[found >= self.first]
+
+    def sentence_at(self, position: int) -> tuple[int, int]:
+        """The sentence [start, end) of the context that a token stands in, as far as a passage around that goes."""
+        around = self._around(position)
+        bounds = self._sentence_bounds(around)
+        number = int(np.searchsorted(bounds, position, side="right")) - 1
+        return int(bounds[number]), int(bounds[number + 1])
 
     def best(self, votes: Tensor, count: int, excluded: Tensor | None = None) -> list[Passage]:
         """At most so many passages by heads' votes, best first, that do not overlap.
@@ -85,18 +101,22 @@ class PassageFinder:
 
         A small model reads what stands right before the question best, and mixes up sentences of one passage.
         """
-        spelled = spell(np.arange(passage.start, passage.end), self._context, self.tokenizer)
-        spans, owner = spelled.sentences()
-        if len(spans) < 2:
+        bounds = self._sentence_bounds(passage)
+        if len(bounds) < 3:
             return passage
-        bounds = passage.start + np.searchsorted(owner, np.arange(len(spans) + 1))
         shares = np.array([words.share(start - self.first, end - self.first) for start, end in pairwise(bounds.tolist())])
         best = int(shares.argmax())
         start, end = int(bounds[best]), int(bounds[best + 1])
         others = float(np.delete(shares, best).max(initial=0.0))
         if shares[best] - others < STANDS_OUT or end - start > LONGEST_REPEATED:
             return passage
-        return replace(passage, repeated=start, repeated_end=end)
+        return replace(passage, repeated=((start, end),))
+
+    def _sentence_bounds(self, passage: Passage) -> np.ndarray:
+        """Where the sentences of a passage begin, and its end: int64 [sentences + 1]."""
+        spans, owner = spell(np.arange(passage.start, passage.end), self._context, self.tokenizer).sentences()
+        bounds: np.ndarray = passage.start + np.searchsorted(owner, np.arange(len(spans) + 1))
+        return bounds
 
     def _barred(self, excluded: Tensor | None) -> np.ndarray:
         """Which of the tokens from `first` on are excluded: bool [n]. Positions elsewhere are in no passage anyway."""

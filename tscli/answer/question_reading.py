@@ -151,13 +151,15 @@ def with_passages(
     before: Tensor, passages: Sequence[Passage], state: KVState, *, lead: bool = False, excluded: Tensor | None = None
 ) -> Rows:
     """Passages in this order between the documents' prefix and a conversation's tokens, both of `before`, each followed by its
-    sentence that is repeated; lead: each after the first tokens of its document, but for those that are excluded."""
+    repeated sentences; lead: each after the first tokens of its document, but for those that are excluded."""
     prefix, spoken = before[before < state.committed], before[before >= state.committed]
     spans = list[Tensor]()
     for passage in passages:
+        repeated = [torch.arange(*sentence, device=before.device) for sentence in passage.repeated]
         if lead:
             own = torch.arange(passage.lead, passage.lead_end, device=before.device)
-            spans.append(own if excluded is None else own[~torch.isin(own, excluded)])
+            own = own if excluded is None else own[~torch.isin(own, excluded)]
+            spans.append(own if not repeated else own[~torch.isin(own, torch.cat(repeated))])
         spans.append(torch.arange(passage.start, passage.end, device=before.device))
-        spans.append(torch.arange(passage.repeated, passage.repeated_end, device=before.device))
+        spans += repeated
     return Rows.behind_each_other(torch.cat([prefix, *spans, spoken]))

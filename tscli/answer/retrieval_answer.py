@@ -192,7 +192,7 @@ class RetrievalAnswer:
         heads, observe = self._retrieval_heads, self._request.observe
         rows, weights = self._rows()
         self._weights = weights.to(self._decoder.device)
-        spans = [self._arange(passage.start, passage.end) for passage in self._passages]
+        spans = [self._arange(*span) for one in self._passages for span in ((one.start, one.end), *one.repeated)]
         chosen = torch.cat(spans).unique() if spans else self._arange(0, 0)
         attribution = Attribution(heads, rows, chosen, observe) if observe else None
         self._watch = _Watch(HeadQueries(self._decoder, heads, 1), attribution, len(rows))

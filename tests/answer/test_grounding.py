@@ -93,6 +93,14 @@ def test_the_last_clause_is_judged_by_what_there_is_of_it(gain: float, grounded:
     assert grounding.is_over == (grounded == 2)
 
 
+def test_a_word_and_a_comma_are_no_clause() -> None:
+    assert went_on([9 * MEAN], [0.0, 0.0, 0.0]).grounded == 2
+    assert not went_on([9 * MEAN], [0.0, 0.0, 0.0]).is_over
+    grounding = went_on([9 * MEAN], [0.0, 0.0, 0.0], [0.0])
+    assert grounding.grounded == 6  # together they gain enough
+    assert went_on([2 * MEAN], [0.0, 0.0, 0.0], [0.0]).is_over
+
+
 def test_a_further_clause_is_waited_for_as_long_and_no_longer() -> None:
     assert not went_on([0.0] * (PATIENCE - 1)).is_over
     assert went_on([0.0] * PATIENCE).is_over

@@ -4,6 +4,7 @@ For joint and for independent documents: seconds of an ingest of 131,072 tokens 
 question by `tscli ask --json`, first with the library's files dropped from the page cache, then warm: the parts of the time
 from the process's start to the first token, resident memory, anonymous and mapped, what was read from the disk. The libraries
 go into a temporary folder. With `--library NAME QUESTION [JSON]` a library that is there is asked, and nothing is ingested.
+With `--ingest MODEL FOLDER NAME [JSON]` a folder is ingested as `tscli ingest --kv-dtype int8` does, and nothing is asked.
 Memory of the ingesting process and of all of its children is looked at every SAMPLE_S: the peaks of resident (RSS), of
 proportional (PSS) and of anonymous memory, of the process itself and summed over all.
 """
@@ -29,8 +30,8 @@ INGEST = """
 import json, sys, time, tscli
 import resource
 started = time.perf_counter()
-options = tscli.IngestOptions(documents=sys.argv[2], max_tokens=1 << 21)
-preparation = tscli.prepare([sys.argv[1]], sys.argv[3], load=tscli.LoadOptions("reader"), options=options)
+options = tscli.IngestOptions(documents=sys.argv[2] or None, kv_dtype=sys.argv[5], max_tokens=1 << 21)
+preparation = tscli.prepare([sys.argv[1]], sys.argv[3], load=tscli.LoadOptions(sys.argv[4]), options=options)
 planned = time.perf_counter() - started
 report = preparation.run()
 status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines())
@@ -50,10 +51,9 @@ def main() -> None:
         environment = {**os.environ, "TSCLI_HOME": home}
         _cut(Path(folder), Path(part))
         for kind in ("joint", "independent"):
-            found[kind] = {
-                "ingest_of_a_part": _watched([INGEST, part, kind, kind], {**environment, "TSCLI_HOME": f"{home}/apart"})
-            }
-            found[kind]["ingest"] = _watched([INGEST, folder, kind, kind], environment)
+            how = (kind, kind, "reader", "auto")
+            found[kind] = {"ingest_of_a_part": _watched([INGEST, part, *how], {**environment, "TSCLI_HOME": f"{home}/apart"})}
+            found[kind]["ingest"] = _watched([INGEST, folder, *how], environment)
             print(kind, found[kind]["ingest_of_a_part"], found[kind]["ingest"], flush=True)
             found[kind]["ask"] = _ask(kind, question, environment)
     _keep(found, sys.argv[3:])
@@ -64,6 +64,15 @@ def ask_library() -> None:
     library, question = sys.argv[2:4]
     found = {"date": date.today().isoformat(), "question": question, library: {"ask": _ask(library, question, {**os.environ})}}
     _keep(found, sys.argv[4:])
+
+
+def ingest_folder() -> None:
+    """Ingest a folder into a library that stays."""
+    model, folder, library = sys.argv[2:5]
+    found = {"date": date.today().isoformat(), "model": Path(model).name}
+    found["ingest"] = _watched([INGEST, folder, "", library, model, "int8"], {**os.environ})
+    print(found["ingest"], flush=True)
+    _keep(found, sys.argv[5:])
 
 
 def _keep(found: dict[str, Any], files: list[str]) -> None:
@@ -187,4 +196,4 @@ def _drop(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    ask_library() if sys.argv[1] == "--library" else main()
+    {"--library": ask_library, "--ingest": ingest_folder}.get(sys.argv[1], main)()

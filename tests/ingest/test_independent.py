@@ -153,3 +153,23 @@ def test_what_the_model_brings_along_is_the_default(small_model: Path, tmp_path:
     load = tscli.LoadOptions(str(model), dtype="float32", device="cpu")
     make(load, write_documents(), documents=None).run()
     assert open_stored(library_folder("default")).manifest.independent
+
+
+def test_documents_that_say_the_same_share_their_segments(load: tscli.LoadOptions, tmp_path: Path) -> None:
+    """Sections behind the same tokens: as a folder with a copy of a file has, and a file that repeats itself."""
+    text = " ".join(f"The keeper wrote line {number} of the log." for number in range(400))
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for name in ("a.txt", "b.txt"):
+        (docs / name).write_text(text)
+    (docs / "c.txt").write_text("The bell rang and nobody came. " * 900)
+    options = tscli.IngestOptions(documents="independent", prefill="sections")
+    done = tscli.prepare([docs], "default", load, options=options).run()
+    stored = open_stored(library_folder("default"))
+    ids = [record.id for record in stored.manifest.segments]
+    assert len(set(ids)) < len(ids)
+    assert done.total_tokens == stored.manifest.num_tokens == sum(record.num_tokens for record in stored.manifest.segments)
+    assert done.prefilled_tokens < done.total_tokens
+    again = tscli.prepare([docs], "default", load, options=options).run()
+    assert again.prefilled_tokens == 0
+    assert not tscli.verify("default")

@@ -17,6 +17,7 @@ ALLOWANCE = 0.25  # nats that a token must gain to count
 ENOUGH = 1.5  # nats that some stretch of an answer must gain beyond that; both chosen on sets made for tuning: docs/LOG.md
 MEAN = 1.0  # nats that each token of a further clause must gain on average; chosen likewise
 SAYS = 0.5  # nats that a token gains by which its word says something
+SHORTEST = 3  # tokens of a further clause: "However," is none
 PATIENCE = 32  # tokens that gain too little after which no more are waited for
 
 
@@ -47,7 +48,7 @@ class Grounding:
 
     def take(self, behind: float, without: float, *, begins: Begins = Begins.WORD) -> None:
         """The next token's log-probability after the passages, and without them."""
-        if begins == Begins.CLAUSE and self.grounded:
+        if begins == Begins.CLAUSE and self.grounded and (self._further is None or len(self._further) >= SHORTEST):
             self.end_clause()
             self._further, self._last = [], self._taken
         if self.is_over:

@@ -58,9 +58,10 @@ def prefill(
     Bit-identical whether it runs at once or was interrupted between segments.
     """
     missing = {segment.id for segment in writer.missing(planned)} | set(again)
-    to_run = sum(segment.num_tokens for segment in planned if segment.id in missing)
+    to_run = sum({segment.id: segment.num_tokens for segment in planned if segment.id in missing}.values())
     reusable = stored.reusable(writer, planned, missing) if stored else None
-    waiting = deque(chain for chain in in_chains(planned) if any(segment.id in missing for segment in chain))
+    chains = {chain[-1].id: chain for chain in in_chains(planned)}  # documents that say the same are one
+    waiting = deque(chain for chain in chains.values() if any(segment.id in missing for segment in chain))
     state, done, started = None, 0, time.perf_counter()
     with workers() as pool:
 

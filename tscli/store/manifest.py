@@ -250,7 +250,8 @@ class Manifest:
         ids, names = [record.id for record in self.segments], [name for name, _, _ in self.plain_files]
         if not all(map(SEGMENT_ID.fullmatch, ids)) or not all(map(PLAIN_FILE.fullmatch, names)):
             raise ValueError("a file name is not one that a library uses")
-        if len({*ids, *names}) != len(ids) + len(names):
+        files = {(record.id, record.parent, record.num_tokens, record.size_bytes, record.xxh3) for record in self.segments}
+        if len({*ids, *names}) != len(files) + len(names):  # documents that say the same share a segment
             raise ValueError("a file is named twice")
         sizes = [record.size_bytes for record in self.segments] + [size for _, size, _ in self.plain_files]
         if not all(isinstance(size, int) for size in sizes):

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 import tscli
-from tscli.answer import passage_search, passages, words
+from tscli.answer import answer_judge, passage_search, passages, retrieval_answer, words
 from tscli.answer.contrast import CONTRAST
 from tscli.answer.passages import Fit, Passage
 from tscli.answer.question_reading import PassageReading
@@ -154,6 +154,9 @@ ROWS: dict[str, Change] = {
     "no second pass: in the order of the heads' votes": by_votes,
     "ranked by gain, without the words": by_gain,
     "no sentence repeated": lambda session: patch.object(passages, "STANDS_OUT", 1.1),
+    "no sentence of another document": lambda session: changed(session, bridged=lambda *parts: list(parts[4])),
+    "contrast of what the question says, too": lambda session: patch.object(retrieval_answer, "restates", lambda *_: False),
+    "sentences judged, not clauses": lambda session: patch.object(answer_judge, "CLAUSE_ENDS", ()),
     "first pass again behind what it found": twice,
     "no contrast": lambda session: changed(session, lambda retrieval_heads: replace(retrieval_heads, contrast=0.0)),
     "contrast": lambda session: changed(session, lambda retrieval_heads: replace(retrieval_heads, contrast=CONTRAST)),
@@ -170,7 +173,8 @@ def measured(session: Session, questions: Sequence[Question]) -> dict[str, Any]:
         reading = outcome.reading if outcome else None
         if reading is not None and question.answer is not None:
             ids = session.context.token_ids
-            texts = [session.tokenizer.decode(ids[one.start : one.end].tolist()) for one in reading.passages]
+            spans = [span for one in reading.passages for span in ((one.start, one.end), *one.repeated)]
+            texts = [session.tokenizer.decode(ids[start:end].tolist()) for start, end in spans]
             wanted = [" ".join(one.split()).casefold() for one in (question.answer, *question.more)]
             found.append(any(one in " ".join(text.split()).casefold() for one in wanted for text in texts))
 

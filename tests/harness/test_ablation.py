@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import tscli
-from tscli.answer import passage_search, passages
+from tscli.answer import answer_judge, bridge, passage_search, passages, retrieval_answer
 from tscli.answer.calibration.store import save_retrieval_heads
 from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.model.load import load_decoder
@@ -59,7 +59,16 @@ def test_a_row_changes_what_it_says_and_leaves_everything_as_it_was(library: str
             assert passages.WINDOW == 16
         with rows["no sentence repeated"](session):
             assert passages.STANDS_OUT > 1
+        with rows["no sentence of another document"](session):
+            assert passage_search.bridged(*[None] * 4, ("as", "found"), None) == ["as", "found"]  # type: ignore[arg-type, comparison-overlap]
+        with rows["contrast of what the question says, too"](session):
+            assert not retrieval_answer.restates([1, 2], [1], 2)
+        with rows["sentences judged, not clauses"](session):
+            assert not answer_judge.CLAUSE_ENDS
         assert strategy.retrieval_heads == HEADS
+    assert passage_search.bridged is bridge.bridged
+    assert retrieval_answer.restates([1, 2], [1], 2)
+    assert answer_judge.CLAUSE_ENDS
     assert passages.STANDS_OUT < 1
     assert passage_search.BY_WORDS > 0
     assert passages.WINDOW == 64

@@ -64,7 +64,7 @@ def heads(session: Session, chosen: Callable[[RetrievalHeads], Sequence[tuple[in
         own = tuple(chosen(retrieval_heads))
         return replace(retrieval_heads, heads=own, skill=(1.0,) * len(own))
 
-    return changed(session, other, BY_HEADS=MORE, BY_WORDS=0)
+    return changed(session, other, BY_HEADS=MORE, BY_WORDS=0, LEAST_SHARE=0.0)
 
 
 def from_layer(session: Session, first: int) -> Any:
@@ -107,7 +107,7 @@ def by_votes(session: Session) -> Any:
     def read(decoder: Any, state: Any, prompt: Any, before: Any, found: Sequence[Passage], excluded: Any) -> PassageReading:
         return PassageReading(tuple(found), tuple(1.0 - 0.1 * place for place in range(len(found))), None)
 
-    return changed(session, BY_WORDS=0, read_after_passages=read, ranked_fits=list)
+    return changed(session, BY_WORDS=0, LEAST_SHARE=0.0, read_after_passages=read, ranked_fits=list)
 
 
 def by_gain(session: Session) -> Any:
@@ -139,6 +139,7 @@ ROWS: dict[str, Change] = {
     "by all heads of the upper half": lambda session: from_layer(session, session.decoder.layers // 2),
     "by all heads": lambda session: from_layer(session, 0),
     "8 by the heads and 4 by the words": lambda session: changed(session, BY_HEADS=8),
+    "whatever share of the words they have": lambda session: changed(session, LEAST_SHARE=0.0),
     "by the question's words alone": lambda session: changed(session, BY_HEADS=0, BY_WORDS=MORE),
     "windows of 16 tokens": lambda session: window(session, 16),
     "windows of 32": lambda session: window(session, 32),

@@ -20,6 +20,7 @@ from tscli.tokens import Prompt
 
 BY_HEADS = 4  # passages that a question is read after, by the retrieval heads' votes
 BY_WORDS = 4  # and by the question's own words
+LEAST_SHARE = 0.4  # of the best candidate's share of the words: with less it is the heads' first, or no candidate
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,12 @@ def search(
     votes = question_votes(decoder, state, retrieval_heads, prompt, before, first, state.committed)
     words = finder.words(prompt.ids[prompt.start : prompt.stop])
     by_heads, by_words = finder.best(votes, BY_HEADS, excluded), finder.by_words(words, BY_WORDS, excluded)
-    found = [finder.with_sentence(one, words) for one in dict.fromkeys([*by_heads, *by_words])]
+    shares = {one: words.share(one.start - first, one.end - first) for one in (*by_heads, *by_words)}
+    least = LEAST_SHARE * max(shares.values(), default=0.0)
+    found = [finder.with_sentence(one, words) for one, share in shares.items() if share >= least or one in by_heads[:1]]
     candidates = bridged(finder, prompt, words, votes, found, excluded)
     read = read_after_passages(decoder, state, prompt, before, candidates, excluded)
-    shares = [words.share(one.start - first, one.end - first) for one in candidates]
-    ranked = ranked_fits([Fit(*one) for one in zip(candidates, read.gains, shares, strict=True)])[:most]
+    ranked = ranked_fits([Fit(one, gain, shares[one]) for one, gain in zip(candidates, read.gains, strict=True)])[:most]
     ranked = influential(ranked) if retrieval_heads.apart else ranked
     gains = tuple(fit.gain for fit in ranked)
     answered = bool(gains) and max(gains) >= retrieval_heads.absent_below

@@ -32,6 +32,12 @@ TRICKY = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def short_texts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All texts are encoded as long ones are."""
+    monkeypatch.setattr(tokenizers, "FEW", 0)
+
+
 @pytest.fixture(scope="module", params=KINDS)
 def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     folder = save(tmp_path_factory.mktemp("t") / request.param, request.param, CHATML, SPECIAL, "<|im_end|>")
@@ -130,3 +136,12 @@ def test_many_texts_in_threads_have_the_ids_and_spans_that_each_has_by_itself(
             assert found.ids.tolist() == wanted.ids.tolist()
             assert found.char_start.tolist() == wanted.char_start.tolist()
             assert found.char_end.tolist() == wanted.char_end.tolist()
+
+
+def test_a_question_does_not_wait_for_tiktoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizers, "FEW", 100)
+    loaded, long = load_tokenizer(str(reader.path())), "Who keeps the light? " * 9
+    asked = loaded.encode_text(["Who keeps the light?"])[0].ids.tolist()
+    assert "_byte_level" not in vars(loaded)
+    assert loaded.encode_text([long])[0].ids.tolist()[: len(asked)] == asked
+    assert "_byte_level" in vars(loaded)

@@ -84,6 +84,40 @@ def _split_pattern(pre_tokenizer: dict[str, Any] | None) -> str | None:
     return None if splits[0].get("invert") else pattern
 
 
+class ByteLevel:
+    """Encodes as a tokenizer.json does, several times faster."""
+
+    def __init__(self, encoding: tiktoken.Encoding, count: int) -> None:
+        """encoding, count: of `build_encoding` and `num_ids`."""
+        self._encoding = encoding
+        self._num_ids = count
+        self._lengths = np.zeros(encoding.max_token_value + 1, dtype=np.int64)  # of each token, in bytes
+        for token in encoding.token_byte_values():
+            self._lengths[encoding.encode_single_token(token)] = len(token)
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> ByteLevel | None:
+        """For this tokenizer.json; None where tiktoken cannot express it."""
+        encoding = build_encoding(content)
+        return None if encoding is None else cls(encoding, num_ids(content["model"]))
+
+    def ids(self, text: str) -> list[int]:
+        """Of a text that `is_safe`."""
+        return self._encoding.encode_ordinary(text)
+
+    def encode(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """ids, and where their characters start and end, int32 [n] each; None for a text that only the tokenizer.json's own
+        tokenizer encodes. In any thread: tiktoken lets the others run meanwhile."""
+        if not is_safe(text):
+            return None
+        ids = np.array(self.ids(text), dtype=np.int32)
+        if ids.size == 0:
+            return ids, ids, ids
+        if ids.max() >= self._num_ids:  # a byte for which the model has no token
+            return None
+        return (ids, *char_spans(self._lengths[ids], text))
+
+
 def is_safe(text: str) -> bool:
     """Whether tiktoken gives the same ids in good time: already in NFC, and without endless runs."""
     if not unicodedata.is_normalized("NFC", text):

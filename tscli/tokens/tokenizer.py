@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tscli.errors import TscliError
-from tscli.tokens.byte_level import build_encoding, char_spans, is_safe, num_ids
+from tscli.tokens.byte_level import ByteLevel
 from tscli.tokens.control import control_ids
 from tscli.tokens.sentence_piece import begins_sections, continuing
 
@@ -29,6 +30,7 @@ SAMPLE = (
     "مرحبا שלום हिन्दी 한국어 😀👩‍💻🇪🇺\n   leading, trailing   \n\n\n\n http://example.org/a?b=c&d=%20 <|im_end|> </s> "
     "[INST] 1234567890 ABCdefGHI I'LL don'T\u00a0\u2028\x0b end  "
 )
+FEW = 1 << 14  # characters below which tiktoken is not worth making
 MANY = 1 << 17  # characters from which other threads are worth their start
 SLICE = 1 << 20  # characters that Hugging Face's tokenizer is given at once: it takes some hundred bytes for each
 
@@ -60,17 +62,18 @@ class Tokenizer:
         self._begins_sections = begins_sections(content)
         self.added: dict[str, int] = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
         self._added_ids = frozenset(self.added.values())
-        self._encoding = build_encoding(content)
-        if self._encoding is not None and not self._agrees(SAMPLE):
-            self._encoding = None
-        if self._encoding is not None:
-            self._lengths = np.array(self._byte_lengths(), dtype=np.int64)
-            self._num_ids = num_ids(content["model"])
+
+    @cached_property
+    def _byte_level(self) -> ByteLevel | None:
+        """tiktoken, where it gives the same ids; made when much text is first encoded, for that takes longer than a question
+        does to be encoded."""
+        made = ByteLevel.of(json.loads(self._fast.to_str()))
+        return made if made is not None and made.ids(SAMPLE) == self._encode_slowly([SAMPLE])[0].ids.tolist() else None
 
     @property
     def backend(self) -> str:
-        """ "tiktoken" or "huggingface"."""
-        return "huggingface" if self._encoding is None else "tiktoken"
+        """Of documents: "tiktoken" or "huggingface"."""
+        return "huggingface" if self._byte_level is None else "tiktoken"
 
     @property
     def opening_ids(self) -> list[int]:
@@ -80,15 +83,16 @@ class Tokenizer:
     def encode_text(self, texts: Sequence[str]) -> list[Encoded]:
         """Encode texts that follow other text, as they are, in as many threads as pay; nothing in them is a control
         token, and none is added."""
-        if self._encoding is None:
+        size = sum(map(len, texts))
+        if size < FEW or self._byte_level is None:
             return self._encode_slowly(texts)
-        if len(texts) < 2 or sum(map(len, texts)) < MANY:
-            found = [self._encode_fast(text) for text in texts]
+        if len(texts) < 2 or size < MANY:
+            found = [self._byte_level.encode(text) for text in texts]
         else:
             with ThreadPoolExecutor(os.cpu_count()) as threads:
-                found = list(threads.map(self._encode_fast, texts))
+                found = list(threads.map(self._byte_level.encode, texts))
         rest = iter(self._encode_slowly([text for text, made in zip(texts, found, strict=True) if made is None]))
-        return [next(rest) if made is None else made for made in found]
+        return [next(rest) if made is None else Encoded(*made) for made in found]
 
     def encode_section(self, text: str, before: Sequence[int]) -> list[int]:
         """The ids of a text after these tokens, as `encode_text`: right after an added token it may begin with a space."""
@@ -113,18 +117,6 @@ class Tokenizer:
         UTF-8 becomes U+FFFD."""
         text: str = self._behind.decode(list(ids), skip_special_tokens=not special)
         return text
-
-    def _encode_fast(self, text: str) -> Encoded | None:
-        """None where only Hugging Face's tokenizer does; in any thread, for tiktoken lets the others run meanwhile."""
-        assert self._encoding is not None
-        if not is_safe(text):
-            return None
-        ids = np.array(self._encoding.encode_ordinary(text), dtype=np.int32)
-        if ids.size == 0:
-            return Encoded(ids, ids, ids)
-        if ids.max() >= self._num_ids:  # a byte for which the model has no token
-            return None
-        return Encoded(ids, *char_spans(self._lengths[ids], text))
 
     def _encode_slowly(self, texts: Sequence[str]) -> list[Encoded]:
         slices = [_slices(text) for text in texts]
@@ -159,17 +151,6 @@ class Tokenizer:
         finally:
             fast.encode_special_tokens = False
         return encoded
-
-    def _agrees(self, text: str) -> bool:
-        assert self._encoding is not None
-        return bool(self._encoding.encode_ordinary(text) == self._encode_slowly([text])[0].ids.tolist())
-
-    def _byte_lengths(self) -> list[int]:
-        assert self._encoding is not None
-        lengths = [0] * (self._encoding.max_token_value + 1)
-        for token in self._encoding.token_byte_values():
-            lengths[self._encoding.encode_single_token(token)] = len(token)
-        return lengths
 
 
 def _slices(text: str) -> list[int]:

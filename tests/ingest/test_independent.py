@@ -173,3 +173,8 @@ def test_documents_that_say_the_same_share_their_segments(load: tscli.LoadOption
     again = tscli.prepare([docs], "default", load, options=options).run()
     assert again.prefilled_tokens == 0
     assert not tscli.verify("default")
+    shared = next(stored.folder / "segments" / f"{one}.pt" for one in ids if ids.count(one) > 1)
+    shared.write_bytes(shared.read_bytes()[:-1] + b"?")
+    assert len(tscli.verify("default")) == 1
+    tscli.repair("default")
+    assert not tscli.verify("default")

@@ -106,7 +106,7 @@ def open_library(folder: Path, *, verify: bool = False) -> StoredLibrary:
 
 def _open(folder: Path, manifest: Manifest, *, verify: bool) -> StoredLibrary:
     manifest.check_layout()
-    files = [(segment_path(folder, record.id), record.size_bytes, record.xxh3) for record in manifest.segments]
+    files = list({(segment_path(folder, record.id), record.size_bytes, record.xxh3): None for record in manifest.segments})
     files += [(folder / name, size, xxh3) for name, size, xxh3 in manifest.plain_files]
     _verify_files(folder, files, again=verify)
     segments = [map_segment(folder, record) for record in manifest.segments]

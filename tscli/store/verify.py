@@ -54,7 +54,7 @@ def verify(folder: Path) -> list[Problem]:
 
 def damaged_files(folder: Path, manifest: Manifest) -> list[Problem]:
     """Those of the files that this manifest refers to which are not what was written; hashes each."""
-    files = [(segment_path(folder, record.id), record.size_bytes, record.xxh3) for record in manifest.segments]
+    files = list({(segment_path(folder, record.id), record.size_bytes, record.xxh3): None for record in manifest.segments})
     files += [(folder / name, size, xxh3) for name, size, xxh3 in manifest.plain_files]
     found = [(path, problem_with(path, size, xxh3)) for path, size, xxh3 in files]
     return [Problem(str(path), reason) for path, reason in found if reason]

@@ -36,15 +36,25 @@ class PageTable:
 
         scales: [pages, kv_heads, page_size] bfloat16, of int8 pages.
         """
+        tables = cls.of_layers([part[None] for part in pages], counts, [part[None] for part in scales])
+        return tables[0] if tables else None
+
+    @classmethod
+    def of_layers(cls, pages: Sequence[Tensor], counts: Sequence[int], scales: Sequence[Tensor] = ()) -> list[PageTable]:
+        """As `of`, for pages [layers, ...] of all layers: the table of each layer, or none."""
         first = pages[0]
-        alike = all(part.dtype == first.dtype and part.is_contiguous() and part.device == first.device for part in pages)
+        alike = all(part.dtype == first.dtype and part[0].is_contiguous() and part.device == first.device for part in pages)
         if not alike or not use_compiled(first, sum(counts)) or (first.dtype == torch.int8) != bool(scales):
-            return None
-        beside = cls.of([scale[..., None] for scale in scales], counts) if scales else None
-        _, kv_heads, page_size, head_dim = first.shape
-        addresses = np.array([part.data_ptr() for part in pages], np.int64)
+            return []
+        beside = cls.of_layers([part[..., None] for part in scales], counts) if scales else [None] * len(first)
+        _, _, kv_heads, page_size, head_dim = first.shape
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.array(counts, np.int64))])
-        return cls(addresses, starts, page_size, kv_heads, head_dim, first.dtype, tuple(pages), beside)
+        addresses = np.array([part.data_ptr() for part in pages], np.int64)
+        layer_bytes = np.array([part.stride(0) * part.element_size() for part in pages], np.int64)
+        return [
+            cls(addresses + layer * layer_bytes, starts, page_size, kv_heads, head_dim, first.dtype, tuple(pages), own)
+            for layer, own in enumerate(beside)
+        ]
 
 
 def score_table(query: Tensor, table: PageTable, stop: int, out: Tensor) -> None:

@@ -50,7 +50,7 @@ class KVState:
         self.tokens_run = 0  # that have passed through the model, forgotten ones too
         self.sketch: Scan | None = None  # of the committed tokens
         self.wait_for_layer: Callable[[int], None] | None = None  # returns once a layer's committed pages are there
-        self._tables: list[list[PageTable | None]] | None = None
+        self._tables: tuple[list[PageTable], list[PageTable]] | None = None  # of keys, and of values
         self._parted: tuple[Tensor, list[tuple[Pages | None, Tensor]]] | None = None  # the last positions that were gathered
         self._head_keys = HeadKeys([], [], device)
         for segment in segments:
@@ -220,15 +220,16 @@ class KVState:
         if self.wait_for_layer is not None:
             self.wait_for_layer(layer)
         if self._tables is None:
-            self._tables = [[self._new_table(at, kind) for kind in (0, 1)] for at in range(self._shape[0])]
-        return self._tables[layer][which]
+            self._tables = self._new_tables(0), self._new_tables(1)
+        return self._tables[which][layer] if self._tables[which] else None
 
-    def _new_table(self, layer: int, which: int) -> PageTable | None:
-        if self._device.type != "cpu":  # what a GPU does not hold is scored segment by segment
-            return None
-        pages = [(part.value if which else part.key)[layer] for part in self.segments]
-        scales = [part.scales[which][layer] for part in self.segments if part.scales is not None]
-        return PageTable.of(pages, [part.num_tokens for part in self.segments], scales) if pages else None
+    def _new_tables(self, which: int) -> list[PageTable]:
+        """Of each layer's committed keys (0) or values (1), or none."""
+        if self._device.type != "cpu" or not self.segments:  # what a GPU does not hold is scored segment by segment
+            return []
+        pages = [part.value if which else part.key for part in self.segments]
+        scales = [part.scales[which] for part in self.segments if part.scales is not None]
+        return PageTable.of_layers(pages, [part.num_tokens for part in self.segments], scales)
 
     def _split(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Ascending positions of the committed tokens, and places in the tail of the others."""

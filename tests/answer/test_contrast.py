@@ -42,7 +42,17 @@ def test_without_contrast_it_is_what_the_passages_say() -> None:
 
 @pytest.mark.parametrize(
     ("said", "token", "is_so"),
-    [([7, 2], 3, True), ([2], 3, True), ([3], 5, False), ([5], 1, False), ([2, 9], 3, False), ([], 1, False), ([9], 9, False)],
+    [
+        ([7, 2], 3, True),
+        ([2], 3, True),
+        ([3], 5, False),
+        ([5], 1, False),
+        ([2, 9], 3, False),
+        ([], 1, False),
+        ([9], 9, False),
+        ([2, 3, 2], 3, False),
+        ([2, 3, 2], 5, True),
+    ],
 )
 def test_an_answer_restates_the_question_where_it_goes_on_as_that_does(said: list[int], token: int, is_so: bool) -> None:
     assert restates([1, 2, 3, 2, 5], said, token) == is_so

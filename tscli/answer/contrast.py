@@ -35,5 +35,9 @@ def contrasted(behind: Tensor, without: Tensor, contrast: float, *, plausible: f
 
 
 def restates(question: Sequence[int], said: Sequence[int], token: int) -> bool:
-    """Whether an answer that ends with the tokens `said` would go on with this one as the question does."""
-    return bool(said) and (said[-1], token) in pairwise(question)
+    """Whether an answer that ends with the tokens `said` would go on with this one as the question does, and for the first
+    time: what says the question over again answers nothing."""
+    if not said:
+        return False
+    pair = said[-1], token
+    return pair in pairwise(question) and pair not in pairwise(said)

@@ -31,17 +31,12 @@ class PageTable:
     scales: PageTable | None = None
 
     @classmethod
-    def of(cls, pages: Sequence[Tensor], counts: Sequence[int], scales: Sequence[Tensor] = ()) -> PageTable | None:
-        """The table of these pages, so many tokens in each; None where the compiled loops do not take them.
-
-        scales: [pages, kv_heads, page_size] bfloat16, of int8 pages.
-        """
-        tables = cls.of_layers([part[None] for part in pages], counts, [part[None] for part in scales])
-        return tables[0] if tables else None
-
-    @classmethod
     def of_layers(cls, pages: Sequence[Tensor], counts: Sequence[int], scales: Sequence[Tensor] = ()) -> list[PageTable]:
-        """As `of`, for pages [layers, ...] of all layers: the table of each layer, or none."""
+        """The table of each layer of these pages [layers, pages, kv_heads, page_size, head_dim], so many tokens in each; none
+        where the compiled loops do not take them.
+
+        scales: [layers, pages, kv_heads, page_size] bfloat16, of int8 pages.
+        """
         first = pages[0]
         alike = all(part.dtype == first.dtype and part[0].is_contiguous() and part.device == first.device for part in pages)
         if not alike or not use_compiled(first, sum(counts)) or (first.dtype == torch.int8) != bool(scales):

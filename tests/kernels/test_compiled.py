@@ -54,7 +54,7 @@ def segments(counts: tuple[int, ...], kv_heads: int, page_size: int, head_dim: i
 
 
 def table_of(pages: list[Tensor], counts: tuple[int, ...]) -> PageTable:
-    table = PageTable.of(pages, counts)
+    [table] = PageTable.of_layers([part[None] for part in pages], counts)
     assert table is not None
     return table
 
@@ -108,7 +108,7 @@ def test_int8_pages_are_scored_with_their_scales(group: int) -> None:
     counts = (203, 1, 2640)
     pages = [torch.randn(-(-n // 16), 3, 16, 40) for n in counts]
     packed = [quantise_rows(part, PAGE_SCALE) for part in pages]
-    table = PageTable.of([codes for codes, _ in packed], counts, [scale for _, scale in packed])
+    [table] = PageTable.of_layers([codes[None] for codes, _ in packed], counts, [scale[None] for _, scale in packed])
     assert table is not None
     key = in_a_row([reference.expand_rows(*part) for part in packed], counts)
     query, positions = torch.randn(3 * group, 40), torch.randperm(2844)[:700].sort().values
@@ -121,9 +121,9 @@ def test_int8_pages_are_scored_with_their_scales(group: int) -> None:
 
 def test_pages_that_the_loops_do_not_know_have_no_table() -> None:
     pages = segments((64, 64), 2, 64, 16, torch.float32)
-    assert PageTable.of([part.half() for part in pages], (64, 64)) is None
-    assert PageTable.of([pages[0], pages[1].bfloat16()], (64, 64)) is None
-    assert PageTable.of([part.transpose(1, 2) for part in pages], (64, 64)) is None
+    assert not PageTable.of_layers([part[None].half() for part in pages], (64, 64))
+    assert not PageTable.of_layers([pages[0][None], pages[1][None].bfloat16()], (64, 64))
+    assert not PageTable.of_layers([part[None].transpose(2, 3) for part in pages], (64, 64))
 
 
 @pytest.mark.parametrize("group", GROUPS)

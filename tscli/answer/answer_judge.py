@@ -24,6 +24,7 @@ class AnswerJudge:
         self._splitter = splitter
         self._grounding: Grounding | None = Grounding()
         self._sentence: list[int] = []  # tokens of the one that is being made
+        self._text = ""  # and its text
         self._comma: tuple[float, float] | None = None  # of the latest token, if it ends with one
         self._held: list[tuple[float, float]] = []  # of tokens that may be of a thought
 
@@ -78,9 +79,10 @@ class AnswerJudge:
 
     def _begins(self, token: int) -> Begins:
         """What the next token begins, which is taken into the sentence that is being made."""
-        before, text = (self._tokenizer.decode(ids) for ids in (self._sentence, [*self._sentence, token]))
         self._sentence.append(token)
+        before, text = self._text, self._tokenizer.decode(self._sentence)
+        self._text = text
         if sentence_end(text) > 0:
-            self._sentence = [token]
+            self._sentence, self._text = [token], self._tokenizer.decode([token])
             return Begins.CLAUSE
         return Begins.WORD if text[len(before) :][:1].isspace() else Begins.NOTHING

@@ -57,9 +57,10 @@ def _elsewhere(
         if name.casefold() in asked.casefold():
             continue
         places = finder.places_of(name)
-        places = places[((places < passage.start) | (places >= passage.end)) & ~np.isin(places, barred)]
+        places = places[(places < passage.start) | (places >= passage.end)]
         found = {finder.sentence_at(int(place)) for place in places} if len(places) <= MOST else set()
-        if sentences := sorted((start, end) for start, end in found if end - start <= room):
+        allowed = (one for one in found if one[1] - one[0] <= room and not np.isin(np.arange(*one), barred).any())
+        if sentences := sorted(allowed):
             total = votes.sum(dim=1).clamp_min(1e-30)
             shares = [votes[:, start - finder.first : end - finder.first].sum(dim=1) / total for start, end in sentences]
             return [sentences[int(torch.stack(shares).sum(dim=1).argmax())]]

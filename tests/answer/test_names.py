@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tscli.answer.names import missing_names, names_of, phrases_of, places_of
+from tscli.answer.names import another_named, missing_names, names_of, phrases_of, places_of
 from tscli.tokens import SourceText, build_context, load_template, load_tokenizer
 
 TEXT = 'The keeper of Marrow Point is Odile Farrant. "Brannoc," she said, was BUILT BY O\'Malley in Tarn-\nmere.'
@@ -73,3 +73,29 @@ def test_a_name_is_found_wherever_it_stands(small_model: Path) -> None:
     assert len(places) >= 2
     assert all("Odile".startswith(tokenizer.decode([int(context.token_ids[place])]).strip()) for place in places)
     assert not places_of("Ockwick", context, tokenizer).size
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "another"),
+    [
+        ("Tolcombe Meadows", "The warden of Tolstow Meadows is Judith Whithart.", "Tolstow Meadows"),
+        ("Tolcombe Meadows", "Judith Whithart is the warden.", ""),
+        ("Tolcombe Meadows", "The warden of Tolstow Meadows has been in tolcombe meadows.", None),  # in any case
+        ("Tolcombe Meadows", "Beside Tolstow Meadows lie the Meadows, and to the south the marsh.", None),  # a part of it
+        ("Tolcombe Meadows", "The Meadows lie to the south, but the marsh does not.", None),  # "the" is of no name
+        ("Northern Otter", "The Black Otter lies at anchor. Under the bridge is the other.", "Black Otter"),
+        ("Northern Otter", "Black Otter is 45 metres long.", "Black Otter"),
+        ("Odile Farrant", "Odile's boat sank.", None),
+        ("Odile Farrant", "Bo Farrant's boat sank.", "Bo Farrant"),
+        ("Anny Kareniny", "Anna Karenina was there.", None),  # inflected
+        ("Odile Farrant", "ODILE FARRANT sank.", None),
+        ("Odile Farrant", "", ""),
+    ],
+)
+def test_another_is_named_like_what_is_asked_for(asked: str, text: str, another: str | None) -> None:
+    assert another_named([asked], text) == another
+
+
+def test_any_of_several_names_will_do() -> None:
+    assert another_named(["Ockwick", "Tolcombe Meadows"], "Tolstow Meadows is near Ockwick.") is None
+    assert another_named([], "Tolstow Meadows is near Ockwick.") == ""

@@ -25,6 +25,7 @@ def read(
         return PassageReading(tuple(passages), tuple(1.0 + shares[one] for one in passages), None)
 
     monkeypatch.setattr(passage_search, "question_votes", lambda *_: None)
+    monkeypatch.setattr(passage_search, "told_apart", lambda *parts: list(parts[2]))
     monkeypatch.setattr(passage_search, "bridged", lambda *parts: list(parts[4]))
     monkeypatch.setattr(passage_search, "read_after_passages", reading)
     words = SimpleNamespace(share=lambda start, end: shares[Passage(start, end, 0, 0)])

@@ -1,4 +1,4 @@
-"""Names in a question that occur nowhere in the documents, which then cannot hold the answer.
+"""Names in a question that the documents, or a passage, do not have.
 
 Pretrained models take a stranger's name for a slip and answer about somebody else. Knows a context and its tokenizer; runs no
 model.
@@ -7,7 +7,8 @@ model.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import dropwhile, takewhile
 
 import numpy as np
 
@@ -18,6 +19,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _OWN = re.compile(r"['’]s?$")  # of a genitive
 _AHEAD = "x" * sentences.SHORTEST + " "  # what is shorter ends no sentence
 SHORTEST = 3  # letters
+ALIKE = 0.7  # of two words' letters: what inflected ones share from the start
 
 
 def missing_names(question: str, context: Context, tokenizer: Tokenizer) -> list[str]:
@@ -38,21 +40,52 @@ def names_of(question: str) -> list[str]:
 def phrases_of(sentence: str) -> list[str]:
     """Names in a sentence, of one word or several, such as "Wanda Crowgate", each once. Its first word is none by itself, and
     where it may be of a name, that is there without it, too."""
-    found, end = list[list[str]](), -1
-    words = list(_WORD.finditer(sentence))
-    for match in words:
-        if not match[0][0].isupper():
-            continue
-        if found and sentence[end : match.start()] != " ":
-            found.append([])
-        elif not found:
-            found = [[]]
-        found[-1].append(_OWN.sub("", match[0]))
-        end = match.end()
-    if found and words[0][0][0].isupper():
+    found = _runs(sentence)
+    if found and _WORD.search(sentence)[0][0].isupper():  # type: ignore[index]
         found[:1] = [part for part in (found[0], found[0][1:]) if part and len(found[0]) > 1]
     names = (" ".join(part) for part in found)
     return list(dict.fromkeys(name for name in names if len(name) >= SHORTEST and not name.isupper()))
+
+
+def another_named(asked: Sequence[str], text: str) -> str | None:
+    """The first name in a text that shares a word with one of those asked for, but is another, such as "Tolstow Meadows" for
+    "Tolcombe Meadows"; empty where there is none, None where the text speaks of one of those asked for.
+
+    Part of a name stands for it ("Meadows"), and so does what is inflected. A word that the text also has in small letters
+    begins no name ("The Meadows").
+    """
+    if any(name.casefold() in text.casefold() for name in asked):
+        return None
+    plain = {word for word in _WORD.findall(text) if word.islower()}
+    names, another = [name.casefold().split() for name in asked], ""
+    for run in _runs(text):
+        words = list(dropwhile(lambda word: word.lower() in plain, run))
+        for name in names:
+            shared = [any(_alike(word.casefold(), one) for one in name) for word in words]
+            if shared and all(shared):
+                return None
+            if any(shared):
+                another = another or " ".join(words)
+    return another
+
+
+def _alike(word: str, other: str) -> bool:
+    """Whether two words are the same but for an ending."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(word, other, strict=False)))
+    return same >= ALIKE * max(len(word), len(other))
+
+
+def _runs(text: str) -> list[list[str]]:
+    """Capitalised words with nothing but a space between them, without genitives' endings."""
+    found, end = list[list[str]](), -1
+    for match in _WORD.finditer(text):
+        if not match[0][0].isupper():
+            continue
+        if not found or text[end : match.start()] != " ":
+            found.append([])
+        found[-1].append(_OWN.sub("", match[0]))
+        end = match.end()
+    return found
 
 
 def _sentences(text: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tscli.answer.bridge import bridged
 from tscli.answer.mixture import influential
+from tscli.answer.namesakes import told_apart
 from tscli.answer.passages import Fit, Passage, PassageFinder, ranked_fits
 from tscli.answer.question_reading import PassageReading, question_votes, read_after_passages
 from tscli.model.decoder import Decoder
@@ -63,7 +64,7 @@ def search(
     shares = {one: words.share(one.start - first, one.end - first) for one in (*by_heads, *by_words)}
     least = LEAST_SHARE * max(shares.values(), default=0.0)
     found = [finder.with_sentence(one, words) for one, share in shares.items() if share >= least or one in by_heads[:1]]
-    candidates = bridged(finder, prompt, words, votes, found, excluded)
+    candidates = bridged(finder, prompt, words, votes, told_apart(finder, prompt, found), excluded)
     read = read_after_passages(decoder, state, prompt, before, candidates, excluded)
     ranked = ranked_fits([Fit(one, gain, shares[one]) for one, gain in zip(candidates, read.gains, strict=True)])[:most]
     ranked = influential(ranked) if retrieval_heads.apart else ranked

@@ -21,6 +21,7 @@ from tscli.tokens import Context, Tokenizer, spell
 
 PEAK_RADIUS_TOKENS = 48  # tokens on both sides of a peak
 LEAD = 48  # the first tokens of a document: they say what it is about, which its passages take for granted
+EARLIER = 384  # tokens before a passage, in which what it speaks of may be named
 SENTENCE_SEARCH_TOKENS = 24  # more of them, within which the end of a sentence is looked for
 LONGEST_REPEATED = 72  # tokens of the sentences that are repeated after a passage
 LONGEST = 2 * (PEAK_RADIUS_TOKENS + SENTENCE_SEARCH_TOKENS) + LONGEST_REPEATED  # tokens of a passage, with what is repeated
@@ -64,6 +65,13 @@ class PassageFinder:
     def text(self, start: int, end: int) -> str:
         """Of tokens [start, end) of the context."""
         return self.tokenizer.decode(self._context.token_ids[start:end].tolist())
+
+    def spoken_of(self, passage: Passage) -> str:
+        """Where it is said what a passage is about: the beginning of its document, EARLIER tokens before it, itself and the
+        sentences that are repeated after it."""
+        earlier = max(passage.lead_end, passage.start - EARLIER)
+        spans = ((passage.lead, passage.lead_end), (earlier, passage.end), *passage.repeated)
+        return "\n".join(self.text(*span) for span in spans)
 
     def places_of(self, name: str) -> np.ndarray:
         """Where a name stands among the tokens that may be selected."""

@@ -16,6 +16,7 @@ from tscli.answer.attribution import Attribution
 from tscli.answer.contrast import contrasted, restates
 from tscli.answer.engine import Request
 from tscli.answer.mixture import mixed, said_by, weights_of
+from tscli.answer.namesakes import namesakes
 from tscli.answer.passage_search import Reading, search
 from tscli.answer.passages import Passage, PassageFinder
 from tscli.answer.question_reading import HeadQueries, PassageReading, count_votes, with_passages
@@ -33,12 +34,13 @@ class Outcome:
     """What is known of an answer so far, and stays known after its end.
 
     question_read: by time.perf_counter, when the pass began that makes the answer's first token. tokens_run: of the question,
-    in each of its sequences, and the answer. grounded, is_none: see `SessionStrategy`.
+    in each of its sequences, and the answer. grounded, is_none, namesake: see `SessionStrategy`.
     """
 
     reading: Reading | None = None
     grounded: int | None = None
     is_none: bool = False
+    namesake: str = ""
     question_read: float = 0.0
     tokens_run: int = 0
 
@@ -77,6 +79,7 @@ class RetrievalAnswer:
         self._passages: list[Passage] = []
         self._gains: list[float] = []
         self._run: GatheredRun
+        self._fitting: Tensor  # of each sequence with passages, 0 where they are about another one of a like name, else 1
         self._watch: _Watch
         self._behind: Tensor  # logits [sequences with passages, vocab] of the latest pass
         self._mixed: Tensor  # log-probabilities [vocab] of its next token by all of these
@@ -142,17 +145,19 @@ class RetrievalAnswer:
 
     def chosen(self, token: int) -> None:
         """Say where the token that the latest pass made comes from, and whether what it belongs to is grounded so far."""
+        said = said_by(self._behind, self._weights, token)
         if self._judge is not None:
             if token in self._end_ids and not self._request.ignore_eos:
                 self._judge.end()
             else:
-                without = self._without.log_softmax(dim=-1)
-                self._judge.take(token, float(self._mixed[token]), float(without[token]))
+                without = float(self._without.log_softmax(dim=-1)[token])
+                gain = float(self._mixed[token]) - without
+                self._judge.take(token, without + gain * float(said @ self._fitting), without)
                 if len(self._request.token_ids) + 1 == self._request.max_new_tokens:
                     self._judge.end(cut=True)
             self._outcome.grounded, self._outcome.is_none = self._judge.grounded, self._judge.is_none
         if self._watch.attribution is not None:
-            self._watch.attribution.report(said_by(self._behind, self._weights, token))
+            self._watch.attribution.report(said)
 
     def _pass(self, token_ids: list[int]) -> Pass:
         """These tokens after what there is, in each sequence."""
@@ -192,6 +197,10 @@ class RetrievalAnswer:
         heads, observe = self._retrieval_heads, self._request.observe
         rows, weights = self._rows()
         self._weights = weights.to(self._decoder.device)
+        others = namesakes(self._finder, self._request.prompt, self._passages)
+        self._outcome.namesake = next(filter(None, others), "")
+        others = others if len(rows) > 1 else ["" if not all(others) else self._outcome.namesake]
+        self._fitting = torch.tensor([not other for other in others], dtype=torch.float32).to(self._weights)
         spans = [self._arange(*span) for one in self._passages for span in ((one.start, one.end), *one.repeated)]
         chosen = torch.cat(spans).unique() if spans else self._arange(0, 0)
         attribution = Attribution(heads, rows, chosen, observe) if observe else None

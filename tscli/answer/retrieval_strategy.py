@@ -8,6 +8,7 @@
              the question, or, as the model was calibrated, all of them together, the best last, in a pass of their own;
              along with the same without passages, so that what they change may count for more              contrasted
     check    an answer that says nothing which the passages make likelier is none, nor are its sentences   AnswerJudge
+             and what is said of another one of a like name makes nothing likelier         namesakes
     move     every so many answer tokens, the heads' votes may bring another passage in; question and answer so far are then
              run anew, since all that was computed after the earlier passages depends on what they said
 
@@ -73,6 +74,11 @@ class RetrievalStrategy:
     def is_none(self) -> bool:
         """See `SessionStrategy`."""
         return self.outcome.is_none
+
+    @property
+    def namesake(self) -> str:
+        """See `SessionStrategy`."""
+        return self.outcome.namesake
 
     @property
     def first(self) -> int:

@@ -40,6 +40,10 @@ class SessionStrategy(Strategy, Protocol):
         """Whether none of them is, or will be."""
 
     @property
+    def namesake(self) -> str:
+        """Whom or what a passage is about in place of what the question names, such as "Tolstow Meadows"; may be empty."""
+
+    @property
     def question_mode(self) -> str:
         """How a question is read, for the statistics."""
 

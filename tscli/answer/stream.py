@@ -191,14 +191,15 @@ class Stream:
 
     def _refused(self) -> str:
         """What is said where no passage answers the question; the nearest ones are what it drew on."""
-        reading = self._strategy.question_reading
+        strategy = self._strategy
+        reading = strategy.question_reading
         if reading is None or reading.answered:
             return ""
         tokenizer, prompt = self._session.tokenizer, self.prompt
         words = QuestionWords(self.context.token_ids, prompt.ids[prompt.start : prompt.stop], tokenizer)
         self.recorder.add(_nearest(reading, words))
-        if self._strategy.is_none:
-            return UNGROUNDED
+        if strategy.is_none:
+            return f"{UNGROUNDED} What comes nearest is about {strategy.namesake}." if strategy.namesake else UNGROUNDED
         return f"{NOT_FOUND} Nothing there is named {' or '.join(self._missing)}." if self._missing else NOT_FOUND
 
     def _missing_names(self) -> list[str]:

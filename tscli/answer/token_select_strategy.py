@@ -51,6 +51,7 @@ class TokenSelectStrategy:
     refuses = False
     grounded: int | None = None  # nothing is judged
     is_none = False
+    namesake = ""
     question_reading = None
 
     def __init__(

@@ -37,7 +37,7 @@ ENOUGH = 0.7  # of the best head's skill, for another one to vote as well
 CANDIDATES = 8
 APART = 3  # passages read separately, where no number of them together is clearly better
 TOGETHER = (2, 3, 4)
-CLEARLY = 1 / 12  # of the questions: with no like statements near the right one, these are kind to passages together
+CLEARLY = 0.15  # of the questions: with no like statements near the right one, these are kind to passages together
 BETTER = 1 / 36  # of the questions: so much better, in the mean over passages apart and together, must answers by contrast be
 REFUSED = 0.02  # of questions that have an answer, at most so many may be refused
 

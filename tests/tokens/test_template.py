@@ -8,7 +8,7 @@ import pytest
 from tests.tokens.kinds import CHATML, DATED, GEMMA, IGNORES_SYSTEM, LLAMA3, PARTS, save
 from tscli import reader
 from tscli.errors import TscliError, UsageError
-from tscli.tokens import Placement, Template, Tokenizer, load_template, load_tokenizer, template_of, without_opening
+from tscli.tokens import Placement, Template, Tokenizer, load_template, load_tokenizer, template_of
 from tscli.tokens.template import LEAD, SYSTEM
 
 BESIDE = "Answer in a few words, from the text above."  # conftest puts it beside every question
@@ -285,20 +285,6 @@ def test_an_answer_is_made_to_begin_with_its_lead_which_is_no_part_of_the_questi
     assert tokenizer.decode(list(prompt.ids[prompt.start : prompt.stop])) == "Why?"
     behind = prompt.behind([7, 8])
     assert behind.ids[behind.start : behind.stop] == prompt.ids[prompt.start : prompt.stop]
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        (":\n\nThe bell: bronze.", "The bell: bronze."),
-        (" 29 pounds.\n", "29 pounds.\n"),
-        (": ", ""),
-        ("", ""),
-        ("- :a", "- :a"),
-    ],
-)
-def test_what_goes_on_with_a_lead_is_no_part_of_an_answer(text: str, shown: str) -> None:
-    assert without_opening(text) == shown
 
 
 @pytest.mark.defaults

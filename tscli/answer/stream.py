@@ -25,7 +25,7 @@ from tscli.answer.words import QuestionWords
 from tscli.errors import UsageError
 from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
-from tscli.tokens import Context, Prompt, Settled, State, StreamDecoder, Template, Tokenizer, without_opening
+from tscli.tokens import Context, Prompt, Settled, State, StreamDecoder, Template, Tokenizer
 
 NOT_FOUND = "Not in the documents."
 UNGROUNDED = "Found no answer in the documents."
@@ -175,12 +175,13 @@ class Stream:
         self._pieces += map(self._decoder.push, settled.ids)
 
     def _shown(self, grounded: int | None) -> str:
-        """What was held back of so many of the answer's tokens; None: of all. An answer begins with its first word."""
+        """What was held back of so many of the answer's tokens; None: of all. An answer begins with its first visible
+        character."""
         count = None if grounded is None else min(grounded, len(self.answer_ids)) - self._shown_ids
         if count is not None and count <= 0:
             return ""
         held = "".join(self._pieces[:count])
-        piece = held if self._text else without_opening(held)
+        piece = held if self._text else held.lstrip()
         self._text += piece
         self.recorder.show(count)
         self._shown_ids = len(self.answer_ids) if count is None else self._shown_ids + count

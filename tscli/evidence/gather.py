@@ -12,7 +12,7 @@ from tscli.answer.token_attribution import TokenAttribution
 from tscli.evidence.citations import Citation, cite
 from tscli.evidence.instructions import instruction_near
 from tscli.evidence.support import WEAK, support
-from tscli.tokens import Context, StreamDecoder, Tokenizer, without_opening
+from tscli.tokens import Context, StreamDecoder, Tokenizer
 from tscli.tokens.sentences import sentence_spans
 
 CAVEAT = "selection is not proof of causation"
@@ -68,7 +68,7 @@ def _opening(answer: Answer, tokenizer: Tokenizer) -> int:
     """How many tokens the answer's first sentence has."""
     end = next((end for _, end in sentence_spans(answer.text)), 0)
     for count in range(1, len(answer.token_ids) + 1):
-        if len(without_opening(tokenizer.decode(answer.token_ids[:count]))) >= end:
+        if len(tokenizer.decode(answer.token_ids[:count]).lstrip()) >= end:
             return count
     return len(answer.token_ids)
 
@@ -80,7 +80,7 @@ def _pieces(answer: Answer, citations: list[Citation], context: Context, tokeniz
     for number, (token, attribution) in enumerate(steps):
         held.append(attribution)
         added = decoder.push(token) + (decoder.flush() if number == len(steps) - 1 else "")
-        added = added if text else without_opening(added)
+        added = added if text else added.lstrip()
         added = added[: max(0, len(answer.text) - len(text))]
         if added:
             drew_on = tuple(_shares(held, citations, context))

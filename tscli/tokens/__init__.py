@@ -7,7 +7,7 @@ from tscli.tokens.context import SourceText, build_context
 from tscli.tokens.counts import parse_count
 from tscli.tokens.provenance import Context, DocumentTokens, page_name, shown
 from tscli.tokens.spelling import Spelled, spell
-from tscli.tokens.template import Placement, Prompt, Template, load_template, same_prompt, template_of, without_opening
+from tscli.tokens.template import Placement, Prompt, Template, load_template, same_prompt, template_of
 from tscli.tokens.thoughts import Settled, State, ThoughtSplitter
 from tscli.tokens.tokenizer import StreamDecoder, Tokenizer, known_tokenizer, load_tokenizer
 
@@ -34,5 +34,4 @@ __all__ = [
     "shown",
     "spell",
     "template_of",
-    "without_opening",
 ]

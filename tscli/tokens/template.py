@@ -7,7 +7,6 @@ stands before the documents, another one at the question.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
@@ -23,9 +22,7 @@ from tscli.tokens.tokenizer import Tokenizer
 SYSTEM = "Answer the question from the text below in a few words."
 BESIDE = ""  # after the question, or around it where it holds "{question}"
 PLACEMENT: Placement = "system"
-LEAD = "According to the text, the answer is"  # what an answer begins with: it is put into the model's mouth and not shown
-
-_OPENING = re.compile(r"^[\s:]+")
+LEAD = "According to the text,"  # what an answer begins with: it is put into the model's mouth and not shown
 
 DEFAULT_MIDDLE, DEFAULT_SUFFIX = "\n\nQuestion: ", "\nAnswer:"
 
@@ -147,11 +144,6 @@ def load_template(
         return replace(found, lead=wanted["lead"])
     except UnusableTemplate as error:
         return _plain(tokenizer, brought.get("system", ""), brought.get("beside", ""), str(error))
-
-
-def without_opening(text: str) -> str:
-    """An answer's text from its first word on: a lead that is not shown may be gone on with by a colon and empty lines."""
-    return _OPENING.sub("", text)
 
 
 def template_of(record: Mapping[str, Any], tokenizer: Tokenizer) -> Template:

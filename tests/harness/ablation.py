@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 import tscli
-from tscli.answer import answer_judge, passage_search, passages, retrieval_answer, words
+from tscli.answer import answer_judge, namesakes, passage_search, passages, retrieval_answer, words
 from tscli.answer.contrast import CONTRAST
 from tscli.answer.passages import Fit, Passage
 from tscli.answer.question_reading import PassageReading
@@ -158,6 +158,7 @@ ROWS: dict[str, Change] = {
     "no sentence of another document": lambda session: changed(session, bridged=lambda *parts: list(parts[4])),
     "contrast of what the question says, too": lambda session: patch.object(retrieval_answer, "restates", lambda *_: False),
     "sentences judged, not clauses": lambda session: patch.object(answer_judge, "CLAUSE_ENDS", ()),
+    "answers about another one of a like name, too": lambda session: patch.object(namesakes, "another_named", lambda *_: ""),
     "first pass again behind what it found": twice,
     "no contrast": lambda session: changed(session, lambda retrieval_heads: replace(retrieval_heads, contrast=0.0)),
     "contrast": lambda session: changed(session, lambda retrieval_heads: replace(retrieval_heads, contrast=CONTRAST)),

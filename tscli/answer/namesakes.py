@@ -38,7 +38,7 @@ def told_apart(finder: PassageFinder, prompt: Prompt, passages: Sequence[Passage
 
 def _others(finder: PassageFinder, prompt: Prompt, passages: Sequence[Passage]) -> list[str | None]:
     asked = phrases_of(_question(finder, prompt))
-    return [another_named(asked, finder.spoken_of(passage)) for passage in passages]
+    return [another_named(asked, finder.spoken_of(passage)) if asked else "" for passage in passages]
 
 
 def _question(finder: PassageFinder, prompt: Prompt) -> str:

@@ -89,6 +89,7 @@ def test_a_name_is_found_wherever_it_stands(small_model: Path) -> None:
         ("Odile Farrant", "Bo Farrant's boat sank.", "Bo Farrant"),
         ("Anny Kareniny", "Anna Karenina was there.", None),  # inflected
         ("Odile Farrant", "ODILE FARRANT sank.", None),
+        ("Murmur Goose Egg", "Then Murmur Goose-Egg went, and Murmur came back without a murmur.", None),  # also a word
         ("Odile Farrant", "", ""),
     ],
 )

@@ -52,20 +52,20 @@ def another_named(asked: Sequence[str], text: str) -> str | None:
     "Tolcombe Meadows"; empty where there is none, None where the text speaks of one of those asked for.
 
     Part of a name stands for it ("Meadows"), and so does what is inflected. A word that the text also has in small letters
-    begins no name ("The Meadows").
+    begins no name ("The Meadows"), unless it is of one asked for.
     """
     if any(name.casefold() in text.casefold() for name in asked):
         return None
     plain = {word for word in _WORD.findall(text) if word.islower()}
     names, another = [name.casefold().split() for name in asked], ""
-    for run in _runs(text):
-        words = list(dropwhile(lambda word: word.lower() in plain, run))
-        for name in names:
-            shared = [any(_alike(word.casefold(), one) for one in name) for word in words]
-            if shared and all(shared):
+    for name in names:
+        for run in _runs(text):
+            marked = [(word, any(_alike(word.casefold(), one) for one in name)) for word in run]
+            marked = list(dropwhile(lambda pair: pair[0].lower() in plain and not pair[1], marked))
+            if marked and all(shared for _, shared in marked):
                 return None
-            if any(shared):
-                another = another or " ".join(words)
+            if any(shared for _, shared in marked):
+                another = another or " ".join(word for word, _ in marked)
     return another
 
 

@@ -40,7 +40,7 @@ def bridged(
     best = max(range(len(passages)), key=shares.__getitem__, default=0)
     if not passages or not passages[best].repeated:
         return list(passages)
-    asked = finder.tokenizer.decode(prompt.ids[prompt.start : prompt.stop])
+    asked = prompt.question(finder.tokenizer)
     found = _elsewhere(finder, asked, votes, passages[best], excluded)
     repeated = (*found, *passages[best].repeated)
     return [replace(one, repeated=repeated) if at == best else one for at, one in enumerate(passages)]

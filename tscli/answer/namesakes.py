@@ -27,7 +27,7 @@ def told_apart(finder: PassageFinder, prompt: Prompt, passages: Sequence[Passage
     others = _others(finder, prompt, passages)
     if None not in others or not any(others):
         return list(passages)
-    question = _question(finder, prompt)
+    question = prompt.question(finder.tokenizer)
     names = "|".join(map(re.escape, phrases_of(question)))
     words = finder.words(finder.tokenizer.encode_text([re.sub(names, "", question)])[0].ids.tolist())
     own = [passage for passage, other in zip(passages, others, strict=True) if other is None]
@@ -37,12 +37,8 @@ def told_apart(finder: PassageFinder, prompt: Prompt, passages: Sequence[Passage
 
 
 def _others(finder: PassageFinder, prompt: Prompt, passages: Sequence[Passage]) -> list[str | None]:
-    asked = phrases_of(_question(finder, prompt))
+    asked = phrases_of(prompt.question(finder.tokenizer))
     return [another_named(asked, finder.spoken_of(passage)) if asked else "" for passage in passages]
-
-
-def _question(finder: PassageFinder, prompt: Prompt) -> str:
-    return finder.tokenizer.decode(prompt.ids[prompt.start : prompt.stop])
 
 
 def _share(finder: PassageFinder, words: QuestionWords, passage: Passage) -> float:

@@ -36,6 +36,10 @@ class Prompt:
     stop: int
     spoken: int = 0
 
+    def question(self, tokenizer: Tokenizer) -> str:
+        """The question's own text."""
+        return tokenizer.decode(self.ids[self.start : self.stop])
+
     def behind(self, ids: Sequence[int]) -> Prompt:
         """The same with other tokens before it."""
         size = len(ids)

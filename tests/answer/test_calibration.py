@@ -29,10 +29,28 @@ def test_the_best_heads_are_chosen_by_where_they_rank_the_right_window() -> None
     for votes, own in zip(windows, right, strict=True):
         votes[4, own] = 2.0
         votes[2, own] = 2.0 if own[0] % 2 else 0.0
-    heads, skill = choose(windows, right)
+    heads, skill = choose(windows, right, group=1, most_keys=6)
     assert heads[0] == 4
     assert skill[0] == 1.0
     assert all(one >= 0.7 for one in skill)
+
+
+def test_heads_beyond_the_keys_that_may_be_read_are_left_out() -> None:
+    """Those that share the keys of a better one come along."""
+    skill = {
+        0: 1.0,
+        3: 0.96,
+        1: 0.92,
+        4: 0.88,
+        6: 0.84,
+    }  # the share of questions in which it ranks the right one of two windows first
+    windows, right = [torch.zeros(8, 2) for _ in range(100)], [[1]] * 100
+    for head in range(8):
+        for number, votes in enumerate(windows):
+            votes[head, int(number < 100 * skill.get(head, 0.0))] = 1.0
+    assert choose(windows, right, group=3, most_keys=8)[0] == [0, 3, 1, 4, 6]
+    assert choose(windows, right, group=3, most_keys=2)[0] == [0, 3, 1, 4]
+    assert choose(windows, right, group=3, most_keys=1)[0] == [0, 1]
 
 
 def test_look_ups_follow_from_their_seed_and_no_answer_stands_twice() -> None:

@@ -34,6 +34,7 @@ SEED = 1
 DOCUMENTS = 3  # that the look-ups are hidden in
 MOST_HEADS = 8
 ENOUGH = 0.7  # of the best head's skill, for another one to vote as well
+MOST_KEYS = 0.05  # of all keys that these heads may read for a question: heads of a group share theirs
 CANDIDATES = 8
 APART = 3  # passages read separately, where no number of them together is clearly better
 TOGETHER = (2, 3, 4)
@@ -73,7 +74,8 @@ def calibrate(
         windows.append(all_windows(decoder, library, prompt))
         tell("asking every head", done + 1, len(prompts))
     right = [_right_windows(library, span) for span in targets]
-    heads, skill = choose(windows, right)
+    group = decoder.q_heads // decoder.kv_heads
+    heads, skill = choose(windows, right, group, max(1, int(MOST_KEYS * decoder.layers * decoder.kv_heads)))
     places = tuple((head // decoder.q_heads, head % decoder.q_heads) for head in heads)
     chosen = RetrievalHeads(places, tuple(skill), passages=1, apart=False, absent_below=0.0)
     return _with_limits(decoder, tokenizer, template, library, chosen, tell)
@@ -95,17 +97,22 @@ def make_look_up_library(decoder: Decoder, tokenizer: Tokenizer, template: Templ
     return LookUpLibrary(context, state, tuple(hidden), tuple(_tokens_of(context, *place) for place in places))
 
 
-def choose(windows: Sequence[Tensor], right: Sequence[Sequence[int]]) -> tuple[list[int], list[float]]:
-    """The most skilled heads, and the skill of each: the mean reciprocal rank of the right window.
+def choose(
+    windows: Sequence[Tensor], right: Sequence[Sequence[int]], group: int, most_keys: int
+) -> tuple[list[int], list[float]]:
+    """The most skilled heads that read the keys of at most so many kv heads, and the skill of each: the mean reciprocal rank of
+    the right window.
 
-    windows: of each question, every head's votes [heads, w]; right: the windows that hold its answer.
+    windows: of each question, every head's votes [heads, w]; right: the windows that hold its answer. group: heads, one behind
+    the other, that share their keys.
     """
     ranks = torch.tensor([[_rank(row, own) for row in votes] for votes, own in zip(windows, right, strict=True)])
     skill = ranks.float().reciprocal().mean(dim=0)  # [heads]
-    best = skill.topk(min(MOST_HEADS, skill.shape[0]))
-    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    chosen = [(head, own) for head, own in pairs if own >= ENOUGH * float(best.values[0])]
-    return [head for head, _ in chosen], [own for _, own in chosen]
+    order = skill.argsort(descending=True, stable=True).tolist()
+    able = [head for head in order if skill[head] >= ENOUGH * skill[order[0]]]
+    read = list(dict.fromkeys(head // group for head in able))[:most_keys]
+    chosen = [head for head in able if head // group in read][:MOST_HEADS]
+    return chosen, skill[chosen].tolist()
 
 
 @torch.inference_mode()

@@ -4,6 +4,7 @@ Each function stands beside a plain float64-capable reference in `reference`, ag
 """
 
 from tscli_kernels.attention import attend, attend_causal, attend_each, attend_selected, attend_turned
+from tscli_kernels.blocks import block_linear, has_block_products, pack_blocks
 from tscli_kernels.page_table import PageTable, copy_rows, score_rows, score_table
 from tscli_kernels.pages import row_index, score_pages, take_rows
 from tscli_kernels.quantised import (
@@ -39,16 +40,19 @@ __all__ = [
     "attend_each",
     "attend_selected",
     "attend_turned",
+    "block_linear",
     "copy_rows",
     "decode_sketch",
     "encode_sketch",
     "expand_rows",
     "hard_vote",
+    "has_block_products",
     "has_int8_products",
     "int4_linear",
     "int8_linear",
     "max_pool",
     "nibble_linear",
+    "pack_blocks",
     "pack_int4",
     "pack_nibbles",
     "quantise_rows",

@@ -102,6 +102,12 @@ def int8_group_linear(x: Tensor, codes: Tensor, step: Tensor, zero: Tensor) -> T
     return x.double() @ weight.flatten(1).T
 
 
+def block_linear(x: Tensor, codes: Tensor, step: Tensor, least: Tensor) -> Tensor:
+    """x W^T for the weights least + step * code; step, least: of each 32 inputs; in float64."""
+    weight = least.double()[..., None] + step.double()[..., None] * codes.double().unflatten(1, (-1, 32))
+    return x.double() @ weight.flatten(1).T
+
+
 def attend_selected(
     query: Tensor,
     key_pages: Tensor,

@@ -36,23 +36,25 @@ def blocks(kind: Kind, rows: int = 80, width: int = 512) -> torch.Tensor:
 
 
 def numbers(codes: torch.Tensor, step: torch.Tensor, zero: torch.Tensor) -> torch.Tensor:
-    groups = codes.unflatten(1, (-1, 16)).double()
+    groups = codes.unflatten(1, (step.shape[1], -1)).double()
     return (zero.double()[..., None] + step.double()[..., None] * (groups - MIDDLE)).flatten(1)
 
 
+@pytest.mark.parametrize("width", [16, 32])
 @pytest.mark.parametrize("kind", [Kind.Q5_0, Kind.Q5_1, Kind.Q8_0, Kind.Q5_K, Kind.Q6_K])
-def test_blocks_of_5_to_8_bits_are_known_and_no_weight_moves_by_more_than_half_a_step(kind: Kind) -> None:
+def test_blocks_of_5_to_8_bits_are_known_and_no_weight_moves_by_more_than_half_a_step(kind: Kind, width: int) -> None:
     weight = blocks(kind)
     assert is_of_blocks(weight)
-    codes, step, zero = eight_bits_of(weight, torch.float32)
-    moved = (numbers(codes, step, zero) - weight.double()).abs().unflatten(1, (-1, 16)).amax(dim=-1)
+    codes, step, zero = eight_bits_of(weight, torch.float32, width)
+    moved = (numbers(codes, step, zero) - weight.double()).abs().unflatten(1, (-1, width)).amax(dim=-1)
     assert (moved <= 0.51 * step).all()
 
 
+@pytest.mark.parametrize("width", [16, 32])
 @pytest.mark.parametrize("kind", [Kind.Q5_0, Kind.Q8_0])
-def test_blocks_whose_greatest_weight_tells_the_step_are_found_again(kind: Kind) -> None:
+def test_blocks_whose_greatest_weight_tells_the_step_are_found_again(kind: Kind, width: int) -> None:
     weight = blocks(kind)
-    moved = numbers(*eight_bits_of(weight, torch.float32)) - weight.double()
+    moved = numbers(*eight_bits_of(weight, torch.float32, width)) - weight.double()
     assert (moved.unflatten(1, (-1, 32)).abs().amax(-1) <= 2**-10 * weight.double().unflatten(1, (-1, 32)).abs().amax(-1)).all()
 
 
@@ -109,7 +111,7 @@ def test_a_file_of_full_weights_is_answered_by_them(tmp_path: Path) -> None:
 def test_the_next_process_finds_the_matrices_packed_and_answers_alike(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = answer_logits(load(model), 2)
     assert (gguf_folder(model) / FILE).is_file()
-    monkeypatch.setattr(few_bits, "packed_eight_bits", lambda *_: pytest.fail("packed once more"))
+    monkeypatch.setattr(few_bits, "packed_eight_bits", lambda *_, **__: pytest.fail("packed once more"))
     assert torch.equal(answer_logits(load(model), 2), first)
 
 
@@ -143,7 +145,7 @@ def test_matrices_that_were_packed_otherwise_are_packed_again(model: Path, other
         dtype = torch.bfloat16
     else:
         (folder / FILE).write_bytes(b"" if other == "empty" else (folder / FILE).read_bytes()[:-1])
-    assert load_eight_bits(folder, dtype) is None
+    assert load_eight_bits(folder, dtype, in_blocks=False) is None
     if dtype == torch.float32:
         assert torch.equal(answer_logits(load(model), 2), first)
-        assert load_eight_bits(folder, dtype) is not None
+        assert load_eight_bits(folder, dtype, in_blocks=False) is not None

@@ -18,14 +18,14 @@ from safetensors.torch import load_file, save_file
 from tests.model.gguf_files import TOKENS, make_llama, write_llama
 from tscli.errors import UsageError
 from tscli.model import few_bits, linear
-from tscli.model.decoder import FEW, FEWEST, Decoder
+from tscli.model.decoder import FEW, FEWEST, MOST_IN_BLOCKS, Decoder
 from tscli.model.four_bits import FILE, PACKED, FourBits, four_bits_of, load_four_bits, load_packed, save_four_bits
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.gguf import gguf_folder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.step import Pass
-from tscli_kernels import has_int8_products
+from tscli_kernels import has_block_products, has_int8_products
 
 IN_LAYERS = 2 * 4  # products that two layers take
 
@@ -91,8 +91,8 @@ def model(tmp_path: Path) -> Path:
     return write_llama(tmp_path / "small.gguf", make_llama(), Kind.Q4_1)
 
 
-def load(model: Path, weights: str = "auto") -> Decoder:
-    return load_decoder(LoadOptions(str(model), dtype="float32", device="cpu", weights=weights))
+def load(model: Path, weights: str = "auto", *, lasting: bool = False) -> Decoder:
+    return load_decoder(LoadOptions(str(model), dtype="float32", device="cpu", weights=weights), lasting=lasting)
 
 
 def some_pass(decoder: Decoder, count: int, seed: int = 2) -> Pass:
@@ -123,12 +123,13 @@ def products(decoder: Decoder, count: int) -> Counter[str]:
         return counted
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("int4_linear", "nibble_linear", "rowwise_linear"):
+        for name in ("int4_linear", "nibble_linear", "block_linear", "rowwise_linear"):
             patch.setattr(linear, name, counting(name))
         answer_logits(decoder, count)
     return made
 
 
+has_blocks = pytest.mark.skipif(not has_block_products(), reason="this processor has no VNNI")
 has_products = pytest.mark.skipif(
     not torch.backends.cpu.get_cpu_capability().startswith(("AVX2", "AVX512")), reason="no fast products of 4-bit weights here"
 )
@@ -147,6 +148,24 @@ def test_answers_by_4_bits_are_those_by_the_full_weights(model: Path, count: int
     assert by_full.notes == []
 
 
+@has_blocks
+@pytest.mark.parametrize("count", [1, 3, MOST_IN_BLOCKS[8], MOST_IN_BLOCKS[4]])
+def test_a_lasting_model_answers_by_blocks_and_alike(model: Path, count: int) -> None:
+    by_blocks, by_full = load(model, lasting=True), load(model, "full")
+    found, wanted = answer_logits(by_blocks, count), answer_logits(by_full, count)
+    by_head = Counter({"block_linear" if count <= MOST_IN_BLOCKS[8] else "rowwise_linear": 1})
+    assert products(by_blocks, count) == Counter({"block_linear": IN_LAYERS}) + by_head
+    assert 0 < torch.linalg.vector_norm(found - wanted) / torch.linalg.vector_norm(wanted) < 5e-3
+    assert torch.equal(answer_logits(by_blocks, FEW + 1), answer_logits(by_full, FEW + 1))
+    assert torch.equal(answer_logits(load(model, lasting=True), count), found)  # as the first one kept them
+
+
+@has_products
+def test_a_processor_without_sums_of_byte_products_answers_by_torchs(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tscli.model.decoder.has_block_products", lambda: False)
+    assert products(load(model, lasting=True), 1) == {"int4_linear": IN_LAYERS, "nibble_linear": 1}
+
+
 def test_documents_and_long_questions_are_read_by_the_full_weights(model: Path) -> None:
     by_four, by_full = load(model), load(model, "full")
     assert torch.equal(answer_logits(by_four, FEW + 1), answer_logits(by_full, FEW + 1))
@@ -159,11 +178,12 @@ def test_documents_and_long_questions_are_read_by_the_full_weights(model: Path) 
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-@pytest.mark.parametrize("weights", ["auto", "full", "int8"])
+@pytest.mark.parametrize("weights", ["auto", "full", "int8", "in blocks"])
 def test_a_pass_gets_bit_for_bit_what_it_gets_alone_whatever_goes_with_it(model: Path, dtype: str, weights: str) -> None:
     if weights == "int8" and not has_int8_products():
         pytest.skip("this processor's 8-bit products overflow")
-    decoder = load_decoder(LoadOptions(str(model), dtype=dtype, device="cpu", weights=weights))
+    options = LoadOptions(str(model), dtype=dtype, device="cpu", weights=weights.replace("in blocks", "auto"))
+    decoder = load_decoder(options, lasting=weights == "in blocks")
     counts = [4, 1, FEW + 5, 4, 2, FEW, 1, 3, 40]  # those of answers are more than FEW together
     alone = [decoder.forward_batch([some_pass(decoder, count, seed)])[0] for seed, count in enumerate(counts)]
     together = decoder.forward_batch([some_pass(decoder, count, seed) for seed, count in enumerate(counts)])
@@ -201,9 +221,9 @@ def test_codes_that_another_torch_or_processor_packed_are_packed_again(model: Pa
         os.utime(folder / FILE, (0, 0))
     else:
         (folder / PACKED).write_bytes(b"" if other == "empty" else (folder / PACKED).read_bytes()[:-1])
-    assert load_packed(folder) is None
+    assert load_packed(folder, in_blocks=False) is None
     assert torch.equal(answer_logits(load(model), 4), first)
-    assert load_packed(folder) is not None
+    assert load_packed(folder, in_blocks=False) is not None
 
 
 @has_products

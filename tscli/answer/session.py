@@ -44,6 +44,7 @@ from tscli.tokens import (
     load_tokenizer,
     template_of,
 )
+from tscli_kernels import compiled
 
 
 class Session:
@@ -248,6 +249,7 @@ def open_library(
     think: bool = False,
     voters: str | None = None,
     decoder: Decoder | None = None,
+    lasting: bool = True,
     on_step: OnStep | None = None,
 ) -> Session:
     """Open a library for questions with the model that made it, or with `load.model`, which must be the same model.
@@ -261,6 +263,7 @@ def open_library(
         question mode implies it); None: the model's own, or "calibrated".
     think: let the model think before it answers, if it can; its thoughts are no part of the answer's text or evidence.
     decoder: the model, if it is already loaded, as `own_options` describes it.
+    lasting: more than one question will be asked, so that half a second is well spent on what makes answers faster.
     on_step: called with what is done that takes long with a model's first library, how much of it, and of how much.
     Raises LibraryError for a library that does not exist, is damaged, was made by another model or settings, or cannot be
     joined.
@@ -270,7 +273,9 @@ def open_library(
     manifest = opened.libraries[0].manifest
     fingerprint = manifest.fingerprint
     load = own_options(load, fingerprint)
-    decoder = decoder or load_decoder(load, on_step)
+    # compiled loops take so many tokens' keys, so that they are loaded in any case
+    lasting = lasting or sum(stored.manifest.num_tokens for stored in opened.libraries) >= compiled.FROM_TOKENS
+    decoder = decoder or load_decoder(load, on_step, lasting=lasting)
     template = Template.of_record(manifest.template)
     tokenizer = known_tokenizer(decoder.folder, fingerprint.tokenizer_hash) if template else None
     if tokenizer is None or template is None:

@@ -86,7 +86,7 @@ def benchmark(
         raise UsageError(f"--peer {unknown[0]}: only {', '.join(PEERS)} can be compared with tscli")
     kept = choose_kv_dtype(kv_dtype, "", None)
     say = on_progress or (lambda _: None)
-    decoder = load_decoder(load, lambda text, done, _: None if done else say(text))
+    decoder = load_decoder(load, lambda text, done, _: None if done else say(text), lasting=True)
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     tokenizer = load_tokenizer(str(decoder.folder))
     measured_text = MeasuredText(tokenizer, load_template(tokenizer), read_text(text))

@@ -77,7 +77,7 @@ def ask(
         fetch_model(settings, load, library[0])
         with working(settings, flags.opening(library)) as on_step:
             open_library, begun = tscli.open_library, start_until_now()
-            opened = open_library(library, load, selection.options(), **vars(how), on_step=on_step)
+            opened = open_library(library, load, selection.options(), **vars(how), lasting=file is not None, on_step=on_step)
     with opened as session:
         asking = _Asking(settings, session, decoding, shown, keeps_history=not no_history)
         if file is None:

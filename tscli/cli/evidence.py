@@ -43,7 +43,7 @@ def evidence(
         load = model.options()
         fetch_model(settings, load, library[0])
         with working(settings, flags.opening(library)) as on_step:
-            session = tscli.open_library(library, load, on_step=on_step)
+            session = tscli.open_library(library, load, lasting=False, on_step=on_step)
     with session:
         stream = session.ask(question, max_new_tokens=max_new_tokens)
         with working(settings, "reading the question"), loading():

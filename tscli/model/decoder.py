@@ -25,11 +25,12 @@ from tscli.model.kv import KVState
 from tscli.model.pages import Pages
 from tscli.model.rotary import Rotator
 from tscli.model.step import CountedRun, Pass, Run
-from tscli_kernels import PAGE_SCALE, has_int8_products
+from tscli_kernels import PAGE_SCALE, has_block_products, has_int8_products
 
 VECTORS = ("AVX2", "AVX512")  # for which torch has products of 4-bit weights
 FEW, FEWEST = 16, 4  # tokens of a pass that 4-bit and 8-bit weights are faster for; more of them are faster by full ones
 MOST_TOKENS = {4: FEW, 8: FEWEST}
+MOST_IN_BLOCKS = {4: 16, 8: 8}  # likewise, where they are multiplied in blocks
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Decoder(ABC):
         self.window = shape.window
         self.int8_weights = False
         self.few_bits: tuple[int, ...] = ()  # of the weights that answers are made by, where the model's file has such: 4, 8
+        self.in_blocks = False  # whether these are multiplied in blocks
         self.runs_by: tuple[int, ...] = ()  # which of these run what runs now
         self.remarks: list[str] = []  # of how it was loaded
 
@@ -110,7 +112,8 @@ class Decoder(ABC):
         return [found[number] for number in range(len(passes))]
 
     def _bits_for(self, one: Pass) -> tuple[int, ...]:
-        return tuple(bits for bits in self.few_bits if one.token_ids.shape[0] <= MOST_TOKENS[bits])
+        most = MOST_IN_BLOCKS if self.in_blocks else MOST_TOKENS
+        return tuple(bits for bits in self.few_bits if one.token_ids.shape[0] <= most[bits])
 
     def _forward_together(self, passes: Sequence[Pass], bits: tuple[int, ...]) -> Sequence[Tensor]:
         batch = BatchedRun(passes)
@@ -161,14 +164,17 @@ class Decoder(ABC):
         self._to_int8()
         self.int8_weights, self.few_bits = True, ()
 
-    def use_few_bits(self, on_step: OnStep | None = None) -> None:
+    def use_few_bits(self, on_step: OnStep | None = None, *, lasting: bool = False) -> None:
         """From now on answers are made, a few tokens at a time, by the 4- and 8-bit weights that the model's file has; nothing
         where it has none, or the processor no vectors for them. Documents and questions go on to be read by full ones.
+        lasting: compiled loops multiply them, where the processor has the instruction for it; to load these takes as long as
+        they save in one answer.
 
         on_step is told how far packing them is, the first time.
         """
         if self.device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith(VECTORS):
             self.few_bits = self._file_bits()
+            self.in_blocks = bool(self.few_bits) and lasting and has_block_products()
 
     def _file_bits(self) -> tuple[int, ...]:
         """In how few bits the model's file has weights, and these are multiplied here: 4, 8."""

@@ -3,7 +3,8 @@
 One token reads every weight, so that decoding takes as long as reading them does, and 8 bits are half of 16. Blocks of 5 to 8
 bits (Q5_0, Q5_1, Q8_0, Q5_K, Q6_K) hold few levels for 16 or 32 inputs of an output. Those whose step the greatest of 32
 weights tells (Q8_0; Q5_0 as llama.cpp makes it) are found again exactly; others move by at most half a 255th of what 16 weights
-span. A matrix that is not made of such blocks, as in a file of full weights, stays as it is. Knows tensors and one file.
+span, or 32 where they are multiplied in blocks. A matrix that is not made of a file's blocks, as in one of full weights,
+stays as it is. Knows tensors and one file.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from torch import Tensor
 from tscli.durable_files import replacing
 from tscli.errors import ResourceError
 from tscli.model.four_bits import TRIED_FIRST, Packed, packer, read_packed, written
-from tscli_kernels import GROUP, HALF_GROUP, MIDDLE, OUTPUTS, pack_nibbles
+from tscli_kernels import GROUP, HALF_GROUP, MIDDLE, OUTPUTS, pack_blocks, pack_nibbles
 
 FILE = "eight-bits-packed.bin"  # safetensors, under a name that nobody takes for the model's weights
+IN_BLOCKS = "eight-bits-blocks.bin"  # likewise
 WEIGHTS = "model.safetensors"  # of the same folder, which they are made of
 HIGHEST = 255  # code
 MAGNITUDES = {16: MIDDLE, 127: MIDDLE - 8}  # steps from 0 to a block's greatest weight: the code of 0
@@ -44,16 +46,16 @@ def is_of_blocks(weight: Tensor) -> bool:
     return not groups.numel()
 
 
-def eight_bits_of(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """A matrix [out, in] as `tscli_kernels.pack_nibbles` takes it: codes uint8 [out, in], step and zero [out, in / HALF_GROUP]
-    in this dtype."""
-    parts = [_codes_of(own.float(), dtype) for own in weight.split(max(1, AT_ONCE // weight.shape[1]))]
+def eight_bits_of(weight: Tensor, dtype: torch.dtype, width: int = HALF_GROUP) -> tuple[Tensor, Tensor, Tensor]:
+    """A matrix [out, in] as `tscli_kernels.pack_nibbles` takes it: codes uint8 [out, in], step and zero [out, in / width] in
+    this dtype, of as many inputs, HALF_GROUP or GROUP."""
+    parts = [_codes_of(own.float(), dtype, width) for own in weight.split(max(1, AT_ONCE // weight.shape[1]))]
     codes, step, zero = (torch.cat(part) for part in zip(*parts, strict=True))
     return codes, step, zero
 
 
-def _codes_of(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    groups = weight.unflatten(1, (-1, GROUP // HALF_GROUP, HALF_GROUP))  # [out, blocks, 2, HALF_GROUP]
+def _codes_of(weight: Tensor, dtype: torch.dtype, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    groups = weight.unflatten(1, (-1, GROUP // width, width))  # [out, blocks, groups of a block, width]
     least, most = groups.amin(dim=-1), groups.amax(dim=-1)
     step = (most - least) / HIGHEST
     zero = (most + least) / 2 + (MIDDLE - HIGHEST / 2) * step
@@ -75,20 +77,23 @@ def _fits(groups: Tensor, step: Tensor, base: Tensor | float = 0.0) -> Tensor:
     return off <= ROUNDING * groups.abs().amax(dim=-1)
 
 
-def packed_eight_bits(weight: Tensor, dtype: torch.dtype) -> Packed:
-    """A matrix [out, in] in 8 bits and this processor's order, for products with inputs of this dtype."""
+def packed_eight_bits(weight: Tensor, dtype: torch.dtype, *, in_blocks: bool) -> Packed:
+    """A matrix [out, in] in 8 bits, in torch's order for this processor and inputs of this dtype, or in blocks."""
+    if in_blocks:
+        codes, step, zero = eight_bits_of(weight, torch.float32, GROUP)
+        return pack_blocks(codes, step, zero - MIDDLE * step, 8)
     return pack_nibbles(*eight_bits_of(weight, dtype))
 
 
-def save_eight_bits(packed: Mapping[str, Packed], folder: Path, dtype: torch.dtype) -> None:
+def save_eight_bits(packed: Mapping[str, Packed], folder: Path, dtype: torch.dtype, *, in_blocks: bool) -> None:
     """Keep matrices for the next process, as `four_bits.save_packed` does."""
-    with suppress(OSError, ResourceError), replacing(folder / FILE) as file:
+    with suppress(OSError, ResourceError), replacing(folder / (IN_BLOCKS if in_blocks else FILE)) as file:
         file.write(written(packed, _made_by(folder, dtype)))
 
 
-def load_eight_bits(folder: Path, dtype: torch.dtype) -> dict[str, Packed] | None:
+def load_eight_bits(folder: Path, dtype: torch.dtype, *, in_blocks: bool) -> dict[str, Packed] | None:
     """What `save_eight_bits` kept there, mapped; None where nothing is, or it is of another torch, processor or dtype."""
-    return read_packed(folder / FILE, _made_by(folder, dtype))
+    return read_packed(folder / (IN_BLOCKS if in_blocks else FILE), _made_by(folder, dtype))
 
 
 def _made_by(folder: Path, dtype: torch.dtype) -> dict[str, str]:

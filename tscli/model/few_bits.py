@@ -35,27 +35,27 @@ def stored_bits(folder: Path) -> tuple[int, ...]:
     return (4,) * bool(four) + (8,) * eight
 
 
-def are_packed(folder: Path, dtype: torch.dtype) -> bool:
+def are_packed(folder: Path, dtype: torch.dtype, *, in_blocks: bool) -> bool:
     """Whether 8-bit weights for inputs of this dtype were packed before and kept."""
-    return load_eight_bits(folder, dtype) is not None
+    return load_eight_bits(folder, dtype, in_blocks=in_blocks) is not None
 
 
 def packed_weights(
-    folder: Path, bits: Sequence[int], dtype: torch.dtype, sources: Sources, on_step: OnStep | None = None
+    folder: Path, bits: Sequence[int], dtype: torch.dtype, sources: Sources, on_step: OnStep | None = None, *, in_blocks: bool
 ) -> dict[int, dict[str, Packed]]:
     """The matrices that can be had in so few bits, for inputs of this dtype: by bits and name, each once. on_step is told how
-    many of their weights are packed, where they were not before."""
+    many of their weights are packed, where they were not before. in_blocks: as `tscli_kernels.block_linear` takes them."""
     tell = on_step or (lambda *_: None)
-    four = _in_four_bits(folder, sources, tell) if 4 in bits else {}
-    found = {4: {name: (codes, levels.to(dtype)) for name, (codes, levels) in four.items()}}
+    four = _in_four_bits(folder, sources, tell, in_blocks) if 4 in bits else {}
+    found = {4: {name: (codes, levels if in_blocks else levels.to(dtype)) for name, (codes, levels) in four.items()}}
     if 8 in bits:
         left = {name: parts for name, parts in sources.items() if name not in four}
-        found[8] = _in_eight_bits(folder, dtype, left, tell)
+        found[8] = _in_eight_bits(folder, dtype, left, tell, in_blocks)
     return found
 
 
-def _in_four_bits(folder: Path, sources: Sources, tell: OnStep) -> dict[str, Packed]:
-    packed = load_packed(folder)
+def _in_four_bits(folder: Path, sources: Sources, tell: OnStep, in_blocks: bool) -> dict[str, Packed]:
+    packed = load_packed(folder, in_blocks=in_blocks)
     if packed is None:
         codes, packed = load_four_bits(folder), {}
         sizes = {name: sum(codes[part].codes.numel() for part in parts if part in codes) for name, parts in sources.items()}
@@ -63,15 +63,15 @@ def _in_four_bits(folder: Path, sources: Sources, tell: OnStep) -> dict[str, Pac
             parts = sources[name]
             own = [codes[part] for part in parts if part in codes]
             if len(own) == len(parts) and sum(one.codes.shape[0] for one in own) % OUTPUTS == 0:
-                packed[name] = FourBits.stacked(own).packed()
-        save_packed(packed, folder)
+                packed[name] = FourBits.stacked(own).packed(in_blocks=in_blocks)
+        save_packed(packed, folder, in_blocks=in_blocks)
     return packed
 
 
-def _in_eight_bits(folder: Path, dtype: torch.dtype, sources: Sources, tell: OnStep) -> dict[str, Packed]:
+def _in_eight_bits(folder: Path, dtype: torch.dtype, sources: Sources, tell: OnStep, in_blocks: bool) -> dict[str, Packed]:
     from safetensors import safe_open
 
-    packed = load_eight_bits(folder, dtype)
+    packed = load_eight_bits(folder, dtype, in_blocks=in_blocks)
     if packed is None:
         packed = {}
         with safe_open(folder / WEIGHTS, framework="pt") as file:
@@ -80,8 +80,8 @@ def _in_eight_bits(folder: Path, dtype: torch.dtype, sources: Sources, tell: OnS
             for name in _told(sizes, "packing weights in 8 bits", tell):
                 own: list[Tensor] = [file.get_tensor(part) for part in sources[name]]
                 if all(map(is_of_blocks, own)):
-                    packed[name] = packed_eight_bits(torch.cat(own) if len(own) > 1 else own[0], dtype)
-        save_eight_bits(packed, folder, dtype)
+                    packed[name] = packed_eight_bits(torch.cat(own) if len(own) > 1 else own[0], dtype, in_blocks=in_blocks)
+        save_eight_bits(packed, folder, dtype, in_blocks=in_blocks)
     return packed
 
 

@@ -17,16 +17,18 @@ from torch import Tensor
 
 from tscli.durable_files import replacing
 from tscli.errors import ResourceError
-from tscli_kernels import GROUP, pack_int4
+from tscli_kernels import GROUP, pack_blocks, pack_int4
 
 FILE = "four-bits.bin"  # safetensors, under a name that nobody takes for the model's weights
 PACKED = "four-bits-packed.bin"  # likewise; made again where torch, the processor or the codes are others
+IN_BLOCKS = "four-bits-blocks.bin"  # likewise
 ORDER = ("codes", "levels")  # of a packed matrix
 LEVELS = 16
 ROUNDING = 2.0**-9  # of a group's greatest weight: what float16 made of it, its least and its step
 TRIED_FIRST = 64  # outputs: most matrices that are not of 4 bits show it there
 
-Packed = tuple[Tensor, Tensor]  # a matrix as `tscli_kernels.int4_linear` takes it, its levels in float32
+# A matrix as `tscli_kernels.int4_linear` takes it, its levels in float32, or as `block_linear` does.
+Packed = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,11 @@ class FourBits:
         """Matrices that read the same input, one above the other."""
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "step", "zero")))
 
-    def packed(self) -> Packed:
-        """In this processor's order."""
+    def packed(self, *, in_blocks: bool) -> Packed:
+        """In torch's order for this processor, or in blocks."""
         unpacked = torch.stack([self.codes & 15, self.codes >> 4], dim=-1).flatten(1)
+        if in_blocks:
+            return pack_blocks(unpacked, self.step, self.zero - LEVELS // 2 * self.step, 4)
         return pack_int4(unpacked, self.step, self.zero)
 
 
@@ -111,15 +115,15 @@ def load_four_bits(folder: Path) -> dict[str, FourBits]:
     return {name: FourBits(parts[f"{name}.codes"], parts[f"{name}.step"], parts[f"{name}.zero"]) for name in names}
 
 
-def save_packed(packed: Mapping[str, Packed], folder: Path) -> None:
+def save_packed(packed: Mapping[str, Packed], folder: Path, *, in_blocks: bool) -> None:
     """Keep matrices for the next process, by any names; a folder that cannot be written to makes that one pack them again."""
-    with suppress(OSError, ResourceError), replacing(folder / PACKED) as file:
+    with suppress(OSError, ResourceError), replacing(folder / (IN_BLOCKS if in_blocks else PACKED)) as file:
         file.write(written(packed, _made_by(folder)))
 
 
-def load_packed(folder: Path) -> dict[str, Packed] | None:
+def load_packed(folder: Path, *, in_blocks: bool) -> dict[str, Packed] | None:
     """What `save_packed` kept there, mapped; None where nothing is, or it is of another torch, processor or codes."""
-    return read_packed(folder / PACKED, _made_by(folder))
+    return read_packed(folder / (IN_BLOCKS if in_blocks else PACKED), _made_by(folder))
 
 
 def written(packed: Mapping[str, Packed], made_by: dict[str, str]) -> bytes:

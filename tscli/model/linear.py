@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from torch import Tensor, nn
 
 from tscli.model.four_bits import Packed
-from tscli_kernels import int4_linear, int8_linear, nibble_linear, quantise_rows, rowwise_linear
+from tscli_kernels import block_linear, int4_linear, int8_linear, nibble_linear, quantise_rows, rowwise_linear
+
+Kind = Literal["int4", "nibbles", "blocks"]
 
 
 @dataclass(frozen=True)
 class Linear:
     """weight: [out, in]; bias: [out] or None; scale: float32 [out] where the weight is int8, else None.
-    packed: the same weight where few tokens are multiplied on the CPU, in as many bits as `bits` says: in 4 as
-    `tscli_kernels.int4_linear` takes it, in 8 as `nibble_linear` does."""
+    packed: the same weight where few tokens are multiplied on the CPU, as `kind` says: as `tscli_kernels.int4_linear` takes it,
+    or `nibble_linear`, or `block_linear`."""
 
     weight: Tensor
     bias: Tensor | None
     scale: Tensor | None = None
     packed: Packed | None = None
-    bits: int = 4
+    kind: Kind = "int4"
 
     def __call__(self, x: Tensor) -> Tensor:
         """x [..., in] to [..., out], in its dtype."""
         if self.packed is not None:
-            return (int4_linear if self.bits == 4 else nibble_linear)(x, *self.packed, self.bias)
+            multiply = {"int4": int4_linear, "nibbles": nibble_linear, "blocks": block_linear}[self.kind]
+            return multiply(x, *self.packed, self.bias)
         if self.scale is None:
             return rowwise_linear(x, self.weight, self.bias)
         return int8_linear(x, self.weight, self.scale, self.bias)
@@ -35,9 +39,9 @@ class Linear:
         codes, scale = quantise_rows(self.weight)
         return Linear(codes, self.bias, scale)
 
-    def to_packed(self, packed: Packed, bits: int) -> Linear:
-        """The same by its codes, levels in the weight's dtype."""
-        return replace(self, packed=packed, bits=bits)
+    def to_packed(self, packed: Packed, kind: Kind) -> Linear:
+        """The same by its codes."""
+        return replace(self, packed=packed, kind=kind)
 
     @property
     def tensors(self) -> list[Tensor]:

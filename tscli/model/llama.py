@@ -21,7 +21,7 @@ from tscli.model.decoder import Decoder, Shape, log_likelihoods
 from tscli.model.few_bits import are_packed, packed_weights, stored_bits
 from tscli.model.four_bits import Packed
 from tscli.model.gguf_header import OnStep
-from tscli.model.linear import Linear
+from tscli.model.linear import Kind, Linear
 from tscli.model.rotary import plain_rotator
 from tscli.model.step import LayerCall, Run
 
@@ -108,14 +108,15 @@ class LlamaDecoder(Decoder):
     def _file_bits(self) -> tuple[int, ...]:
         return stored_bits(self.folder)
 
-    def use_few_bits(self, on_step: OnStep | None = None) -> None:
-        super().use_few_bits(on_step)
-        if 8 in self.few_bits and not are_packed(self.folder, self.dtype):  # which would take an answer many seconds
+    def use_few_bits(self, on_step: OnStep | None = None, *, lasting: bool = False) -> None:
+        super().use_few_bits(on_step, lasting=lasting)
+        if 8 in self.few_bits and not are_packed(self.folder, self.dtype, in_blocks=self.in_blocks):  # it takes many seconds
             self._pack(on_step)
 
     def _pack(self, on_step: OnStep | None = None) -> None:
         sources = _sources(self.layers, self._head_name)
-        self._packed = packed_weights(self.folder, self.few_bits, self.dtype, sources, on_step)
+        how = {"in_blocks": self.in_blocks}
+        self._packed = packed_weights(self.folder, self.few_bits, self.dtype, sources, on_step, **how)
 
     def _weights_for(self, bits: tuple[int, ...]) -> tuple[list[Layer], Linear]:
         """The layers and the head, with those of their matrices that the model's file has in so many bits."""
@@ -126,8 +127,9 @@ class LlamaDecoder(Decoder):
                 self._pack()
             layers, head = list(self._layers), self._head
             for one in bits:
-                layers = [_by_few_bits(layer, self._packed[one], one, number) for number, layer in enumerate(layers)]
-                head = head.to_packed(self._packed[one]["head"], one) if "head" in self._packed[one] else head
+                kind: Kind = "blocks" if self.in_blocks else "int4" if one == 4 else "nibbles"
+                layers = [_by_few_bits(layer, self._packed[one], kind, number) for number, layer in enumerate(layers)]
+                head = head.to_packed(self._packed[one]["head"], kind) if "head" in self._packed[one] else head
             self._small[bits] = layers, head
         return self._small[bits]
 
@@ -309,10 +311,10 @@ def _sources(layers: int, head: str) -> dict[str, list[str]]:
     return {**every, "head": [head]}
 
 
-def _by_few_bits(layer: Layer, packed: dict[str, Packed], bits: int, number: int) -> Layer:
-    """The layer with those of its matrices that are packed in so many bits."""
+def _by_few_bits(layer: Layer, packed: dict[str, Packed], kind: Kind, number: int) -> Layer:
+    """The layer with those of its matrices that are packed."""
     own = {part: packed[f"{number}.{part}"] for part in PARTS if f"{number}.{part}" in packed}
-    return replace(layer, **{part: getattr(layer, part).to_packed(pair, bits) for part, pair in own.items()})
+    return replace(layer, **{part: getattr(layer, part).to_packed(pair, kind) for part, pair in own.items()})
 
 
 def _together(tensors: dict[str, Tensor], names: list[str]) -> Linear:

@@ -19,9 +19,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 WEIGHTS = ("auto", "full", "int8")
 
 
-def load_decoder(options: LoadOptions, on_step: OnStep | None = None) -> Decoder:
+def load_decoder(options: LoadOptions, on_step: OnStep | None = None, *, lasting: bool = False) -> Decoder:
     """Load the model; on_step is told of what takes long the first time. UsageError, ResourceError or TscliError say what is
-    wrong with it."""
+    wrong with it.
+
+    lasting: it is to make more than one answer, so that what makes these faster may take half a second to load.
+    """
     model = full_name(options.model)
     device = pick_device(options.device)
     if device.type == "cuda" and device.index is not None:
@@ -37,7 +40,7 @@ def load_decoder(options: LoadOptions, on_step: OnStep | None = None) -> Decoder
     if options.weights == "int8":
         decoder.use_int8_weights()
     elif options.weights == "auto" and converted is not None:
-        decoder.use_few_bits(on_step)
+        decoder.use_few_bits(on_step, lasting=lasting)
     return decoder
 
 

@@ -138,7 +138,7 @@ class ServedLibraries:
         key = load, fingerprint.model_hash
         decoder = self._decoders.get(key)
         if decoder is None:
-            decoder = self._decoders[key] = load_decoder(load)
+            decoder = self._decoders[key] = load_decoder(load, lasting=True)
         return decoder
 
     def _kept(self, kept: dict[str, tuple[FileState, T]], lock: Lock, name: str, read: Callable[[], T]) -> T:

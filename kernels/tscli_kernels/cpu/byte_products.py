@@ -49,11 +49,9 @@ def _each_run(builder: Any, args: Any, then: Callable[[Any, Any], None]) -> None
     """
     keys, pitch, groups, query, other, begin, another, runs = args
     vector, byte = ir.VectorType(I32, LANES), ir.IntType(8).as_pointer()
-    name = "llvm.x86.avx512.vpdpbusd.512" if LANES == 16 else "llvm.x86.avx512.vpdpbusd.256"
-    multiply_add = builder.module.declare_intrinsic(name, (), ir.FunctionType(vector, [vector] * 3))
     prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], ir.FunctionType(ir.VoidType(), [byte] + 3 * [I32]))
     key_pointer, *query_pointers = (builder.inttoptr(address, I32.as_pointer()) for address in (keys, query, other))
-    starts = [_splat(builder, value) for value in (begin, another)]
+    starts = [splat(builder, value) for value in (begin, another)]
     held = [[cgutils.alloca_once(builder, vector) for _ in range(UNROLLED)] for _ in range(2)]
     with cgutils.for_range(builder, runs) as run:
         at = builder.mul(run.index, ir.Constant(I64, AT_ONCE))
@@ -62,17 +60,25 @@ def _each_run(builder: Any, args: Any, then: Callable[[Any, Any], None]) -> None
                 builder.store(start, one)
         with cgutils.for_range(builder, groups) as group:
             first = builder.add(builder.mul(group.index, pitch), at)
-            asked = [_splat(builder, builder.load(builder.gep(pointer, [group.index]))) for pointer in query_pointers]
+            asked = [splat(builder, builder.load(builder.gep(pointer, [group.index]))) for pointer in query_pointers]
             for number in range(UNROLLED):
                 soon = builder.gep(key_pointer, [builder.add(first, ir.Constant(I64, AHEAD + number * LANES))])
                 builder.call(prefetch, [builder.bitcast(soon, byte), *(ir.Constant(I32, flag) for flag in (0, 3, 1))])
                 key = builder.load(_vector_at(builder, key_pointer, first, number), align=4)
                 for codes, some in zip(asked, held, strict=True):
-                    builder.store(builder.call(multiply_add, [builder.load(some[number]), key, codes]), some[number])
+                    builder.store(multiply_add(builder, builder.load(some[number]), key, codes), some[number])
         then(at, held)
 
 
-def _splat(builder: Any, value: Any) -> Any:
+def multiply_add(builder: Any, sums: Any, unsigned: Any, signed: Any) -> Any:
+    """The sums, each with the products of four unsigned and four signed bytes added."""
+    vector = ir.VectorType(I32, LANES)
+    name = "llvm.x86.avx512.vpdpbusd.512" if LANES == 16 else "llvm.x86.avx512.vpdpbusd.256"
+    function = builder.module.declare_intrinsic(name, (), ir.FunctionType(vector, [vector] * 3))
+    return builder.call(function, [sums, unsigned, signed])
+
+
+def splat(builder: Any, value: Any) -> Any:
     """A vector of nothing but this value."""
     none = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
     first = builder.insert_element(none, value, ir.Constant(I32, 0))
@@ -125,7 +131,7 @@ def _mark(
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        scales, thresholds = ([_splat(builder, builder.extract_value(pair, i)) for i in range(2)] for pair in args[8:10])
+        scales, thresholds = ([splat(builder, builder.extract_value(pair, i)) for i in range(2)] for pair in args[8:10])
         bits, floats = ir.IntType(LANES), ir.VectorType(ir.FloatType(), LANES)
         marks = builder.inttoptr(args[10], bits.as_pointer())
 

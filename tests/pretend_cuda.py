@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._mode_utils import no_dispatch
 from torch.utils._pytree import tree_flatten, tree_map
 
 GUARD = """
@@ -37,6 +38,7 @@ READS = {  # for their result, or its size, the CPU waits
 }  # fmt: skip
 INDEXES = {aten.index.Tensor, aten.index_put_.default, aten._index_put_impl_.default}  # which take indices from either device
 COPIES = {aten.copy_.default, aten._to_copy.default}
+RESHAPES = {aten.squeeze_.dim}  # which change a tensor's own shape, not its memory
 FROM_CPU = INDEXES | COPIES | {aten.where.self}  # which copy what lies on the CPU, single numbers too
 
 
@@ -94,6 +96,12 @@ class OnGpu(Tensor):
 
     def tolist(self) -> Any:
         return self.cpu().tolist()
+
+    def data_ptr(self) -> int:
+        return self.here.data_ptr()
+
+    def __reduce_ex__(self, _: Any) -> Any:  # torch's own takes what has an address to have a storage
+        return OnGpu, (self.here,)
 
     def __repr__(self, **_: Any) -> str:
         return f"OnGpu({self.here!r})"
@@ -181,6 +189,9 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         for written in _written(func, here_args, here_kwargs):
             graph.keep(written)
     out = func(*here_args, **here_kwargs)
+    if func in RESHAPES:
+        with no_dispatch():
+            func(*args, **kwargs)
     if any(part.shape != part.here.shape for part in tensors if isinstance(part, OnGpu)):
         raise NotImplementedError(f"{func} changes a tensor's size: the pretended device must make that tensor itself")
     if graph is not None:

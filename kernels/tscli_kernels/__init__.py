@@ -5,6 +5,7 @@ Each function stands beside a plain float64-capable reference in `reference`, ag
 
 from tscli_kernels.attention import attend, attend_causal, attend_each, attend_selected, attend_turned
 from tscli_kernels.blocks import block_linear, has_block_products, pack_blocks
+from tscli_kernels.gpu_page_table import GpuPageTable, score_head
 from tscli_kernels.page_table import PageTable, copy_rows, score_rows, score_table
 from tscli_kernels.pages import row_index, score_pages, take_rows
 from tscli_kernels.quantised import (
@@ -34,6 +35,7 @@ __all__ = [
     "MIDDLE",
     "OUTPUTS",
     "PAGE_SCALE",
+    "GpuPageTable",
     "PageTable",
     "attend",
     "attend_causal",
@@ -62,6 +64,7 @@ __all__ = [
     "row_index",
     "rowwise_linear",
     "scan_codes",
+    "score_head",
     "score_pages",
     "score_rows",
     "score_table",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -17,6 +18,13 @@ def score_pages(query: Tensor, key_pages: Tensor, num_tokens: int) -> Tensor:
         keys = key_pages[:, head // group].reshape(pages * page_size, head_dim)[:num_tokens]
         rows.append(keys.to(query.dtype) @ query[head])
     return torch.stack(rows)
+
+
+def score_head(query: Tensor, segments: Sequence[tuple[Tensor, int]], kv_head: int, start: int, stop: int) -> Tensor:
+    """Dot product of every query with one kv head's keys at positions [start, stop), counted through all segments: pages
+    [pages, kv_heads, page_size, head_dim] and how many tokens are in them; [t, stop - start]."""
+    keys = [pages[:, kv_head].flatten(0, 1)[:num_tokens] for pages, num_tokens in segments]
+    return torch.stack([torch.cat(keys)[start:stop].to(query.dtype) @ row for row in query])
 
 
 def soft_vote(scores: Tensor) -> Tensor:

@@ -25,7 +25,8 @@ def test_every_kernel_compiles_for_sm_80_and_sm_90_without_spills() -> None:
     attends = {f"attend {size}{kind}" for size in ("step", "chunk") for kind in ("", " capped", " partial")}
     histograms = {f"histogram {digit}" for digit in ("first", "second", "last")}
     assert {row[0] for row in rows} == {
-        *attends, *histograms, "choose 10", "choose 11", "combine", "count", "score", "score int8", "sketch", "vote", "write",
+        *attends, *histograms, "choose 10", "choose 11", "combine", "count", "score", "score head",
+        "score head int8", "score int8", "sketch", "vote", "write",
     }  # fmt: skip
     assert {row[1].split()[0] for row in rows} == {"bf16", "fp16", "fp32"}
     assert all(0 < int(row[3]) <= 255 and int(row[4]) == 0 for row in rows)

@@ -17,7 +17,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from tscli_kernels.cuda import attending, scoring, voting
+from tscli_kernels.cuda import attending, head_scoring, scoring, voting
+from tscli_kernels.gpu_page_table import UNIT
 
 CAPABILITIES = (80, 90)
 BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
@@ -26,6 +27,8 @@ BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
 BOUNDS = {
     "score": 232,
     "score int8": 192,
+    "score head": 243,
+    "score head int8": 252,
     "sketch": 144,
     "vote": 40,
     "histogram first": 40,
@@ -42,13 +45,15 @@ SHAPES = (("bf16", 64, 2), ("bf16", 128, 7), ("bf16", 256, 4), ("fp16", 128, 4),
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel with the types of its arguments ("*bf16" is a pointer) and its constants."""
+    """A kernel with the types of its arguments ("*bf16" is a pointer) and its constants; aligned: which of its arguments are
+    multiples of 16 wherever it is launched."""
 
     name: str
     function: Any
     types: dict[str, str]
     constants: dict[str, Any]
     options: dict[str, Any] = field(default_factory=dict)
+    aligned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,20 @@ def kernels(dtype: str, head_dim: int, group: int) -> list[Kernel]:
             {"num_warps": scoring.num_warps(head_dim, 1 if name != "score" else BYTES[dtype])},
         )
         for name, pages, scale in (("score", key, key), ("score int8", "*i8", "*bf16"))
+    ]
+    found += [
+        Kernel(
+            name,
+            head_scoring.score_head_kernel,
+            dict.fromkeys(("offset_ptr", "scale_offset_ptr", "start_ptr"), "*i64")
+            | dict.fromkeys(("num_rows", "num_slots", "start", "num_tokens", "page_size"), "i32")
+            | {"query_ptr": "*fp32", "pages_ptr": pages, "scale_ptr": scale, "out_ptr": "*fp32"},
+            {"HEAD_DIM": head_dim, "DIM": dim, "BLOCK": scoring.block_of(head_dim), "ROWS": scoring.ROWS, "UNIT": UNIT}
+            | {"WIDEN": False, "SCALED": name != "score head"},
+            {"num_warps": scoring.num_warps(head_dim, 1 if name != "score head" else BYTES[dtype])},
+            ("query_ptr", "pages_ptr", "scale_ptr", "offset_ptr", "scale_offset_ptr", "out_ptr", "page_size"),
+        )
+        for name, pages, scale in (("score head", key, key), ("score head int8", "*i8", "*bf16"))
     ]
     found += [
         Kernel(
@@ -143,7 +162,8 @@ def compiled(kernel: Kernel, capability: int) -> Report:
     """Compile for sm_<capability> and read what the machine code uses."""
     names = kernel.function.arg_names
     signature = {name: kernel.types.get(name, "constexpr") for name in names}
-    source = ASTSource(kernel.function, signature, constexprs=kernel.constants)
+    attributes = {(names.index(name),): [["tt.divisibility", 16]] for name in kernel.aligned}
+    source = ASTSource(kernel.function, signature, constexprs=kernel.constants, attrs=attributes)
     program = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=kernel.options)
     return Report(kernel.name, capability, *_resources(program.asm["cubin"]))
 

@@ -21,6 +21,19 @@ def dot(a, b, WIDEN: tl.constexpr):
 
 
 @triton.jit
+def products(query, key, WIDEN: tl.constexpr, CODES: tl.constexpr, WHOLE: tl.constexpr):
+    """Dot products [rows, tokens] of a tile of queries and one of keys, which are 8-bit codes where CODES says so; WHOLE: also
+    with what the query loses in the keys' dtype, for scores go into an exponent, unscaled."""
+    if CODES:
+        key = key.to(tl.float32 if WIDEN else tl.bfloat16)  # which holds all 8-bit integers
+    high = query.to(key.dtype)
+    scores = dot(high, tl.trans(key), WIDEN)
+    if WHOLE and query.dtype != key.dtype:
+        scores += dot((query.to(tl.float32) - high.to(tl.float32)).to(key.dtype), tl.trans(key), WIDEN)
+    return scores
+
+
+@triton.jit
 def _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, row_stride, block, blocks):
     """Write a tile of scores [rows, tokens] and each row's maximum and sum of exponentials over the block."""
     inside = at < n
@@ -52,14 +65,8 @@ def score_kernel(
     key = tl.load(
         pages_ptr + place[:, None] * HEAD_DIM + dim[None, :], mask=(at < n)[:, None] & (dim < HEAD_DIM)[None, :], other=0.0
     )
-    if SCALED:
-        key = key.to(tl.float32 if WIDEN else tl.bfloat16)  # which holds all 8-bit integers
-    high = query.to(key.dtype)
-    scores = dot(high, tl.trans(key), WIDEN)
-    # What the query loses in the keys' dtype: scores go into an exponent, unscaled. Wide rows of codes, which are rounded more
-    # than that, leave no registers for it.
-    if query.dtype != key.dtype and not (SCALED and DIM > 128):
-        scores += dot((query.to(tl.float32) - high.to(tl.float32)).to(key.dtype), tl.trans(key), WIDEN)
+    # Wide rows of codes, which are rounded more than a query is, leave no registers for the rest of it.
+    scores = products(query, key, WIDEN, SCALED, not (SCALED and DIM > 128))
     if SCALED:
         scores *= tl.load(scale_ptr + place, mask=at < n, other=0.0).to(tl.float32)[None, :]
     _store_scores(scores, out_ptr, max_ptr, sum_ptr, head, heads_in, at, n, row_stride, block, blocks)

@@ -6,12 +6,13 @@ Knows neither files nor heads' votes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from tscli.model.pages import Pages
-from tscli_kernels import PAGE_SCALE
+from tscli_kernels import PAGE_SCALE, GpuPageTable, score_head
 
 SCORED_TOGETHER = 8192  # keys of one head, in float32, that are multiplied at once
 
@@ -33,6 +34,9 @@ class HeadKeys:
         if self._room.shape[0] < wanted:
             self._room = torch.empty(wanted, dtype=torch.float32, device=query.device)
         out = self._room[:wanted].view(query.shape[0], stop - start)
+        if self._gpu_table is not None:
+            score_head(query, self._gpu_table, layer, kv_head, start, out)
+            return out
         keys = torch.empty(SCORED_TOGETHER, query.shape[1], dtype=query.dtype, device=query.device)
         views, sizes = self._keys(layer, kv_head, start, stop)
         at, filled = 0, 0
@@ -45,6 +49,13 @@ class HeadKeys:
             filled += num
         _score(query, keys[:filled], None if sizes is None else sizes[at:], out[:, at:])
         return out
+
+    @cached_property
+    def _gpu_table(self) -> GpuPageTable | None:
+        """Where the keys lie on a GPU, which scores them there without a copy; None where they do not."""
+        scales = [segment.scales[0] for segment in self._segments if segment.scales is not None]
+        keys, counts = [segment.key for segment in self._segments], [segment.num_tokens for segment in self._segments]
+        return GpuPageTable.of_segments(keys, counts, scales) if self._device.type == "cuda" else None
 
     def _keys(self, layer: int, kv_head: int, start: int, stop: int) -> tuple[list[Tensor], Tensor | None]:
         """One kv head's keys at committed positions [start, stop) as they lie: [pages, page_size, head_dim] or, of a part of a

@@ -34,6 +34,8 @@ def attend(
     """
     q_heads, t, head_dim = query.shape
     if t > 1 and softcap is None:
+        if query.device.type != "cpu":
+            return _folded(query[None], key[None], value[None], None if mask is None else mask[None], scaling)[0]
         return functional.scaled_dot_product_attention(
             query[None], key[None], value[None], attn_mask=mask, scale=scaling, enable_gqa=q_heads != key.shape[0]
         )[0]
@@ -68,6 +70,9 @@ def attend_causal(query: Tensor, key: Tensor, value: Tensor, *, scaling: float, 
         from torch.nn.attention.bias import causal_lower_right  # which takes a second
 
         bias = causal_lower_right(t, s)
+        group = query.shape[0] // key.shape[0]
+        if group > 1 and query.dtype not in (torch.bfloat16, torch.float16):  # only the kernels for these take groups of heads
+            key, value = (part.repeat_interleave(group, dim=0) for part in (key, value))
         gqa = query.shape[0] != key.shape[0]
         return functional.scaled_dot_product_attention(
             query[None], key[None], value[None], attn_mask=bias, scale=scaling, enable_gqa=gqa
@@ -98,12 +103,22 @@ def attend_each(
     if softcap is not None:
         parts = zip(query, key, value, mask, strict=True)
         return torch.stack([attend(q, k, v, scaling=scaling, mask=m, softcap=softcap) for q, k, v, m in parts])
-    if query.shape[2] == 1:  # the heads of a group as if they were tokens: keys are packed once for all of them, 4x as fast
-        grouped = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])
-        out = functional.scaled_dot_product_attention(grouped, key, value, attn_mask=mask[:, None], scale=scaling)
-        return out.reshape(query.shape)
+    if query.shape[2] == 1 or query.device.type != "cpu":
+        return _folded(query, key, value, mask, scaling)
     gqa = query.shape[1] != key.shape[1]
     return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None], scale=scaling, enable_gqa=gqa)
+
+
+def _folded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float) -> Tensor:
+    """`attend_each` with the heads of a group as if they were tokens. For one token on the CPU keys are packed once for all of
+    them, 4x as fast. For CUDA torch's fused kernels take a mask or groups of heads, but hardly ever both, and the way that is
+    left copies the keys for each head and keeps all scores in float32."""
+    group = query.shape[1] // key.shape[1]
+    grouped = query.reshape(query.shape[0], key.shape[1], -1, query.shape[3])  # [n, kv_heads, group * t, head_dim]
+    if mask is not None:
+        mask = (mask if query.shape[2] == 1 else mask.repeat(1, group, 1))[:, None]
+    out = functional.scaled_dot_product_attention(grouped, key, value, attn_mask=mask, scale=scaling)
+    return out.reshape(query.shape)
 
 
 def _flash(query: Tensor, key: Tensor, value: Tensor, scaling: float, *, causal: bool) -> tuple[Tensor, Tensor]:

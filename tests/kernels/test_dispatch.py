@@ -6,7 +6,17 @@ import pytest
 import torch
 
 from tests.pretend_cuda import PretendedCuda
-from tscli_kernels import attend_selected, encode_sketch, scan_codes, score_pages, soft_vote, top_k
+from tscli_kernels import (
+    attend,
+    attend_causal,
+    attend_each,
+    attend_selected,
+    encode_sketch,
+    scan_codes,
+    score_pages,
+    soft_vote,
+    top_k,
+)
 
 REAL = torch.cuda.is_available()
 
@@ -57,6 +67,25 @@ def test_attention_over_pages_is_that_of_the_cpu(
     for mine, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(mine.cpu(), other, rtol=1e-4, atol=1e-5)
     assert device is None or device.launches["attend_kernel"] == 1
+
+
+@pytest.mark.parametrize("kv_heads", [2, 6])
+@pytest.mark.parametrize("t", [1, 5])
+def test_attention_of_several_sequences_is_that_of_the_cpu(t: int, kv_heads: int, device: PretendedCuda | None) -> None:
+    query, (key, value) = torch.randn(3, 6, t, 32), torch.randn(2, 3, kv_heads, 19, 32)
+    mask = torch.rand(3, t, 19) < 0.5
+    mask[:, :, 0] = True
+    added = torch.zeros(mask.shape).masked_fill(~mask, -torch.inf)
+    wanted = attend_each(query, key, value, mask=mask, scaling=0.3)
+    for one in (mask, added):
+        found = attend_each(*(part.cuda() for part in (query, key, value)), mask=one.cuda(), scaling=0.3)
+        torch.testing.assert_close(found.cpu(), wanted, rtol=1e-3, atol=1e-4)
+    for n in range(3):
+        parts = query[n], key[n], value[n]
+        found = attend(*(part.cuda() for part in parts), mask=mask[n].cuda(), scaling=0.3)
+        torch.testing.assert_close(found.cpu(), wanted[n], rtol=1e-3, atol=1e-4)
+        causal = attend_causal(*(part.cuda() for part in parts), scaling=0.3)
+        torch.testing.assert_close(causal.cpu(), attend_causal(*parts, scaling=0.3), rtol=1e-3, atol=1e-4)
 
 
 def test_nan_is_refused_or_told() -> None:

@@ -42,4 +42,4 @@ def test_one_layers_attention_is_measured_every_way(request: pytest.FixtureReque
     assert [(row.test, row.method, row.bytes) for row in rows] == [(row.test, row.method, row.bytes) for row in wanted]
     for mine, other in zip(rows, wanted, strict=True):
         assert mine.vote_mass == (other.vote_mass if other.vote_mass is None else pytest.approx(other.vote_mass, abs=0.05))
-    assert {"sketch_kernel", "score_kernel", "attend_kernel"} <= set(there.launches)
+    assert {"sketch_kernel", "score_kernel", "score_head_kernel", "attend_kernel"} <= set(there.launches)

@@ -38,7 +38,7 @@ from tests.cli.conftest import Run
         (("eval", "tasks", "--length", "1k", "--picture", "a.docx"), 2, "ends in .png, .svg or .pdf"),
         (("eval", "tasks", "--length", "1k", "--per-task", "0"), 2, "--per-task"),
         (("eval", "tasks", "--length", "1k", "--folder", "docs"), 2, "No such option: --folder"),
-        (("eval", "tasks", "--length", "1k", "--kv-dtype", "int3"), 2, "--kv-dtype int3: choose auto, bf16, int8"),
+        (("eval", "tasks", "--length", "1k", "--kv-dtype", "int3"), 2, "--kv-dtype int3: choose auto, bf16, int8, model"),
         (("eval", "questions", "q.jsonl", "--documents", "joint"), 2, "--documents applies only with --folder; leave it out"),
         (("eval", "questions", "q.jsonl", "--folder", ".", "-l", "lib"), 2, "--library applies only without --folder"),
         (("eval", "tasks"), 2, "Missing option '--length'"),

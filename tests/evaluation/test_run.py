@@ -175,9 +175,9 @@ def test_pages_are_of_the_kind_that_is_asked_for_also_where_an_evaluation_goes_o
         lambda *settings: kinds.append(settings[1].segments[0].key.dtype) or TokenSelectStrategy(*settings),
     )
     methods = ["dense", "tokenselect"]
-    for kind in ("int8", "auto"):
+    for kind in ("int8", "auto", "model"):
         trials = evaluate_tasks([400], ["passkey"], methods, load, kv_dtype=kind, resume=file if kind == "int8" else None)  # type: ignore[arg-type]
         assert len(list(trials)) == 2
-    assert kinds == [torch.int8, torch.int8, torch.float32, torch.float32]
-    with pytest.raises(UsageError, match=r"kv_dtype \(there int8, here None\)"):
+    assert kinds == [torch.int8] * 2 + [torch.bfloat16] * 2 + [torch.float32] * 2
+    with pytest.raises(UsageError, match=r"kv_dtype \(there int8, here bfloat16\)"):
         next(evaluate_tasks([400], ["passkey"], methods, load, resume=file))

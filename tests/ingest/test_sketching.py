@@ -176,7 +176,7 @@ def test_a_context_in_memory_gets_the_same_keys_and_sketch_as_a_library(
     stored = open_stored(library_folder("default"))
     ids, tokenizer = stored.context["token_ids"].long(), load_tokenizer(str(small_model))
     prompts = passages_as_questions(ids, tokenizer, load_template(tokenizer))
-    state = prefill_in_memory(load_decoder(load(small_model)), ids, CONFIG, prompts=prompts)
+    state = prefill_in_memory(load_decoder(load(small_model)), ids, CONFIG, prompts=prompts, kv_dtype="bfloat16")
     for mine, kept in zip(state.segments, stored.segments, strict=True):
         assert torch.equal(mine.key[:, :-1], kept.key[:, :-1])
     assert isinstance(state.sketch, Sketch)

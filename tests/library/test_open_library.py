@@ -144,7 +144,7 @@ def test_libraries_of_different_models_cannot_be_joined(
 ) -> None:
     make(load, "one", write_documents("first"))
     make(tscli.LoadOptions(str(small_model), dtype="bfloat16", device="cpu"), "half", write_documents("second"))
-    with pytest.raises(LibraryError, match=r"library half .* cannot be joined with one .*: they differ in dtype; ask them"):
+    with pytest.raises(LibraryError, match=r"library half .* cannot be joined with one .*: they differ in dtype, kv dtype;"):
         ask(load, "one", "half")
 
 

@@ -69,7 +69,7 @@ def ingest(model: Path, device: str, paths: Path, library: str = "default", **op
     tscli.prepare([paths], library, load(model, device), options=tscli.IngestOptions(**options)).run()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("documents", "kv_dtype", "mode"), [("joint", "auto", "token"), ("independent", "int8", "two_pass")])
+@pytest.mark.parametrize(("documents", "kv_dtype", "mode"), [("joint", "model", "token"), ("independent", "int8", "two_pass")])
 def test_what_is_read_and_asked_there_is_what_the_cpu_reads_and_answers(
     documents: str, kv_dtype: str, mode: str, small_model: Path, docs: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -19,7 +19,7 @@ from tscli.store import library_folder, read_manifest
 from tscli.store import open_library as open_stored
 from tscli_kernels import PAGE_SCALE, encode_sketch, expand_rows, has_int8_products, quantise_rows
 
-INT8 = tscli.IngestOptions(kv_dtype="int8")
+INT8, BF16, MODEL = (tscli.IngestOptions(kv_dtype=kind) for kind in ("int8", "bf16", "model"))
 needs_products = pytest.mark.skipif(not has_int8_products(), reason="this processor's 8-bit products overflow")
 
 
@@ -46,7 +46,7 @@ def ask(load: tscli.LoadOptions, library: str = "default", **options: object) ->
 
 
 def test_pages_are_the_models_keys_and_values_in_8_bits(load: tscli.LoadOptions, docs: Path) -> None:
-    tscli.prepare([docs], "full", load).run()
+    tscli.prepare([docs], "full", load, options=MODEL).run()
     report = tscli.prepare([docs], "int8", load, options=INT8).run()
     full, int8 = (open_stored(library_folder(name)) for name in ("full", "int8"))
     wanted, found = full.segments[0], int8.segments[0]  # nothing was read back before the first
@@ -97,7 +97,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "segments").glob("*.pt")}
 
 
-@pytest.mark.parametrize(("first", "then"), [("auto", "int8"), ("auto", "bf16"), ("int8", "bf16"), ("bf16", "int8")])
+@pytest.mark.parametrize(
+    ("first", "then"), [("auto", "int8"), ("model", "bf16"), ("auto", "model"), ("int8", "bf16"), ("bf16", "int8")]
+)
 def test_pages_of_two_kinds_are_not_mixed(load: tscli.LoadOptions, docs: Path, first: str, then: str) -> None:
     tscli.prepare([docs], load=load, options=tscli.IngestOptions(kv_dtype=first)).run()  # type: ignore[arg-type]
     with pytest.raises(
@@ -116,14 +118,32 @@ def test_the_models_own_dtype_by_name_is_no_other_kind(load: tscli.LoadOptions, 
     assert manifest.format_version == 1
 
 
-def test_pages_in_bfloat16_under_a_float32_model(load: tscli.LoadOptions, docs: Path) -> None:
-    tscli.prepare([docs], load=load, options=tscli.IngestOptions(kv_dtype="bf16")).run()
+def test_a_float32_model_keeps_its_pages_in_bfloat16(load: tscli.LoadOptions, docs: Path) -> None:
+    preparation = tscli.prepare([docs], load=load)
+    assert (preparation.plan.dtype, preparation.plan.kv_dtype) == ("float32", "bfloat16")
+    preparation.run()
+    assert tscli.info().kv_dtype == "bfloat16"
     assert open_stored(library_folder("default")).segments[1].value.dtype == torch.bfloat16
     assert ask(load).statistics.recomputed_tokens == 0
+    assert tscli.prepare([docs], "named", load, options=BF16).plan.prefill_tokens == 0  # it is the same format
+
+
+def test_a_library_of_float32_pages_can_be_asked_for_and_stays_one(load: tscli.LoadOptions, docs: Path) -> None:
+    tscli.prepare([docs], load=load, options=MODEL).run()
+    assert open_stored(library_folder("default")).segments[1].value.dtype == torch.float32
+    again = tscli.prepare([docs], load=load)
+    assert (again.plan.kv_dtype, again.plan.prefill_tokens) == ("float32", 0)
+    again.run()
+    assert tscli.info().kv_dtype == "float32"
+
+
+def test_pages_stay_in_bfloat16_where_the_model_changes_to_float32(load: tscli.LoadOptions, docs: Path) -> None:
+    tscli.prepare([docs], load=replace(load, dtype="bfloat16"), options=MODEL).run()
+    assert tscli.prepare([docs], load=load).plan.kv_dtype == "bfloat16"
 
 
 def test_an_unknown_kind_of_pages_is_refused(load: tscli.LoadOptions, docs: Path) -> None:
-    with pytest.raises(UsageError, match="--kv-dtype int4: choose auto, bf16, int8"):
+    with pytest.raises(UsageError, match="--kv-dtype int4: choose auto, bf16, int8, model"):
         tscli.prepare([docs], load=load, options=tscli.IngestOptions(kv_dtype="int4"))  # type: ignore[arg-type]
 
 

@@ -27,7 +27,7 @@ from tscli.errors import UsageError
 from tscli.ingest.measure import estimate_seconds
 from tscli.ingest.prefill import prefill_in_memory
 from tscli.ingest.sketching import grow_sketch
-from tscli.library.kv_dtype import KVDtype
+from tscli.library.kv_dtype import KVDtype, pages_kv_dtype
 from tscli.library.own_settings import choose_kv_dtype
 from tscli.model.kv import KVState
 from tscli.model.load import load_decoder
@@ -84,9 +84,11 @@ def benchmark(
         raise UsageError("lengths, --n-gen and -r must be at least 1")
     if unknown := [peer for peer in peers if peer not in PEERS]:
         raise UsageError(f"--peer {unknown[0]}: only {', '.join(PEERS)} can be compared with tscli")
-    kept = choose_kv_dtype(kv_dtype, "", None)
+    pages = choose_kv_dtype(kv_dtype, "", None)
     say = on_progress or (lambda _: None)
     decoder = load_decoder(load, lambda text, done, _: None if done else say(text), lasting=True)
+    decoder = load_decoder(load, lambda text, done, _: None if done else say(text))
+    kept = pages_kv_dtype(pages, decoder.dtype_name)
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     tokenizer = load_tokenizer(str(decoder.folder))
     measured_text = MeasuredText(tokenizer, load_template(tokenizer), read_text(text))

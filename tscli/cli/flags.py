@@ -33,7 +33,7 @@ NoChatHistory = Annotated[
 KVDtype = Annotated[
     str,
     typer.Option(
-        help="Format of the cached keys and values: bf16, int8, or auto: the library's own; for a new one, the model's dtype."
+        help="Format of the cached keys and values: bf16, int8, model (its dtype); auto: the library's own, for a new one bf16."
     ),
 ]
 

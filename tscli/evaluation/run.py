@@ -31,7 +31,7 @@ from tscli.ingest.prefill import prefill_in_memory
 from tscli.ingest.sections import section_starts
 from tscli.ingest.sketching import passages_as_questions
 from tscli.library.dense_prefill import prefill_documents
-from tscli.library.kv_dtype import KVDtype
+from tscli.library.kv_dtype import KVDtype, pages_kv_dtype
 from tscli.library.own_settings import choose_kv_dtype
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
@@ -101,9 +101,11 @@ def evaluate_tasks(
     if unknown := [name for name in names if name not in tasks.TASKS]:
         raise UsageError(f"task {unknown[0]!r}: choose among {', '.join(tasks.TASKS)}")
     decoder = load_decoder(load, on_progress, lasting=True)
+    pages = choose_kv_dtype(kv_dtype, "", None)
+    decoder = load_decoder(load, on_progress)
     tokenizer = load_tokenizer(str(decoder.folder))
     base = resolve(selection, decoder.selection_defaults, decoder.window)
-    kept = choose_kv_dtype(kv_dtype, "", None)
+    kept = pages_kv_dtype(pages, decoder.dtype_name)
     mode = checked_mode(question or decoder.question_default)
     chosen = parse_methods(methods, base, mode, decoder.window)
     template, more = load_template(tokenizer), 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from tscli.library.catalogue import versions
+from tscli.library.kv_dtype import pages_kv_dtype
 from tscli.library.own_settings import better_model_hint
 from tscli.memory import available_bytes, physical_bytes
 from tscli.model.fetch import default_model
@@ -56,6 +57,7 @@ def examine(
     decoder, folder = load_decoder(load, on_step), home()
     gpu = torch.cuda.get_device_properties(0) if pick_device("auto").type == "cuda" else None
     weights = sum(weight.numel() * weight.element_size() for weight in decoder.weights)
+    per_token = decoder.kv_bytes_per_token(pages_kv_dtype("auto", decoder.dtype_name))
     return Examination(
         versions=versions(),
         processor=processor(),
@@ -72,8 +74,8 @@ def examine(
         window=decoder.window,
         dtype=decoder.dtype_name,
         tokens=tokens,
-        kv_bytes_per_token=decoder.kv_bytes_per_token(),
-        library_bytes=tokens * decoder.kv_bytes_per_token() * 17 // 16,  # the sketch of the keys adds a sixteenth
+        kv_bytes_per_token=per_token,
+        library_bytes=tokens * per_token * 17 // 16,  # the sketch of the keys adds a sixteenth
         default_model=default_model(),
         better="; ".join(better_model_hint(LoadOptions())),
     )

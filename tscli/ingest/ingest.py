@@ -25,6 +25,7 @@ from tscli.ingest.sketching import num_fitted, passages_as_questions
 from tscli.ingest.work import PrefillJob, in_chains
 from tscli.ingest.worker_pool import WorkerConfig, WorkerPool
 from tscli.library.arrange import Arrangement, Previous, arrange, previous_context
+from tscli.library.kv_dtype import pages_kv_dtype
 from tscli.library.layout import SEGMENT_TOKENS, chain_seed, context_arrays, fingerprint_of
 from tscli.library.own_settings import (
     better_model_hint,
@@ -149,14 +150,14 @@ def prepare(
     better = better_model_hint(load, held)
     load = choose_model(load, held)
     tell("model", str(load.model), 0, 1)
-    load, kv_dtype = choose_weights(load, folder.name, held), choose_kv_dtype(options.kv_dtype, folder.name, held)
+    load, chosen = choose_weights(load, folder.name, held), choose_kv_dtype(options.kv_dtype, folder.name, held)
     named = [Path(path) for path in paths]
     inputs = _load_inputs(named, folder, load, selection, options, tell)
     decoder, tokenizer, template = inputs.decoder, inputs.tokenizer, inputs.template
     config, previous, loaded = inputs.config, inputs.previous, inputs.documents
     settings = _settings(config, options, previous, decoder)
     formats = {
-        "kv_dtype": None if kv_dtype == decoder.dtype_name else kv_dtype,
+        "kv_dtype": pages_kv_dtype(chosen, decoder.dtype_name),
         "weights": "int8" if decoder.int8_weights else None,
     }
     fingerprint = fingerprint_of(decoder, tokenizer, settings, load.revision, **formats)

@@ -28,7 +28,8 @@ class IngestOptions:
         in "sparse" chunks, as in the paper.
     dense: full attention in prefill instead of TokenSelect.
     processes: worker processes for independent documents on the CPU; None: as many as a short measurement favours.
-    kv_dtype: format of the keys and values; "auto": the library's, for a new one the model's dtype.
+    kv_dtype: format of the keys and values; "model": its dtype; "auto": the library's, for a new one the model's dtype, but
+        bfloat16 where that is float32.
     system: the instruction before the documents; the empty string is none.
     """
 

@@ -103,17 +103,20 @@ def choose_weights(load: LoadOptions, library: str, held: Fingerprint | None) ->
     return load
 
 
-def choose_kv_dtype(chosen: KVDtype, library: str, held: Fingerprint | None) -> str | None:
-    """What pages are kept in, None for the model's dtype: as the library has it, or for a new one as asked for.
+def choose_kv_dtype(chosen: KVDtype, library: str, held: Fingerprint | None) -> KVDtype:
+    """What pages are kept in: as the library has it, or for a new one as asked for.
 
     Raises LibraryError where the library has another, UsageError for one that there is not.
     """
     if chosen not in KV_DTYPES:
         raise UsageError(f"--kv-dtype {chosen}: choose {', '.join(KV_DTYPES)}")
-    wanted = KV_DTYPES[chosen]
-    if held is not None and wanted not in (None, held.pages_dtype):
+    if held is None:
+        return chosen
+    own: KVDtype = {"bfloat16": "bf16", "int8": "int8"}.get(held.pages_dtype, "model")  # type: ignore[assignment]
+    fitting = {"auto", own} if held.kv_dtype else {"auto", own, "model"}
+    if chosen not in fitting:
         raise LibraryError(
             f"library {library} keeps its pages in {held.pages_dtype}; --kv-dtype {chosen} does not fit it; leave that out, or "
             "choose another --library"
         )
-    return wanted or (held.kv_dtype if held else None)
+    return own if chosen == "auto" else chosen

@@ -37,6 +37,7 @@ from .ingest.plan import PlannedDocument as PlannedDocument
 from .ingest.rebuild import rebuild_sketch as rebuild_sketch
 from .ingest.repair import RepairReport as RepairReport
 from .ingest.repair import repair as repair
+from .library.bytes_per_token import BytesPerToken as BytesPerToken
 from .library.catalogue import LibraryDetails as LibraryDetails
 from .library.catalogue import export_library as export_library
 from .library.catalogue import import_library as import_library

@@ -1,6 +1,5 @@
 """What only the command line needs, and its types, in this one list: `internals.py` reads it."""
 
-from .answer.calibration.store import load_retrieval_heads as load_retrieval_heads
 from .bench import AttentionBench as AttentionBench
 from .bench import AttentionRow as AttentionRow
 from .bench import benchmark_attention as benchmark_attention
@@ -27,6 +26,7 @@ from .evidence import map_answer as map_answer
 from .evidence import statistics_json as statistics_json
 from .ingest.doctor import Examination as Examination
 from .ingest.doctor import examine as examine
+from .library.kept_heads import load_retrieval_heads as load_retrieval_heads
 from .library.own_settings import library_model as library_model
 from .library.own_settings import planned_model as planned_model
 from .model.fetch import known_models as known_models

@@ -11,8 +11,8 @@ import torch
 import tscli
 from tests.answer.voting_model import HEADS
 from tests.model.architectures import ARCHITECTURES, make_decoder
-from tscli.answer.calibration.store import save_retrieval_heads
 from tscli.errors import UsageError
+from tscli.library.kept_heads import save_retrieval_heads
 from tscli.model.attention import Attention
 from tscli.model.load import load_decoder
 from tscli.model.step import Pass

@@ -11,7 +11,8 @@ import tscli
 from tests.answer.voting_model import HEADS, save_voting_model
 from tscli.answer.calibration.calibrate import calibrate, choose
 from tscli.answer.calibration.lookups import FACTS, look_ups
-from tscli.answer.calibration.store import choose_retrieval_heads, load_retrieval_heads, save_retrieval_heads
+from tscli.answer.calibration.store import choose_retrieval_heads
+from tscli.library.kept_heads import load_retrieval_heads, save_retrieval_heads
 from tscli.model.load import load_decoder
 from tscli.paths import shipped_retrieval_heads_file
 from tscli.tokens import load_template, load_tokenizer

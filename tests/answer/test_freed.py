@@ -11,8 +11,8 @@ import pytest
 
 import tscli
 from tests.answer.voting_model import HEADS
-from tscli.answer.calibration.store import save_retrieval_heads
 from tscli.answer.decode import Sampling
+from tscli.library.kept_heads import save_retrieval_heads
 from tscli.model.attention import Attention
 from tscli.model.gathered import GatheredRun
 from tscli.model.kv import KVState

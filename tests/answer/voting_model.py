@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import tscli
-from tscli.answer.calibration.store import save_retrieval_heads
+from tscli.library.kept_heads import save_retrieval_heads
 from tscli.model.load import load_decoder
 from tscli.selection.retrieval_heads import RetrievalHeads
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tscli import IngestPlan, IngestReport, PlannedDocument
+from tscli import BytesPerToken, IngestPlan, IngestReport, PlannedDocument
 from tscli.documents import Failure
 
 Progress = Callable[[int, int, float], None]
@@ -31,6 +31,7 @@ class FakePreparation:
             total_bytes=5 * 2**30,
             new_bytes=4 * 2**30,
             free_bytes=2**40,
+            bytes_per_token=BytesPerToken(kv=11_880, sketch=1440, scanned=264, keys_scanned=4 / 90),
             estimated_seconds=192.0,
             model="reader",
             dtype="bfloat16",

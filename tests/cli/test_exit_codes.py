@@ -95,6 +95,7 @@ def test_plan_progress_and_summary_have_all_that_was_promised(
         "1,048,576 tokens: 576 cached, 1,048,000 to run",
         "about 3 min 12 s",
         "5.0 GiB on disk, 4.0 GiB of it new; 1.0 TiB free",
+        "per token: KV 11.6 KiB, sketch 1.4 KiB; retrieval heads scan 264 B, 4.4% of the keys",
         "1 page without text: if they are scans, OCRmyPDF can add it",
         "note: layer 0 attends to its window only",
         "prefill 524,000 of 1,048,000 tokens, 1,000 tokens/s, 8 min 44 s left",
@@ -125,4 +126,5 @@ def test_a_dry_run_runs_nothing_and_says_so_in_json(
     assert _ingest(monkeypatch, FakePreparation(AssertionError("it was run")), "--dry-run", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["dry_run"] is True
+    assert result["bytes_per_token"] == {"kv": 11_880, "sketch": 1440, "scanned": 264, "keys_scanned": 4 / 90}
     assert result["tokens"] == {"total": 1_048_576, "cached": 576, "prefilled": 0}

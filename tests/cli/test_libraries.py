@@ -54,6 +54,17 @@ def test_the_json_of_list_has_its_keys(shelf: Path, capsys: pytest.CaptureFixtur
     assert found["last_used"] is None
 
 
+def test_info_says_what_a_token_takes(shelf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    template = {"source": "default", "reason": "", "system": ""}
+    details = replace(tscli.info("shelf"), documents=[], template=template)
+    monkeypatch.setattr(tscli, "info", lambda _: details, raising=False)
+    assert run(["info", "shelf"]) == 0
+    assert "\nper token  KV 256 B\n" in capsys.readouterr().out  # the model was never calibrated
+    assert run(["info", "shelf", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["bytes_per_token"]
+    assert found == {"kv": 2 * 2 * 2 * 8 * 4, "sketch": None, "scanned": None, "keys_scanned": None}
+
+
 def test_a_damaged_library_is_listed_with_its_reason(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (shelf / "manifest.json").write_text("{}")
     assert run(["list"]) == 0

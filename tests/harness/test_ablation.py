@@ -13,8 +13,8 @@ import pytest
 
 import tscli
 from tscli.answer import answer_judge, bridge, passage_search, passages, retrieval_answer
-from tscli.answer.calibration.store import save_retrieval_heads
 from tscli.answer.retrieval_strategy import RetrievalStrategy
+from tscli.library.kept_heads import save_retrieval_heads
 from tscli.model.load import load_decoder
 from tscli.selection.retrieval_heads import RetrievalHeads
 

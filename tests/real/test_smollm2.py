@@ -14,8 +14,8 @@ import torch
 
 import tscli
 from tscli.answer.calibration import calibrate as calibration
-from tscli.answer.calibration.store import load_retrieval_heads
 from tscli.evaluation.match import is_right
+from tscli.library.kept_heads import load_retrieval_heads
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.load import load_decoder
 from tscli.model.step import Pass

@@ -90,12 +90,17 @@ class RetrievalStrategy:
         """What there is to say of how the last question was read."""
         if (reading := self.outcome.reading) is None:
             return None
-        heads, decoder = self.retrieval_heads.heads, self.decoder
-        group = decoder.q_heads // decoder.kv_heads
-        scanned = len({(layer, head // group) for layer, head in heads}) / (decoder.layers * decoder.kv_heads)
+        heads = self.retrieval_heads.heads
         passages = [(passage.start, passage.end) for passage in reading.passages]
         answered = reading.answered and not self.is_none
-        return QuestionReading([list(head) for head in heads], scanned, passages, list(reading.gains), answered)
+        return QuestionReading([list(head) for head in heads], self.keys_scanned, passages, list(reading.gains), answered)
+
+    @property
+    def keys_scanned(self) -> float:
+        """The share of all cached keys that the retrieval heads score for a question."""
+        decoder = self.decoder
+        scanned = self.retrieval_heads.kv_heads(decoder.q_heads // decoder.kv_heads)
+        return len(scanned) / (decoder.layers * decoder.kv_heads)
 
     def most_attended(self, total: int) -> int:
         """How many tokens of the documents, which have so many, an answer attends to at most in one sequence."""

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tscli.cli.budget import files_json
-from tscli.cli.output import counted, duration, kinds, safe_line, size, stderr
+from tscli.cli.output import counted, duration, kinds, per_token, safe_line, size, stderr
 
 if TYPE_CHECKING:
     from tscli import IngestPlan, IngestReport
@@ -38,6 +38,7 @@ def show_plan(plan: IngestPlan) -> None:
         f"({kinds(plan.dtype, plan.kv_dtype, plan.weights)}, {device}){estimate}"
     )
     console.print(f"{size(plan.total_bytes)} on disk, {size(plan.new_bytes)} of it new; {size(plan.free_bytes)} free")
+    console.print(f"per token: {per_token(plan.bytes_per_token)}")
     textless = sum(document.pages_without_text for document in plan.documents)
     if textless:
         console.print(f"{counted(textless, 'page')} without text: if they are scans, OCRmyPDF can add it")
@@ -91,6 +92,7 @@ def report_json(
         ],
         "tokens": {"total": result.total_tokens, "cached": result.cached_tokens, "prefilled": prefilled},
         "bytes": num_bytes,
+        "bytes_per_token": vars(plan.bytes_per_token),
         "seconds": seconds,
         "peak_rss_bytes": rss,
         "failures": files_json(plan.failures),

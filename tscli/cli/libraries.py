@@ -10,7 +10,19 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.output import Settings, counted, error_line, kinds, print_json, progress, safe_line, say, size, working
+from tscli.cli.output import (
+    Settings,
+    counted,
+    error_line,
+    kinds,
+    per_token,
+    print_json,
+    progress,
+    safe_line,
+    say,
+    size,
+    working,
+)
 from tscli.cli.tables import Table, write
 from tscli.errors import LibraryError, UsageError
 from tscli.paths import library_folder
@@ -72,6 +84,7 @@ def info(context: typer.Context, library: flags.Name, as_json: flags.Json = Fals
                 "tokens": details.num_tokens,
                 "segments": details.segments,
                 "bytes": details.size_bytes,
+                "bytes_per_token": vars(details.bytes_per_token),
                 "model": details.model_id,
                 "dtype": details.dtype,
                 "kv_dtype": details.kv_dtype,
@@ -87,6 +100,7 @@ def info(context: typer.Context, library: flags.Name, as_json: flags.Json = Fals
     print(f"folder     {safe_line(str(details.folder))}")
     print(f"model      {safe_line(details.model_id)} ({safe_line(kinds(details.dtype, details.kv_dtype, details.weights))})")
     print(f"tokens     {details.num_tokens:,} in {counted(details.segments, 'segment')}, {size(details.size_bytes)}")
+    print(f"per token  {per_token(details.bytes_per_token)}")
     print(f"made       {_minute(details.created)}, last changed {_minute(details.updated)}")
     settings = (f"{name} {value}" for name, value in details.settings.items() if value not in (None, False))
     print(f"prefill    {safe_line(', '.join(settings))}")

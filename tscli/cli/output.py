@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from tscli import LoadOptions
+    from tscli import BytesPerToken, LoadOptions
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 DROPPED = re.compile(r"[\r\u202a-\u202e\u2066-\u2069]")  # moves the cursor, or the direction of what follows
@@ -209,6 +209,13 @@ def size(num_bytes: float) -> str:
             return f"{num_bytes:,.0f} {unit}" if unit == "B" else f"{num_bytes:,.1f} {unit}"
         num_bytes /= 1024
     return f"{num_bytes:,.1f} TiB"
+
+
+def per_token(one: BytesPerToken) -> str:
+    """What a token takes, and what a question reads of it: KV 22.5 KiB, sketch 1.4 KiB; retrieval heads scan 768 B of keys."""
+    parts = [f"KV {size(one.kv)}"] + ([f"sketch {size(one.sketch)}"] if one.sketch else [])
+    heads = f"; retrieval heads scan {size(one.scanned)}, {one.keys_scanned:.1%} of the keys" if one.scanned else ""
+    return ", ".join(parts) + heads
 
 
 def duration(seconds: float) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 from tscli.documents import Failure, Loaded, PassedOver
 from tscli.ingest.estimate import Estimate
 from tscli.library.arrange import Arrangement
+from tscli.library.bytes_per_token import BytesPerToken, bytes_per_token
+from tscli.library.kept_heads import load_retrieval_heads
 from tscli.library.layout import context_arrays
 from tscli.model.decoder import Decoder
 from tscli.paths import disk_free_bytes
@@ -38,7 +40,7 @@ class IngestPlan:
     """What an ingest will do; sizes in bytes, estimated_seconds None where nothing is to run.
 
     dtype: of the model; kv_dtype: of the pages; weights: "int8", or the dtype of the full weights. processes: how many will
-        run it.
+        run it. bytes_per_token: of what total_bytes and new_bytes are made.
     """
 
     library: str
@@ -51,6 +53,7 @@ class IngestPlan:
     total_bytes: int
     new_bytes: int
     free_bytes: int
+    bytes_per_token: BytesPerToken
     estimated_seconds: float | None
     model: str
     dtype: str
@@ -108,7 +111,9 @@ def make_plan(
         )
         for index, document in enumerate(context.documents)
     )
-    per_token, beside = decoder.kv_bytes_per_token(fingerprint.kv_dtype), _bytes_beside_pages(context, decoder, config)
+    heads = load_retrieval_heads(decoder.hash) if decoder.voters_default == "calibrated" else None
+    per_token = bytes_per_token(fingerprint, _sketch_bytes(decoder, config, total), heads, decoder.q_heads)
+    beside = (per_token.sketch or 0) * total + sum(array.nbytes for array in context_arrays(context).values())
     return IngestPlan(
         library=folder.name,
         folder=folder,
@@ -117,9 +122,10 @@ def make_plan(
         total_tokens=total,
         cached_tokens=total - to_run,
         prefill_tokens=to_run,
-        total_bytes=total * per_token + beside,
-        new_bytes=to_run * per_token + beside if to_run else 0,
+        total_bytes=total * per_token.kv + beside,
+        new_bytes=to_run * per_token.kv + beside if to_run else 0,
         free_bytes=disk_free_bytes(folder),
+        bytes_per_token=per_token,
         estimated_seconds=expected.seconds if expected else None,
         model=decoder.model_id,
         dtype=decoder.dtype_name,
@@ -133,11 +139,9 @@ def make_plan(
     )
 
 
-def _bytes_beside_pages(context: Context, decoder: Decoder, config: SelectionConfig) -> int:
-    """Bytes of what a library holds beside keys and values: whence tokens come, and a sketch as calibration mostly makes it."""
-    num_tokens = int(context.token_ids.shape[0])
-    sketch = decoder.layers * decoder.kv_heads * (decoder.head_dim // 4) * num_tokens if uses_sketch(config, num_tokens) else 0
-    return sketch + sum(array.nbytes for array in context_arrays(context).values())
+def _sketch_bytes(decoder: Decoder, config: SelectionConfig, num_tokens: int) -> int | None:
+    """Of one token's sketch, as calibration mostly makes it; None where a library of so many tokens has none."""
+    return decoder.layers * decoder.kv_heads * (decoder.head_dim // 4) if uses_sketch(config, num_tokens) else None
 
 
 def _status(document: DocumentTokens, missing: Sequence[PlannedSegment], is_new: bool) -> str:

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tscli import store
-from tscli.store import LibraryInfo, OnBytes, Problem, library_folder, list_libraries, require_manifest
+from tscli.library.bytes_per_token import BytesPerToken, bytes_per_token
+from tscli.library.kept_heads import load_retrieval_heads
+from tscli.model.describe import num_query_heads
+from tscli.model.identity import find_again
+from tscli.store import LibraryInfo, Manifest, OnBytes, Problem, library_folder, list_libraries, require_manifest
 
 PACKAGES = ("tscli", "torch", "transformers", "tokenizers", "tiktoken", "triton", "pypdf", "numpy", "numba")
 
@@ -20,7 +24,7 @@ class LibraryDetails:
 
     dtype: of the model that made it; kv_dtype: of its pages; weights: "int8", or the dtype of the full ones.
     template: "source" of the prompt, "reason" where it is not the model's chat template, "system": the instruction before the
-    documents.
+    documents. bytes_per_token: see there.
     """
 
     name: str
@@ -32,6 +36,7 @@ class LibraryDetails:
     weights: str
     num_tokens: int
     size_bytes: int
+    bytes_per_token: BytesPerToken
     created: str
     updated: str
     documents: list[dict[str, Any]]
@@ -59,6 +64,7 @@ def info(name: str = "default") -> LibraryDetails:
         weights=manifest.fingerprint.weights_name,
         num_tokens=manifest.num_tokens,
         size_bytes=store.size_on_disk(folder),
+        bytes_per_token=_bytes_per_token(manifest),
         created=manifest.created,
         updated=manifest.updated,
         documents=[dict(document) for document in manifest.documents],
@@ -66,6 +72,14 @@ def info(name: str = "default") -> LibraryDetails:
         settings=dict(manifest.settings),
         template={name: manifest.template.get(name) for name in ("source", "reason", "system")},
     )
+
+
+def _bytes_per_token(manifest: Manifest) -> BytesPerToken:
+    made = manifest.fingerprint
+    sketch = round(manifest.sketch_size / max(1, manifest.num_tokens)) if manifest.sketch_file else None
+    heads = load_retrieval_heads(made.model_hash)
+    q_heads = num_query_heads(find_again(made.model_id, made.model_hash)) if heads else None
+    return bytes_per_token(made, sketch, heads, q_heads)
 
 
 def verify(name: str = "default") -> list[Problem]:

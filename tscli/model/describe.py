@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from tscli import reader
 from tscli.errors import TscliError, UsageError
@@ -78,6 +79,15 @@ def describe_model(model: str, *, hashed: bool = True) -> ModelDetails:
     return details
 
 
+def num_query_heads(model: str) -> int | None:
+    """Query heads of a layer of a model that is on this machine, by its configuration; None of another one."""
+    try:
+        folder = _described(model).folder
+        return None if folder is None else int(_config(folder)["num_attention_heads"])
+    except (TscliError, OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _described(model: str) -> ModelDetails:
     if model == EMBEDDED:
         return replace(_of_folder(EMBEDDED, reader.path(), "embedded"), licence="apache-2.0", note=READER)
@@ -121,8 +131,7 @@ def _of_known(known: KnownModel) -> ModelDetails:
 
 def _of_folder(name: str, folder: Path, source: str, file: str | None = None) -> ModelDetails:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        config = {**config, **(config.get("text_config") or {})}
+        config = _config(folder)
         heads = int(config["num_attention_heads"])
         return ModelDetails(
             name=name,
@@ -140,6 +149,12 @@ def _of_folder(name: str, folder: Path, source: str, file: str | None = None) ->
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TscliError(f"{folder}: no config.json of a decoder there; give a folder in Hugging Face layout") from error
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """A model's config.json, that of its decoder where it has others, too."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return {**config, **(config.get("text_config") or {})}
 
 
 def _of_header(header: GGUFHeader) -> ModelDetails:

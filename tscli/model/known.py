@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 MILLION = 1_000_000
+ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 SCALE_BYTES = 2  # of an int8 row: a scale for each token and kv head
 
 
@@ -44,9 +45,13 @@ class KnownModel:
 
 
 def kv_bytes(layers: int, kv_heads: int, head_dim: int, kv_dtype: str) -> int:
-    """Bytes that the keys and values of one token take over all layers: "bfloat16" or "int8"."""
-    row = 2 * head_dim if kv_dtype == "bfloat16" else head_dim + SCALE_BYTES
-    return 2 * layers * kv_heads * row
+    """Bytes that the keys and values of one token take over all layers in "int8", "bfloat16", "float16" or "float32"."""
+    return 2 * layers * kv_heads * row_bytes(head_dim, kv_dtype)
+
+
+def row_bytes(head_dim: int, kv_dtype: str) -> int:
+    """Bytes of one token's key, or value, of one kv head; an int8 one's scale included."""
+    return head_dim * ITEM_BYTES[kv_dtype] + (SCALE_BYTES if kv_dtype == "int8" else 0)
 
 
 def _known(name: str, hub_id: str, licence: str, parameters: int, shape: tuple[int, int, int, int]) -> KnownModel:

@@ -48,6 +48,10 @@ class RetrievalHeads:
         """(place among the retrieval heads, query head) of those in a layer."""
         return [(place, head) for place, (own, head) in enumerate(self.heads) if own == layer]
 
+    def kv_heads(self, group: int) -> set[tuple[int, int]]:
+        """(layer, kv head) of those whose keys they scan; group: query heads of a kv head."""
+        return {(layer, head // group) for layer, head in self.heads}
+
     def record(self) -> dict[str, Any]:
         """As it is kept in a file."""
         return {"version": VERSION, **asdict(self)}

@@ -26,6 +26,7 @@ FORMAT_VERSIONS = (1, 2, 3)
 # How keys and values lie in a segment's file: the order of the axes, slots in a page, codes and scales. To be raised with any
 # change of it: libraries of another layout are then refused by name, and an ingest recomputes their segments.
 KV_LAYOUT_VERSION = 1
+DTYPES = ("float32", "bfloat16", "float16")
 KV_DTYPES = (None, "bfloat16", "int8")
 WEIGHTS = (None, "int8")
 # Where a model lies and what it is called may change; what it computes is in the hashes.
@@ -236,6 +237,9 @@ class Manifest:
         fingerprint = self.fingerprint
         if fingerprint.kv_dtype not in KV_DTYPES or fingerprint.weights not in WEIGHTS:
             raise ValueError("the format of its pages or weights is unknown")
+        shape = (fingerprint.num_layers, fingerprint.num_kv_heads, fingerprint.head_dim)
+        if fingerprint.dtype not in DTYPES or not all(type(size) is int and size > 0 for size in shape):
+            raise ValueError("the shape of its keys is unknown")
         if type(fingerprint.kv_layout) is not int:
             raise ValueError("the layout of its pages is not a number")
         if self.format_version != fingerprint.format_version:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 import tscli
+from tscli.bench.transformers_peer import DTYPES
 from tscli_kernels import has_int8_products
 
 
 @pytest.mark.skipif(not has_int8_products(), reason="this processor's 8-bit products overflow")
-def test_rows_name_pages_and_weights_and_dense_stays_what_to_compare_with(small_model: Path) -> None:
+def test_rows_name_pages_and_weights_and_dense_stays_what_to_compare_with(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DTYPES, "cpu", (torch.float32,))  # so that no trial decides
     load = tscli.LoadOptions(str(small_model), dtype="float32", device="cpu", weights="int8")
     rows = tscli.benchmark([600], load, tscli.SelectionOptions(), 3, 1, peers=["transformers"], kv_dtype="int8").rows
     named = {row.method: row.fields["backend"] for row in rows}

@@ -15,11 +15,10 @@ from tscli.bench.llama_cpp_peer import open_llama_cpp
 from tscli.bench.rag_peer import rag_fields
 from tscli.bench.rows import BenchRow, Unavailable, decode_fields, filled_fields, timing_fields
 from tscli.bench.setting import Bench, dense_seconds, forget_peak_rss, peak_rss
-from tscli.bench.transformers_peer import TransformersPeer
+from tscli.bench.transformers_peer import COPIES, open_transformers
 
 MOST_QUESTION = 256  # tokens
 SLOW_S = 10.0
-COPIES = 3.0  # of the keys and values: the cache, one as it grows or is saved, and masks
 
 
 class Peer(Protocol):
@@ -46,7 +45,7 @@ class Peer(Protocol):
 
 
 CACHED: dict[str, Callable[[Bench, int], Peer]] = {
-    "transformers": lambda bench, _: TransformersPeer(bench.decoder.folder, bench.decoder.dtype, bench.decoder.device),
+    "transformers": lambda bench, room: open_transformers(bench.decoder, room, bench.say),
     "llama.cpp": lambda bench, room: open_llama_cpp(bench.decoder, room, bench.gguf, bench.say),
 }
 PEERS = (*CACHED, "rag")

@@ -1,28 +1,22 @@
-"""What is promised of real models, on SmolLM2-135M-Instruct: `make test-real` gets it and runs these.
-
-TSCLI_TEST_MODELS names a folder that holds its .gguf file.
-"""
+"""What is promised of real models, on SmolLM2-135M-Instruct: `make test-real` gets it and runs these."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 import torch
 
 import tscli
-from tscli.answer.calibration import calibrate as calibration
+from tests.real.models import SMOLLM2, find
 from tscli.evaluation.match import is_right
-from tscli.library.kept_heads import load_retrieval_heads
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.load import load_decoder
 from tscli.model.step import Pass
-from tscli.tokens import load_template, load_tokenizer
+from tscli.tokens import load_tokenizer
 
-MODELS = os.environ.get("TSCLI_TEST_MODELS", "")
-FILE = next(iter(sorted(Path(MODELS).glob("SmolLM2-135M-Instruct*.gguf"))), None) if MODELS else None
+FILE = find(SMOLLM2)
 SAMPLES = Path(__file__).parents[2] / "samples"
 READ = ("harbour-handbook.pdf", "lighthouse-log.txt", "museum-catalogue.pdf")
 
@@ -31,30 +25,6 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(FILE is None, reason="TSCLI_TEST_MODELS names no folder with SmolLM2's .gguf file (make test-real)"),
 ]
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache folder for all of these tests, so that the file is converted once."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def converted(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TSCLI_CACHE", str(cache))
-
-
-def test_another_seed_of_the_calibration_chooses_the_same_heads(monkeypatch: pytest.MonkeyPatch) -> None:
-    load = tscli.LoadOptions(str(FILE))
-    decoder = load_decoder(load)
-    tokenizer = load_tokenizer(str(decoder.folder))
-    known = load_retrieval_heads(decoder.hash)
-    assert known is not None, "SmolLM2's retrieval heads are shipped"
-    monkeypatch.setattr(calibration, "SEED", calibration.SEED + 1)
-    other = calibration.calibrate(decoder, tokenizer, load_template(tokenizer))
-    common = set(known.heads) & set(other.heads)
-    assert len(common) >= 0.6 * max(len(known.heads), len(other.heads))
-    assert known.apart == other.apart
 
 
 def test_answers_by_the_files_4_bit_weights_are_as_near_float32_as_those_by_full_ones() -> None:

@@ -23,6 +23,7 @@ from .evidence import blocks as blocks
 from .evidence import citations_json as citations_json
 from .evidence import is_weak as is_weak
 from .evidence import map_answer as map_answer
+from .evidence import selected_by as selected_by
 from .evidence import statistics_json as statistics_json
 from .ingest.doctor import Examination as Examination
 from .ingest.doctor import examine as examine

@@ -20,6 +20,7 @@ from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.answer.stream import NOT_FOUND
 from tscli.answer.words import QuestionWords
 from tscli.errors import UsageError, WindowFull
+from tscli.evidence import selected_by
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.kv import KVState
 from tscli.model.rotary import Rotator
@@ -65,6 +66,9 @@ def test_statistics_say_who_voted_and_what_was_attended(library: str) -> None:
     rows = sum(end - start for start, end in reading.passages)
     assert found.statistics.selected_mean == rows
     assert 0 < reading.keys_scanned <= 1
+    text = selected_by(found.statistics)
+    assert text.startswith(f"retrieval heads 1.0, 0.3, 1.2 (layer.head), which scanned {reading.keys_scanned:.1%} of the keys")
+    assert text.endswith(": 1 passage")
     assert found.sources
     assert sum(source.share for source in found.sources) == pytest.approx(1)
 

@@ -136,6 +136,8 @@ def test_evidence_prints_passages_and_nothing_else(run: Run, library: str) -> No
     assert shown["text"].stdout.startswith("[1] ")
     assert found[0]["file"].replace("-", r"\-") in shown["md"].stdout
     assert "not proof of causation" in shown["md"].stderr
+    assert "selected by all heads of each layer, token by token" in shown["text"].stderr
+    assert "selected by" not in shown["json"].stderr
     assert run("evidence", "What is it?", "-l", library, "-o", "xml").returncode == 2
 
 

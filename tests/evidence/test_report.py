@@ -76,6 +76,7 @@ def test_the_page_says_what_the_answer_said_and_where_it_looked(session: tscli.S
     assert [token["tabindex"] for token in tokens] == ["0"] + ["-1"] * (len(tokens) - 1)
     assert len(soup.select(".passages li")) == len(evidence.citations) > 0
     assert len(soup.select(".map li")) == len(session.context.documents) == len(HOSTILE)
+    assert "selected by all heads of each layer" in " ".join(div.get_text(" ") for div in soup.select("dl div"))
     assert tscli.CAVEAT in soup.footer.get_text()  # type: ignore[union-attr]
 
 

@@ -58,6 +58,8 @@ def evidence(
         say(settings, "the answer attends to no passage of the documents")
     elif output != "json":
         say(settings, f"shares of the answer's attention to documents; {tscli.CAVEAT}")
+    if output != "json":
+        say(settings, f"selected by {internals.selected_by(stream.answer.statistics)}")
     return 0
 
 

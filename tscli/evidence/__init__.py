@@ -8,6 +8,7 @@ from tscli.evidence.citations import Citation
 from tscli.evidence.document_map import DocumentMap, blocks, map_answer
 from tscli.evidence.gather import CAVEAT, Evidence, Piece, find_evidence
 from tscli.evidence.report import render_report
+from tscli.evidence.selected_by import selected_by
 from tscli.evidence.support import is_weak
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "is_weak",
     "map_answer",
     "render_report",
+    "selected_by",
     "sources_json",
     "statistics_json",
 ]

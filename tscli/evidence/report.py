@@ -20,6 +20,7 @@ from tscli.answer.session import Session
 from tscli.answer.statistics import Answer, Statistics
 from tscli.evidence.citations import Citation, weights_of
 from tscli.evidence.gather import CAVEAT, Evidence, Piece
+from tscli.evidence.selected_by import selected_by
 from tscli.evidence.support import WEAK
 from tscli.tokens import Context, Tokenizer, shown, spell
 
@@ -160,6 +161,7 @@ def _figures(s: Statistics, session: Session) -> list[tuple[str, str]]:
         ("model", session.model_name),
         ("documents", f"{s.cached_tokens:,} tokens cached, {s.recomputed_tokens:,} computed again"),
         ("this answer", f"{s.prompt_tokens:,} prompt tokens, {s.generated_tokens:,} generated ({s.stop_reason})"),
+        ("selected by", selected_by(s)),
         ("attended", f"{s.attended_mean:,.0f} of {s.total_tokens:,} tokens a step, {s.selected_mean:,.0f} of them selected"),
         ("time", f"first token {s.ttft_s:.2f} s, then {s.decode_tps:,.1f} tokens/s"),
     ]

@@ -7,12 +7,16 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import tscli
+from tests.answer.voting_model import save_voting_model
 from tests.cli.conftest import ROOT, Run
+from tscli.cli.app import run as run_here
 
 
 def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path) -> None:
@@ -25,7 +29,9 @@ def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path)
     done = run("eval", "questions", str(file), "-l", library, "-o", "json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert set(report) == {"library", "model", "results", "answers", "notes", "settings", "tokens", "versions"}
+    about = {"library", "model", "settings", "keys_scanned", "tokens", "versions"}
+    assert set(report) == {"results", "answers", "notes", *about}
+    assert report["keys_scanned"] is None  # the embedded reader's heads all vote
     assert [(tally["kind"], tally["n"]) for tally in report["results"]] == [("lookup", 1), ("absent", 1), ("all", 2)]
     figures = {"n", "right", "right_ci95", "exact", "ci95", "f1", "page_first", "cited", "refused", "ttft_s"}
     assert set(report["results"][0]) == {"method", "kind", *figures}
@@ -42,6 +48,19 @@ def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path)
     refused = run("eval", "questions", str(file), "-l", library)
     assert refused.returncode == 2
     assert "questions.jsonl:1" in refused.stderr
+
+
+def test_eval_says_what_share_of_the_keys_is_scanned(
+    small_model: Path, tmp_path: Path, write_documents: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    load = save_voting_model(small_model, tmp_path / "voting")
+    tscli.prepare([write_documents(words=100)], "voted", load).run()
+    file = tmp_path / "questions.jsonl"
+    file.write_text(json.dumps({"question": "Where is the stone?", "answer": "here"}))
+    assert run_here(["eval", "questions", str(file), "-l", "voted", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["keys_scanned"] == 3 / 6  # of 3 layers of 2 kv heads
+    assert run_here(["eval", "questions", str(file), "-l", "voted"]) == 0
+    assert capsys.readouterr().out.endswith("\nretrieval heads scan 50.0% of the keys for a question\n")
 
 
 def test_a_killed_eval_goes_on_where_it_was_and_ends_with_the_same_figures(

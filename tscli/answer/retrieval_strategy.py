@@ -97,7 +97,7 @@ class RetrievalStrategy:
 
     @property
     def keys_scanned(self) -> float:
-        """The share of all cached keys that the retrieval heads score for a question."""
+        """See `SessionStrategy`."""
         decoder = self.decoder
         scanned = self.retrieval_heads.kv_heads(decoder.q_heads // decoder.kv_heads)
         return len(scanned) / (decoder.layers * decoder.kv_heads)

@@ -63,6 +63,10 @@ class SessionStrategy(Strategy, Protocol):
     def question_reading(self) -> QuestionReading | None:
         """What there is to say of how the last question was read; None where each token selects for itself."""
 
+    @property
+    def keys_scanned(self) -> float | None:
+        """The share of all cached keys that the retrieval heads score for a question; None where all heads vote."""
+
     def own_tokens(self, prompt: int, generated: int) -> int:
         """How many tokens of the last question, which has so many, and of its answer passed through the model."""
 

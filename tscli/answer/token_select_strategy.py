@@ -53,6 +53,7 @@ class TokenSelectStrategy:
     is_none = False
     namesake = ""
     question_reading = None
+    keys_scanned = None
 
     def __init__(
         self,

@@ -67,6 +67,7 @@ def ask_library(
             "library": session.library,
             "model": session.model_name,
             "settings": {**vars(session.config), **chosen},
+            "keys_scanned": session.strategy.keys_scanned,
             "tokens": int(session.context.token_ids.shape[0]),
         }
 
@@ -130,6 +131,8 @@ def print_reports(reports: dict[str, QuestionReport], about: dict[str, Any], out
     if output in ("json", "csv"):
         return
     notes = [report.note for report in reports.values() if report.note]
+    if about["keys_scanned"] is not None:
+        notes.append(f"retrieval heads scan {about['keys_scanned']:.1%} of the keys for a question")
     print("".join(f"\n{note}" for note in notes), end="\n" if notes else "")
     if answers:
         print()
@@ -161,6 +164,7 @@ def _json(reports: dict[str, QuestionReport], about: dict[str, Any]) -> dict[str
         "answers": [_answer(method, answer) for method, report in reports.items() for answer in report.answers],
         "notes": [report.note for report in reports.values() if report.note],
         "settings": about["settings"],
+        "keys_scanned": about["keys_scanned"],
         "tokens": about["tokens"],
         "versions": tscli.versions(),
     }

@@ -87,7 +87,6 @@ def benchmark(
     pages = choose_kv_dtype(kv_dtype, "", None)
     say = on_progress or (lambda _: None)
     decoder = load_decoder(load, lambda text, done, _: None if done else say(text), lasting=True)
-    decoder = load_decoder(load, lambda text, done, _: None if done else say(text))
     kept = pages_kv_dtype(pages, decoder.dtype_name)
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     tokenizer = load_tokenizer(str(decoder.folder))

@@ -100,9 +100,8 @@ def evaluate_tasks(
     """
     if unknown := [name for name in names if name not in tasks.TASKS]:
         raise UsageError(f"task {unknown[0]!r}: choose among {', '.join(tasks.TASKS)}")
-    decoder = load_decoder(load, on_progress, lasting=True)
     pages = choose_kv_dtype(kv_dtype, "", None)
-    decoder = load_decoder(load, on_progress)
+    decoder = load_decoder(load, on_progress, lasting=True)
     tokenizer = load_tokenizer(str(decoder.folder))
     base = resolve(selection, decoder.selection_defaults, decoder.window)
     kept = pages_kv_dtype(pages, decoder.dtype_name)

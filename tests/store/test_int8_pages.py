@@ -83,10 +83,13 @@ def test_what_older_versions_do_not_know_has_a_format_and_segments_of_its_own(mo
         (3, {"kv_layout": "2"}, "not a number"),
         (2, {"kv_dtype": "int4"}, "is unknown"),
         (2, {"weights": "int4"}, "is unknown"),
+        (1, {"dtype": "float8"}, "shape of its keys is unknown"),
+        (1, {"num_kv_heads": 0}, "shape of its keys is unknown"),
+        (1, {"head_dim": "64"}, "shape of its keys is unknown"),
     ],
 )
 def test_a_manifest_that_contradicts_itself_is_refused(
-    make_library: Callable[..., Path], version: int, more: dict[str, str], why: str
+    make_library: Callable[..., Path], version: int, more: dict[str, object], why: str
 ) -> None:
     path = make_library() / "manifest.json"
     raw = json.loads(path.read_text())

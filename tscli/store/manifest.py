@@ -239,7 +239,7 @@ class Manifest:
             raise ValueError("the format of its pages or weights is unknown")
         shape = (fingerprint.num_layers, fingerprint.num_kv_heads, fingerprint.head_dim)
         if fingerprint.dtype not in DTYPES or not all(type(size) is int and size > 0 for size in shape):
-            raise ValueError("the shape of its keys is unknown")
+            raise ValueError("the dtype or the shape of its keys is unknown")
         if type(fingerprint.kv_layout) is not int:
             raise ValueError("the layout of its pages is not a number")
         if self.format_version != fingerprint.format_version:

@@ -24,9 +24,9 @@ class Pieces:
         return "".join(self.texts[number] for number in ids)
 
 
-def judged(said: Said, *, cut: bool = False) -> tuple[str, bool]:
-    """What counts of an answer, and whether it was over before its end."""
-    judge = AnswerJudge(cast(Tokenizer, Pieces(said)), None)
+def judged(said: Said, *, cut: bool = False, asked: Sequence[int] = ()) -> tuple[str, bool]:
+    """What counts of an answer, and whether it was over before its end. asked: which of its pieces the question has, too."""
+    judge = AnswerJudge(cast(Tokenizer, Pieces(said)), None, asked)
     for number, (_, gain) in enumerate(said):
         judge.take(number, -1.0, -1.0 - gain)
     was_over = judge.is_over
@@ -50,6 +50,16 @@ def judged(said: Said, *, cut: bool = False) -> tuple[str, bool]:
 )
 def test_a_clause_after_what_was_read_counts_where_it_is_read_too(after: Said, counts: str, over: bool) -> None:
     assert judged([*READ, *after]) == (" the hut" + counts, over)
+
+
+def test_what_says_the_question_over_again_grounds_no_answer() -> None:
+    circle: Said = [(" the", 0.0), (" judge", 9.0), (" is", 0.0), (" The", 0.0), (" Judge", 9.0), (".", 0.0)]
+    assert judged(circle) == (" the judge is The Judge.", False)
+    assert judged(circle, asked=[1]) == ("", False)  # in whatever case
+    assert judged([*circle[:3], (" Ann", 5.0), (".", 0.0)], asked=[1]) == (" the judge is Ann.", False)
+    assert judged([(" It", 0.0), (" is", 0.0), (" 18", 5.0)], asked=[2]) == (" It is 18", False)
+    further: Said = [(" is", 0.0), (" red", 0.0), (".", 0.0), (" The", 0.0), (" judge", 9.0), (" too", 0.0), (".", 0.0)]
+    assert judged([*READ, *further], asked=[6])[0] == " the hut is red. The judge too."
 
 
 def test_a_comma_before_anything_is_read_begins_no_further_clause() -> None:

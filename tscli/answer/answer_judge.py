@@ -1,10 +1,13 @@
 """Judges an answer's tokens as they are chosen: which of them are of the answer, and how many of these are grounded so far.
 
 Thoughts are not judged. After a thought that says something, nothing is: the model answers from it, with passages or without.
-The token that ends an answer says nothing.
+The token that ends an answer says nothing. Nor does one of the question's ground an answer: "the judge at the Apple Day was the
+judge of the Apple Day" may be likelier after a passage. Digits do, which a number has by chance.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from tscli.answer.grounding import Begins, Grounding
 from tscli.tokens import Settled, ThoughtSplitter, Tokenizer
@@ -17,10 +20,11 @@ class AnswerJudge:
     """grounded: how many of the answer's tokens are, None where they are not judged. is_over: no more of them are waited for.
     is_none: nor is any of them grounded."""
 
-    def __init__(self, tokenizer: Tokenizer, splitter: ThoughtSplitter | None) -> None:
+    def __init__(self, tokenizer: Tokenizer, splitter: ThoughtSplitter | None, question_ids: Sequence[int] = ()) -> None:
         """splitter: tells thoughts from the answer; None where there are none."""
         self.is_over = False
         self._tokenizer = tokenizer
+        self._asked = {said for token in question_ids if (said := self._said(token)) and not any(map(str.isdigit, said))}
         self._splitter = splitter
         self._grounding: Grounding | None = Grounding()
         self._sentence: list[int] = []  # tokens of the one that is being made
@@ -67,6 +71,8 @@ class AnswerJudge:
 
     def _judge(self, grounding: Grounding, token: int, behind: float, without: float) -> None:
         """A comma waits for the token after it: with a space between, a clause has begun, else a number goes on."""
+        if not grounding.grounded and self._said(token) in self._asked:
+            behind = without
         begins = self._begins(token)
         if self._comma is not None:
             grounding.take(*self._comma, begins=Begins.CLAUSE if begins == Begins.WORD else Begins.NOTHING)
@@ -76,6 +82,10 @@ class AnswerJudge:
         else:
             grounding.take(behind, without, begins=begins)
         self.is_over = grounding.is_over
+
+    def _said(self, token: int) -> str:
+        """A token's text, in whatever case and place it stands."""
+        return self._tokenizer.decode([token]).strip().lower()
 
     def _begins(self, token: int) -> Begins:
         """What the next token begins, which is taken into the sentence that is being made."""

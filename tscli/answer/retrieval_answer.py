@@ -87,7 +87,8 @@ class RetrievalAnswer:
         # Of the retrieval heads, for each token since the passages were last asked for.
         self._queries: list[dict[int, Tensor]] = []
         alone = not spoken.shape[0] and not request.prompt.spoken  # else what was said before may be what an answer says
-        self._judge = AnswerJudge(finder.tokenizer, request.splitter) if refuses and request.grounded and alone else None
+        judged, asked = refuses and request.grounded and alone, request.prompt.ids[request.prompt.start : request.prompt.stop]
+        self._judge = AnswerJudge(finder.tokenizer, request.splitter, asked) if judged else None
 
     def next_pass(self, token: int | None) -> Pass | None:
         """See `Progress`."""

@@ -29,14 +29,15 @@ def influential(fits: Sequence[Fit]) -> list[Fit]:
     return [fit for fit, weight in zip(fits, weights, strict=True) if weight >= LEAST_WEIGHT]
 
 
-def mixed(behind: Tensor, weights: Tensor) -> Tensor:
-    """Log-probabilities [vocab] float32 of the next token.
+def mixed(read: Tensor, weights: Tensor) -> Tensor:
+    """Log-probabilities [vocab] float32 of the next token; -inf where they are below float32's.
 
-    behind: logits [m, vocab] float32 of it after each passage; weights: of each passage, logarithms [m].
+    read: log-probabilities [m, vocab] float32 of it after each passage; weights: of each passage, logarithms [m].
     """
-    return torch.logsumexp(behind.log_softmax(dim=-1) + weights[:, None], dim=0)
+    weighted = read + weights[:, None]
+    return weighted[0] if len(weighted) == 1 else weighted.exp_().sum(dim=0).log_()
 
 
-def said_by(behind: Tensor, weights: Tensor, token: int) -> Tensor:
+def said_by(read: Tensor, weights: Tensor, token: int) -> Tensor:
     """Each passage's share of a token that was chosen: [m] float32, together 1; arguments as `mixed` takes them."""
-    return torch.softmax(behind.log_softmax(dim=-1)[:, token] + weights, dim=0)
+    return torch.softmax(read[:, token] + weights, dim=0)

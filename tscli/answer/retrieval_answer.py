@@ -81,9 +81,9 @@ class RetrievalAnswer:
         self._run: GatheredRun
         self._fitting: Tensor  # of each sequence with passages, 0 where they are about another one of a like name, else 1
         self._watch: _Watch
-        self._behind: Tensor  # logits [sequences with passages, vocab] of the latest pass
-        self._mixed: Tensor  # log-probabilities [vocab] of its next token by all of these
-        self._without: Tensor  # logits [vocab] without any passage
+        self._read: Tensor  # log-probabilities [sequences with passages, vocab] of the latest pass's next token
+        self._mixed: Tensor  # the same by all of these, [vocab]
+        self._without: Tensor  # and without any passage, [vocab]
         # Of the retrieval heads, for each token since the passages were last asked for.
         self._queries: list[dict[int, Tensor]] = []
         alone = not spoken.shape[0] and not request.prompt.spoken  # else what was said before may be what an answer says
@@ -130,9 +130,11 @@ class RetrievalAnswer:
     def take(self, logits: Tensor) -> Tensor:
         """See `Progress`."""
         self._queries.append(self._watch.head_queries.queries)
-        self._behind = logits[: self._weights.shape[0]]
-        self._mixed, self._without = mixed(self._behind, self._weights), logits[-1]
-        return contrasted(self._mixed, self._without, self._contrast())
+        likely, sequences = logits.log_softmax(dim=-1), self._weights.shape[0]
+        self._read, self._without = likely[:sequences], likely[-1]
+        self._mixed = mixed(self._read, self._weights)
+        contrast = self._contrast()
+        return contrasted(self._mixed, self._without, contrast) if contrast else self._mixed
 
     def _contrast(self) -> float:
         """How much the next token's probability without passages counts against it."""
@@ -146,12 +148,12 @@ class RetrievalAnswer:
 
     def chosen(self, token: int) -> None:
         """Say where the token that the latest pass made comes from, and whether what it belongs to is grounded so far."""
-        said = said_by(self._behind, self._weights, token)
+        said = said_by(self._read, self._weights, token)
         if self._judge is not None:
             if token in self._end_ids and not self._request.ignore_eos:
                 self._judge.end()
             else:
-                without = float(self._without.log_softmax(dim=-1)[token])
+                without = float(self._without[token])
                 gain = float(self._mixed[token]) - without
                 self._judge.take(token, without + gain * float(said @ self._fitting), without)
                 if len(self._request.token_ids) + 1 == self._request.max_new_tokens:

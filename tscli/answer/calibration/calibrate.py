@@ -191,7 +191,7 @@ def _says(
     assert logits is not None
     without, *read = logits.unflatten(0, (len(rows), len(said)))  # [said, vocab] each
     apart, together = torch.stack(read[: -len(TOGETHER)], dim=1), read[-len(TOGETHER) :]
-    ways = [torch.stack([mixed(each, weights.to(each.device)) for each in apart]), *together]
+    ways = [torch.stack([mixed(each.log_softmax(dim=-1), weights.to(each.device)) for each in apart]), *together]
     return [[_said(way, without, contrast) == said for way in ways] for contrast in (0.0, CONTRAST)]
 
 

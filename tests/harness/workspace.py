@@ -127,10 +127,15 @@ def digest(folder: Path) -> str:
     stored = open_library(folder)
     found = hashlib.sha256()
     for name, tensor in sorted({**stored.context, **stored.sketch}.items()):
-        found.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        found.update(name.encode() + _bytes(tensor))
     for segment in stored.segments:
-        found.update(segment.record.id.encode() + segment.key.numpy().tobytes() + segment.value.numpy().tobytes())
+        found.update(segment.record.id.encode() + _bytes(segment.key) + _bytes(segment.value))
     return found.hexdigest()
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    """Of any dtype; numpy has no bfloat16."""
+    return tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def tell(done: int, runs: int) -> None:

@@ -100,8 +100,8 @@ def make_look_up_library(decoder: Decoder, tokenizer: Tokenizer, template: Templ
 def choose(
     windows: Sequence[Tensor], right: Sequence[Sequence[int]], group: int, most_keys: int
 ) -> tuple[list[int], list[float]]:
-    """The most skilled heads that read the keys of at most so many kv heads, and the skill of each: the mean reciprocal rank of
-    the right window.
+    """The most skilled heads that read the keys of at most so many kv heads, those with the most skill together, and each one's
+    skill: the mean reciprocal rank of the right window.
 
     windows: of each question, every head's votes [heads, w]; right: the windows that hold its answer. group: heads, one behind
     the other, that share their keys.
@@ -110,7 +110,10 @@ def choose(
     skill = ranks.float().reciprocal().mean(dim=0)  # [heads]
     order = skill.argsort(descending=True, stable=True).tolist()
     able = [head for head in order if skill[head] >= ENOUGH * skill[order[0]]]
-    read = list(dict.fromkeys(head // group for head in able))[:most_keys]
+    together: dict[int, float] = {}
+    for head in able:
+        together[head // group] = together.get(head // group, 0.0) + float(skill[head])
+    read = sorted(together, key=lambda keys: -together[keys])[:most_keys]
     chosen = [head for head in able if head // group in read][:MOST_HEADS]
     return chosen, skill[chosen].tolist()
 

@@ -12,8 +12,8 @@ import math
 import torch
 from torch import Tensor
 
-GROUP = 32  # inputs of a block: they share an output's levels
-OUTPUTS = 16
+from tscli_kernels.quantised import GROUP, OUTPUTS
+
 HEADER = 2 * 2 * OUTPUTS  # bytes
 HIGHEST_LEVEL = 2.0**14  # that the greatest least weight, or step, is put at: float16 has its full precision far below that
 

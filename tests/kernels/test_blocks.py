@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
+from numba.core.codegen import get_host_cpu_features
 from torch import Tensor
 
 from tests.kernels.test_kernels_against_reference import relative_error
@@ -74,3 +78,27 @@ def test_what_is_no_number_does_not_pass_for_one(broken: float) -> None:
     found = block_linear(x, *packed)
     assert torch.equal(found[0], whole[0])
     assert not found[1].isfinite().any()
+
+
+def test_a_processor_whose_vectors_are_half_as_long_finds_the_same() -> None:
+    has = get_host_cpu_features()
+    if "+avxvnni" not in has or "+avx512vnni" not in has:
+        pytest.skip("this processor has not both")
+    program = """
+import sys, torch
+from tscli_kernels import block_linear, pack_blocks
+from tscli_kernels.cpu.byte_products import LANES
+torch.manual_seed(3)
+for bits in (4, 8):
+    packed = pack_blocks(torch.randint(0, 2**bits, (48, 96), dtype=torch.uint8), torch.rand(48, 3), torch.randn(48, 3), bits)
+    for rows in (1, 2, 7):
+        sys.stdout.buffer.write(block_linear(torch.randn(rows, 96), *packed).numpy().tobytes())
+print(LANES, file=sys.stderr)
+"""
+    found = {}
+    for features in (has, has.replace("+avx512vnni,", "-avx512vnni,")):
+        environment = {**os.environ, "NUMBA_CPU_FEATURES": features, "PYTHONPATH": os.pathsep.join(sys.path)}
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, env=environment)
+        found[ended.stderr.decode().split()[-1]] = ended.stdout
+    assert set(found) == {"16", "8"}
+    assert found["16"] == found["8"]

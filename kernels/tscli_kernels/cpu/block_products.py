@@ -17,9 +17,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from torch import Tensor
 
-from tscli_kernels.blocks import GROUP, HEADER, OUTPUTS
+from tscli_kernels.blocks import HEADER
 from tscli_kernels.cpu.byte_products import I32, I64, LANES, multiply_add, splat
 from tscli_kernels.cpu.loops import compiled, inlined, number, plain, use_torch_threads
+from tscli_kernels.quantised import GROUP, OUTPUTS
 
 ROWS = 4  # that are multiplied at once
 HIGHEST = 127 * 256 + 127  # magnitude of an input's code: two signed bytes
@@ -43,25 +44,19 @@ def _block_linear(x, packed, unit, codes, levels, out):
     _encode(x, np.float32(unit), codes, levels)
     blocks, groups, size = packed.shape
     rows, width = out.shape
+    wide = np.int64(size > HEADER + OUTPUTS * GROUP // 2)
     for block in prange(blocks):
         weights, row = packed.ctypes.data + block * groups * size, 0
         while row < rows:
             asked, at = codes.ctypes.data + row * codes.strides[0], 4 * row * groups
             step, total = levels.ctypes.data + at, levels.ctypes.data + levels.strides[0] + at
             wanted = out.ctypes.data + 4 * (row * width + block * OUTPUTS)
-            if size > HEADER + OUTPUTS * GROUP // 2:
-                if rows - row >= ROWS:
-                    _four_rows_8(weights, groups, asked, step, total, wanted, width)
-                elif rows - row == 2:
-                    _two_rows_8(weights, groups, asked, step, total, wanted, width)
-                else:
-                    _one_row_8(weights, groups, asked, step, total, wanted, width)
-            elif rows - row >= ROWS:
-                _four_rows_4(weights, groups, asked, step, total, wanted, width)
+            if rows - row >= ROWS:
+                _four_rows(wide, weights, groups, asked, step, total, wanted, width)
             elif rows - row == 2:
-                _two_rows_4(weights, groups, asked, step, total, wanted, width)
+                _two_rows(wide, weights, groups, asked, step, total, wanted, width)
             else:
-                _one_row_4(weights, groups, asked, step, total, wanted, width)
+                _one_row(wide, weights, groups, asked, step, total, wanted, width)
             row += ROWS if rows - row >= ROWS else rows - row
 
 
@@ -87,19 +82,26 @@ def _encode(x, unit, codes, levels):
             levels[0, row, group], levels[1, row, group] = step, step * np.float32(total)
 
 
-def _of_rows(rows: int, bits: int) -> Any:
-    """What multiplies so many rows with a block of OUTPUTS outputs: see `_generate`."""
+def _of_rows(rows: int) -> Any:
+    """What multiplies so many rows with a block of OUTPUTS outputs, of 8 bits where it is wide, else of 4: see `_generate`."""
 
     @intrinsic
-    def multiply(_: Any, weights: Any, groups: Any, codes: Any, step: Any, total: Any, out: Any, pitch: Any) -> Any:
-        return types.void(*(types.int64,) * 7), lambda context, builder, signature, args: _generate(
-            context, builder, args, rows, bits
-        )
+    def multiply(_: Any, wide: Any, weights: Any, groups: Any, codes: Any, step: Any, total: Any, out: Any, pitch: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            is_wide = builder.icmp_signed("!=", args[0], ir.Constant(I64, 0))
+            with builder.if_else(is_wide) as (of_eight, of_four):
+                with of_eight:
+                    _generate(builder, args[1:], rows, 8)
+                with of_four:
+                    _generate(builder, args[1:], rows, 4)
+            return context.get_dummy_value()
+
+        return types.void(*(types.int64,) * 8), generate
 
     return multiply
 
 
-def _generate(context: Any, builder: Any, args: Any, rows: int, bits: int) -> Any:
+def _generate(builder: Any, args: Any, rows: int, bits: int) -> None:
     """args: addresses of a block's weights, groups, addresses of the first row's codes, the levels of its codes and of their
     sums, and its outputs, whose rows are so many float32 apart."""
     weights, groups, codes, step, total, out, pitch = args
@@ -157,8 +159,6 @@ def _generate(context: Any, builder: Any, args: Any, rows: int, bits: int) -> An
             place = builder.mul(pitch, ir.Constant(I64, 4 * row))
             place = builder.add(place, ir.Constant(I64, 4 * first))
             builder.store(builder.load(held), at(out, place, floats), align=4)
-    return context.get_dummy_value()
 
 
-_one_row_4, _two_rows_4, _four_rows_4 = (_of_rows(rows, 4) for rows in (1, 2, ROWS))
-_one_row_8, _two_rows_8, _four_rows_8 = (_of_rows(rows, 8) for rows in (1, 2, ROWS))
+_one_row, _two_rows, _four_rows = (_of_rows(rows) for rows in (1, 2, ROWS))

@@ -167,8 +167,8 @@ class Decoder(ABC):
     def use_few_bits(self, on_step: OnStep | None = None, *, lasting: bool = False) -> None:
         """From now on answers are made, a few tokens at a time, by the 4- and 8-bit weights that the model's file has; nothing
         where it has none, or the processor no vectors for them. Documents and questions go on to be read by full ones.
-        lasting: compiled loops multiply them, where the processor has the instruction for it; to load these takes as long as
-        they save in one answer.
+        lasting: compiled loops multiply them, where the processor has the instruction for it; to load these takes a third of a
+        second.
 
         on_step is told how far packing them is, the first time.
         """

@@ -154,6 +154,28 @@ def test_rows_that_a_run_does_not_go_on_with_are_not_attended_any_more() -> None
     assert float((got - logits_after(decoder, fresh, torch.cat([question, answer]))).abs().max()) <= 1e-5
 
 
+@pytest.mark.parametrize("name", ["llama", "qwen2", "gemma2", "gemma3_text"])
+def test_a_sequence_read_later_goes_on_beside_others_as_if_all_had_been_read_together(name: str) -> None:
+    decoder = make_decoder(name)
+    state = prefilled(decoder, torch.randint(1, 128, (63,)))
+    token_ids, rest = torch.randint(1, 128, (17,)), torch.randint(1, 128, (3,))
+    rows = [Rows.behind_each_other(torch.randperm(63)[:size]) for size in (3, 41, 0, 23)]
+    earlier = GatheredRun(state, decoder.rotator, rows[:3], keeps=True)
+    logits_after(decoder, earlier, token_ids)
+    state.rewind(63)
+    later = GatheredRun(state, decoder.rotator, rows[3:], keeps=True)
+    logits_after(decoder, later, token_ids)
+    joined = later.joined(earlier, [1, 2])
+    got, more = logits_after(decoder, joined, rest), logits_after(decoder, joined, rest[:1])
+    tails = [state.tail_rows()[:, :, :, 63:].clone()]
+    state.rewind(63)
+    fresh = GatheredRun(state, decoder.rotator, [rows[3], rows[1], rows[2]], keeps=True)
+    assert float((got - logits_after(decoder, fresh, torch.cat([token_ids, rest]))).abs().max()) <= 1e-5
+    assert float((more - logits_after(decoder, fresh, rest[:1])).abs().max()) <= 1e-5
+    tails.append(state.tail_rows()[:, :, :, 63:])
+    assert float((tails[0] - tails[1]).abs().max()) <= 1e-5  # the first sequence's, of all of its tokens
+
+
 @pytest.mark.skipif(not REAL, reason="TSCLI_TEST_MODELS names no folder with .gguf files")
 @pytest.mark.parametrize("file", REAL, ids=lambda file: file.name)
 def test_a_real_checkpoint_reads_documents_as_stock_transformers_does(file: Path) -> None:

@@ -97,8 +97,8 @@ class RetrievalAnswer:
         if self._judge is not None and self._judge.is_over:
             return None
         self._made += 1
-        if self._made % MOVE_EVERY == 0 and self._move():
-            return self._pass([*self._request.prompt.ids, *self._request.token_ids])
+        if self._made % MOVE_EVERY == 0:
+            self._move()
         return self._pass([token])
 
     def _read_question(self) -> Pass | None:
@@ -172,31 +172,46 @@ class RetrievalAnswer:
         return Pass(ids, self._run, ends)
 
     @torch.inference_mode()
-    def _move(self) -> bool:
-        """Take in the passage that the latest tokens vote for, where it is new, if need be for the least likely one.
-
-        Whether it was: question and answer are then to be run anew, since each sequence's keys hold what its own rows said.
-        """
+    def _move(self) -> None:
+        """Take in the passage that the latest tokens vote for, where it is new, if need be for the least likely one: question and
+        answer are read after it, all but the latest token, while sequences that it does not change go on."""
         queries, self._queries = self._queries, []
         if not self._passages:
-            return False
+            return
         stacked = {place: torch.cat([one[place] for one in queries]) for place in queries[0]}
-        state, finder = self._state, self._finder
+        state, finder, request = self._state, self._finder, self._request
         votes = count_votes(self._decoder, state, self._retrieval_heads, stacked, finder.first, state.committed)
-        found = finder.best(votes, 1, self._request.excluded)
+        found = finder.best(votes, 1, request.excluded)
         if not found or any(found[0].shared(passage) for passage in self._passages):
-            return False
+            return
         self._passages = [found[0], *self._passages][: self._most]
         self._gains = [self._gains[0], *self._gains][: self._most]  # as much as the best one has
         assert self._outcome.reading is not None
         self._outcome.reading = self._outcome.reading.with_later(found[0])
         state.rewind(self._length)
-        self._begin()
-        return True
+        earlier, sequences = self._run, self._sequences()
+        changed = GatheredRun(state, self._decoder.rotator, sequences[:1], keeps=True)
+        ids = [*request.prompt.ids, *request.token_ids[:-1]]
+        self._decoder.forward(torch.tensor(ids, device=self._decoder.device), changed, logits=False)
+        self._outcome.tokens_run += len(ids)
+        going_on = [*range(len(sequences) - 2), len(earlier.rows) - 1]
+        self._run = changed.joined(earlier, going_on, self._watch)
 
-    def _begin(self, read: PassageReading | None = None) -> int:
-        """Runs over the rows as they are now, and over the same without passages; how many of the question's tokens they hold
-        already, as it was read after each of these passages."""
+    def _begin(self, read: PassageReading | None) -> int:
+        """Runs over the rows of the passages, and over the same without any; how many of the question's tokens they hold already,
+        as it was read after each of these passages."""
+        sequences = self._sequences()
+        if read is not None and len(sequences) == len(self._passages) + 1:
+            done = min(self._request.prompt.stop, len(self._request.prompt.ids) - 1)
+            run = read.resumed(list(zip([*self._passages, None], sequences, strict=True)), done, self._watch)
+            if run is not None:
+                self._run = run
+                return done
+        self._run = GatheredRun(self._state, self._decoder.rotator, sequences, keeps=True, watch=self._watch)
+        return 0
+
+    def _sequences(self) -> list[Rows]:
+        """Of each sequence, as the passages are now: with passages and without. Weighs them, and sees what they say."""
         heads, observe = self._retrieval_heads, self._request.observe
         rows, weights = self._rows()
         self._weights = weights.to(self._decoder.device)
@@ -208,15 +223,7 @@ class RetrievalAnswer:
         chosen = torch.cat(spans).unique() if spans else self._arange(0, 0)
         attribution = Attribution(heads, rows, chosen, observe) if observe else None
         self._watch = _Watch(HeadQueries(self._decoder, heads, 1), attribution, len(rows))
-        sequences = [*rows, with_passages(self._before, [], self._state)] if self._passages else rows
-        if read is not None and len(sequences) == len(self._passages) + 1:
-            done = min(self._request.prompt.stop, len(self._request.prompt.ids) - 1)
-            run = read.resumed(list(zip([*self._passages, None], sequences, strict=True)), done, self._watch)
-            if run is not None:
-                self._run = run
-                return done
-        self._run = GatheredRun(self._state, self._decoder.rotator, sequences, keeps=True, watch=self._watch)
-        return 0
+        return [*rows, with_passages(self._before, [], self._state)] if self._passages else rows
 
     def _rows(self) -> tuple[list[Rows], Tensor]:
         """Of each sequence with passages, and their log-weights: the best passage is the last of one, or in the first."""

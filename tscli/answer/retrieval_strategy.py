@@ -10,7 +10,7 @@
     check    an answer that says nothing which the passages make likelier is none, nor are its sentences   AnswerJudge
              and what is said of another one of a like name makes nothing likelier         namesakes
     move     every so many answer tokens, the heads' votes may bring another passage in; question and answer so far are then
-             run anew, since all that was computed after the earlier passages depends on what they said
+             read after it, and anew where passages are read together, since what was computed depends on what they said
 
 Knows the model, its state and passages of a context; knows no libraries and no text.
 """

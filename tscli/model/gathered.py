@@ -129,16 +129,33 @@ class GatheredRun:
         rows: by sequence, those of its rows that are attended to from now on, at the places that they have there.
         """
         run = GatheredRun(self.state, self.rotator, list(rows.values()), keeps=True, watch=watch)
-        device, first = self.state.device, next(iter(rows))
-        sequences = torch.tensor(list(rows), device=device)[:, None]
-        columns = torch.stack([self._columns_of(number, own, run._most, num_tokens) for number, own in rows.items()])
+        first, wanted = next(iter(rows)), self._taken(rows, run._most, num_tokens)
         for layer, held in self._held.items():
-            run._held[layer] = held.taken(sequences, columns)
+            run._held[layer] = held.taken(*wanted)
             key, value = self._unrotated[layer]
             self.state.append(layer, key[:, first, :num_tokens], value[:, first, :num_tokens])
         self.state.tail_tokens += num_tokens
         run._made = num_tokens
         return run
+
+    @torch.inference_mode()
+    def joined(self, other: GatheredRun, sequences: Sequence[int], watch: Watch | None = None) -> GatheredRun:
+        """A run that keeps, over this one's sequences and behind them some of another's, of which as many tokens were kept; only
+        this one's are in the state."""
+        parts = {self: dict(enumerate(self.rows)), other: {number: other.rows[number] for number in sequences}}
+        every = [rows for own in parts.values() for rows in own.values()]
+        run = GatheredRun(self.state, self.rotator, every, keeps=True, watch=watch)
+        wanted = [(one._held, one._taken(own, run._most, one._made)) for one, own in parts.items()]
+        for layer in self._held:
+            run._held[layer] = GrowingRows.beside([held[layer].taken(*which) for held, which in wanted])
+        run._made = self._made
+        return run
+
+    def _taken(self, rows: Mapping[int, Rows], most: int, num_tokens: int) -> tuple[Tensor, Tensor]:
+        """Which sequences these are, int64 [m, 1], and in which columns these of their rows stand, behind as many others as make
+        them `most`, and their first new tokens: int64 [m, most + num_tokens]."""
+        columns = torch.stack([self._columns_of(number, own, most, num_tokens) for number, own in rows.items()])
+        return torch.tensor(list(rows), device=self.state.device)[:, None], columns
 
     def _columns_of(self, sequence: int, rows: Rows, most: int, num_tokens: int) -> Tensor:
         """In which columns of a sequence these of its rows stand, behind as many others as make them `most`, and its first new

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -35,6 +38,12 @@ class GrowingRows:
         sequences, room, head_dim]."""
         key, value = (pad(part[:, sequences, places], (0, 0, 0, ROOM)) for part in (self._key, self._value))
         return GrowingRows(key, value, int(places.shape[1]))
+
+    @classmethod
+    def beside(cls, parts: Sequence[GrowingRows]) -> GrowingRows:
+        """The sequences of all of them, which have as many rows and as much room: a copy."""
+        key, value = (torch.cat([getattr(part, name) for part in parts], dim=1) for name in ("_key", "_value"))
+        return cls(key, value, parts[0].filled)
 
 
 DenseKeys = dict[int, GrowingRows]  # by layer, keys at their true positions and values: what full attention reads

@@ -86,6 +86,16 @@ def test_a_restored_state_continues_as_the_one_that_was_saved(decoder: Decoder, 
     assert peer.fields["restore_ms"] > 0
 
 
+def test_an_answer_begins_in_an_empty_cache(decoder: Decoder, peer: LlamaCppPeer) -> None:
+    ids = prompt(decoder)
+    peer.prefill(ids[:7])
+    times = peer.answer(ids, 5)
+    assert len(times) == 6
+    assert times == sorted(times)
+    assert peer.length == ids.shape[0] + 4
+    np.testing.assert_allclose(peer.logits(), ours(decoder, ids, 5)[-1], rtol=1e-4, atol=1e-4)
+
+
 def test_a_filled_context_holds_the_pieces_turned_to_their_positions(decoder: Decoder, peer: LlamaCppPeer) -> None:
     ids = prompt(decoder)[:10]
     peer.fill(ids, 24)

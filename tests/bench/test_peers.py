@@ -82,8 +82,21 @@ def test_dense_seconds_are_linear_and_quadratic() -> None:
     assert setting.dense_seconds(lambda n: 0.5 * n + 0.01 * n**2, 1000, 10) == pytest.approx(500 + 10_000)
 
 
+@pytest.mark.parametrize("name", ["rag", "rag-llama.cpp"])
+def test_passages_are_read_for_each_question_and_nothing_before(small_model: Path, name: str) -> None:
+    pytest.importorskip("bm25s", reason="bm25s is not installed")
+    if name != "rag":
+        pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed")
+    first, second = (row for row in bench(small_model, 2000, (name,)) if row.method == name)
+    assert first.skipped == "it reads nothing before a question"
+    assert second.test == "tg3 @ d2000"
+    assert second.fields["n_read"] > 100
+    assert second.fields["ttft_ms"] > 0
+    assert ("llama-cpp-python" in second.fields["versions"]) == (name != "rag")
+
+
 def test_an_unknown_peer_is_refused(small_model: Path) -> None:
-    with pytest.raises(UsageError, match=r"only transformers, llama\.cpp, rag"):
+    with pytest.raises(UsageError, match=r"only transformers, llama\.cpp, rag, rag-llama\.cpp"):
         bench(small_model, names=("vllm",))
 
 

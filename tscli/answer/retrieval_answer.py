@@ -173,8 +173,8 @@ class RetrievalAnswer:
 
     @torch.inference_mode()
     def _move(self) -> None:
-        """Take in the passage that the latest tokens vote for, where it is new, if need be for the least likely one: question and
-        answer are read after it, all but the latest token, while sequences that it does not change go on."""
+        """Take in the passage that the latest tokens vote for, where it is new, if need be for the least likely one: question
+        and answer are read after it, all but the latest token, while sequences that it does not change go on."""
         queries, self._queries = self._queries, []
         if not self._passages:
             return
@@ -198,8 +198,8 @@ class RetrievalAnswer:
         self._run = changed.joined(earlier, going_on, self._watch)
 
     def _begin(self, read: PassageReading | None) -> int:
-        """Runs over the rows of the passages, and over the same without any; how many of the question's tokens they hold already,
-        as it was read after each of these passages."""
+        """Runs over the rows of the passages, and over the same without any; how many of the question's tokens they hold
+        already, as it was read after each of these passages."""
         sequences = self._sequences()
         if read is not None and len(sequences) == len(self._passages) + 1:
             done = min(self._request.prompt.stop, len(self._request.prompt.ids) - 1)

@@ -119,10 +119,18 @@ class LlamaCppPeer:
     def decode(self, n_gen: int) -> list[float]:
         """Greedy tokens behind the restored cache; the times at which it began and made each token."""
         self.restore()
-        times, token = [time.perf_counter()], 1
+        return self._greedy([1], n_gen)
+
+    def answer(self, ids: Tensor, n_gen: int) -> list[float]:
+        """Greedy tokens behind ids (int64 [n]) in an empty cache; the times at which it began and made each token."""
+        self._llama.llama_memory_clear(self._memory, False)
+        return self._greedy(ids.tolist(), n_gen)
+
+    def _greedy(self, tokens: list[int], n_gen: int) -> list[float]:
+        times = [time.perf_counter()]
         for _ in range(n_gen):
-            self.run([token])
-            token = int(self.logits().argmax())
+            self.run(tokens)
+            tokens = [int(self.logits().argmax())]
             times.append(time.perf_counter())
         return times
 

@@ -12,12 +12,13 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from tscli.bench.llama_cpp_peer import open_llama_cpp
-from tscli.bench.rag_peer import rag_fields
+from tscli.bench.rag_peer import Reader, rag_fields, read_by_llama_cpp, read_here
 from tscli.bench.rows import BenchRow, Unavailable, decode_fields, filled_fields, timing_fields
 from tscli.bench.setting import Bench, dense_seconds, forget_peak_rss, peak_rss
 from tscli.bench.transformers_peer import COPIES, open_transformers
 
 MOST_QUESTION = 256  # tokens
+MOST_READ = 4096  # tokens of passages and question
 SLOW_S = 10.0
 
 
@@ -48,7 +49,8 @@ CACHED: dict[str, Callable[[Bench, int], Peer]] = {
     "transformers": lambda bench, room: open_transformers(bench.decoder, room, bench.say),
     "llama.cpp": lambda bench, room: open_llama_cpp(bench.decoder, room, bench.gguf, bench.say),
 }
-PEERS = (*CACHED, "rag")
+RAG, RAG_BY_LLAMA_CPP = "rag", "rag-llama.cpp"
+PEERS = (*CACHED, RAG, RAG_BY_LLAMA_CPP)
 
 
 def measure_peer(bench: Bench, length: int, method: str) -> tuple[BenchRow, BenchRow]:
@@ -56,8 +58,13 @@ def measure_peer(bench: Bench, length: int, method: str) -> tuple[BenchRow, Benc
     common = bench.common(method, length)
     forget_peak_rss()
     try:
-        if method == "rag":
-            return _measure_rag(bench, length, common)
+        if method == RAG:
+            return _measure_rag(bench, length, common, read_here(bench))
+        if method == RAG_BY_LLAMA_CPP:
+            room = MOST_READ + bench.n_gen
+            with closing(open_llama_cpp(bench.decoder, room, bench.gguf, bench.say)) as peer:
+                first, second = _measure_rag(bench, length, common, read_by_llama_cpp(peer))
+                return _described(first, peer), _described(second, peer)
         if (reason := bench.shortage(length, COPIES)) is not None:
             raise Unavailable(reason)
         with closing(CACHED[method](bench, length + bench.n_gen + MOST_QUESTION)) as peer:
@@ -99,13 +106,13 @@ def _quickest(peer: Peer, question: Tensor) -> float:
     return first if first > SLOW_S else min(first, peer.question(question))
 
 
-def _measure_rag(bench: Bench, length: int, common: dict[str, Any]) -> tuple[BenchRow, BenchRow]:
+def _measure_rag(bench: Bench, length: int, common: dict[str, Any], read: Reader) -> tuple[BenchRow, BenchRow]:
     """No row of a prefill, for nothing is read beforehand; an answer over passages, and the time to its first token."""
-    names = bench.names(length)
-    first = BenchRow(names[0], "rag", common, skipped="it reads nothing before a question")
-    fields = rag_fields(bench, length)
+    names, method = bench.names(length), common["method"]
+    first = BenchRow(names[0], method, common, skipped="it reads nothing before a question")
+    fields = rag_fields(bench, length, read)
     decode = {**common, "n_prompt": 0, "n_depth": length, **fields, "peak_rss": peak_rss()}
-    return first, BenchRow(bench.names(length, decode["n_gen"])[1], "rag", decode)
+    return first, BenchRow(bench.names(length, decode["n_gen"])[1], method, decode)
 
 
 def _described(row: BenchRow, peer: Peer) -> BenchRow:

@@ -1,11 +1,15 @@
-"""RAG as a peer: BM25's best passages of the same text, run by the same model for each question."""
+"""RAG as a peer: BM25's best passages of the same text, run for each question by the same model, here or in llama.cpp."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from tscli.bench.llama_cpp_peer import LlamaCppPeer
 from tscli.bench.rows import Unavailable, timing_fields
 from tscli.bench.setting import Bench
 from tscli.bench.text import QUESTION
@@ -15,6 +19,8 @@ from tscli.evaluation.search import Search, passages_of
 from tscli.tokens import Context, Tokenizer
 
 PASSAGES = 4
+Reader = Callable[[list[int], list[int], int], tuple[float, float]]
+"""Runs a context and a prompt, then makes so many tokens more than the first: seconds of both."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,27 @@ class _Text:
     tokenizer: Tokenizer
 
 
-def rag_fields(bench: Bench, length: int) -> dict[str, Any]:
+def read_here(bench: Bench) -> Reader:
+    """By tscli's own engine, dense."""
+
+    def read(context: list[int], prompt: list[int], n_gen: int) -> tuple[float, float]:
+        (answer,) = answer_texts(bench.decoder, context, [prompt], frozenset(), n_gen + 1)
+        return answer.ttft_s, answer.total_s - answer.ttft_s
+
+    return read
+
+
+def read_by_llama_cpp(peer: LlamaCppPeer) -> Reader:
+    """By llama.cpp, whose cache is emptied before."""
+
+    def read(context: list[int], prompt: list[int], n_gen: int) -> tuple[float, float]:
+        times = peer.answer(torch.tensor(context + prompt), n_gen + 1)
+        return times[1] - times[0], times[-1] - times[1]
+
+    return read
+
+
+def rag_fields(bench: Bench, length: int, read: Reader) -> dict[str, Any]:
     """An answer of n_gen tokens over the passages, the search among all passages counted in; Unavailable without bm25s."""
     text = bench.text
     try:
@@ -40,10 +66,10 @@ def rag_fields(bench: Bench, length: int) -> dict[str, Any]:
         found = [passage.text for passage in search.best(QUESTION, PASSAGES)][::-1]
         spelled = [token for encoded in text.tokenizer.encode_text(found) for token in encoded.ids.tolist()]
         context, found_s = [*text.template.prefix_ids, *spelled], time.perf_counter() - started
-        (answer,) = answer_texts(bench.decoder, context, [prompt], frozenset(), n_gen + 1)
-        return found_s + answer.ttft_s, answer.total_s - answer.ttft_s, len(context) + len(prompt)
+        ttft_s, rest_s = read(context, prompt, n_gen)
+        return found_s + ttft_s, rest_s, len(context) + len(prompt)
 
     n_gen, repetitions = bench.decodes([0.0, asked(bench.trial)[1] / bench.trial])
-    ttft_s, decode_s, read = zip(*(asked(n_gen) for _ in range(repetitions)), strict=True)
-    waited = {"ttft_ms": 1e3 * sum(ttft_s) / repetitions, "n_question": len(prompt), "n_read": read[0]}
+    ttft_s, decode_s, tokens = zip(*(asked(n_gen) for _ in range(repetitions)), strict=True)
+    waited = {"ttft_ms": 1e3 * sum(ttft_s) / repetitions, "n_question": len(prompt), "n_read": tokens[0]}
     return {**timing_fields(decode_s, n_gen), "n_gen": n_gen, **waited}

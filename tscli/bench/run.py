@@ -73,7 +73,8 @@ def benchmark(
     question_ms and first_decode_ms its parts. On a GPU "tokenselect-graph" selects at every step, each being a CUDA graph.
 
     peers: besides our own methods "transformers" (its generate and DynamicCache), "llama.cpp" (the very .gguf file that the
-    model was read from, else one that it is converted to) and "rag" (BM25's passages run again by the same model).
+    model was read from, else one that it is converted to), "rag" (BM25's passages run again by the same model) and
+    "rag-llama.cpp" (the same by llama.cpp).
     text: a file to read instead of the prose that comes along; repeated where it is too short.
     full_prefill: run every token of every length, however long that takes. Otherwise a length that is expected to take more
     than PREFILL_LIMIT_S has a real beginning prefilled, whose keys and values are repeated up to the length; n_run and

@@ -36,7 +36,8 @@ def bench(
     peer: Annotated[
         list[str] | None,
         typer.Option(
-            help="Also measure another program with the same model and text: transformers, llama.cpp or rag. May be repeated."
+            help="Also measure another program with the same model and text: transformers, llama.cpp, rag or rag-llama.cpp. "
+            "May be repeated."
         ),
     ] = None,
     text: Annotated[

@@ -140,8 +140,8 @@ class GatheredRun:
 
     @torch.inference_mode()
     def joined(self, other: GatheredRun, sequences: Sequence[int], watch: Watch | None = None) -> GatheredRun:
-        """A run that keeps, over this one's sequences and behind them some of another's, of which as many tokens were kept; only
-        this one's are in the state."""
+        """A run that keeps, over this one's sequences and behind them some of another's, of which as many tokens were kept;
+        only this one's are in the state."""
         parts = {self: dict(enumerate(self.rows)), other: {number: other.rows[number] for number in sequences}}
         every = [rows for own in parts.values() for rows in own.values()]
         run = GatheredRun(self.state, self.rotator, every, keeps=True, watch=watch)
@@ -152,8 +152,8 @@ class GatheredRun:
         return run
 
     def _taken(self, rows: Mapping[int, Rows], most: int, num_tokens: int) -> tuple[Tensor, Tensor]:
-        """Which sequences these are, int64 [m, 1], and in which columns these of their rows stand, behind as many others as make
-        them `most`, and their first new tokens: int64 [m, most + num_tokens]."""
+        """Which sequences these are, int64 [m, 1], and in which columns these of their rows stand, behind as many others as
+        make them `most`, and their first new tokens: int64 [m, most + num_tokens]."""
         columns = torch.stack([self._columns_of(number, own, most, num_tokens) for number, own in rows.items()])
         return torch.tensor(list(rows), device=self.state.device)[:, None], columns
 

@@ -33,6 +33,8 @@ RIGHT = [
     ("There are fourteen hives.", "14", HIVES),
     ("There are fourteen hives along 3 walls.", "14 hives", HIVES),
     ("Fettes drank 5 glasses of rum.", "five", "How many glasses of rum did Fettes drink?"),
+    ("Theo Underden was born in Lusby.", "Lusby", "Where was the keeper of the lighthouse born?"),
+    ("The harbour master, who was born in Lusby, is Odile Farrant.", FARRANT, WHO),
     ("His name is Cuthbert Lowe.", "Cuthbert", "What is the first name of the policeman?"),
 ]  # fmt: skip
 WRONG = [
@@ -54,6 +56,9 @@ WRONG = [
     ("There are 15 hives.", "five", HIVES),
     ("There are forty hives.", "14", HIVES),
     ("R-204 and R-205", "R-204", "What is the number of the rack?"),
+    ("Gardon and Lusby are where he was born, in Lusby.", "Lusby", "Where was the keeper of the lighthouse born?"),
+    ("Theo Underden lives in Gardon. He was born in Lusby.", "Lusby", "Where was the keeper of the lighthouse born?"),
+    ("Tobias Wren is the pilot of Odile Farrant.", FARRANT, WHO),
     ("Ruth or Jezebel", "Jezebel", "Which hive is the fiercest?"),
     ("Ruth and Jezebel", "Jezebel", "Which hive is the fiercest?"),
     ("It is made of oak or elm.", "oak", "Of what wood is the door?"),
@@ -77,6 +82,9 @@ def test_an_answer_that_holds_the_wanted_one_alone_is_right(answer: str, wanted:
         ("The fair opens on February 16th.", "16 February"),
         ("On the 16th of February.", "February 16"),
         ("16 February 1874", "February 16, 1874"),
+        ("It is 1.38 meters high.", "1.38 metres"),
+        ("12 litres, in 3 kilometers", "12 liters"),
+        ("Two kilometres", "2 kilometers"),
     ],
 )
 def test_money_and_dates_are_right_in_any_spelling(answer: str, wanted: str) -> None:
@@ -90,6 +98,7 @@ def test_money_and_dates_are_right_in_any_spelling(answer: str, wanted: str) -> 
         ("It costs $25.", "25 pounds"),
         ("On February 17th.", "16 February"),
         ("16 March", "16 May"),
+        ("It is 1.38 kilometers high.", "1.38 metres"),
     ],
 )
 def test_other_money_and_other_dates_are_wrong(answer: str, wanted: str) -> None:

@@ -8,11 +8,12 @@ same kind may stand beside it:
   numbers without any, but no years. "640 metres, finished in 1887" and "14 hives in 3 gardens" have none, "12 or 14 hives" has.
 - Wanted is a name (a word of it begins with a capital): another run of capitalised words that are not all in the question or
   in the wanted answer, of two words or more where the wanted name has as many. Names behind a word such as "in", "by" or "the"
-  are of another kind ("whose office is in the Customs House"), unless the wanted one stands behind such a word, too. Months,
-  weekdays and the first word of a sentence are no names.
+  are of another kind ("whose office is in the Customs House"), unless the wanted one stands behind such a word, too. So is the
+  subject of a sentence that has the wanted one behind a word of place ("Theo Underden was born in Lusby"). Months, weekdays and
+  the first word of a sentence are no names.
 - Wanted is anything else: nothing but the word "or" directly beside it, which makes a rival of the other side of any answer.
 
-Money and dates are compared in one spelling: £25 is 25 pounds, February 16th is 16 February. A wanted "five" is held by
+Money, dates, metres and litres are compared in one spelling: £25 is 25 pounds, February 16th is 16 February. A wanted "five" is held by
 "5 hives", and a wanted "14 hives" by "fourteen hives".
 
 An answer that denies the wanted one ("not Odile Farrant") is wrong as well, and so is one that refuses (`is_refusal`).
@@ -55,6 +56,7 @@ SPELLINGS = (
     (re.compile(r"£\s?(\d+(?:[.,]\d+)*)"), r"\1 pounds"),
     (re.compile(r"\$\s?(\d+(?:[.,]\d+)*)"), r"\1 dollars"),
     (re.compile(r"€\s?(\d+(?:[.,]\d+)*)"), r"\1 euros"),
+    (re.compile(r"(?i)(?<![^\W\d])((?:kilo|centi|milli)?(?:met|lit))re(s?)\b"), r"\1er\2"),
     (re.compile(rf"\b{MONTH} (?:the )?(\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)"), r"\2 \1"),
     (re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)? (?:of )?{MONTH}\b"), r"\1 \2"),
 )
@@ -69,6 +71,8 @@ IN_WORDS = dict(
     )
 )
 IN_DIGITS = {word: digits for digits, word in IN_WORDS.items()}
+# From a sentence's subject to a place.
+PREDICATE = re.compile(r"\s+(?!and\b|or\b|nor\b)[a-z][^.!?]*\b(?:at|from|in|into|near)\s+(?:the\s+)?$")
 ARTICLES = r"(?:(?:the|a|an|perhaps|maybe|possibly|about)\s+)*"
 
 
@@ -198,6 +202,8 @@ def _other_names(answer: str, wanted: str, question: str) -> Iterator[str]:
         if opens and len(parts) == 1 and not re.match(r"\s*(?:,|/|\band\b|\bor\b)", answer[run.end() :]):
             continue
         if (opens and parts[0] in OPENERS) or (not own_behind and _behind(answer, start)):
+            continue
+        if opens and place is not None and PREDICATE.match(answer[run.end() : place.start()]):
             continue
         yield name
 

@@ -12,7 +12,10 @@ import pytest
 import tscli
 from tests.serve.conftest import Serving, ingest, wait_until
 from tscli.errors import UsageError
+from tscli.model.decoder import Decoder
+from tscli.model.options import LoadOptions
 from tscli.paths import library_folder
+from tscli.serve import served_libraries
 from tscli.serve.served_libraries import ServedLibraries, Target
 
 
@@ -46,6 +49,20 @@ def test_libraries_of_one_model_share_it_and_an_open_one_is_not_opened_again(two
     assert first.decoder is second.decoder is served.session(Target(("shelf",), paper=True)).decoder
     assert served.session(Target(("shelf",))) is first
     assert first.strategy is not served.session(Target(("shelf",), paper=True)).strategy
+
+
+def test_what_takes_long_at_a_models_first_use_is_told(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, load = list[tuple[str, int, int]](), served_libraries.load_decoder
+
+    def slow(options: LoadOptions, on_step: Callable[[str, int, int], None], **how: bool) -> Decoder:
+        on_step("packing weights in 4 bits", 0, 7)
+        return load(options, on_step, **how)
+
+    monkeypatch.setattr(served_libraries, "load_decoder", slow)
+    served = ServedLibraries(on_step=lambda *step: told.append(step))
+    for name in ("shelf", "letters"):
+        served.session(Target((name,)))
+    assert told == [("packing weights in 4 bits", 0, 7)]
 
 
 def test_what_was_ingested_anew_is_opened_anew_with_the_same_model(two: Path) -> None:

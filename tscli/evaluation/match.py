@@ -13,8 +13,8 @@ same kind may stand beside it:
   the first word of a sentence are no names.
 - Wanted is anything else: nothing but the word "or" directly beside it, which makes a rival of the other side of any answer.
 
-Money, dates, metres and litres are compared in one spelling: £25 is 25 pounds, February 16th is 16 February. A wanted "five" is held by
-"5 hives", and a wanted "14 hives" by "fourteen hives".
+Money, dates, metres and litres are compared in one spelling: £25 is 25 pounds, February 16th is 16 February. A wanted "five"
+is held by "5 hives", and a wanted "14 hives" by "fourteen hives".
 
 An answer that denies the wanted one ("not Odile Farrant") is wrong as well, and so is one that refuses (`is_refusal`).
 """

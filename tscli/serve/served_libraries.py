@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from tscli.answer.session import Session, open_library, own_options
 from tscli.errors import UsageError
 from tscli.library.open_library import OpenLibrary, open_libraries
 from tscli.model.decoder import Decoder
+from tscli.model.gguf_header import OnStep
+from tscli.model.identity import fetch_model
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.paths import MANIFEST, library_folder, library_names
@@ -42,11 +44,19 @@ class ServedLibraries:
 
     names: which are served; without any all that there are, those that are made later among them. One that is given by its path
     is served by its folder's name: no client hears where anything lies. read_only: nothing may be ingested and no question is
-    remembered. UsageError where two would have one name.
+    remembered. on_step: told what is done that takes long when a model is first used. UsageError where two would have one name.
     """
 
-    def __init__(self, names: Sequence[str] = (), load: LoadOptions = LoadOptions(), *, read_only: bool = False) -> None:  # noqa: B008
+    def __init__(
+        self,
+        names: Sequence[str] = (),
+        load: LoadOptions = LoadOptions(),  # noqa: B008 - frozen
+        *,
+        read_only: bool = False,
+        on_step: OnStep | None = None,
+    ) -> None:
         self.read_only = read_only
+        self._on_step = on_step
         self._named: dict[str, str] = {}  # by the name under which it is served: as it was given
         for given in dict.fromkeys(names):
             name = library_folder(given).name
@@ -110,9 +120,10 @@ class ServedLibraries:
             kept = self._sessions.get(target)
             if kept is None:
                 states = tuple(map(self._state, target.names))
-                how = {"question_mode": "token", "voters": "all"} if target.paper else {}
                 decoder = self._decoder(self.manifest(target.names[0]).fingerprint)
-                session = open_library([*map(self.given, target.names)], self._load, decoder=decoder, **how)  # type: ignore[arg-type]
+                how: dict[str, Any] = {"question_mode": "token", "voters": "all"} if target.paper else {}
+                how |= {"decoder": decoder, "on_step": self._on_step}
+                session = open_library([*map(self.given, target.names)], self._load, **how)
                 kept = states, session
             self._sessions[target] = self._sessions.pop(target, kept)  # the latest is the last
             while len(self._sessions) > MOST_OPEN:
@@ -138,7 +149,8 @@ class ServedLibraries:
         key = load, fingerprint.model_hash
         decoder = self._decoders.get(key)
         if decoder is None:
-            decoder = self._decoders[key] = load_decoder(load, lasting=True)
+            fetch_model(load, on_step=self._on_step)
+            decoder = self._decoders[key] = load_decoder(load, self._on_step, lasting=True)
         return decoder
 
     def _kept(self, kept: dict[str, tuple[FileState, T]], lock: Lock, name: str, read: Callable[[], T]) -> T:

@@ -62,7 +62,7 @@ bench: $(STAMP)  ## dense against TokenSelect at 8k and 32k with the embedded re
 	$(BIN)/tscli bench --model reader --length 8k,32k -r 3 --n-gen 64
 
 gpu-bench: $(STAMP)  ## on a machine with a GPU: kernel tests, attention against the best dense one, prefill and decode, a library with room and without, SmolLM2 where `make test-real` got it; JSON in docs/results
-	$(BIN)/python -m pytest -q tests/kernels tests/model/test_cuda_graph.py tests/model/test_paged.py
+	$(BIN)/python -m pytest -q tests/kernels tests/model/test_paged.py
 	for preset in qwen2.5-7b reader; do \
 		$(BIN)/tscli bench attention --preset $$preset --length 8k,128k,512k,1m -o json > docs/results/gpu-attention-$$preset.json || exit; \
 	done

@@ -1,9 +1,8 @@
 """A CUDA device that is not there: tensors that say `cuda`, whose bytes lie in the CPU's memory and are computed there.
 
-What would fail on a GPU fails here: tensors of two devices in one operation, numpy on a tensor of the GPU, reading a value back
-or copying from the CPU while a graph is captured. A captured graph holds operations on fixed memory, as a real one does, and
-replays those alone. Triton's kernels run in its interpreter. What this cannot show: speed, limits of the hardware, and races
-between streams.
+What would fail on a GPU fails here: tensors of two devices in one operation, numpy on a tensor of the GPU. What the CPU waits
+for and what is copied from it is counted. Triton's kernels run in its interpreter. What this cannot show: speed, limits of the
+hardware, and races between streams.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import contextlib
 import ctypes
 import shutil
 import subprocess
-import threading
 import types
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -44,41 +42,13 @@ FROM_CPU = INDEXES | COPIES | {aten.where.self}  # which copy what lies on the C
 
 class PretendedCuda:
     """What the device was asked: reads, values for which the CPU waited; launches of kernels, by name; moved, bytes that came
-    from the CPU; graphs that were captured."""
+    from the CPU."""
 
     def __init__(self) -> None:
         self.reads = 0
         self.launches: Counter[str] = Counter()
         self.moved = 0
-        self.graphs: list[Graph] = []
         self.free_bytes = 1 << 36
-
-
-class Graph:
-    """A captured graph: operations on fixed memory."""
-
-    def __init__(self) -> None:
-        self.steps: list[Callable[[], object]] = []
-        self.replays = 0
-        self._before: list[tuple[Tensor, Tensor]] = []
-
-    def keep(self, written: Tensor) -> None:
-        """What is about to be written to: nothing runs while a graph is captured."""
-        if written.numel():
-            self._before.append((written, written.clone()))
-
-    def put_back(self) -> None:
-        """End the capture."""
-        for written, before in reversed(self._before):
-            written.copy_(before)
-        self._before.clear()
-
-    def replay(self) -> None:
-        """Everything again, on the same memory."""
-        self.replays += 1
-        with torch.inference_mode():
-            for step in self.steps:
-                step()
 
 
 class OnGpu(Tensor):
@@ -113,7 +83,6 @@ class OnGpu(Tensor):
 
 
 _now = PretendedCuda()
-_capturing = threading.local()  # as in the mode in which other threads may go on
 _registered: list[object] = []
 
 
@@ -133,11 +102,10 @@ def pretended_cuda(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
     properties = types.SimpleNamespace(name="pretended", total_memory=1 << 36, major=9, minor=0, multi_processor_count=1)
     for name, value in {
         "is_available": lambda: True, "_lazy_init": lambda: None, "device_count": lambda: 1, "current_device": lambda: 0,
-        "Stream": _Stream, "Event": _Event, "CUDAGraph": Graph, "graph": _capture, "current_stream": lambda *_: _Stream(),
-        "stream": lambda _: contextlib.nullcontext(), "synchronize": lambda *_: _Event().synchronize(),
+        "Stream": _Stream, "Event": _Event, "current_stream": lambda *_: _Stream(), "synchronize": lambda *_: None,
+        "stream": lambda _: contextlib.nullcontext(),
         "mem_get_info": lambda *_: (_now.free_bytes, 1 << 36), "get_device_name": lambda *_: "pretended",
         "get_device_properties": lambda *_: properties, "set_device": lambda *_: None,
-        "is_current_stream_capturing": lambda: getattr(_capturing, "graph", None) is not None,
     }.items():  # fmt: skip
         monkeypatch.setattr(torch.cuda, name, value)
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
@@ -176,30 +144,24 @@ def _empty_strided(size: Any, stride: Any, *, dtype: Any = None, **_: Any) -> Te
 
 def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """One operation, on the CPU."""
-    graph: Graph | None = getattr(_capturing, "graph", None)
     tensors = [part for part in tree_flatten((args, kwargs))[0] if isinstance(part, Tensor)]
     strays = [part for part in tensors if not isinstance(part, OnGpu)]
     stays = torch.device(kwargs.get("device") or "cuda").type == "cuda"
-    _check(func, args, tensors, strays, stays, graph)
+    _check(func, args, tensors, strays, stays)
     here_args, here_kwargs = tree_map(lambda part: part.here if isinstance(part, OnGpu) else part, (args, kwargs))
     here_kwargs.pop("pin_memory", None)
     if "device" in here_kwargs:
         here_kwargs["device"] = CPU
-    if graph is not None and func._schema.is_mutable:
-        for written in _written(func, here_args, here_kwargs):
-            graph.keep(written)
     out = func(*here_args, **here_kwargs)
     if func in RESHAPES:
         with no_dispatch():
             func(*args, **kwargs)
     if any(part.shape != part.here.shape for part in tensors if isinstance(part, OnGpu)):
         raise NotImplementedError(f"{func} changes a tensor's size: the pretended device must make that tensor itself")
-    if graph is not None:
-        graph.steps.append(_again(func, here_args, here_kwargs, out))
     return _wrapped(func, out, tensors) if stays else out
 
 
-def _check(func: Any, args: Any, tensors: list[Tensor], strays: list[Tensor], stays: bool, graph: Graph | None) -> None:
+def _check(func: Any, args: Any, tensors: list[Tensor], strays: list[Tensor], stays: bool) -> None:
     """Refuse what a GPU would; count what the CPU waits for, and what comes from it."""
     if func not in FROM_CPU and any(part.dim() for part in strays):
         raise RuntimeError(f"{func}: tensors of two devices, cuda and cpu: {[tuple(part.shape) for part in strays]}")
@@ -208,33 +170,8 @@ def _check(func: Any, args: Any, tensors: list[Tensor], strays: list[Tensor], st
     masks = func in INDEXES and any(part.dtype == torch.bool for part in tensors[1:])
     if func in READS or to_cpu or masks:
         _now.reads += 1
-        if graph is not None:
-            raise RuntimeError(f"{func}: a value is read back while a graph is captured")
     if strays and func in FROM_CPU and not to_cpu:
         _now.moved += sum(part.nbytes for part in strays)
-        if graph is not None:
-            raise RuntimeError(f"{func}: memory of the CPU is copied while a graph is captured")
-
-
-def _written(func: Any, args: Any, kwargs: dict[str, Any]) -> list[Tensor]:
-    """The arguments that the operation writes to."""
-    names = [one.name for one in func._schema.arguments]
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
-    writes = [given.get(one.name) for one in func._schema.arguments if one.alias_info is not None and one.alias_info.is_write]
-    return [part for part in writes if isinstance(part, Tensor)]
-
-
-def _again(func: Any, args: Any, kwargs: Any, out: Any) -> Callable[[], None]:
-    """The operation once more, on the same memory and into the same."""
-    kept = [part for part in tree_flatten(out)[0] if isinstance(part, Tensor)]
-
-    def step() -> None:
-        fresh = [part for part in tree_flatten(func(*args, **kwargs))[0] if isinstance(part, Tensor)]
-        for old, new in zip(kept, fresh, strict=True):
-            if old is not new and old.numel() and old.data_ptr() != new.data_ptr():
-                old.copy_(new)
-
-    return step
 
 
 def _wrapped(func: Any, out: Any, tensors: list[Tensor]) -> Any:
@@ -255,7 +192,7 @@ def _wrapped(func: Any, out: Any, tensors: list[Tensor]) -> Any:
 
 
 def _launching(plainly: Callable[..., None]) -> Callable[..., None]:
-    """How kernels are launched: on the device's memory only, and into the graph that is captured."""
+    """How kernels are launched: on the device's memory only."""
 
     def launch(self: Any, *args: Any, **kwargs: Any) -> None:
         given = [part for part in (*args, *kwargs.values()) if isinstance(part, Tensor)]
@@ -268,11 +205,6 @@ def _launching(plainly: Callable[..., None]) -> Callable[..., None]:
         if "WIDEN" in named:
             named["WIDEN"] = True  # the interpreter has no bfloat16 products
         _now.launches[self.fn.__name__] += 1
-        if (graph := getattr(_capturing, "graph", None)) is not None:
-            for part in (*here, *named.values()):
-                if isinstance(part, Tensor):
-                    graph.keep(part)
-            graph.steps.append(lambda: plainly(self, *here, **named))
         return plainly(self, *here, **named)
 
     return launch
@@ -285,28 +217,11 @@ def _without_pinning(empty: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return unpinned
 
 
-@contextlib.contextmanager
-def _capture(graph: Graph, **named: Any) -> Iterator[None]:
-    if named.get("capture_error_mode") != "thread_local":
-        raise RuntimeError("whatever another thread does with the device would end this capture")
-    _now.graphs.append(graph)
-    _capturing.graph = graph
-    try:
-        yield
-    finally:
-        _capturing.graph = None
-        graph.put_back()
-
-
 class _Event:
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
 
     def synchronize(self) -> None:
-        if getattr(_capturing, "graph", None) is not None:
-            raise RuntimeError("the CPU waits for the device while a graph is captured")
-
-    def record(self, stream: Any = None) -> None:
         pass
 
 

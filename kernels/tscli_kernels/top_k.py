@@ -9,13 +9,12 @@ from torch import Tensor
 DAMAGED = "a vote is NaN: the model or the cache is damaged"
 
 
-def top_k(vote: Tensor, k: int, *, nan: Tensor | None = None) -> Tensor:
+def top_k(vote: Tensor, k: int) -> Tensor:
     """Positions of the k highest votes, in ascending order; among equal votes the lower position is taken first.
 
     Args:
         vote: [n] float. -inf is taken last. NaN is refused.
         k: how many; all positions if k >= n.
-        nan: int32 [1] that a GPU sets to 1 where a vote is NaN, instead of an error, for which the CPU would have to wait.
 
     Returns: int64 [min(k, n)]. Raises ValueError on NaN or a negative k.
     """
@@ -25,8 +24,8 @@ def top_k(vote: Tensor, k: int, *, nan: Tensor | None = None) -> Tensor:
     if vote.is_cuda and 0 < k < n and vote.dtype == torch.float32:
         from tscli_kernels.cuda import voting
 
-        found, seen = voting.top_k(vote.contiguous(), k, nan)
-        if nan is None and seen.item():
+        found, nan = voting.top_k(vote.contiguous(), k)
+        if nan.item():
             raise ValueError(DAMAGED)
         return found
     if vote.is_cuda or vote.dtype not in (torch.float32, torch.float64):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.model.architectures import ARCHITECTURES, make_decoder
+from tests.model.states import tail_of
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows, Seen
 from tscli.model.kv import KVState
@@ -129,13 +130,13 @@ def test_some_sequences_of_a_run_go_on_as_if_only_they_had_been_run(name: str, d
     rest = torch.cat([question[done:], torch.randint(1, 128, (5,))])
     got, more = logits_after(decoder, resumed, rest), logits_after(decoder, resumed, rest[:1])
     assert state.length == length + done + rest.shape[0] + 1
-    tails = [state.tail_rows()[:, :, :, length:].clone()]
+    tails = [tail_of(state)[:, :, :, length:]]
     state.rewind(length)
     fresh = GatheredRun(state, decoder.rotator, [rows[3], rows[2], rows[0]], keeps=True)
     wanted = logits_after(decoder, fresh, torch.cat([question[:done], rest]))
     assert float((got - wanted).abs().max()) <= 1e-5
     assert float((more - logits_after(decoder, fresh, rest[:1])).abs().max()) <= 1e-5
-    tails.append(state.tail_rows()[:, :, :, length:])
+    tails.append(tail_of(state)[:, :, :, length:])
     assert float((tails[0] - tails[1]).abs().max()) <= 1e-5  # the first sequence's keys and values are in the state
 
 
@@ -167,12 +168,12 @@ def test_a_sequence_read_later_goes_on_beside_others_as_if_all_had_been_read_tog
     logits_after(decoder, later, token_ids)
     joined = later.joined(earlier, [1, 2])
     got, more = logits_after(decoder, joined, rest), logits_after(decoder, joined, rest[:1])
-    tails = [state.tail_rows()[:, :, :, 63:].clone()]
+    tails = [tail_of(state)[:, :, :, 63:]]
     state.rewind(63)
     fresh = GatheredRun(state, decoder.rotator, [rows[3], rows[1], rows[2]], keeps=True)
     assert float((got - logits_after(decoder, fresh, torch.cat([token_ids, rest]))).abs().max()) <= 1e-5
     assert float((more - logits_after(decoder, fresh, rest[:1])).abs().max()) <= 1e-5
-    tails.append(state.tail_rows()[:, :, :, 63:])
+    tails.append(tail_of(state)[:, :, :, 63:])
     assert float((tails[0] - tails[1]).abs().max()) <= 1e-5  # the first sequence's, of all of its tokens
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from tests.model.architectures import make_decoder
+from tests.model.states import ids, paged, sketched
 from tests.model.test_attention import filled
-from tests.model.test_cuda_graph import paged, sketched
+from tscli.model.attention import Attention
 from tscli.model.decoder import Decoder
 from tscli.model.kv import KVState
 from tscli.model.selectors import (
@@ -72,7 +73,7 @@ def sketch_pays(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("sketch_pays")
 def test_the_sketch_selector_selects_as_the_exact_one_and_gathers_its_own_votes() -> None:
     decoder = make_decoder()
-    state, votes = paged(decoder), QuestionVotes(LAYER)
+    state, votes = paged(decoder, ids(300)), QuestionVotes(LAYER)
     state.sketch = sketched(state, decoder)
     query = asked(decoder, state)
     wanted, _ = ExactSelector()(query, 284)
@@ -89,7 +90,7 @@ def test_the_sketch_selector_selects_as_the_exact_one_and_gathers_its_own_votes(
 @pytest.mark.parametrize("why", ["no sketch", "asked for", "too few candidates", "too many of them"])
 def test_the_sketch_selector_is_the_exact_one_where_a_sketch_would_not_do(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder, config = make_decoder(), CONFIG
-    state = paged(decoder)
+    state = paged(decoder, ids(300))
     state.sketch = None if why == "no sketch" else sketched(state, decoder)
     if why == "asked for":
         config = SelectionConfig(k=16, n_init=4, n_local=16, chunk=16, scan="exact")
@@ -105,14 +106,29 @@ def test_the_sketch_selector_is_the_exact_one_where_a_sketch_would_not_do(why: s
 
 
 @pytest.mark.usefixtures("sketch_pays")
+def test_tokens_behind_those_of_the_sketch_are_candidates_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tscli.model.selectors.num_candidates", lambda k, n: n // 2 - 1)
+    decoder, selected = make_decoder(), set[int]()
+    state = paged(decoder, ids(300))
+    state.sketch = sketched(state, decoder)
+    decoder.forward(ids(50, 2), Attention(state, decoder.rotator, CONFIG), logits=False)
+    for seed in range(6):
+        query = asked(decoder, state, seed=seed)
+        found, wanted = (selector(query, 334)[0].positions.tolist() for selector in (SketchSelector(), ExactSelector()))
+        assert found == wanted
+        selected.update(found)
+    assert max(selected) >= 300
+
+
+@pytest.mark.usefixtures("sketch_pays")
 def test_what_the_guard_finds_wanting_is_selected_exactly_and_widens_the_layers_candidates() -> None:
     decoder = make_decoder()
-    state, guard, votes = paged(decoder), Guard(), QuestionVotes(LAYER)
+    state, guard, votes = paged(decoder, ids(300)), Guard(), QuestionVotes(LAYER)
     state.sketch = sketched(state, decoder)
     state.sketch.key_codes = state.sketch.key_codes.flip(3)  # the codes of other tokens
     query = asked(decoder, state)
     wanted, _ = ExactSelector()(query, 284)
-    first, _ = SketchSelector(guard.throughout(), votes)(query, 284)
+    first, _ = SketchSelector(guard, votes)(query, 284)
     assert guard.masses[0] < ENOUGH
     assert guard.factor(LAYER) == WIDEN
     assert first.positions.tolist() == wanted.positions.tolist()

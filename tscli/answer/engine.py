@@ -50,8 +50,8 @@ class Engine:
     def step(self, requests: Sequence[Request]) -> list[tuple[Request, int | None]]:
         """One pass of the model for all of them, and what it made of their answers."""
         passes = [request.next_pass() for request in requests]
-        logits = iter(self._decoder.forward_batch([one for one in passes if isinstance(one, Pass)]))
-        taken = [next(logits) if isinstance(one, Pass) else one for one in passes]
+        logits = iter(self._decoder.forward_batch([one for one in passes if one is not None]))
+        taken = [None if one is None else next(logits) for one in passes]
         return [(request, token) for request, own in zip(requests, taken, strict=True) for token in request.take(own)]
 
     def answer(self, request: Request) -> Generator[int, None, None]:
@@ -91,7 +91,7 @@ class Request:
         self.progress = self.strategy.begin(self)
         self.strategy.is_busy, self._state, self._length = True, self.strategy.state, self.strategy.state.length
 
-    def next_pass(self) -> Pass | Tensor | None:
+    def next_pass(self) -> Pass | None:
         """See `Progress`. UsageError where the strategy was closed meanwhile."""
         check_open(self.strategy.is_closed)
         assert self.progress is not None

@@ -12,9 +12,9 @@ from tscli.model.step import Pass
 class Progress(Protocol):
     """One request while it is answered."""
 
-    def next_pass(self, token: int | None) -> Pass | Tensor | None:
-        """The pass that comes next; its logits where it was run already, as a CUDA graph; None where nothing answers the
-        question. token: the answer's latest one, None before the first."""
+    def next_pass(self, token: int | None) -> Pass | None:
+        """The pass that comes next; None where nothing answers the question. token: the answer's latest one, None before the
+        first."""
 
     def take(self, logits: Tensor) -> Tensor | None:
         """Take that pass's logits [rows, vocab] float32; scores [vocab] of the next token, None while the question is read."""

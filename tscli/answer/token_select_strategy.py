@@ -15,7 +15,6 @@ from torch import Tensor
 from tscli.answer.engine import Request
 from tscli.errors import UsageError
 from tscli.model.attention import Attention, DenseAttention
-from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.decoder import Decoder
 from tscli.model.growing_rows import DenseKeys
 from tscli.model.kv import KVState
@@ -23,7 +22,7 @@ from tscli.model.selectors import FixedSelector, SelectionCache, Selector, Sketc
 from tscli.model.step import Pass, Trace
 from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
-from tscli.selection.guard import EVERY, Guard
+from tscli.selection.guard import Guard
 from tscli.selection.question_votes import QuestionVotes
 from tscli.selection.select import Selection
 
@@ -76,9 +75,6 @@ class TokenSelectStrategy:
         self.dense_from = state.committed if conversation else None
         self.conversation = conversation
         self.is_busy = self.is_closed = False
-        self.captures = decoder.device.type == "cuda"
-        self._steps: GraphedSteps | None = None
-        self._graphed_steps = 0
 
     @property
     def is_dense(self) -> bool:
@@ -117,7 +113,7 @@ class TokenSelectStrategy:
         strategy = TokenSelectStrategy(
             self.decoder, state, self.config, self.question_mode, self.end_ids, self.is_dense, conversation=conversation
         )
-        strategy.guard, strategy.captures = self.guard, False  # a graph each, and questions one after the other, would not pay
+        strategy.guard = self.guard
         return strategy
 
     def most_attended(self, total: int) -> int:
@@ -127,7 +123,7 @@ class TokenSelectStrategy:
     def close(self) -> None:
         """Hold no pages any more."""
         self.is_closed = True
-        self.state, self._steps = self.decoder.new_state(), None
+        self.state = self.decoder.new_state()
 
     def own_tokens(self, prompt: int, generated: int) -> int:
         """How many tokens of a question of so many, and its answer, pass through the model."""
@@ -136,27 +132,6 @@ class TokenSelectStrategy:
     def rewind(self, length: int | None = None) -> None:
         """See `Strategy`."""
         self.state.rewind(self.state.committed if length is None else length)
-
-    def graphed(self, steps: int) -> GraphedSteps | None:
-        """What takes so many steps from here as a CUDA graph, on a GPU where nothing of it changes its size: all steps select,
-        since a graph cannot choose."""
-        state, decoder = self.state, self.decoder
-        if not self.captures or self.is_dense or self.dense_from is not None or decoder.rotator.depends_on_length:
-            return None
-        if not fits(state, self.config, decoder.shape.sliding, steps):
-            return None
-        widths = tuple(self.guard.factor(layer) for layer in range(decoder.layers))
-        if self._steps is None or self._steps.run.widths != widths:
-            run = GraphRun(state, decoder.rotator, self.config, decoder.last_selecting_layer, widths)
-            self._steps = GraphedSteps(decoder, run)
-        self._steps.begin()
-        return self._steps
-
-    def is_compared(self) -> bool:
-        """Whether the next of the graph's steps is to be an ordinary one, whose selections are all compared with exact ones: so
-        as many are as the guard compares where each step makes its own."""
-        self._graphed_steps += 1
-        return self.scan == "sketch" and self._graphed_steps % EVERY == 0
 
     def selectable(self, length: int) -> int:
         """How many of the cached tokens a question selects from, the local window included."""
@@ -178,19 +153,15 @@ class _Selecting:
         self._unread = deque(ids[start : start + size] for start in range(0, len(ids), size))
         votes = self._votes if self._is_voting else None
         self._cache = SelectionCache(strategy.config.theta, SketchSelector(strategy.guard, votes))  # for the answer
-        self._graph: GraphedSteps | None = None
-        self._is_compared = False  # whether the latest pass stood in for one of the graph's
-        self._made = 0  # tokens of the answer that were run
+        self._is_answering = False  # whether any of its tokens was run
 
-    def next_pass(self, token: int | None) -> Pass | Tensor:
+    def next_pass(self, token: int | None) -> Pass:
         """See `Progress`."""
         if self._is_voting:
             return self._pass([self._voting.popleft()], SketchSelector(self._strategy.guard, self._votes))
         if token is None:
             return self._question_pass(self._unread.popleft())
-        self._made, self._is_compared = self._made + 1, False
-        if self._graph is not None:
-            return self._graph_pass(self._graph, token)
+        self._is_answering = True
         return self._pass([token], self._fixed_or(self._cache, self._votes), watched=True)
 
     def take(self, logits: Tensor) -> Tensor | None:
@@ -203,9 +174,7 @@ class _Selecting:
             return None
         if self._unread:
             return None
-        if self._is_compared or not self._made:
-            self._graph = self._new_graph()
-        elif self._fixed:
+        if self._fixed and self._is_answering:
             self._fixed = self._votes.follow(self._fixed, self._strategy.config)
         return logits[0]
 
@@ -216,25 +185,6 @@ class _Selecting:
         if not self._unread:
             self._strategy.question_read = time.perf_counter()
         return self._pass(token_ids, self._fixed_or(SketchSelector(self._strategy.guard)), watched=not self._unread)
-
-    def _graph_pass(self, graph: GraphedSteps, token: int) -> Pass | Tensor:
-        """A step of the graph, or the ordinary one in its place."""
-        strategy, request = self._strategy, self._request
-        self._is_compared = strategy.is_compared()
-        if self._is_compared:
-            graph.end()
-            return self._pass([token], SketchSelector(strategy.guard.throughout()), watched=True)
-        logits = graph.step(token)
-        if request.observe is not None:
-            for step in graph.run.taken():
-                request.observe(step)
-        return logits[None]
-
-    def _new_graph(self) -> GraphedSteps | None:
-        request = self._request
-        if self._fixed is not None or request.excluded is not None or request.audit is not None:
-            return None
-        return self._strategy.graphed(request.max_new_tokens - max(0, self._made - 1))
 
     def _fixed_or(self, selector: Selector, votes: QuestionVotes | None = None) -> Selector:
         """What the question chose, if it was read before; else by this selector."""

@@ -1,4 +1,4 @@
-"""Decoding at a depth by our own methods: dense, selecting at every step, with a kept selection, as a CUDA graph.
+"""Decoding at a depth by our own methods: dense, selecting at every step, with a kept selection.
 
 Knows a state that holds the depth; prefills nothing.
 """
@@ -12,11 +12,10 @@ import torch
 
 from tscli.answer.engine import Engine, Request
 from tscli.answer.token_select_strategy import TokenSelectStrategy
-from tscli.bench.rows import Unavailable, decode_fields
+from tscli.bench.rows import decode_fields
 from tscli.bench.setting import Bench
 from tscli.library.layer_upload import LayerUpload
 from tscli.model.attention import Attention, DenseAttention
-from tscli.model.cuda_graph import GraphedSteps, GraphRun, fits
 from tscli.model.growing_rows import DenseKeys
 from tscli.model.kv import KVState
 from tscli.model.selectors import SelectionCache
@@ -89,26 +88,6 @@ def in_one_piece(bench: Bench, state: KVState) -> KVState:
     whole = bench.decoder.new_state([upload.pages])
     whole.sketch = state.sketch
     return whole
-
-
-def graph_steps(bench: Bench, state: KVState) -> dict[str, Any]:
-    """Greedy decodes as a CUDA graph; Unavailable where the steps are not of one size."""
-    decoder = bench.decoder
-    if decoder.rotator.depends_on_length or not fits(state, bench.config, decoder.shape.sliding, bench.n_gen):
-        raise Unavailable(f"{bench.n_gen} steps of this model at this depth are not of one size, as a graph's are")
-    steps = GraphedSteps(decoder, GraphRun(state, decoder.rotator, bench.config, decoder.last_selecting_layer))
-
-    def greedy(n_gen: int) -> list[float]:
-        steps.begin()
-        times, token = [time.perf_counter()], 1
-        for _ in range(n_gen):
-            token = int(torch.argmax(steps.step(token)))
-            times.append(time.perf_counter())
-        return times
-
-    n_gen, repetitions = bench.decodes(greedy(bench.trial))  # which captures
-    runs = [greedy(n_gen) for _ in range(repetitions)]
-    return {**decode_fields(runs, n_gen), "n_gen": n_gen, "n_selected": bench.config.count(state.committed)}
 
 
 def disk_bytes(bench: Bench, state: KVState, method: str) -> int:

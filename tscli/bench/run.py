@@ -16,7 +16,7 @@ import torch
 
 from tscli.answer.calibration.store import choose_retrieval_heads
 from tscli.answer.token_select_strategy import checked_mode
-from tscli.bench.decoding import decode, disk_bytes, graph_steps, in_one_piece, two_pass_answer
+from tscli.bench.decoding import decode, disk_bytes, in_one_piece, two_pass_answer
 from tscli.bench.filling import PREFIX, Room, fill, room_for
 from tscli.bench.peers import PEERS, measure_peer
 from tscli.bench.rows import BenchResult, BenchRow, Unavailable, filled_fields, timing_fields
@@ -70,7 +70,7 @@ def benchmark(
     passages that these heads find; ttft_ms is then the time from a question to its answer's first token. Else, and with voters
     "all", it selects at every step, as the paper does. "tokenselect-answer" is how a model whose questions are read twice makes
     its answers: with what a question of QUESTION tokens voted for, which follows the answer; its ttft_ms is that question's,
-    question_ms and first_decode_ms its parts. On a GPU "tokenselect-graph" selects at every step, each being a CUDA graph.
+    question_ms and first_decode_ms its parts.
 
     peers: besides our own methods "transformers" (its generate and DynamicCache), "llama.cpp" (the very .gguf file that the
     model was read from, else one that it is converted to), "rag" (BM25's passages run again by the same model) and
@@ -189,14 +189,9 @@ def _rows(bench: Bench, common: dict[str, Any], held: _Held) -> tuple[BenchRow, 
     ways: dict[str, Callable[[], dict[str, Any]]] = {method: lambda: decode(bench, state, dense=method == "dense")}
     if method != "dense" and checked_mode(bench.decoder.question_default) == "two_pass":
         ways[f"{method}-answer"] = lambda: two_pass_answer(bench, state)
-    if method != "dense" and bench.decoder.device.type == "cuda":
-        ways[f"{method}-graph"] = lambda: graph_steps(bench, state)
     for name, way in ways.items():
         bench.say(f"{bench.names(length)[1]} {name}")
-        try:
-            rows.append(_decode_row(bench, length, {**common, "method": name}, way()))
-        except Unavailable as error:
-            rows.append(BenchRow(bench.names(length)[1], name, {**common, "method": name}, skipped=str(error)))
+        rows.append(_decode_row(bench, length, {**common, "method": name}, way()))
     return tuple(rows)
 
 

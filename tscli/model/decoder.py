@@ -24,7 +24,7 @@ from tscli.model.identity import weights_hash
 from tscli.model.kv import KVState
 from tscli.model.pages import Pages
 from tscli.model.rotary import Rotator
-from tscli.model.step import CountedRun, Pass, Run
+from tscli.model.step import Pass, Run
 from tscli_kernels import PAGE_SCALE, has_block_products, has_int8_products
 
 VECTORS = ("AVX2", "AVX512")  # for which torch has products of 4-bit weights
@@ -74,14 +74,14 @@ class Decoder(ABC):
         self.remarks: list[str] = []  # of how it was loaded
 
     @torch.inference_mode()
-    def forward(self, token_ids: Tensor, run: CountedRun, *, logits: bool = True) -> Tensor | None:
+    def forward(self, token_ids: Tensor, run: Run, *, logits: bool = True) -> Tensor | None:
         """Run token_ids (int64 [t]) over the run's state and count them in; the last token's logits [vocab] float32, None
         where none are asked for or the run has seen enough before the last layer."""
         out = self.forward_rows(token_ids, run, [token_ids.shape[0] - 1] if logits else [])
         return None if out is None else out[0]
 
     @torch.inference_mode()
-    def forward_rows(self, token_ids: Tensor, run: CountedRun, rows: Sequence[int]) -> Tensor | None:
+    def forward_rows(self, token_ids: Tensor, run: Run, rows: Sequence[int]) -> Tensor | None:
         """As `forward`; the logits of these of the tokens, [rows, vocab] float32."""
         try:
             out = self._run(token_ids, run, list(rows))
@@ -91,7 +91,7 @@ class Decoder(ABC):
         return out
 
     @torch.inference_mode()
-    def likelihoods(self, token_ids: Tensor, run: CountedRun, rows: Sequence[int], said: Tensor) -> Tensor:
+    def likelihoods(self, token_ids: Tensor, run: Run, rows: Sequence[int], said: Tensor) -> Tensor:
         """As `forward_rows`; the natural logarithm of the probability that each of the rows gives to what was said behind it
         (int64 [rows]): [rows] float32."""
         found = self._likelihoods(token_ids, run, list(rows), said)
@@ -125,13 +125,6 @@ class Decoder(ABC):
             self.runs_by = ()
         assert out is not None
         return out.split([len(one.rows) for one in passes])
-
-    @torch.inference_mode()
-    def logits_of(self, token_ids: Tensor, run: Run) -> Tensor:
-        """The last token's logits [vocab] float32 of token_ids (int64 [t]) over a run that keeps its own account."""
-        out = self._run(token_ids, run, [token_ids.shape[0] - 1])
-        assert out is not None
-        return out[0]
 
     @abstractmethod
     def _run(self, token_ids: Tensor, run: Run, ends: list[int]) -> Tensor | None:

@@ -54,8 +54,7 @@ class HFDecoder(Decoder):
             attention.__dict__["tscli_run"] = run
         try:
             if ends:
-                last = ends == [token_ids.shape[0] - 1]  # said without a tensor, which a CUDA graph could not hold
-                kept = 1 if last else torch.tensor(ends, device=token_ids.device)
+                kept = torch.tensor(ends, device=token_ids.device)
                 found: Tensor = self.module(token_ids[None], use_cache=False, logits_to_keep=kept).logits[0].float()
                 return found
             self.module.base_model(token_ids[None], use_cache=False)

@@ -129,15 +129,6 @@ class KVState:
             raise ValueError(f"{length} lies outside the tail, [{self.committed}, {self.length}]")
         self.tail_tokens = length - self.committed
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the tail, and of what is gathered."""
-        return self._dtype
-
-    def tail_rows(self) -> Tensor:
-        """The tail's keys and values, a view [2, layers, kv_heads, tail_tokens, head_dim]."""
-        return self._tail[:, :, :, : self.tail_tokens]
-
     def copy_tail(self, layer: int, page_size: int) -> tuple[Tensor, Tensor]:
         """A copy of a layer's tail as pages: key, value [pages, kv_heads, page_size, head_dim]; the last is zero-padded."""
         _, kv_heads, head_dim = self._shape

@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -95,12 +94,6 @@ class Rotator:
     def kind(self, layer: int) -> str | None:
         """Layers of one kind are rotated alike."""
         return self._layer_types[layer] if self._takes_layer_type and self._layer_types else None
-
-    def apart(self) -> Rotator:
-        """The same with tables of its own, which no one else replaces by longer ones."""
-        own = copy(self)
-        own._tables = {}
-        return own
 
     @property
     def depends_on_length(self) -> bool:

@@ -59,15 +59,11 @@ class LayerCall:
 
 
 class Run(Protocol):
-    """What layers call instead of their own attention; see `Attention`."""
+    """What layers call instead of their own attention, told when all of them have seen new tokens; see `Attention`."""
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> Tensor: ...
 
     def keep(self, query: Tensor, key: Tensor, value: Tensor, call: LayerCall) -> None: ...
-
-
-class CountedRun(Run, Protocol):
-    """A run that is told when all layers have seen new tokens."""
 
     def advance(self, num_tokens: int) -> None: ...
 
@@ -77,7 +73,7 @@ class Pass:
     """What is to go through a model: token ids, int64 [t], over the run's state; rows: of which of them logits are wanted."""
 
     token_ids: Tensor
-    run: CountedRun
+    run: Run
     rows: Sequence[int]
 
 

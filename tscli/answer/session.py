@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import cached_property
 from types import TracebackType
 from weakref import WeakSet
 
@@ -89,6 +90,11 @@ class Session:
     def model_name(self) -> str:
         """The model's hub id, short name, folder or .gguf file, or "reader"."""
         return self.decoder.model_id
+
+    @cached_property
+    def folded_text(self) -> str:
+        """The text of all documents, case-folded."""
+        return self.tokenizer.decode(self.context.token_ids.tolist()).casefold()
 
     def __enter__(self) -> Session:
         return self

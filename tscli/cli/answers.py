@@ -59,6 +59,13 @@ def warn_of_instructions(settings: Settings, evidence: Evidence) -> None:
         say(settings, safe_line(f"warning: this looks like instructions to the model, which may steer the answer: {places}"))
 
 
+def note_missing_words(settings: Settings, evidence: Evidence) -> None:
+    """One line on stderr where words of the question stand nowhere in the documents."""
+    if evidence.missing_words:
+        words = " and ".join(f'"{word}"' for word in evidence.missing_words)
+        say(settings, safe_line(f"note: the documents do not contain {words}"))
+
+
 def show_ablation(ablation: dict[str, Any]) -> None:
     """Whether the answer was another one without its passages, on stderr."""
     words = "the answer changes" if ablation["changed"] else "the answer stays the same, so it does not need these passages"

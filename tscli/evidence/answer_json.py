@@ -72,6 +72,7 @@ def sources_json(session: Session, answer: Answer, evidence: Evidence) -> dict[s
         "citations": citations_json(session, evidence),
         "weak": [list(span) for span in evidence.weak],
         "instructions": [{"citation": index, "words": words} for index, words in evidence.instructions],
+        "missing_words": list(evidence.missing_words),
     }
 
 

@@ -11,6 +11,7 @@ from tscli.answer.statistics import Answer
 from tscli.answer.token_attribution import TokenAttribution
 from tscli.evidence.citations import Citation, cite
 from tscli.evidence.instructions import instruction_near
+from tscli.evidence.missing_words import missing_words
 from tscli.evidence.support import WEAK, support
 from tscli.tokens import Context, StreamDecoder, Tokenizer
 from tscli.tokens.sentences import sentence_spans
@@ -38,11 +39,13 @@ class Evidence:
     sentence attended to most, since later ones may go beyond the question. The others follow by their share, highest first.
 
     instructions: indices of citations that read like instructions to a model, or are next to such text, with the words.
+    missing_words: of the question, those that stand nowhere in the documents.
     """
 
     citations: tuple[Citation, ...]
     pieces: tuple[Piece, ...]
     instructions: tuple[tuple[int, str], ...] = ()
+    missing_words: tuple[str, ...] = ()
 
     @property
     def weak(self) -> list[tuple[int, int]]:
@@ -61,7 +64,8 @@ def find_evidence(session: Session, answer: Answer, *, top: int = 5, floor: floa
     citations = cite(answer.attribution, session.context, session.tokenizer, top=top, floor=floor, opening=opening)
     said = ((index, instruction_near(citation, session.context, session.tokenizer)) for index, citation in enumerate(citations))
     pieces = _pieces(answer, citations, session.context, session.tokenizer)
-    return Evidence(tuple(citations), tuple(pieces), tuple((index, words) for index, words in said if words))
+    missing = missing_words(answer.question, session.context, session.tokenizer, lambda: session.folded_text)
+    return Evidence(tuple(citations), tuple(pieces), tuple((index, words) for index, words in said if words), missing)
 
 
 def _opening(answer: Answer, tokenizer: Tokenizer) -> int:

@@ -45,7 +45,8 @@ def test_only_names_that_stand_nowhere_are_missing(small_model: Path, question: 
     tokenizer = load_tokenizer(str(small_model))
     source = SourceText("a.txt", "1", (TEXT,), False, "a.txt")
     context = build_context(tokenizer, load_template(tokenizer), [source])
-    assert missing_names(question, context, tokenizer) == missing
+    text = tokenizer.decode(context.token_ids.tolist()).casefold()
+    assert missing_names(question, context, tokenizer, lambda: text) == missing
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ WRONG = [
     ("Gardon and Lusby are where he was born, in Lusby.", "Lusby", "Where was the keeper of the lighthouse born?"),
     ("Theo Underden lives in Gardon. He was born in Lusby.", "Lusby", "Where was the keeper of the lighthouse born?"),
     ("Tobias Wren is the pilot of Odile Farrant.", FARRANT, WHO),
+    ("Tobias Wren sits near Odile Farrant.", FARRANT, WHO),
     ("Ruth or Jezebel", "Jezebel", "Which hive is the fiercest?"),
     ("Ruth and Jezebel", "Jezebel", "Which hive is the fiercest?"),
     ("It is made of oak or elm.", "oak", "Of what wood is the door?"),

@@ -7,7 +7,7 @@ model.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import dropwhile, takewhile
 
 import numpy as np
@@ -22,13 +22,11 @@ SHORTEST = 3  # letters
 ALIKE = 0.7  # of two words' letters: what inflected ones share from the start
 
 
-def missing_names(question: str, context: Context, tokenizer: Tokenizer) -> list[str]:
-    """Words of the question that are written as names and stand nowhere in the context, in whichever case."""
+def missing_names(question: str, context: Context, tokenizer: Tokenizer, text: Callable[[], str]) -> list[str]:
+    """Words of the question that are written as names and stand nowhere in the context, in whichever case. text: gives the
+    context's whole text, case-folded; asked for seldom, where tokens part a word elsewhere than the question does."""
     missing = [name for name in names_of(question) if not places_of(name, context, tokenizer).size]
-    if not missing:
-        return []
-    text = tokenizer.decode(context.token_ids.tolist()).casefold()  # seldom: tokens may part a word elsewhere than the question
-    return [name for name in missing if name.casefold() not in text]
+    return [name for name in missing if name.casefold() not in text()]
 
 
 def names_of(question: str) -> list[str]:

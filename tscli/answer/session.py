@@ -93,7 +93,7 @@ class Session:
 
     @cached_property
     def folded_text(self) -> str:
-        """The text of all documents, case-folded."""
+        """The text of the whole context, case-folded; decoded once, for what tokens alone cannot tell."""
         return self.tokenizer.decode(self.context.token_ids.tolist()).casefold()
 
     def __enter__(self) -> Session:

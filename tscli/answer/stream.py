@@ -43,6 +43,9 @@ class StreamSession(Protocol):
     engine: Engine
     load_s: float
 
+    @property
+    def folded_text(self) -> str: ...
+
 
 class Stream:
     """Text pieces of one answer, as they are made."""
@@ -207,7 +210,8 @@ class Stream:
         strategy = self._strategy
         if not strategy.refuses or self.prompt.spoken or strategy.state.length > strategy.state.committed:
             return []
-        return missing_names(self._question, self.context, self._session.tokenizer)
+        session = self._session
+        return missing_names(self._question, self.context, session.tokenizer, lambda: session.folded_text)
 
     def _left_out(self) -> torch.Tensor | None:
         spans = [torch.arange(start, end, device=self._session.decoder.device) for start, end in self._excluded]

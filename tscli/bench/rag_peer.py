@@ -19,8 +19,8 @@ from tscli.evaluation.search import Search, passages_of
 from tscli.tokens import Context, Tokenizer
 
 PASSAGES = 4
+# Runs a context and a prompt, then makes so many tokens more than the first: seconds of both.
 Reader = Callable[[list[int], list[int], int], tuple[float, float]]
-"""Runs a context and a prompt, then makes so many tokens more than the first: seconds of both."""
 
 
 @dataclass(frozen=True)

@@ -96,12 +96,13 @@ def serve(
             pages = [f"page: {address}/?token={bound.token}" for address in addresses]
             print("\n".join([f"token: {bound.token}", *pages]), flush=True)
 
-    told = set[str]()
+    told = ""
 
     def stepped(text: str, *_: int) -> None:
-        if text not in told:
+        nonlocal told
+        if text != told:
             say(settings, safe_line(f"preparing the model, once: {text}"))
-        told.add(text)
+        told = text
 
     with loading(), working(settings, "starting"):
         served = internals.ServedLibraries(names, model.options(), read_only=read_only, on_step=stepped)

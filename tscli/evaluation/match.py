@@ -9,8 +9,8 @@ same kind may stand beside it:
 - Wanted is a name (a word of it begins with a capital): another run of capitalised words that are not all in the question or
   in the wanted answer, of two words or more where the wanted name has as many. Names behind a word such as "in", "by" or "the"
   are of another kind ("whose office is in the Customs House"), unless the wanted one stands behind such a word, too. So is the
-  subject of a sentence that has the wanted one behind a word of place ("Theo Underden was born in Lusby"). Months, weekdays and
-  the first word of a sentence are no names.
+  subject of a sentence that has the wanted one behind a word of place ("Theo Underden was born in Lusby"), unless the question
+  asks who. Months, weekdays and the first word of a sentence are no names.
 - Wanted is anything else: nothing but the word "or" directly beside it, which makes a rival of the other side of any answer.
 
 Money, dates, metres and litres are compared in one spelling: £25 is 25 pounds, February 16th is 16 February. A wanted "five"
@@ -71,6 +71,7 @@ IN_WORDS = dict(
     )
 )
 IN_DIGITS = {word: digits for digits, word in IN_WORDS.items()}
+ASKS_WHO = re.compile(r"(?i)\s*who(?:m|se)?\b")
 # From a sentence's subject to a place.
 PREDICATE = re.compile(r"\s+(?!and\b|or\b|nor\b)[a-z][^.!?]*\b(?:at|from|in|into|near)\s+(?:the\s+)?$")
 ARTICLES = r"(?:(?:the|a|an|perhaps|maybe|possibly|about)\s+)*"
@@ -203,7 +204,7 @@ def _other_names(answer: str, wanted: str, question: str) -> Iterator[str]:
             continue
         if (opens and parts[0] in OPENERS) or (not own_behind and _behind(answer, start)):
             continue
-        if opens and place is not None and PREDICATE.match(answer[run.end() : place.start()]):
+        if opens and place is not None and not ASKS_WHO.match(question) and PREDICATE.match(answer[run.end() : place.start()]):
             continue
         yield name
 

@@ -104,7 +104,7 @@ def test_citations_are_ordered_by_share_and_cut_at_top_and_floor(
     assert len(cite(steps, context, tokenizer, top=1, floor=0.0)) == 1
 
 
-def test_what_the_first_sentence_drew_on_comes_first(
+def test_what_was_drawn_on_for_what_the_question_does_not_say_comes_first(
     context: Context, tokenizer: Tokenizer, at: Callable[..., np.ndarray]
 ) -> None:
     steps = [
@@ -112,10 +112,10 @@ def test_what_the_first_sentence_drew_on_comes_first(
         attribution(at(0, 2, "nine metres"), 0.5),
         attribution(at(0, 2, "nine metres"), 0.5),
     ]
-    by_share, in_order = (cite(steps, context, tokenizer, top=5, floor=0.05, opening=count) for count in (0, 1))
+    by_share, in_order = (cite(steps, context, tokenizer, top=5, floor=0.05, telling=steps[:count]) for count in (0, 1))
     assert [citation.file for citation in by_share] == ["a.pdf", "b.txt"]
     assert in_order == by_share[::-1]
-    assert cite(steps, context, tokenizer, top=1, floor=0.0, opening=1) == in_order[:1]
+    assert cite(steps, context, tokenizer, top=1, floor=0.0, telling=steps[:1]) == in_order[:1]
 
 
 def test_the_template_headers_and_breaks_are_no_evidence(context: Context, tokenizer: Tokenizer) -> None:

@@ -65,3 +65,24 @@ def test_weak_neighbours_are_one_span_and_spaces_alone_none() -> None:
 def test_no_answer_has_no_evidence(session: tscli.Session) -> None:
     empty = replace(asked(session, 1), token_ids=[], text="", attribution=[])
     assert replace(tscli.find_evidence(session, empty), missing_words=()) == Evidence((), ())
+
+
+def test_the_first_citation_is_what_the_answer_s_new_words_drew_on(session: tscli.Session) -> None:
+    inside = np.flatnonzero(session.context.page > 0)
+    named, told = inside[3:5], inside[-5:-3]  # in sentences of their own
+    ids = session.tokenizer.encode_text(["The stone stands", " here"])
+    steps = [step_to(named) for _ in ids[0].ids] + [step_to(told) for _ in ids[1].ids]
+    both = [*ids[0].ids.tolist(), *ids[1].ids.tolist()]
+    answer = replace(asked(session, 4), question="The stone stands where?", token_ids=both, text="The stone stands here")
+    first = tscli.find_evidence(session, replace(answer, attribution=steps), floor=0.0).citations[0]
+    assert first.start <= told[0] < first.end
+    repeated = replace(
+        answer, question="The stone stands here?", attribution=steps
+    )  # says nothing new: what most of it drew on
+    first = tscli.find_evidence(session, repeated, floor=0.0).citations[0]
+    assert first.start <= named[0] < first.end
+
+
+def step_to(positions: np.ndarray) -> TokenAttribution:
+    """All of one token's attention to these."""
+    return TokenAttribution(positions, np.full(len(positions), 1 / len(positions), np.float32), 0.0, 0.0, 0.0)

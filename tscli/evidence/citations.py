@@ -67,10 +67,16 @@ def weights_of(attribution: Iterable[TokenAttribution], context: Context) -> tup
 
 
 def cite(
-    attribution: Sequence[TokenAttribution], context: Context, tokenizer: Tokenizer, *, top: int, floor: float, opening: int = 0
+    attribution: Sequence[TokenAttribution],
+    context: Context,
+    tokenizer: Tokenizer,
+    *,
+    top: int,
+    floor: float,
+    telling: Sequence[TokenAttribution] = (),
 ) -> list[Citation]:
-    """At most `top` sentences: first the one that the `opening` steps drew on most, all of them where there are none, then by
-    their share of the attention, highest first; none below the share `floor` but the first."""
+    """At most `top` sentences, none below the share `floor` of the attention but the first: the one that the `telling` steps
+    drew on most, where there are some. The others follow by their share, highest first."""
     places, weights = weights_of(attribution, context)
     if not places.size:
         return []
@@ -80,7 +86,7 @@ def cite(
         inside = (places >= stretch[0]) & (places <= stretch[-1])
         found += _sentences(spelled, places[inside], weights[inside], context)
     found.sort(key=lambda citation: (-citation.share, citation.start))
-    at, shares = weights_of(attribution[:opening], context)
+    at, shares = weights_of(telling, context)
     drew = [float(shares[(at >= citation.start) & (at < citation.end)].sum()) for citation in found]
     found.insert(0, found.pop(int(np.argmax(drew))))
     return [citation for number, citation in enumerate(found[:top]) if number == 0 or citation.share >= floor]

@@ -35,8 +35,9 @@ class Piece:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an answer attended to, and the pieces of its text with their support. The first citation is what the answer's first
-    sentence attended to most, since later ones may go beyond the question. The others follow by their share, highest first.
+    """What an answer attended to, and the pieces of its text with their support. The first citation is what those tokens of the
+    answer's first sentence attended to most that the question does not have: what is said over again came from elsewhere, and
+    later sentences may go beyond the question. The others follow by their share, highest first.
 
     instructions: indices of citations that read like instructions to a model, or are next to such text, with the words.
     missing_words: of the question, those that stand nowhere in the documents.
@@ -60,12 +61,24 @@ class Evidence:
 
 def find_evidence(session: Session, answer: Answer, *, top: int = 5, floor: float = 0.05) -> Evidence:
     """The evidence of an answer that this session gave: at most `top` citations, each with at least the share `floor`."""
-    opening = _opening(answer, session.tokenizer)
-    citations = cite(answer.attribution, session.context, session.tokenizer, top=top, floor=floor, opening=opening)
+    telling = _telling(answer, session.tokenizer)
+    citations = cite(answer.attribution, session.context, session.tokenizer, top=top, floor=floor, telling=telling)
     said = ((index, instruction_near(citation, session.context, session.tokenizer)) for index, citation in enumerate(citations))
     pieces = _pieces(answer, citations, session.context, session.tokenizer)
     missing = missing_words(answer.question, session.context, session.tokenizer, lambda: session.folded_text)
     return Evidence(tuple(citations), tuple(pieces), tuple((index, words) for index, words in said if words), missing)
+
+
+def _telling(answer: Answer, tokenizer: Tokenizer) -> list[TokenAttribution]:
+    """Of the answer's first sentence, the tokens that say what the question does not; all of them where none does."""
+    first = list(zip(answer.token_ids, answer.attribution, strict=False))[: _opening(answer, tokenizer)]
+    asked = {_word(token, tokenizer) for token in tokenizer.encode_text([answer.question])[0].ids}
+    new = [step for token, step in first if (word := _word(token, tokenizer)).isalnum() and word not in asked]
+    return new or [step for _, step in first]
+
+
+def _word(token: int, tokenizer: Tokenizer) -> str:
+    return tokenizer.decode([token]).strip().lower()
 
 
 def _opening(answer: Answer, tokenizer: Tokenizer) -> int:

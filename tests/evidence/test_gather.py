@@ -76,9 +76,7 @@ def test_the_first_citation_is_what_the_answer_s_new_words_drew_on(session: tscl
     answer = replace(asked(session, 4), question="The stone stands where?", token_ids=both, text="The stone stands here")
     first = tscli.find_evidence(session, replace(answer, attribution=steps), floor=0.0).citations[0]
     assert first.start <= told[0] < first.end
-    repeated = replace(
-        answer, question="The stone stands here?", attribution=steps
-    )  # says nothing new: what most of it drew on
+    repeated = replace(answer, question="The stone stands here?", attribution=steps)  # nothing new: what most of it drew on
     first = tscli.find_evidence(session, repeated, floor=0.0).citations[0]
     assert first.start <= named[0] < first.end
 

@@ -2,7 +2,7 @@
 
 Thoughts are not judged. After a thought that says something, nothing is: the model answers from it, with passages or without.
 The token that ends an answer says nothing. Nor does one of the question's ground an answer: "the judge at the Apple Day was the
-judge of the Apple Day" may be likelier after a passage. Digits do, which a number has by chance.
+judge of the Apple Day" may be likelier after a passage (see `QuestionTokens`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tscli.answer.grounding import Begins, Grounding
+from tscli.answer.question_tokens import QuestionTokens
 from tscli.tokens import Settled, ThoughtSplitter, Tokenizer
 from tscli.tokens.sentences import sentence_end
 
@@ -24,7 +25,7 @@ class AnswerJudge:
         """splitter: tells thoughts from the answer; None where there are none."""
         self.is_over = False
         self._tokenizer = tokenizer
-        self._asked = {said for token in question_ids if (said := self._said(token)) and not any(map(str.isdigit, said))}
+        self._asked = QuestionTokens(tokenizer, question_ids)
         self._splitter = splitter
         self._grounding: Grounding | None = Grounding()
         self._sentence: list[int] = []  # tokens of the one that is being made
@@ -71,7 +72,7 @@ class AnswerJudge:
 
     def _judge(self, grounding: Grounding, token: int, behind: float, without: float) -> None:
         """A comma waits for the token after it: with a space between, a clause has begun, else a number goes on."""
-        if not grounding.grounded and self._said(token) in self._asked:
+        if not grounding.grounded and token in self._asked:
             behind = without
         begins = self._begins(token)
         if self._comma is not None:
@@ -82,10 +83,6 @@ class AnswerJudge:
         else:
             grounding.take(behind, without, begins=begins)
         self.is_over = grounding.is_over
-
-    def _said(self, token: int) -> str:
-        """A token's text, in whatever case and place it stands."""
-        return self._tokenizer.decode([token]).strip().lower()
 
     def _begins(self, token: int) -> Begins:
         """What the next token begins, which is taken into the sentence that is being made."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tscli.answer.question_tokens import QuestionTokens
 from tscli.answer.session import Session
 from tscli.answer.statistics import Answer
 from tscli.answer.token_attribution import TokenAttribution
@@ -72,13 +73,9 @@ def find_evidence(session: Session, answer: Answer, *, top: int = 5, floor: floa
 def _telling(answer: Answer, tokenizer: Tokenizer) -> list[TokenAttribution]:
     """Of the answer's first sentence, the tokens that say what the question does not; all of them where none does."""
     first = list(zip(answer.token_ids, answer.attribution, strict=False))[: _opening(answer, tokenizer)]
-    asked = {_word(token, tokenizer) for token in tokenizer.encode_text([answer.question])[0].ids}
-    new = [step for token, step in first if (word := _word(token, tokenizer)).isalnum() and word not in asked]
+    asked = QuestionTokens(tokenizer, tokenizer.encode_text([answer.question])[0].ids.tolist())
+    new = [step for token, step in first if tokenizer.decode([token]).strip().isalnum() and token not in asked]
     return new or [step for _, step in first]
-
-
-def _word(token: int, tokenizer: Tokenizer) -> str:
-    return tokenizer.decode([token]).strip().lower()
 
 
 def _opening(answer: Answer, tokenizer: Tokenizer) -> int:

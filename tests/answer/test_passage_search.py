@@ -21,7 +21,7 @@ def read(
 ) -> Any:
     """The passages that a question was read after, and those that were found best."""
 
-    def reading(_decoder: Any, _state: Any, _prompt: Any, _before: Any, passages: list[Passage], _excluded: Any) -> Any:
+    def reading(_decoder: Any, _state: Any, _prompt: Any, _before: Any, passages: list[Passage], *_: Any) -> Any:
         return PassageReading(tuple(passages), tuple(1.0 + shares[one] for one in passages), None)
 
     monkeypatch.setattr(passage_search, "question_votes", lambda *_: None)
@@ -35,6 +35,7 @@ def read(
         best=lambda *_: by_heads,
         by_words=lambda *_: by_words,
         with_sentence=lambda passage, _: passage,
+        shortlist=lambda *_: torch.arange(0),
     )
     heads = SimpleNamespace(absent_below=0.0, apart=False)
     prompt, state = SimpleNamespace(ids=[1, 2, 3], start=0, stop=3), SimpleNamespace(committed=50)

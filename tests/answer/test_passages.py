@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from tscli import reader
+from tscli.answer import passages
 from tscli.answer.passages import LEAD, PEAK_RADIUS_TOKENS, SENTENCE_SEARCH_TOKENS, Fit, Passage, PassageFinder, ranked_fits
 from tscli.ingest.sections import SECTION, section_starts
 from tscli.tokens import Context, DocumentTokens, SourceText, Tokenizer, build_context, load_template, load_tokenizer
@@ -163,3 +165,17 @@ def test_of_passages_that_share_more_than_half_the_better_one_stays() -> None:
     assert ranked_fits([beside, same, better]) == [better, beside]
     within = fit(10, 40, 2.0)
     assert ranked_fits([better, within]) == [within, better]  # most of the longer one stands elsewhere
+
+
+def test_the_shortlist_holds_a_question_s_tokens_its_passages_and_the_most_frequent(
+    context: Context, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passages, "FREQUENT", 3)
+    finder, question = PassageFinder(context, tokenizer), tokenizer.encode_text(["Who owns a zeppelin?"])[0].ids.tolist()
+    [passage] = finder.best(votes_at(context, finder, context.documents[1].token_start + 3), 1)
+    found = finder.shortlist(question, [replace(passage, repeated=((finder.first, finder.first + 2),))])
+    spans = [(passage.lead, passage.lead_end), (passage.start, passage.end), (finder.first, finder.first + 2)]
+    own = {token for start, end in spans for token in context.token_ids[start:end].tolist()}
+    assert found.tolist() == sorted({0, 1, 2, *question, *own})
+    monkeypatch.setattr(passages, "FREQUENT", 10**9)
+    assert finder.shortlist(question, [passage]).tolist() == list(range(tokenizer.vocab_size))

@@ -104,7 +104,9 @@ def best_first(session: Session) -> Any:
 def by_votes(session: Session) -> Any:
     """Candidates by the heads, in the order of their votes: the question is not read behind them."""
 
-    def read(decoder: Any, state: Any, prompt: Any, before: Any, found: Sequence[Passage], excluded: Any) -> PassageReading:
+    def read(
+        decoder: Any, state: Any, prompt: Any, before: Any, found: Sequence[Passage], shortlist: Any, excluded: Any
+    ) -> PassageReading:
         return PassageReading(tuple(found), tuple(1.0 - 0.1 * place for place in range(len(found))), None)
 
     return changed(session, BY_WORDS=0, LEAST_SHARE=0.0, read_after_passages=read, ranked_fits=list)

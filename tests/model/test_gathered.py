@@ -103,10 +103,25 @@ def test_sequences_that_are_kept_go_on_in_step_each_by_itself(heads: tuple[int, 
     assert state.length == length + sum(sizes)  # only the first one's are in the state
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+def test_likelihoods_are_told_from_a_shortlist(name: str) -> None:
+    decoder = make_decoder(name)
+    token_ids = torch.randint(1, 128, (20,))
+    state = prefilled(decoder, token_ids[:10])
+    said, rows = token_ids[[13, 17]], Rows.behind_each_other(torch.arange(10))
+    everything, some = torch.arange(128), torch.cat([said, torch.arange(40)]).unique()
+    logits = decoder.forward_rows(token_ids[10:], GatheredRun(state, decoder.rotator, [rows]), [2, 6])
+    assert logits is not None
+    for shortlist in (everything, some):
+        found = decoder.likelihoods(token_ids[10:], GatheredRun(state, decoder.rotator, [rows]), [2, 6], said, shortlist)
+        wanted = logits.gather(1, said[:, None])[:, 0] - logits[:, shortlist].logsumexp(dim=1)
+        assert torch.allclose(found, wanted, atol=1e-5)
+
+
 def asked(decoder: Decoder, state: KVState, rows: list[Rows], question: torch.Tensor) -> GatheredRun:
     """A resumable run after a question."""
     run = GatheredRun(state, decoder.rotator, rows, resumable=True)
-    decoder.likelihoods(question.repeat(len(rows)), run, [0], question[:1])
+    decoder.likelihoods(question.repeat(len(rows)), run, [0], question[:1], question[:1])
     return run
 
 

@@ -73,6 +73,28 @@ def test_its_logits_are_those_of_transformers(tmp_path: Path, name: str) -> None
         assert torch.linalg.vector_norm(found - wanted[-1]) < 1e-5 * torch.linalg.vector_norm(wanted[-1])
 
 
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("name", ["llama", "llama with tied embeddings", "llama with biases"])
+def test_likelihoods_by_a_shortlist_are_those_of_all_logits(tmp_path: Path, name: str, int8: bool) -> None:
+    decoder = load_llama("m", save(tmp_path, *FITTING[name]), torch.float32, CPU)
+    if int8:
+        decoder.use_int8_weights()
+    token_ids, rows = torch.randint(128, (33,)), [2, 7, 8, 20, 31]
+    said, others = token_ids[[row + 1 for row in rows]], torch.randint(128, (50,))
+    some = torch.cat([said, others]).unique()
+    for shortlist in (torch.arange(128), some, said.unique()):
+        found = decoder.likelihoods(token_ids, fresh_run(decoder), rows, said, shortlist)
+        logits = decoder.forward_rows(token_ids, fresh_run(decoder), rows)
+        assert logits is not None
+        exact = logits.double()
+        wanted = exact.gather(1, said[:, None])[:, 0] - exact[:, shortlist].logsumexp(dim=1)
+        assert torch.linalg.vector_norm(found - wanted) <= 1e-5 * torch.linalg.vector_norm(wanted)
+
+
+def fresh_run(decoder: LlamaDecoder) -> DenseAttention:
+    return DenseAttention(decoder.new_state(), decoder.rotator, SelectionConfig())
+
+
 @pytest.mark.parametrize("name", FITTING)
 def test_it_is_the_same_model_to_a_library(tmp_path: Path, name: str) -> None:
     folder = save(tmp_path, *FITTING[name])

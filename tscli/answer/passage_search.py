@@ -19,8 +19,8 @@ from tscli.model.kv import KVState
 from tscli.selection.retrieval_heads import RetrievalHeads
 from tscli.tokens import Prompt
 
-BY_HEADS = 4  # passages that a question is read after, by the retrieval heads' votes
-BY_WORDS = 4  # and by the question's own words
+BY_HEADS = 3  # passages that a question is read after, by the retrieval heads' votes
+BY_WORDS = 3  # and by the question's own words
 LEAST_SHARE = 0.4  # of the best candidate's share of the words: with less it is the heads' first, or no candidate
 
 
@@ -65,7 +65,7 @@ def search(
     least = LEAST_SHARE * max(shares.values(), default=0.0)
     found = [finder.with_sentence(one, words) for one, share in shares.items() if share >= least or one in by_heads[:1]]
     candidates = bridged(finder, prompt, words, votes, told_apart(finder, prompt, found), excluded)
-    read = read_after_passages(decoder, state, prompt, before, candidates, excluded)
+    read = read_after_passages(decoder, state, prompt, before, candidates, finder.shortlist(prompt.ids, candidates), excluded)
     ranked = ranked_fits([Fit(one, gain, shares[one]) for one, gain in zip(candidates, read.gains, strict=True)])[:most]
     ranked = influential(ranked) if retrieval_heads.apart else ranked
     gains = tuple(fit.gain for fit in ranked)

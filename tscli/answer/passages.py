@@ -20,6 +20,7 @@ from tscli.selection.retrieval_heads import WINDOW, ranked, window_votes
 from tscli.tokens import Context, Tokenizer, spell
 
 PEAK_RADIUS_TOKENS = 48  # tokens on both sides of a peak
+FREQUENT = 8192  # the first tokens of a vocabulary: trained byte pairs and pieces stand in it the most frequent first
 LEAD = 48  # the first tokens of a document: they say what it is about, which its passages take for granted
 EARLIER = 384  # tokens before a passage, in which what it speaks of may be named
 SENTENCE_SEARCH_TOKENS = 24  # more of them, within which the end of a sentence is looked for
@@ -39,6 +40,11 @@ class Passage:
     lead: int
     lead_end: int
     repeated: tuple[tuple[int, int], ...] = field(default=(), compare=False)
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """All tokens of it, the first ones of its document and what is repeated included: [start, end) each."""
+        return ((self.lead, self.lead_end), (self.start, self.end), *self.repeated)
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -61,6 +67,14 @@ class PassageFinder:
     def words(self, question: Sequence[int]) -> QuestionWords:
         """Where the words of a question's own tokens stand, counted from `first` on."""
         return QuestionWords(self._context.token_ids[self.first :], question, self.tokenizer)
+
+    def shortlist(self, question: Sequence[int], passages: Iterable[Passage]) -> Tensor:
+        """The tokens that a question's are told from where passages are compared: its own, those of the passages and the first
+        FREQUENT of the vocabulary, int64, ascending."""
+        token_ids, spans = self._context.token_ids, [span for one in passages for span in one.spans]
+        frequent = np.arange(min(FREQUENT, self.tokenizer.vocab_size))
+        own = [np.asarray(question), *(token_ids[start:end] for start, end in spans)]
+        return torch.from_numpy(np.unique(np.concatenate([frequent, *own])).astype(np.int64))
 
     def text(self, start: int, end: int) -> str:
         """Of tokens [start, end) of the context."""

@@ -91,12 +91,15 @@ class Decoder(ABC):
         return out
 
     @torch.inference_mode()
-    def likelihoods(self, token_ids: Tensor, run: Run, rows: Sequence[int], said: Tensor) -> Tensor:
+    def likelihoods(self, token_ids: Tensor, run: Run, rows: Sequence[int], said: Tensor, shortlist: Tensor) -> Tensor:
         """As `forward_rows`; the natural logarithm of the probability that each of the rows gives to what was said behind it
-        (int64 [rows]): [rows] float32."""
-        found = self._likelihoods(token_ids, run, list(rows), said)
+        (int64 [rows]), told from the tokens of a shortlist alone: [rows] float32.
+
+        shortlist: int64 [m], ascending, with every token that was said.
+        """
+        logits = self._shortlist_logits(token_ids, run, list(rows), shortlist)
         run.advance(token_ids.shape[0])
-        return found
+        return logits.gather(1, torch.searchsorted(shortlist, said)[:, None])[:, 0] - logits.logsumexp(dim=-1)
 
     @torch.inference_mode()
     def forward_batch(self, passes: Sequence[Pass]) -> Sequence[Tensor]:
@@ -130,11 +133,11 @@ class Decoder(ABC):
     def _run(self, token_ids: Tensor, run: Run, ends: list[int]) -> Tensor | None:
         """Every layer appends its keys and values to the run's state; the logits of the rows `ends`, [ends, vocab] float32."""
 
-    def _likelihoods(self, token_ids: Tensor, run: Run, ends: list[int], said: Tensor) -> Tensor:
-        """See `likelihoods`; a decoder may do without holding all logits at once."""
+    def _shortlist_logits(self, token_ids: Tensor, run: Run, ends: list[int], shortlist: Tensor) -> Tensor:
+        """As `_run`, of these tokens of the vocabulary: [ends, m] float32; a decoder may do without computing the others."""
         logits = self._run(token_ids, run, ends)
         assert logits is not None
-        return log_likelihoods(logits, said)
+        return logits[:, shortlist]
 
     @abstractmethod
     def reference_logits(self, token_ids: Tensor) -> Tensor:
@@ -257,8 +260,3 @@ def native_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the processor multiplies it natively, float32 elsewhere."""
     native = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if native else torch.float32
-
-
-def log_likelihoods(logits: Tensor, said: Tensor) -> Tensor:
-    """Log-probabilities [n] float32 of tokens int64 [n] by logits [n, vocab] float32."""
-    return logits.gather(1, said[:, None])[:, 0] - logits.logsumexp(dim=-1)

@@ -39,6 +39,11 @@ class Linear:
         codes, scale = quantise_rows(self.weight)
         return Linear(codes, self.bias, scale)
 
+    def of_outputs(self, which: Tensor) -> Linear:
+        """These of its outputs (int64 [m]) alone, by full or 8-bit weights."""
+        bias, scale = (None if part is None else part[which] for part in (self.bias, self.scale))
+        return Linear(self.weight[which], bias, scale)
+
     def to_packed(self, packed: Packed, kind: Kind) -> Linear:
         """The same by its codes."""
         return replace(self, packed=packed, kind=kind)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import rms_norm, silu
 
-from tscli.model.decoder import Decoder, Shape, log_likelihoods
+from tscli.model.decoder import Decoder, Shape
 from tscli.model.few_bits import are_packed, packed_weights, stored_bits
 from tscli.model.four_bits import Packed
 from tscli.model.gguf_header import OnStep
@@ -25,7 +25,6 @@ from tscli.model.linear import Kind, Linear
 from tscli.model.rotary import plain_rotator
 from tscli.model.step import LayerCall, Run
 
-LOGITS_AT_ONCE = 128  # tokens whose logits are held together where only a likelihood is asked for
 KINDS = ("llama", "mistral", "qwen2", "qwen3")
 NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "rms_norm_eps", "max_position_embeddings")
 NAMES = re.compile(
@@ -77,11 +76,10 @@ class LlamaDecoder(Decoder):
         x = self._last_states(token_ids, run, ends)
         return None if x is None else self._weights_for(self.runs_by)[1](x).float()
 
-    def _likelihoods(self, token_ids: Tensor, run: Run, ends: list[int], said: Tensor) -> Tensor:
+    def _shortlist_logits(self, token_ids: Tensor, run: Run, ends: list[int], shortlist: Tensor) -> Tensor:
         x = self._last_states(token_ids, run, ends)
         assert x is not None
-        parts = zip(x.split(LOGITS_AT_ONCE), said.split(LOGITS_AT_ONCE), strict=True)
-        return torch.cat([log_likelihoods(self._head(own).float(), tokens) for own, tokens in parts])
+        return self._head.of_outputs(shortlist)(x).float()
 
     def _last_states(self, token_ids: Tensor, run: Run, ends: list[int]) -> Tensor | None:
         """What the head makes logits of, of the rows `ends`: [ends, hidden]; None where there are none."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-VERSION = 5  # of the calibration: raised whenever the same model would get other retrieval heads
+VERSION = 6  # of the calibration: raised whenever the same model would get other retrieval heads
 SOFTMAX_BATCH = 2  # of a question's tokens whose scores are normalised at once
 WINDOW = 64  # tokens that are ranked together
 FUSION = 5.0  # added to a rank before its reciprocal is taken: how little a first place counts over a second one

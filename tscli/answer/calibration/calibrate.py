@@ -155,7 +155,9 @@ def _with_limits(
             prompt = template.prompt(tokenizer, text)
             votes = question_votes(decoder, library.state, retrieval_heads, prompt, library.before, finder.first, stop)
             found = finder.best(votes, CANDIDATES)
-            gain = read_after_passages(decoder, library.state, prompt, library.before, found).gains
+            gain = read_after_passages(
+                decoder, library.state, prompt, library.before, found, finder.shortlist(prompt.ids, found)
+            ).gains
             best = sorted(zip(gain, found, strict=True), key=lambda pair: -pair[0])
             gains.append(max(gain))
             by_contrast += torch.tensor(_says(decoder, tokenizer, library, prompt, best, one))

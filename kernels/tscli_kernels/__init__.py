@@ -26,6 +26,7 @@ from tscli_kernels.quantised import (
 from tscli_kernels.rowwise import rowwise_linear
 from tscli_kernels.sketch_codes import decode_sketch, encode_sketch, reaching, reaching_codes, scan_codes
 from tscli_kernels.top_k import DAMAGED, top_k
+from tscli_kernels.two_bytes import pack_two_bytes, two_byte_linear, two_bytes_are_faster
 from tscli_kernels.vote import hard_vote, max_pool, raw_vote, soft_vote, vote_beside
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "pack_blocks",
     "pack_int4",
     "pack_nibbles",
+    "pack_two_bytes",
     "quantise_rows",
     "raw_vote",
     "reaching",
@@ -71,5 +73,7 @@ __all__ = [
     "soft_vote",
     "take_rows",
     "top_k",
+    "two_byte_linear",
+    "two_bytes_are_faster",
     "vote_beside",
 ]

@@ -116,6 +116,18 @@ def block_linear(x: Tensor, codes: Tensor, step: Tensor, least: Tensor) -> Tenso
     return x.double() @ weight.flatten(1).T
 
 
+def two_byte_linear(x: Tensor, weight: Tensor) -> Tensor:
+    """x [t, in] W^T of rows as 16-bit integers, without what their lower bytes give together; [t, out] float64."""
+    parts = []
+    for rows in (x.double(), weight.double()):
+        step = rows.abs().amax(dim=-1, keepdim=True) / (127 * 256 + 127)
+        codes = (rows / torch.where(step > 0, step, 1.0)).round()
+        upper = ((codes + 128) / 256).floor()
+        parts.append((codes * step, (codes - 256 * upper) * step))
+    (inputs, low_inputs), (weights, low_weights) = parts
+    return inputs @ weights.T - low_inputs @ low_weights.T
+
+
 def attend_selected(
     query: Tensor,
     key_pages: Tensor,

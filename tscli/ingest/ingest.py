@@ -36,7 +36,7 @@ from tscli.library.own_settings import (
     fingerprint_there,
 )
 from tscli.model.decoder import Decoder
-from tscli.model.load import load_decoder
+from tscli.model.load import load_decoder, use_weights
 from tscli.model.options import LoadOptions
 from tscli.model.parity import check_parity
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
@@ -211,13 +211,12 @@ def _load_inputs(
 ) -> _Inputs:
     """Load the model and check it, while the documents are read."""
     with in_background(partial(_read, named, options, tell)) as reading:
-        decoder = load_decoder(replace(load, weights="auto"), partial(tell, "pack"))
+        decoder = load_decoder(replace(load, weights="full"))
         tokenizer = load_tokenizer(str(decoder.folder))
         template = choose_template(tokenizer, options.system, folder)
         config = resolve(selection, decoder.selection_defaults, decoder.window)
         error = check_parity(decoder)
-        if load.weights == "int8":
-            decoder.use_int8_weights()
+        use_weights(decoder, load.weights, partial(tell, "pack"))
         tell("model", f"{decoder.model_id}: logits within {error:.1g} of transformers'", 1, 1)
         previous, damage = previous_context(folder, named, tokenizer.hash, template)
         return _Inputs(decoder, tokenizer, template, config, previous, damage, reading())

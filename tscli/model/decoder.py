@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +22,11 @@ from tscli.model.gathered import StopForward
 from tscli.model.gguf_header import OnStep
 from tscli.model.identity import weights_hash
 from tscli.model.kv import KVState
+from tscli.model.linear import Linear
 from tscli.model.pages import Pages
 from tscli.model.rotary import Rotator
 from tscli.model.step import Pass, Run
-from tscli_kernels import PAGE_SCALE, has_block_products, has_int8_products
+from tscli_kernels import PAGE_SCALE, has_block_products, has_int8_products, two_bytes_are_faster
 
 VECTORS = ("AVX2", "AVX512")  # for which torch has products of 4-bit weights
 FEW, FEWEST = 16, 4  # tokens of a pass that 4-bit and 8-bit weights are faster for; more of them are faster by full ones
@@ -68,6 +69,7 @@ class Decoder(ABC):
         self.q_heads, self.kv_heads, self.head_dim = shape.q_heads, shape.kv_heads, shape.head_dim
         self.window = shape.window
         self.int8_weights = False
+        self.two_bytes = False  # whether wide linear layers multiply 16-bit integers instead of float32
         self.few_bits: tuple[int, ...] = ()  # of the weights that answers are made by, where the model's file has such: 4, 8
         self.in_blocks = False  # whether these are multiplied in blocks
         self.runs_by: tuple[int, ...] = ()  # which of these run what runs now
@@ -157,8 +159,16 @@ class Decoder(ABC):
             )
         if not has_int8_products():
             raise UsageError("--weights int8: this processor's sums of 8-bit products overflow (it has no VNNI); leave it out")
-        self._to_int8()
+        self._replace_linears(Linear.to_int8, head=True)
         self.int8_weights, self.few_bits = True, ()
+
+    def use_two_bytes(self) -> None:
+        """From now on the linear layers of a model in float32 multiply 16-bit integers, where that is faster here: its next
+        tokens differ by some millionths of a nat. No full weights are kept of what is multiplied so. The head keeps its own:
+        often a few of its rows are wanted."""
+        if self.device.type == "cpu" and self.dtype == torch.float32 and two_bytes_are_faster():
+            self._replace_linears(Linear.to_two_bytes, head=False)
+            self.two_bytes = any(weight.is_mkldnn for weight in self.weights)
 
     def use_few_bits(self, on_step: OnStep | None = None, *, lasting: bool = False) -> None:
         """From now on answers are made, a few tokens at a time, by the 4- and 8-bit weights that the model's file has; nothing
@@ -177,8 +187,8 @@ class Decoder(ABC):
         return ()
 
     @abstractmethod
-    def _to_int8(self) -> None:
-        """Replace the weights of all linear layers by 8-bit ones."""
+    def _replace_linears(self, other: Callable[[Linear], Linear], *, head: bool) -> None:
+        """Multiply by what this makes of each linear layer, of the head, too, or without it."""
 
     @property
     def dtype_name(self) -> str:
@@ -246,6 +256,7 @@ class Decoder(ABC):
         """What the user should know about this model's layers."""
         windows = [window for window in self.shape.sliding if window is not None]
         notes = [*self.remarks, *(["linear layers run with int8 weights"] if self.int8_weights else [])]
+        notes += ["wide linear layers multiply 16-bit integers, which is faster here than float32"] if self.two_bytes else []
         bits = " and ".join(map(str, self.few_bits))
         notes += [f"answers are made with the file's own weights in {bits} bits"] if bits else []
         if not windows:

@@ -6,6 +6,7 @@ unrotated queries and keys to the attention function registered here under the n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from tscli.errors import ResourceError, TscliError
 from tscli.model.compatibility import Parts, find_parts
 from tscli.model.decoder import Decoder, Shape
-from tscli.model.linear import Int8Linear, replace_linears
+from tscli.model.linear import Linear, OtherLinear, replace_linears
 from tscli.model.rotary import IdentityRotary, Rotator
 from tscli.model.step import LayerCall, Run
 
@@ -76,11 +77,11 @@ class HFDecoder(Decoder):
     @property
     def weights(self) -> list[Tensor]:
         """All that is held of the parameters, each once."""
-        kept = [part for part in self.module.modules() if isinstance(part, Int8Linear)]
-        return [*self.module.parameters(), *(buffer for part in kept for buffer in part.buffers())]
+        kept = [part for part in self.module.modules() if isinstance(part, OtherLinear)]
+        return [*self.module.parameters(), *(tensor for part in kept for tensor in part.made.tensors)]
 
-    def _to_int8(self) -> None:
-        replace_linears(self.module)
+    def _replace_linears(self, other: Callable[[Linear], Linear], *, head: bool) -> None:
+        replace_linears(self.module if head else self.module.base_model, other)
 
     def _engage(self, ours: bool) -> None:
         setattr(self._parts.rotary_owner, self._parts.rotary_name, self._identity if ours else self._parts.rotary)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -149,11 +150,11 @@ class LlamaDecoder(Decoder):
             found += [part for step in (layer.qkv, layer.out, layer.gate_up, layer.down) for part in step.tensors]
         return list({id(tensor): tensor for tensor in found}.values())
 
-    def _to_int8(self) -> None:
+    def _replace_linears(self, other: Callable[[Linear], Linear], *, head: bool) -> None:
         self._packed, self._small = {}, {}
-        self._head = self._head.to_int8()
+        self._head = other(self._head) if head else self._head
         for number, layer in enumerate(self._layers):  # one by one, so that no more than a layer is held twice
-            parts = {name: getattr(layer, name).to_int8() for name in ("qkv", "out", "gate_up", "down")}
+            parts: dict[str, Any] = {name: other(getattr(layer, name)) for name in ("qkv", "out", "gate_up", "down")}
             self._layers[number] = replace(layer, **parts)
 
     @property

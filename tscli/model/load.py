@@ -37,11 +37,18 @@ def load_decoder(options: LoadOptions, on_step: OnStep | None = None, *, lasting
     decoder = _load(model, folder, dtype, device)
     if (converted := read_converted(folder)) is not None:
         decoder.remarks += converted.notes
-    if options.weights == "int8":
-        decoder.use_int8_weights()
-    elif options.weights == "auto" and converted is not None:
-        decoder.use_few_bits(on_step, lasting=lasting)
+    use_weights(decoder, options.weights, on_step, lasting=lasting)
     return decoder
+
+
+def use_weights(decoder: Decoder, weights: str, on_step: OnStep | None = None, *, lasting: bool = False) -> None:
+    """Run a decoder of full weights by those that are asked for; see `load_decoder`."""
+    if weights == "int8":
+        decoder.use_int8_weights()
+    elif weights == "auto":
+        decoder.use_two_bytes()
+        if read_converted(decoder.folder) is not None:
+            decoder.use_few_bits(on_step, lasting=lasting)
 
 
 def _load(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> Decoder:

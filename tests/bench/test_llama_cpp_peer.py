@@ -30,7 +30,7 @@ TEXT = "The harbour master of Marrow Point is Odile Farrant. The lighthouse was 
 @pytest.fixture(params=["reader", "random"])
 def decoder(request: pytest.FixtureRequest, small_model: Path) -> Decoder:
     model = None if request.param == "reader" else str(small_model)
-    return load_decoder(LoadOptions(model, dtype="float32", device="cpu"))
+    return load_decoder(LoadOptions(model, dtype="float32", device="cpu", weights="full"))
 
 
 @pytest.fixture

@@ -195,7 +195,7 @@ def test_a_sequence_read_later_goes_on_beside_others_as_if_all_had_been_read_tog
 @pytest.mark.skipif(not REAL, reason="TSCLI_TEST_MODELS names no folder with .gguf files")
 @pytest.mark.parametrize("file", REAL, ids=lambda file: file.name)
 def test_a_real_checkpoint_reads_documents_as_stock_transformers_does(file: Path) -> None:
-    decoder = load_decoder(LoadOptions(str(file), dtype="float32", device="cpu"))
+    decoder = load_decoder(LoadOptions(str(file), dtype="float32", device="cpu", weights="full"))
     token_ids = torch.randint(1000, 20000, (700,), generator=torch.Generator().manual_seed(3))
     reference = decoder.reference_logits(token_ids)[-1]
     run = GatheredRun(decoder.new_state(), decoder.rotator, [Rows.behind_each_other(torch.arange(0))], keeps=True)

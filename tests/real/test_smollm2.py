@@ -34,6 +34,10 @@ def test_answers_by_the_files_4_bit_weights_are_as_near_float32_as_those_by_full
     assert by_four < 2 * by_full + 1e-4
 
 
+def test_what_float32_would_read_is_read_as_near_by_16_bit_integers() -> None:
+    assert kl(next_tokens("full", "float32", 64), next_tokens("auto", "float32", 64)) < 1e-4
+
+
 def next_tokens(weights: str, dtype: str, at_a_time: int) -> torch.Tensor:
     """Log-probabilities behind each of 256 tokens of a sample, run as an answer's are."""
     decoder = load_decoder(tscli.LoadOptions(str(FILE), dtype=dtype, device="cpu", weights=weights))

@@ -21,7 +21,7 @@ from tscli_kernels import (
 )
 
 Kind = Literal["int4", "nibbles", "blocks"]
-NARROW = 512  # inputs: with fewer, products in float32 are as fast as those of 16-bit integers
+NARROW = 512  # inputs, outputs: with fewer, products in float32 are as fast as those of 16-bit integers
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Linear:
 
     def to_two_bytes(self) -> Linear:
         """The same full weight by integers of 16 bits; unchanged where that is no faster."""
-        if self.weight.shape[1] < NARROW:
+        if min(self.weight.shape) < NARROW:
             return self
         upper, lower, scale = pack_two_bytes(self.weight)
         return Linear(upper, self.bias, scale, lower)

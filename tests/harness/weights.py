@@ -36,7 +36,7 @@ NOTHING = Rows.behind_each_other(torch.arange(0))
 def main(model: str, out: Path) -> None:
     torch.set_num_threads(1)
     full, exact = (load_decoder(LoadOptions(model, dtype=dtype, device="cpu", weights="full")) for dtype in ("auto", "float32"))
-    integers = load_decoder(LoadOptions(model, dtype="float32", device="cpu"), lambda *_: None)
+    integers = load_decoder(LoadOptions(model, dtype="float32", device="cpu"), lambda *_: None, lasting=True)
     few = load_decoder(LoadOptions(model, device="cpu"), lambda *_: None)
     blocks = load_decoder(LoadOptions(model, device="cpu"), lambda *_: None, lasting=True)
     ids = load_tokenizer(str(exact.folder)).encode_text([TEXT.read_text(encoding="utf-8")])[0].ids[:NUM_TOKENS]

@@ -59,7 +59,7 @@ def test_plain_models_run_by_them(tmp_path: Path, name: str) -> None:
 )
 def test_they_are_loaded_where_float32_would_run(tmp_path: Path, weights: str, dtype: str, whether: bool) -> None:
     folder = save(tmp_path, *FITTING["llama"])
-    decoder = load_decoder(LoadOptions(str(folder), dtype=dtype, device="cpu", weights=weights))
+    decoder = load_decoder(LoadOptions(str(folder), dtype=dtype, device="cpu", weights=weights), lasting=True)
     matrices = [weight for weight in decoder.weights if weight.ndim > 1 and weight.is_floating_point()]
     assert (len(matrices) == 2) == whether  # the embedding and the head
     assert (NOTE in decoder.notes) == whether
@@ -77,5 +77,10 @@ def test_narrow_layers_stay_as_they_are(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_full_weights_run_where_they_are_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoder_module, "two_bytes_are_faster", lambda: False)
+    decoder = load_decoder(LoadOptions(str(save(tmp_path, *FITTING["llama"])), dtype="float32", device="cpu"), lasting=True)
+    assert NOTE not in decoder.notes
+
+
+def test_one_short_question_does_not_wait_for_them_to_be_packed(tmp_path: Path) -> None:
     decoder = load_decoder(LoadOptions(str(save(tmp_path, *FITTING["llama"])), dtype="float32", device="cpu"))
     assert NOTE not in decoder.notes

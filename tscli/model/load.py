@@ -46,7 +46,8 @@ def use_weights(decoder: Decoder, weights: str, on_step: OnStep | None = None, *
     if weights == "int8":
         decoder.use_int8_weights()
     elif weights == "auto":
-        decoder.use_two_bytes()
+        if lasting:
+            decoder.use_two_bytes()
         if read_converted(decoder.folder) is not None:
             decoder.use_few_bits(on_step, lasting=lasting)
 

@@ -22,6 +22,11 @@ from tscli.model.options import LoadOptions
 from tscli_kernels import MIDDLE
 
 
+@pytest.fixture(autouse=True)
+def by_torch_in_float32_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tscli.model.load.SLOW_IN_TORCH", ())
+
+
 def blocks(kind: Kind, rows: int = 80, width: int = 512) -> torch.Tensor:
     """Random weights as blocks of this kind have them, dequantised to float16."""
     if kind in (Kind.Q5_K, Kind.Q6_K):  # which gguf reads but does not write

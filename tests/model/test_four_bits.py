@@ -30,6 +30,11 @@ from tscli_kernels import has_block_products, has_int8_products
 IN_LAYERS = 2 * 4  # products that two layers take
 
 
+@pytest.fixture(autouse=True)
+def by_torch_in_float32_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tscli.model.load.SLOW_IN_TORCH", ())
+
+
 def numbers(found: FourBits) -> torch.Tensor:
     codes = torch.stack([found.codes & 15, found.codes >> 4], dim=-1).flatten(1).unflatten(1, (-1, 32)).double()
     return ((codes - 8) * found.step[..., None].double() + found.zero[..., None].double()).flatten(1)
@@ -251,3 +256,9 @@ def test_int8_weights_leave_4_bits_out(model: Path) -> None:
     except UsageError:
         pytest.skip("this processor's 8-bit products overflow")
     assert decoder.few_bits == ()
+
+
+@pytest.mark.skipif(not has_block_products(), reason="this processor has no products of blocks")
+def test_one_answer_in_float32_is_made_in_blocks_too(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert load(model).in_blocks

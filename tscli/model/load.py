@@ -17,6 +17,7 @@ from tscli.model.vector_maths import settle_vector_maths
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 WEIGHTS = ("auto", "full", "int8")
+SLOW_IN_TORCH = (torch.float32,)  # inputs that torch multiplies by few bits without vectors: blocks pay for one answer, too
 
 
 def load_decoder(options: LoadOptions, on_step: OnStep | None = None, *, lasting: bool = False) -> Decoder:
@@ -49,7 +50,7 @@ def use_weights(decoder: Decoder, weights: str, on_step: OnStep | None = None, *
         if lasting:
             decoder.use_two_bytes()
         if read_converted(decoder.folder) is not None:
-            decoder.use_few_bits(on_step, lasting=lasting)
+            decoder.use_few_bits(on_step, lasting=lasting or decoder.dtype in SLOW_IN_TORCH)
 
 
 def _load(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> Decoder:

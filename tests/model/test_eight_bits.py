@@ -24,7 +24,7 @@ from tscli_kernels import MIDDLE
 
 @pytest.fixture(autouse=True)
 def by_torch_in_float32_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tscli.model.load.SLOW_IN_TORCH", ())
+    monkeypatch.setattr("tscli.model.decoder.SLOW_IN_TORCH", ())
 
 
 def blocks(kind: Kind, rows: int = 80, width: int = 512) -> torch.Tensor:

@@ -32,7 +32,7 @@ IN_LAYERS = 2 * 4  # products that two layers take
 
 @pytest.fixture(autouse=True)
 def by_torch_in_float32_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tscli.model.load.SLOW_IN_TORCH", ())
+    monkeypatch.setattr("tscli.model.decoder.SLOW_IN_TORCH", ())
 
 
 def numbers(found: FourBits) -> torch.Tensor:
@@ -262,3 +262,9 @@ def test_int8_weights_leave_4_bits_out(model: Path) -> None:
 def test_one_answer_in_float32_is_made_in_blocks_too(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert load(model).in_blocks
+
+
+def test_in_float32_full_weights_run_where_there_are_no_blocks(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr("tscli.model.decoder.has_block_products", lambda: False)
+    assert load(model).few_bits == ()

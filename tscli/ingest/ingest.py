@@ -216,9 +216,7 @@ def _load_inputs(
         template = choose_template(tokenizer, options.system, folder)
         config = resolve(selection, decoder.selection_defaults, decoder.window)
         error = check_parity(decoder)
-        use_weights(decoder, load.weights, partial(tell, "pack"))
-        if load.weights == "auto":
-            decoder.use_two_bytes()  # which takes as long as a thousand tokens do without
+        use_weights(decoder, load.weights, partial(tell, "pack"), ingests=True)
         tell("model", f"{decoder.model_id}: logits within {error:.1g} of transformers'", 1, 1)
         previous, damage = previous_context(folder, named, tokenizer.hash, template)
         return _Inputs(decoder, tokenizer, template, config, previous, damage, reading())

@@ -28,6 +28,7 @@ from tscli.model.rotary import Rotator
 from tscli.model.step import Pass, Run
 from tscli_kernels import PAGE_SCALE, has_block_products, has_int8_products, two_bytes_are_faster
 
+SLOW_IN_TORCH = (torch.float32,)  # dtypes of inputs that torch multiplies by few bits without vectors
 VECTORS = ("AVX2", "AVX512")  # for which torch has products of 4-bit weights
 FEW, FEWEST = 16, 4  # tokens of a pass that 4-bit and 8-bit weights are faster for; more of them are faster by full ones
 MOST_TOKENS = {4: FEW, 8: FEWEST}
@@ -180,7 +181,10 @@ class Decoder(ABC):
         """
         if self.device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith(VECTORS):
             self.few_bits = self._file_bits()
-            self.in_blocks = bool(self.few_bits) and lasting and has_block_products()
+            slow = self.dtype in SLOW_IN_TORCH
+            self.in_blocks = bool(self.few_bits) and (lasting or slow) and has_block_products()
+            if slow and not self.in_blocks:
+                self.few_bits = ()
 
     def _file_bits(self) -> tuple[int, ...]:
         """In how few bits the model's file has weights, and these are multiplied here: 4, 8."""

@@ -17,14 +17,13 @@ from tscli.model.vector_maths import settle_vector_maths
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 WEIGHTS = ("auto", "full", "int8")
-SLOW_IN_TORCH = (torch.float32,)  # inputs that torch multiplies by few bits without vectors: blocks pay for one answer, too
 
 
 def load_decoder(options: LoadOptions, on_step: OnStep | None = None, *, lasting: bool = False) -> Decoder:
     """Load the model; on_step is told of what takes long the first time. UsageError, ResourceError or TscliError say what is
     wrong with it.
 
-    lasting: it is to make more than one answer, so that what makes these faster may take half a second to load.
+    lasting: it is to make more than one answer, so that what makes these faster may take its time to load.
     """
     model = full_name(options.model)
     device = pick_device(options.device)
@@ -42,15 +41,17 @@ def load_decoder(options: LoadOptions, on_step: OnStep | None = None, *, lasting
     return decoder
 
 
-def use_weights(decoder: Decoder, weights: str, on_step: OnStep | None = None, *, lasting: bool = False) -> None:
-    """Run a decoder of full weights by those that are asked for; see `load_decoder`."""
+def use_weights(
+    decoder: Decoder, weights: str, on_step: OnStep | None = None, *, lasting: bool = False, ingests: bool = False
+) -> None:
+    """Run a decoder of full weights by those that are asked for; see `load_decoder`. ingests: it is to read documents."""
     if weights == "int8":
         decoder.use_int8_weights()
     elif weights == "auto":
-        if lasting:
+        if lasting or ingests:
             decoder.use_two_bytes()
         if read_converted(decoder.folder) is not None:
-            decoder.use_few_bits(on_step, lasting=lasting or decoder.dtype in SLOW_IN_TORCH)
+            decoder.use_few_bits(on_step, lasting=lasting)
 
 
 def _load(model: str, folder: Path, dtype: torch.dtype, device: torch.device) -> Decoder:

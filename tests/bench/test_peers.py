@@ -90,7 +90,7 @@ def test_passages_are_read_for_each_question_and_nothing_before(small_model: Pat
     first, second = (row for row in bench(small_model, 2000, (name,)) if row.method == name)
     assert first.skipped == "it reads nothing before a question"
     assert second.test == "tg3 @ d2000"
-    assert second.fields["n_read"] > 100
+    assert min(second.fields["n_read"]) > 100
     assert second.fields["ttft_ms"] > 0
     assert ("llama-cpp-python" in second.fields["versions"]) == (name != "rag")
 

@@ -13,7 +13,7 @@ import torch
 from tscli.bench import setting, voting
 from tscli.bench.filling import Room
 from tscli.bench.setting import Bench
-from tscli.bench.text import DOCUMENT_CHARS, MeasuredText, read_text
+from tscli.bench.text import DOCUMENT_CHARS, QUESTIONS, MeasuredText, read_text
 from tscli.bench.voting import answer_fields, read_library
 from tscli.errors import UsageError
 from tscli.library.dense_prefill import prefill_documents
@@ -104,7 +104,8 @@ def test_an_answer_has_its_tokens_and_the_time_to_the_first(small_model: Path) -
     fields = answer_fields(bench, read_library(bench, 300, Room()))
     assert len(fields["samples_ts"]) == 2
     assert fields["ttft_ms"] > 0
-    assert fields["n_question"] == bench.question().shape[0]
+    assert fields["n_question"] == [len(prompt.ids) for prompt in bench.prompts()]
+    assert len(fields["ttft_samples_ms"]) == len(QUESTIONS)
 
 
 def test_a_text_that_cannot_be_read_is_named(tmp_path: Path) -> None:

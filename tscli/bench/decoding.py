@@ -77,7 +77,7 @@ def two_pass_answer(bench: Bench, state: KVState) -> dict[str, Any]:
     parts = [(then - begin, times[0] - then) for begin, then, times in zip(began, read, runs, strict=True)]
     question_ms, first_ms = (1e3 * sum(part) / len(parts) for part in zip(*parts, strict=True))
     waited = {"ttft_ms": question_ms + first_ms, "question_ms": question_ms, "first_decode_ms": first_ms}
-    return {**decode_fields(runs, n_gen), **waited, "n_gen": n_gen, "n_question": QUESTION}
+    return {**decode_fields(runs, n_gen), **waited, "n_gen": n_gen, "n_question": [QUESTION] * repetitions}
 
 
 def in_one_piece(bench: Bench, state: KVState) -> KVState:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from tscli.bench.llama_cpp_peer import open_llama_cpp
 from tscli.bench.rag_peer import Reader, rag_fields, read_by_llama_cpp, read_here
-from tscli.bench.rows import BenchRow, Unavailable, decode_fields, filled_fields, timing_fields
+from tscli.bench.rows import BenchRow, Unavailable, decode_fields, filled_fields, timing_fields, waited_fields
 from tscli.bench.setting import Bench, dense_seconds, forget_peak_rss, peak_rss
 from tscli.bench.transformers_peer import COPIES, open_transformers
 
@@ -94,16 +95,17 @@ def _measure(bench: Bench, length: int, method: str, peer: Peer, common: dict[st
     n_gen, repetitions = bench.decodes(peer.decode(bench.trial))
     runs = [peer.decode(n_gen) for _ in range(repetitions)]
     decode = {**common, "n_prompt": 0, "n_gen": n_gen, "n_depth": length, **filled_fields(num_run, length)}
-    question = bench.question()
-    waited = {"ttft_ms": 1e3 * _quickest(peer, question), "n_question": question.shape[0]}
-    fields = {**decode, **decode_fields(runs, n_gen), **waited, "peak_rss": peak_rss()}
+    fields = {**decode, **decode_fields(runs, n_gen), **_waited(bench, peer), "peak_rss": peak_rss()}
     return first, BenchRow(bench.names(length, n_gen)[1], method, fields)
 
 
-def _quickest(peer: Peer, question: Tensor) -> float:
-    """Seconds to an answer's first token, the better of two, or of one that is slow."""
-    first = peer.question(question)
-    return first if first > SLOW_S else min(first, peer.question(question))
+def _waited(bench: Bench, peer: Peer) -> dict[str, Any]:
+    """The time to each question's first token, behind one that warms up; of one question where that is slow."""
+    questions = [torch.tensor(prompt.ids, device=bench.decoder.device) for prompt in bench.prompts()]
+    first = peer.question(questions[0])
+    if first > SLOW_S:
+        return waited_fields([first], [questions[0].shape[0]])
+    return waited_fields([peer.question(ids) for ids in questions], [ids.shape[0] for ids in questions])
 
 
 def _measure_rag(bench: Bench, length: int, common: dict[str, Any], read: Reader) -> tuple[BenchRow, BenchRow]:

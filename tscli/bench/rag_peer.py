@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from tscli.bench.llama_cpp_peer import LlamaCppPeer
-from tscli.bench.rows import Unavailable, timing_fields
+from tscli.bench.rows import Unavailable, timing_fields, waited_fields
 from tscli.bench.setting import Bench
-from tscli.bench.text import QUESTION
+from tscli.bench.text import QUESTIONS
 from tscli.errors import UsageError
 from tscli.evaluation.dense import answer_texts
 from tscli.evaluation.search import Search, passages_of
@@ -58,18 +58,21 @@ def rag_fields(bench: Bench, length: int, read: Reader) -> dict[str, Any]:
         search = Search(passages_of(_Text(text.context(length)[0], text.tokenizer)))
     except UsageError as error:
         raise Unavailable(str(error)) from error
-    prompt = list(text.template.prompt(text.tokenizer, QUESTION).ids)
+    prompts = [list(prompt.ids) for prompt in bench.prompts()]
 
-    def asked(n_gen: int) -> tuple[float, float, int]:
-        """Seconds to the first token and of n_gen more, and how many tokens were run before."""
-        started = time.perf_counter()
-        found = [passage.text for passage in search.best(QUESTION, PASSAGES)][::-1]
+    def asked(number: int, n_gen: int) -> tuple[float, float, int]:
+        """A question's seconds to the first token and of n_gen more, and how many tokens were run before."""
+        started, prompt = time.perf_counter(), prompts[number % len(prompts)]
+        found = [passage.text for passage in search.best(QUESTIONS[number % len(prompts)], PASSAGES)][::-1]
         spelled = [token for encoded in text.tokenizer.encode_text(found) for token in encoded.ids.tolist()]
         context, found_s = [*text.template.prefix_ids, *spelled], time.perf_counter() - started
         ttft_s, rest_s = read(context, prompt, n_gen)
         return found_s + ttft_s, rest_s, len(context) + len(prompt)
 
-    n_gen, repetitions = bench.decodes([0.0, asked(bench.trial)[1] / bench.trial])
-    ttft_s, decode_s, tokens = zip(*(asked(n_gen) for _ in range(repetitions)), strict=True)
-    waited = {"ttft_ms": 1e3 * sum(ttft_s) / repetitions, "n_question": len(prompt), "n_read": tokens[0]}
-    return {**timing_fields(decode_s, n_gen), "n_gen": n_gen, **waited}
+    n_gen, repetitions = bench.decodes([0.0, asked(0, bench.trial)[1] / bench.trial])
+    ttft_s, decode_s, tokens = zip(*(asked(n, n_gen if n < repetitions else 1) for n in bench.asked(repetitions)), strict=True)
+    waited = {
+        **waited_fields(ttft_s, [len(prompts[n % len(prompts)]) for n in bench.asked(repetitions)]),
+        "n_read": list(tokens),
+    }
+    return {**timing_fields(decode_s[:repetitions], n_gen), "n_gen": n_gen, **waited}

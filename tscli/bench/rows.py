@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 
@@ -57,6 +58,15 @@ def timing_fields(seconds: Sequence[float], tokens: int) -> dict[str, Any]:
         "stddev_ts": _deviation(rates),
         "samples_ns": [round(s * 1e9) for s in seconds],
         "samples_ts": rates,
+    }
+
+
+def waited_fields(ttft_s: Sequence[float], n_question: Sequence[int]) -> dict[str, Any]:
+    """Of questions, the time to each answer's first token, and the tokens of each with its prompt."""
+    return {
+        "ttft_ms": 1e3 * median(ttft_s),
+        "ttft_samples_ms": [1e3 * s for s in ttft_s],
+        "n_question": list(n_question),
     }
 
 

@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tscli.bench.text import QUESTION, MeasuredText
+from tscli.bench.text import QUESTIONS, MeasuredText
 from tscli.memory import available_bytes, give_back_memory
 from tscli.model.decoder import Decoder
 from tscli.selection.config import SelectionConfig
 from tscli.selection.retrieval_heads import RetrievalHeads
+from tscli.tokens import Prompt
 
 PREFILL_LIMIT_S = 300.0  # what is expected to take longer is not prefilled whole, and the row says so
 DECODE_LIMIT_S = 120.0  # of all repetitions: where steps are so slow, fewer are made
@@ -56,10 +57,13 @@ class Bench:
         """The text's tokens, int64 [length] on the model's device: the same for every method."""
         return self.text.ids(length).to(self.decoder.device)
 
-    def question(self) -> Tensor:
-        """The tokens of a question with the template around it, int64 [n]."""
-        prompt = self.text.template.prompt(self.text.tokenizer, QUESTION)
-        return torch.tensor(prompt.ids, device=self.decoder.device)
+    def prompts(self) -> list[Prompt]:
+        """The questions, each with the template around it."""
+        return [self.text.template.prompt(self.text.tokenizer, question) for question in QUESTIONS]
+
+    def asked(self, repetitions: int) -> range:
+        """Numbers of the questions that are asked, round and round: one for each repetition, and each at least once."""
+        return range(max(repetitions, len(QUESTIONS)))
 
     def names(self, length: int, n_gen: int | None = None) -> tuple[str, str]:
         """llama-bench's names of the prefill and of the decode of so many tokens (None: as many as asked for) at this depth."""

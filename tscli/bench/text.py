@@ -19,7 +19,14 @@ from tscli.tokens import Context, SourceText, Template, Tokenizer, build_context
 from tscli.tokens.sentences import sentence_spans
 
 DOCUMENT_CHARS = 6_000  # some 1,400 tokens
-QUESTION = "Who keeps the key of the old lighthouse, and where is it kept?"
+# One for each repetition in turn; each is asked at least once, for how long one takes says little of another.
+QUESTIONS = (
+    "Who keeps the key of the old lighthouse, and where is it kept?",
+    "What is the oldest building that is described, and who built it?",
+    "How much does it cost?",
+    "Why did the people who lived near the river leave their houses in the spring, and when did they come back?",
+    "Which animals are named?",
+)
 
 
 class MeasuredText:

@@ -15,9 +15,8 @@ from tscli.answer.engine import Engine, Request
 from tscli.answer.passages import PassageFinder
 from tscli.answer.retrieval_strategy import RetrievalStrategy
 from tscli.bench.filling import PREFIX, Room
-from tscli.bench.rows import decode_fields, filled_fields
+from tscli.bench.rows import decode_fields, filled_fields, waited_fields
 from tscli.bench.setting import Bench
-from tscli.bench.text import QUESTION
 from tscli.library.dense_prefill import read_document
 from tscli.model.kv import KVState
 from tscli.model.pages import Pages
@@ -80,21 +79,20 @@ def _of_documents(bench: Bench, context: Context, number: int) -> Context:
 
 
 def answer_fields(bench: Bench, library: ReadLibrary) -> dict[str, Any]:
-    """Answers behind their first token; ttft_ms: from the question to that; n_question: tokens of its prompt."""
+    """Answers behind their first token, of one question after the other."""
     text, retrieval_heads = bench.text, bench.retrieval_heads
     assert retrieval_heads is not None
     finder = PassageFinder(library.context, text.tokenizer)
     strategy = RetrievalStrategy(bench.decoder, library.state, retrieval_heads, finder, frozenset(), refuses=False)
-    prompt = text.template.prompt(text.tokenizer, QUESTION)
-    engine, runs, waited = Engine(bench.decoder), list[list[float]](), list[float]()
+    engine, prompts = Engine(bench.decoder), bench.prompts()
 
-    def answer(n_gen: int) -> list[float]:
-        return [time.perf_counter() for _ in engine.answer(Request(strategy, prompt, n_gen + 1))]
+    def answer(number: int, n_gen: int) -> list[float]:
+        """When a question is asked, and when each token of its answer is there."""
+        request = Request(strategy, prompts[number % len(prompts)], n_gen + 1)
+        return [time.perf_counter(), *(time.perf_counter() for _ in engine.answer(request))]
 
-    n_gen, repetitions = bench.decodes(answer(bench.trial))
-    for _ in range(repetitions):
-        began = time.perf_counter()
-        runs.append(answer(n_gen))
-        waited.append(1e3 * (runs[-1][0] - began))
-    ttft_ms = sum(waited) / repetitions
-    return {**decode_fields(runs, n_gen), "ttft_ms": ttft_ms, "n_question": len(prompt.ids), "n_gen": n_gen}
+    n_gen, repetitions = bench.decodes(answer(0, bench.trial)[1:])
+    asked = bench.asked(repetitions)
+    runs = [answer(number, n_gen if number < repetitions else 0) for number in asked]
+    waited = waited_fields([run[1] - run[0] for run in runs], [len(prompts[number % len(prompts)].ids) for number in asked])
+    return {**decode_fields([run[1:] for run in runs[:repetitions]], n_gen), **waited, "n_gen": n_gen}

@@ -39,7 +39,7 @@ class PlannedDocument:
 class IngestPlan:
     """What an ingest will do; sizes in bytes, estimated_seconds None where nothing is to run.
 
-    dtype: of the model; kv_dtype: of the pages; weights: "int8", or the dtype of the full weights. processes: how many will
+    dtype: of the model; kv_dtype: of the pages; weights: "int8", "int16", or the dtype of the full weights. processes: how many will
         run it. bytes_per_token: of what total_bytes and new_bytes are made.
     """
 

@@ -201,8 +201,8 @@ class Decoder(ABC):
 
     @property
     def weights_name(self) -> str:
-        """What its linear layers' weights are: "int8", or the name of the dtype."""
-        return "int8" if self.int8_weights else self.dtype_name
+        """What its linear layers' weights are: "int8", "int16", or the name of the dtype."""
+        return "int8" if self.int8_weights else "int16" if self.two_bytes else self.dtype_name
 
     def new_state(self, segments: Sequence[Pages] = ()) -> KVState:
         """An empty tail behind these committed pages."""

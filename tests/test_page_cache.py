@@ -82,6 +82,22 @@ def test_where_heads_vote_only_the_keys_of_their_layers_are_read(sent: Sent) -> 
     ]
 
 
+def test_where_their_keys_have_a_file_of_their_own_only_that_is_read(sent: Sent) -> None:
+    folder = write_library("shelf", sketch="")
+    (folder / "head-keys-1.pt").write_bytes(bytes(50))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(
+        json.dumps({**manifest, "head_keys_file": "head-keys-1.pt", "head_keys": [[1, 0], [2, 0]]})
+    )
+    calibrate((2, 1), (1, 0))
+    page_cache.read_ahead(["shelf"]).join()
+    assert sent == [("context-1.pt", 0, 40), ("head-keys-1.pt", 0, 50)]
+    sent.clear()
+    retrieval_heads_file(str(FINGERPRINT["model_hash"])).write_text(json.dumps({"heads": [(3, 1)]}))  # calibrated anew
+    page_cache.read_ahead(["shelf"]).join()
+    assert [name for name, _, _ in sent] == ["context-1.pt", "aa.pt", "bb.pt"]
+
+
 def test_of_int8_pages_the_scales_are_read_too(sent: Sent) -> None:
     write_library("shelf", sketch="", kv_dtype="int8", num_layers=1)
     calibrate((0, 1))

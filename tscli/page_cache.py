@@ -28,8 +28,9 @@ Part = tuple[Path, int, int]  # bytes [start, stop) of a file
 def read_ahead(names: Sequence[str]) -> Thread:
     """Begin to read sketches, contexts and keys of these libraries into the page cache; the thread that does so, started.
 
-    Where a few heads vote, only the keys of their layers are read. What is there already is left as it is, and no more is read
-    than half of the memory that is to be had. Says nothing of a library that is missing or damaged: whoever opens it will.
+    Where a few heads vote, only their keys are read, or those of their layers. What is there already is left as it is, and no
+    more is read than half of the memory that is to be had. Says nothing of a library that is missing or damaged: whoever opens
+    it will.
     """
     thread = Thread(target=_read, args=(list(names),), daemon=True)
     thread.start()
@@ -40,8 +41,9 @@ def _read(names: list[str]) -> None:
     if sys.platform != "linux":
         return
     with contextlib.suppress(OSError, ValueError, TypeError, LookupError, UsageError):
-        parts = [part for name in names for part in _parts(library_folder(name))]
-        ends = [end for path in dict.fromkeys(path for path, _, _ in parts) for end in _ends(path)]
+        libraries = [(folder, json.loads((folder / MANIFEST).read_bytes())) for folder in map(library_folder, names)]
+        parts = [part for library in libraries for part in _parts(*library)]
+        ends = [end for library in libraries for path in dict.fromkeys(_files(*library)) for end in _ends(path)]
         waiting = iter(list(_within(SHARE * (available_bytes() or 0), [*ends, *parts])))
         threads = list[Thread]()
         with contextlib.suppress(RuntimeError):  # so little memory is left that no more of them can be started
@@ -84,14 +86,21 @@ def _pass_through(parts: Iterator[Part]) -> None:
                 os.close(descriptor)
 
 
-def _parts(folder: Path) -> Iterator[Part]:
+def _files(folder: Path, manifest: dict[str, Any]) -> Iterator[Path]:
+    """All that opening a library opens."""
+    named = (manifest["sketch_file"], manifest["context_file"], manifest.get("head_keys_file"))
+    yield from (folder / name for name in named if name)
+    yield from (folder / "segments" / f"{segment['id']}.pt" for segment in manifest["segments"])
+
+
+def _parts(folder: Path, manifest: dict[str, Any]) -> Iterator[Part]:
     """What is read, in the order in which it is needed."""
-    manifest = json.loads((folder / MANIFEST).read_bytes())
-    for name in (manifest["sketch_file"], manifest["context_file"]):
+    layers = [] if manifest["sketch_file"] else _voting_layers(manifest.get("fingerprint", {}).get("model_hash", ""))
+    covered = layers and {layer for layer, _ in manifest.get("head_keys", ())}.issuperset(layers)
+    for name in (manifest["sketch_file"], manifest["context_file"], manifest["head_keys_file"] if covered else ""):
         if name:
             yield folder / name, 0, (folder / name).stat().st_size
-    layers = [] if manifest["sketch_file"] else _voting_layers(manifest.get("fingerprint", {}).get("model_hash", ""))
-    for segment in manifest["segments"]:
+    for segment in [] if covered else manifest["segments"]:
         path = folder / "segments" / f"{segment['id']}.pt"
         if layers:
             yield from _keys_of(path, layers, segment["num_tokens"], manifest["fingerprint"])

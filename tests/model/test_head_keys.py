@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tscli.model import head_keys
-from tscli.model.head_keys import HeadKeys
+from tscli.model.head_keys import HeadKeys, KeyRun
 
 LAYERS, KV_HEADS, PAGE, DIM = 2, 3, 4, 8
 SIZES = 1, 63, 4, 37  # tokens of the segments
@@ -59,3 +59,23 @@ def test_scores_are_plain_products_whatever_was_scored_before(
         error = (scores.double() - wanted).norm() / wanted.norm()
         assert scores.shape == wanted.shape
         assert error < 1e-5, (count, start, stop)
+
+
+@pytest.mark.parametrize("is_int8", [False, True])
+@pytest.mark.parametrize("together", [8, 8192])
+def test_keys_in_runs_are_read_there_and_those_of_other_heads_in_the_pages(
+    monkeypatch: pytest.MonkeyPatch, is_int8: bool, together: int
+) -> None:
+    monkeypatch.setattr(head_keys, "SCORED_TOGETHER", together)
+    segments, whole = [segment(size, is_int8) for size in SIZES], segment(sum(SIZES), is_int8)
+    starts = [0, *torch.tensor(SIZES).cumsum(0)[:-1].tolist()]
+    rows, scale = whole.key[1, :, 2].flatten(0, 1), None if whole.scales is None else whole.scales[0][1, :, 2].flatten()
+    spans = [slice(0, 40), slice(40, 41), slice(41, 105)]
+    runs = [KeyRun(span.start, {(1, 2): (rows[span], None if scale is None else scale[span])}) for span in spans]
+    keys = HeadKeys(segments, starts, torch.device("cpu"), runs)
+    for start, stop in ((0, 105), (3, 90), (40, 41), (39, 42)):
+        query = torch.randn(3, DIM)
+        for head, held in ((2, [whole]), (0, segments)):  # other numbers in the runs, so that it shows what was read
+            wanted = plain(held, 1, head, query, start, stop)
+            error = (keys.scores(1, head, query, start, stop).double() - wanted).norm() / wanted.norm()
+            assert error < 1e-6

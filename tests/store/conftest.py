@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,19 @@ def make_manifest(folder: Path, token_ids: np.ndarray, fingerprint: Fingerprint 
     )
 
 
-def fill(folder: Path, token_ids: np.ndarray, fingerprint: Fingerprint = FINGERPRINT) -> Manifest:
+def fill(
+    folder: Path,
+    token_ids: np.ndarray,
+    fingerprint: Fingerprint = FINGERPRINT,
+    heads: Sequence[tuple[int, int]] = (),
+) -> Manifest:
     """Write a whole library."""
     planned = plan_chain(fingerprint.digest(), token_ids, SEGMENT)
     with Writer(folder) as writer:
         missing = {segment.id for segment in writer.missing(planned)}
         records = [writer.write_segment(s, *pages(s)) if s.id in missing else writer.record(s) for s in planned]
         manifest = make_manifest(folder, token_ids, fingerprint).with_segments(records)
-        return writer.commit(manifest, {"token_ids": torch.from_numpy(token_ids)})
+        return writer.commit(manifest, {"token_ids": torch.from_numpy(token_ids)}, heads=heads)
 
 
 def unseal(text: str, change: Callable[[dict[str, Any]], object]) -> str:

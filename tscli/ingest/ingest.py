@@ -40,6 +40,7 @@ from tscli.model.load import load_decoder, use_weights
 from tscli.model.options import LoadOptions
 from tscli.model.parity import check_parity
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
+from tscli.selection.retrieval_heads import RetrievalHeads
 from tscli.store import (
     Manifest,
     PlannedSegment,
@@ -68,7 +69,7 @@ class Preparation:
         chain: Sequence[PlannedSegment],
         work: PrefillJob,
         load: LoadOptions,
-        calibrate: Callable[[OnCalibrate | None], object],
+        calibrate: Callable[[OnCalibrate | None], RetrievalHeads | None],
     ) -> None:
         self.plan = plan
         self._decoder = decoder
@@ -80,11 +81,11 @@ class Preparation:
         self._calibrate = calibrate
         self._run_by_others = 0
 
-    def calibrate(self, on_progress: OnCalibrate | None = None) -> None:
-        """Find the model's retrieval heads, unless this machine has them; on_progress is called with what is done, how much
-        of it, and of how much.
+    def calibrate(self, on_progress: OnCalibrate | None = None) -> RetrievalHeads | None:
+        """The model's retrieval heads, found now unless this machine has them; None where all heads vote. on_progress is called
+        with what is done, how much of it, and of how much.
         """
-        self._calibrate(on_progress)
+        return self._calibrate(on_progress)
 
     def run(self, on_progress: Progress | None = None) -> IngestReport:
         """Run the missing segments and commit; LibraryError when another process is writing, ResourceError on a full disk."""
@@ -94,13 +95,14 @@ class Preparation:
                 f"{plan.folder}: {plan.new_bytes:,} bytes are needed, {plan.free_bytes:,} are free; make room, "
                 "choose fewer documents, or put libraries elsewhere with TSCLI_HOME"
             )
-        self.calibrate()
+        retrieval_heads, group = self.calibrate(), self._decoder.q_heads // self._decoder.kv_heads
+        scanned = sorted(retrieval_heads.kv_heads(group)) if retrieval_heads is not None else []
         with Writer(plan.folder) as writer:
             stored = stored_sketch(plan.folder, self._manifest.template)
             records, done, sketch = prefill(
                 self._decoder, writer, self._chain, self._work, on_progress=on_progress, workers=self._workers, stored=stored
             )
-            writer.commit(self._manifest.with_segments(records), context_arrays(self._context), sketch)
+            writer.commit(self._manifest.with_segments(records), context_arrays(self._context), sketch, scanned)
         return IngestReport(
             library=plan.library,
             folder=plan.folder,

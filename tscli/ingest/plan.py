@@ -39,8 +39,8 @@ class PlannedDocument:
 class IngestPlan:
     """What an ingest will do; sizes in bytes, estimated_seconds None where nothing is to run.
 
-    dtype: of the model; kv_dtype: of the pages; weights: "int8", "int16", or the dtype of the full weights. processes: how many will
-        run it. bytes_per_token: of what total_bytes and new_bytes are made.
+    dtype: of the model; kv_dtype: of the pages; weights: "int8", "int16", or the dtype of the full weights. processes: how many
+        will run it. bytes_per_token: of what total_bytes and new_bytes are made.
     """
 
     library: str
@@ -113,7 +113,9 @@ def make_plan(
     )
     heads = load_retrieval_heads(decoder.hash) if decoder.voters_default == "calibrated" else None
     per_token = bytes_per_token(fingerprint, _sketch_bytes(decoder, config, total), heads, decoder.q_heads)
-    beside = (per_token.sketch or 0) * total + sum(array.nbytes for array in context_arrays(context).values())
+    beside = ((per_token.sketch or 0) + (per_token.scanned or 0)) * total + sum(
+        array.nbytes for array in context_arrays(context).values()
+    )
     return IngestPlan(
         library=folder.name,
         folder=folder,

@@ -30,7 +30,7 @@ def rebuild_sketch(library: str = "default") -> bool:
         sketch = grow_sketch(
             decoder, state, ids, prefill_config(manifest.fingerprint), passages_as_questions(ids, tokenizer, template)
         )
-        writer.commit(manifest, context, sketch_tensors(sketch))
+        writer.commit(manifest, context, sketch_tensors(sketch), manifest.head_keys)
     return sketch is not None
 
 

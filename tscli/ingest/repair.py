@@ -82,7 +82,7 @@ def _make_anew(writer: Writer, manifest: Manifest, damaged: Sequence[Problem], o
     if again := _behind_what_changed(manifest.segments, records):
         records, more, sketch = run(again=again)
         done += more
-    writer.commit(manifest.with_segments(records), context, sketch)
+    writer.commit(manifest.with_segments(records), context, sketch, manifest.head_keys)
     return done
 
 

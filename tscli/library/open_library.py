@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import accumulate, islice
 
 import numpy as np
 import torch
@@ -18,10 +18,11 @@ from tscli.errors import LibraryError, UsageError
 from tscli.library.layer_upload import LayerUpload
 from tscli.library.layout import ARRAYS, context_of, has_room, on_device, placed, sketch_of
 from tscli.model.decoder import Decoder
+from tscli.model.head_keys import KeyRun
 from tscli.model.kv import KVState
 from tscli.model.pages import Pages
 from tscli.selection.joined_sketch import JoinedSketch, Span
-from tscli.store import Segment, StoredLibrary, library_folder
+from tscli.store import Keys, KVHead, Segment, StoredLibrary, library_folder
 from tscli.store import open_library as open_stored
 from tscli.tokens import Context, DocumentTokens, same_prompt
 
@@ -39,6 +40,13 @@ class Part:
         """The pages of these tokens."""
         stop = self.first + self.num_tokens
         return [segment for segment in self.library.segments if self.first <= segment.record.start < stop]
+
+    @property
+    def head_keys(self) -> dict[KVHead, Keys]:
+        """What retrieval heads scan of these tokens."""
+        own = slice(self.first, self.first + self.num_tokens)
+        keys = self.library.head_keys.items()
+        return {head: (key[own], None if scale is None else scale[own]) for head, (key, scale) in keys}
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,20 @@ def open_libraries(names: Sequence[str]) -> OpenLibrary:
 
 
 def state_of(opened: OpenLibrary, decoder: Decoder) -> KVState:
-    """The pages of all parts, one behind the other, on the model's device, with what there is of sketches."""
+    """The pages of all parts, one behind the other, on the model's device, with what there is of sketches and head keys."""
+    state = _state_of(opened, decoder)
+    if decoder.device.type == "cpu" and all(library.head_keys for library in opened.libraries):
+        state.use_runs(_key_runs(opened.parts))
+    return state
+
+
+def _key_runs(parts: Sequence[Part]) -> list[KeyRun]:
+    """The head keys of each part, at the positions where it stands."""
+    starts = accumulate((part.num_tokens for part in parts), initial=0)
+    return [KeyRun(start, part.head_keys) for start, part in zip(starts, parts, strict=False)]
+
+
+def _state_of(opened: OpenLibrary, decoder: Decoder) -> KVState:
     sketches = {id(library): sketch_of(library.sketch, decoder.device) for library in opened.libraries}
     if len(opened.parts) == 1:
         state = _state_over(opened.parts[0].segments, decoder)

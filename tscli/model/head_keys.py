@@ -5,7 +5,8 @@ Knows neither files nor heads' votes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -17,13 +18,28 @@ from tscli_kernels import PAGE_SCALE, GpuPageTable, score_head
 SCORED_TOGETHER = 8192  # keys of one head, in float32, that are multiplied at once
 
 
-class HeadKeys:
-    """Those of these segments, which begin at these positions; valid as long as the segments are."""
+@dataclass(frozen=True)
+class KeyRun:
+    """Keys that lie behind each other, of adjacent positions from `start` on: by (layer, kv head), [n, head_dim], and of int8
+    ones the scales [n]."""
 
-    def __init__(self, segments: Sequence[Pages], starts: Sequence[int], device: torch.device) -> None:
+    start: int
+    keys: Mapping[tuple[int, int], tuple[Tensor, Tensor | None]]
+
+
+class HeadKeys:
+    """Those of these segments, which begin at these positions; valid as long as the segments are.
+
+    runs: the keys of some heads once more, of all positions together; read instead of the segments', where a head is there.
+    """
+
+    def __init__(
+        self, segments: Sequence[Pages], starts: Sequence[int], device: torch.device, runs: Sequence[KeyRun] = ()
+    ) -> None:
         self._segments = list(segments)
         self._starts = list(starts)
         self._device = device
+        self._runs = list(runs)
         self._views: dict[tuple[int, int, int, int], tuple[list[Tensor], Tensor | None]] = {}
         self._room = torch.empty(0, dtype=torch.float32, device=device)  # the scores: new memory for each scan is slower
 
@@ -59,17 +75,26 @@ class HeadKeys:
 
     def _keys(self, layer: int, kv_head: int, start: int, stop: int) -> tuple[list[Tensor], Tensor | None]:
         """One kv head's keys at committed positions [start, stop) as they lie: [pages, page_size, head_dim] or, of a part of a
-        page, [n, head_dim]; and int8 ones' scales [stop - start], one behind the other. Made once: a million tokens of short
-        segments are thousands of views."""
+        page or a run, [n, head_dim]; and int8 ones' scales [stop - start], one behind the other. Made once: a million tokens of
+        short segments are thousands of views."""
         asked = (layer, kv_head, start, stop)
         if asked not in self._views:
             views, scales = list[Tensor](), list[Tensor]()
-            for key, scale in self._new_views(*asked):
+            in_runs = bool(self._runs) and all((layer, kv_head) in run.keys for run in self._runs)
+            for key, scale in (self._views_of_runs if in_runs else self._new_views)(*asked):
                 views.append(key)
                 scales.append(key.new_ones(key.shape[:-1].numel(), dtype=PAGE_SCALE) if scale is None else scale.flatten())
             scaled = any(segment.scales is not None for segment in self._segments)
             self._views[asked] = views, torch.cat([part.to(self._device) for part in scales]) if scaled and scales else None
         return self._views[asked]
+
+    def _views_of_runs(self, layer: int, kv_head: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        for run in self._runs:
+            key, scale = run.keys[layer, kv_head]
+            low, high = max(start - run.start, 0), min(stop - run.start, key.shape[0])
+            for at in range(low, high, SCORED_TOGETHER):
+                part = slice(at, min(high, at + SCORED_TOGETHER))
+                yield key[part], None if scale is None else scale[part]
 
     def _new_views(self, layer: int, kv_head: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         for segment, first in zip(self._segments, self._starts, strict=True):

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from tscli.model.head_keys import HeadKeys
+from tscli.model.head_keys import HeadKeys, KeyRun
 from tscli.model.pages import Pages
 from tscli.selection.sketch import Scan
 from tscli_kernels import (
@@ -103,6 +103,10 @@ class KVState:
         self._tables = None
         self._parted = None
         self._head_keys = HeadKeys(self.segments, self.starts, self._device)
+
+    def use_runs(self, runs: Sequence[KeyRun]) -> None:
+        """From now on retrieval heads read their keys there, until segments are added; runs: of all committed positions."""
+        self._head_keys = HeadKeys(self.segments, self.starts, self._device, runs)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> None:
         """Write the keys and values of new tokens, [kv_heads, t, head_dim] each, behind the tail; `advance` counts them."""

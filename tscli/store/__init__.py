@@ -6,6 +6,7 @@ Knows tensors and plain records; nothing of documents, tokenizers or models.
 from tscli.paths import home, library_folder
 from tscli.store.archive import OnBytes, export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, plan_independent, segment_id
+from tscli.store.head_keys import Keys, KVHead
 from tscli.store.history import HISTORY, HistoryEntry, read_history, remember
 from tscli.store.manifest import KV_LAYOUT_VERSION, Fingerprint, Manifest, SegmentRecord
 from tscli.store.reader import (
@@ -39,6 +40,8 @@ __all__ = [
     "SEGMENT_PAGES",
     "Fingerprint",
     "HistoryEntry",
+    "KVHead",
+    "Keys",
     "LibraryInfo",
     "Manifest",
     "OnBytes",

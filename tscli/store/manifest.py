@@ -21,8 +21,8 @@ from tscli.errors import LibraryError
 from tscli.store.damaged import damaged
 
 # 1: pages in the model's dtype, made by its full weights; still written for these. 2: kv_dtype or weights in the fingerprint.
-# 3: kv_layout in the fingerprint.
-FORMAT_VERSIONS = (1, 2, 3)
+# 3: kv_layout in the fingerprint. 4: retrieval heads' keys in a file of their own.
+FORMAT_VERSIONS = (1, 2, 3, 4)
 # How keys and values lie in a segment's file: the order of the axes, slots in a page, codes and scales. To be raised with any
 # change of it: libraries of another layout are then refused by name, and an ingest recomputes their segments.
 KV_LAYOUT_VERSION = 1
@@ -34,7 +34,7 @@ NAMES_ONLY = ("model_id", "revision")
 # The first line of a manifest, whatever its version: XXH3-128 of all that follows it.
 SEAL = re.compile(r'\{\n "checksum": "([0-9a-f]{32})",\n')
 SEGMENT_ID = re.compile(r"[0-9a-f]{32}")
-PLAIN_FILE = re.compile(r"(context|sketch)-[0-9a-f]+-[0-9a-f]+\.pt")
+PLAIN_FILE = re.compile(r"(context|sketch|head-keys)-[0-9a-f]+-[0-9a-f]+\.pt")
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,10 @@ class Manifest:
     sketch_file: str = ""  # none where the context is too short for a sketch to pay
     sketch_size: int = 0
     sketch_xxh3: str = ""
+    head_keys: tuple[tuple[int, int], ...] = ()  # (layer, kv head) of those whose keys the next file holds once more
+    head_keys_file: str = ""  # none where no retrieval heads are known
+    head_keys_size: int = 0
+    head_keys_xxh3: str = ""
 
     @classmethod
     def new(
@@ -192,9 +196,19 @@ class Manifest:
 
     @property
     def plain_files(self) -> list[tuple[str, int, str]]:
-        """Name, size and XXH3-128 of the files beside the segments: the context, and the sketch where there is one."""
-        files = [(self.context_file, self.context_size, self.context_xxh3)]
-        return files + ([(self.sketch_file, self.sketch_size, self.sketch_xxh3)] if self.sketch_file else [])
+        """Name, size and XXH3-128 of the files beside the segments: the context, the sketch and the retrieval heads' keys where
+        there are such."""
+        files = [
+            (self.context_file, self.context_size, self.context_xxh3),
+            (self.sketch_file, self.sketch_size, self.sketch_xxh3),
+            (self.head_keys_file, self.head_keys_size, self.head_keys_xxh3),
+        ]
+        return files[:1] + [file for file in files[1:] if file[0]]
+
+    @property
+    def oldest_format(self) -> int:
+        """The oldest format that can say this."""
+        return 4 if self.head_keys_file else self.fingerprint.format_version
 
     def with_segments(self, records: Sequence[SegmentRecord]) -> Manifest:
         """The same with these segments."""
@@ -202,7 +216,10 @@ class Manifest:
 
     def to_json(self) -> str:
         """Readable JSON, in ASCII (a path may hold bytes that are no UTF-8), under its seal."""
-        rest = json.dumps({**asdict(self), "fingerprint": self.fingerprint.record()}, indent=1).removeprefix("{\n")
+        content = {**asdict(self), "fingerprint": self.fingerprint.record()}
+        if not self.head_keys_file:  # which formats before 4 do not know
+            content = {name: value for name, value in content.items() if not name.startswith("head_keys")}
+        rest = json.dumps(content, indent=1).removeprefix("{\n")
         return f'{{\n "checksum": "{_checksum(rest)}",\n{rest}'
 
     @classmethod
@@ -226,6 +243,7 @@ class Manifest:
             raw["fingerprint"] = Fingerprint(**raw["fingerprint"])
             raw["segments"] = tuple(SegmentRecord(**record) for record in raw["segments"])
             raw["documents"] = tuple(dict(record) for record in raw["documents"])
+            raw["head_keys"] = tuple((layer, kv_head) for layer, kv_head in raw.get("head_keys", ()))
             manifest = cls(**raw)
             manifest._check()
         except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -242,8 +260,11 @@ class Manifest:
             raise ValueError("the dtype or the shape of its keys is unknown")
         if type(fingerprint.kv_layout) is not int:
             raise ValueError("the layout of its pages is not a number")
-        if self.format_version != fingerprint.format_version:
+        if self.format_version != self.oldest_format or bool(self.head_keys) != bool(self.head_keys_file):
             raise ValueError("its format version does not match its fields")
+        held = {(layer, kv_head) for layer in range(shape[0]) for kv_head in range(shape[1])}
+        if len(set(self.head_keys)) != len(self.head_keys) or not held.issuperset(self.head_keys):
+            raise ValueError("it has keys of heads that its model does not have")
         at, parents = 0, set[str | None]([None])
         for record in self.segments:
             if record.start != at or record.num_tokens < 1 or record.parent not in parents:

@@ -16,6 +16,7 @@ from tscli.durable_files import replacing
 from tscli.errors import DamagedLibrary, LibraryError, ResourceError
 from tscli.paths import MANIFEST, MANIFEST_COPY, library_name
 from tscli.store.damaged import damaged
+from tscli.store.head_keys import Keys, KVHead, read_head_keys
 from tscli.store.manifest import Manifest, SegmentRecord
 from tscli.store.segment import Segment, hash_file, load_tensors, map_segment, segment_path
 
@@ -24,13 +25,15 @@ VERIFIED = "verified.json"
 
 @dataclass(frozen=True)
 class StoredLibrary:
-    """An open library: mapped, nothing copied. sketch: its tensors by name, none where the context has no sketch."""
+    """An open library: mapped, nothing copied. sketch: its tensors by name, none where the context has no sketch. head_keys: of
+    all tokens by (layer, kv head), what retrieval heads scan, where it was known at ingest which they are."""
 
     folder: Path
     manifest: Manifest
     context: dict[str, Tensor]
     segments: list[Segment]
     sketch: dict[str, Tensor]
+    head_keys: dict[KVHead, Keys]
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -114,7 +117,8 @@ def _open(folder: Path, manifest: Manifest, *, verify: bool) -> StoredLibrary:
     for segment in segments:
         _check_shape(folder, segment, shape, manifest.fingerprint.pages_dtype)
     sketch = load_tensors(folder / manifest.sketch_file) if manifest.sketch_file else {}
-    return StoredLibrary(folder, manifest, load_tensors(folder / manifest.context_file), segments, sketch)
+    context, head_keys = load_tensors(folder / manifest.context_file), read_head_keys(folder, manifest)
+    return StoredLibrary(folder, manifest, context, segments, sketch, head_keys)
 
 
 def problem_with(path: Path, size_bytes: int, xxh3: str) -> str | None:

@@ -24,7 +24,8 @@ from tscli.errors import DamagedLibrary, LibraryError, ResourceError
 from tscli.paths import MANIFEST, MANIFEST_COPY, library_folders
 from tscli.store.chain import PlannedSegment
 from tscli.store.damaged import damaged
-from tscli.store.manifest import Manifest, SegmentRecord
+from tscli.store.head_keys import KVHead, head_keys_tensors
+from tscli.store.manifest import PLAIN_FILE, Manifest, SegmentRecord
 from tscli.store.reader import present, read_manifest, remember_verified
 from tscli.store.segment import Segment, hash_file, map_segment, save_tensors, segment_path
 
@@ -178,19 +179,25 @@ class Writer:
         return record
 
     def commit(
-        self, manifest: Manifest, context: Mapping[str, Tensor], sketch: Mapping[str, Tensor] | None = MappingProxyType({})
+        self,
+        manifest: Manifest,
+        context: Mapping[str, Tensor],
+        sketch: Mapping[str, Tensor] | None = MappingProxyType({}),
+        heads: Sequence[KVHead] = (),
     ) -> Manifest:
-        """Make this what readers see: context and sketch under names of their own, then the manifest in one rename.
+        """Make this what readers see: context, sketch and head keys under names of their own, then the manifest in one rename.
 
-        sketch: None for the one that is committed already.
+        sketch: None for the one that is committed already. heads: (layer, kv head) of those whose keys a question scans.
         """
         previous = self._previous()
         stem = f"{manifest.tokens_sha256[:16]}-{os.urandom(4).hex()}.pt"
-        path, sketch_path = self.folder / f"context-{stem}", self.folder / f"sketch-{stem}"
+        path, sketch_path, keys_path = (self.folder / f"{name}-{stem}" for name in ("context", "sketch", "head-keys"))
         size, xxh3 = self._save(path, context)
         sketched = (sketch_path.name, *self._save(sketch_path, sketch)) if sketch else ("", 0, "")
         if sketch is None and previous is not None:
             sketched = (previous.sketch_file, previous.sketch_size, previous.sketch_xxh3)
+        keys = head_keys_tensors([self.map(record) for record in manifest.segments], heads)
+        scanned = (keys_path.name, *self._save(keys_path, keys)) if keys else ("", 0, "")
         complete = replace(
             manifest,
             created=previous.created if previous else manifest.created,
@@ -201,13 +208,18 @@ class Writer:
             sketch_file=sketched[0],
             sketch_size=sketched[1],
             sketch_xxh3=sketched[2],
+            head_keys=tuple(heads) if keys else (),
+            head_keys_file=scanned[0],
+            head_keys_size=scanned[1],
+            head_keys_xxh3=scanned[2],
         )
+        complete = replace(complete, format_version=complete.oldest_format)
         complete._check()
         write_manifest(self.folder, complete)
         remember_verified(self.folder, self._hashed)
         kept = {name for state in (complete, previous) if state for name, _, _ in state.plain_files}
-        for old in (*self.folder.glob("context-*.pt"), *self.folder.glob("sketch-*.pt")):
-            if old.name not in kept:
+        for old in self.folder.glob("*.pt"):
+            if PLAIN_FILE.fullmatch(old.name) and old.name not in kept:
                 old.unlink()
         return complete
 

@@ -1,5 +1,6 @@
 """What only the command line needs, and its types, in this one list: `internals.py` reads it."""
 
+from .answer.confidence import is_unsure as is_unsure
 from .bench import AttentionBench as AttentionBench
 from .bench import AttentionRow as AttentionRow
 from .bench import benchmark_attention as benchmark_attention

@@ -100,6 +100,15 @@ def test_the_time_to_the_first_token_is_the_median() -> None:
     assert tally.ttft_s == 0.5
 
 
+def test_what_is_right_is_told_of_sure_and_unsure_answers_without_refusals() -> None:
+    answers = [("x", 0.9), ("y", 0.8), ("y", 0.1), ("Not in the documents.", 0.1), ("x", None)]
+    report = QuestionReport(tuple(scored(Question("?", "x"), text, None, None, 1.0, confidence=sure) for text, sure in answers))
+    (tally,) = report.tallies()
+    assert (tally.unsure, tally.right_if_sure, tally.right_if_unsure) == (0.4, 0.5, 0.0)
+    unknown = QuestionReport((scored(Question("?", "x"), "x", None, None, 1.0),)).tallies()[0]
+    assert (unknown.unsure, unknown.right_if_sure, unknown.right_if_unsure) == (0.0, None, None)
+
+
 def test_a_limit_takes_questions_from_all_over_the_file() -> None:
     questions = [Question(str(number), "x") for number in range(10)]
     assert [question.question for question in every_nth(questions, 4)] == ["0", "2", "5", "7"]

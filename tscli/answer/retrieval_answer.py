@@ -6,7 +6,7 @@ Knows the model, its state and passages of a context; the strategy learns from a
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ class Outcome:
     """What is known of an answer so far, and stays known after its end.
 
     question_read: by time.perf_counter, when the pass began that makes the answer's first token. tokens_run: of the question,
-    in each of its sequences, and the answer. grounded, is_none, namesake: see `SessionStrategy`.
+    in each of its sequences, and the answer. grounded, is_none, namesake, log_probs: see `SessionStrategy`.
     """
 
     reading: Reading | None = None
@@ -43,6 +43,7 @@ class Outcome:
     namesake: str = ""
     question_read: float = 0.0
     tokens_run: int = 0
+    log_probs: list[float] = field(default_factory=list)
 
 
 class RetrievalAnswer:
@@ -149,6 +150,7 @@ class RetrievalAnswer:
     def chosen(self, token: int) -> None:
         """Say where the token that the latest pass made comes from, and whether what it belongs to is grounded so far."""
         said = said_by(self._read, self._weights, token)
+        self._outcome.log_probs.append(float(self._mixed[token]))
         if self._judge is not None:
             if token in self._end_ids and not self._request.ignore_eos:
                 self._judge.end()

@@ -81,6 +81,11 @@ class RetrievalStrategy:
         return self.outcome.namesake
 
     @property
+    def log_probs(self) -> list[float]:
+        """See `SessionStrategy`."""
+        return self.outcome.log_probs
+
+    @property
     def first(self) -> int:
         """How many of the context's first tokens are always attended."""
         return self.finder.first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from tscli.answer.engine import Strategy
@@ -42,6 +43,11 @@ class SessionStrategy(Strategy, Protocol):
     @property
     def namesake(self) -> str:
         """Whom or what a passage is about in place of what the question names, such as "Tolstow Meadows"; may be empty."""
+
+    @property
+    def log_probs(self) -> Sequence[float]:
+        """Natural logarithms of the probabilities of the last answer's tokens, thoughts among them, before any contrast; none
+        where they are not kept."""
 
     @property
     def question_mode(self) -> str:

@@ -90,6 +90,7 @@ class Statistics:
     load_s: what opening the library took; not part of ttft_s.
     scan: "sketch" where long contexts are scanned by the sketch, else "exact". fidelity: over all answers since the library
         was opened.
+    confidence: how likely the answer's own words were, see `answer.confidence`; None where that is not known.
     thought_tokens: tokens of generated_tokens that belong to thoughts, their marks included.
     """
 
@@ -124,6 +125,7 @@ class Statistics:
     notes: list[str] = field(default_factory=list)
     thought_tokens: int = 0
     held_s: float = 0.0
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 
 from tscli.answer.availability import check_free, check_open
+from tscli.answer.confidence import confidence
 from tscli.answer.decode import Sampler, Sampling
 from tscli.answer.engine import Engine, Request
 from tscli.answer.mixture import weights_of
 from tscli.answer.names import missing_names
+from tscli.answer.question_tokens import QuestionTokens
 from tscli.answer.session_strategy import SessionStrategy
 from tscli.answer.statistics import Answer, Fidelity, QuestionReading, Recorder, Statistics, mean
 from tscli.answer.token_attribution import TokenAttribution
@@ -267,7 +269,15 @@ class Stream:
             layers=layers,
             notes=session.decoder.notes,
             held_s=max(0.0, shown - made),
+            confidence=self._confidence(),
         )
+
+    def _confidence(self) -> float | None:
+        """Of the answer; None behind thoughts, after which a model says what it has decided."""
+        if self._answer_tokens < len(self.token_ids):
+            return None
+        asked = QuestionTokens(self._session.tokenizer, self.prompt.ids[self.prompt.start : self.prompt.stop])
+        return confidence(self.answer_ids, self._strategy.log_probs, asked)
 
 
 def _nearest(reading: QuestionReading, words: QuestionWords) -> TokenAttribution:

@@ -51,6 +51,7 @@ class TokenSelectStrategy:
     grounded: int | None = None  # nothing is judged
     is_none = False
     namesake = ""
+    log_probs = ()
     question_reading = None
     keys_scanned = None
 

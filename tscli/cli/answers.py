@@ -66,6 +66,16 @@ def note_missing_words(settings: Settings, evidence: Evidence) -> None:
         say(settings, safe_line(f"note: the documents do not contain {words}"))
 
 
+def note_doubt(settings: Settings, answer: Answer) -> None:
+    """One line on stderr where the model was unsure of what it said."""
+    sure = answer.statistics.confidence
+    if internals.is_unsure(sure):
+        say(
+            settings,
+            f"note: the model is unsure of this answer: its words were {sure:.0%} likely in the mean; see the passages",
+        )
+
+
 def show_ablation(ablation: dict[str, Any]) -> None:
     """Whether the answer was another one without its passages, on stderr."""
     words = "the answer changes" if ablation["changed"] else "the answer stays the same, so it does not need these passages"
@@ -108,6 +118,8 @@ def summary(statistics: Statistics, start: Startup | None = None) -> Table:
     if s.thought_tokens:
         cut = "" if s.thought_tokens < s.generated_tokens else "; it got no further: raise --max-new-tokens"
         table.add_row("thoughts", f"{counted(s.thought_tokens, 'token')} before the answer, not cited{cut}")
+    if s.confidence is not None:
+        table.add_row("confidence", f"{s.confidence:.0%} (how likely its own words were, in the mean)")
     table.add_row(
         "time",
         f"first token {duration(s.ttft_s)}, then {s.decode_tps:,.1f} tokens/s; loaded in {duration(s.load_s)}",

@@ -187,4 +187,5 @@ def _answer(method: str, answer: ScoredAnswer) -> dict[str, Any]:
         "cited": answer.cited,
         "seconds": answer.seconds,
         "ttft_s": answer.ttft_s,
+        "confidence": answer.confidence,
     }

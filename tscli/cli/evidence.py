@@ -10,7 +10,7 @@ import typer
 import tscli
 from tscli import internals
 from tscli.cli import flags
-from tscli.cli.answers import note_missing_words, warn_of_instructions
+from tscli.cli.answers import note_doubt, note_missing_words, warn_of_instructions
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, working
 from tscli.cli.startup import loading
@@ -54,6 +54,7 @@ def evidence(
             remember(settings, session, stream.answer)
     warn_of_instructions(settings, found)
     note_missing_words(settings, found)
+    note_doubt(settings, stream.answer)
     _print(session, found, output)
     if not found.citations:
         say(settings, "the answer attends to no passage of the documents")

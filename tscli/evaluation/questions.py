@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
+from tscli.answer.confidence import is_unsure
 from tscli.answer.session import Session
 from tscli.errors import UsageError
 from tscli.evaluation.match import MAX_NEW_TOKENS, is_right
@@ -44,7 +45,7 @@ class ScoredAnswer:
 
     page_first: whether the answer's page is the first source; None where no page is known, or the method names none.
     cited: whether the first citation's quote holds the wanted answer; None where there is neither. seconds: to the end of
-    the answer; ttft_s: to its first token, None where nothing was prefilled.
+    the answer; ttft_s: to its first token, None where nothing was prefilled. confidence: see `Statistics`.
     """
 
     question: Question
@@ -59,13 +60,20 @@ class ScoredAnswer:
     refused: bool
     cited: bool | None = None
     ttft_s: float | None = None
+    confidence: float | None = None
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether a user is told that the model was unsure of this answer."""
+        return is_unsure(self.confidence)
 
 
 @dataclass(frozen=True)
 class Tally:
     """The figures of one kind of question: n, shares of them, Wilson's 95% intervals of `exact` (ci95) and of `right`.
 
-    cited: share of the right ones. ttft_s: median time to the first token.
+    cited: share of the right ones. ttft_s: median time to the first token. unsure: the share of answers of which the model was
+    unsure; right_if_sure, right_if_unsure: the share of right ones among those that refuse nothing, None where there are none.
     """
 
     kind: str
@@ -79,6 +87,9 @@ class Tally:
     right_ci95: tuple[float, float]
     refused: float
     ttft_s: float | None
+    unsure: float
+    right_if_sure: float | None
+    right_if_unsure: float | None
 
 
 @dataclass(frozen=True)
@@ -172,7 +183,7 @@ def _ask(session: Session, question: Question, max_new_tokens: int) -> ScoredAns
     citations = find_evidence(session, answer, top=1).citations
     quote = citations[0].as_read if citations else None  # in which the answer's own words are looked for
     times = answer.statistics
-    return scored(question, answer.text, file, page, times.total_s, quote, ttft_s=times.ttft_s)
+    return scored(question, answer.text, file, page, times.total_s, quote, ttft_s=times.ttft_s, confidence=times.confidence)
 
 
 def scored(
@@ -184,6 +195,7 @@ def scored(
     quote: str | None = None,
     *,
     ttft_s: float | None = None,
+    confidence: float | None = None,
     names_page: bool = True,
 ) -> ScoredAnswer:
     """An answer with its scores, the best over all that are right (as SQuAD's); file and page are its first source,
@@ -199,7 +211,7 @@ def scored(
         right = any(is_right(text, one, known) for one in wanted)
         cited = None if quote is None else any(_holds(quote, one) for one in wanted)
     page_first = (file, page) == (question.file, question.page) if names_page and question.file is not None else None
-    return ScoredAnswer(question, text, exact, f1, page_first, file, page, seconds, right, refused, cited, ttft_s)
+    return ScoredAnswer(question, text, exact, f1, page_first, file, page, seconds, right, refused, cited, ttft_s, confidence)
 
 
 def _holds(quote: str, answer: str) -> bool:
@@ -209,6 +221,7 @@ def _holds(quote: str, answer: str) -> bool:
 def _tally(kind: str, answers: Sequence[ScoredAnswer]) -> Tally:
     n, exact, right = len(answers), sum(answer.exact for answer in answers), sum(answer.right for answer in answers)
     times = [answer.ttft_s for answer in answers if answer.ttft_s is not None]
+    known = [answer for answer in answers if answer.confidence is not None and not answer.refused]
     return Tally(
         kind,
         n,
@@ -221,6 +234,9 @@ def _tally(kind: str, answers: Sequence[ScoredAnswer]) -> Tally:
         interval95(right, n),
         sum(answer.refused for answer in answers) / n,
         median(times) if times else None,
+        sum(answer.is_unsure for answer in answers) / n,
+        _share([answer.right for answer in known if not answer.is_unsure]),
+        _share([answer.right for answer in known if answer.is_unsure]),
     )
 
 

@@ -14,6 +14,7 @@ def answer_json(session: Session, answer: Answer, evidence: Evidence) -> dict[st
     """One answer with all there is to say of it."""
     return {
         "answer": answer.text,
+        "confidence": answer.statistics.confidence,
         "thoughts": answer.thoughts,
         "library": session.library,
         "model": session.model_name,

@@ -1,6 +1,5 @@
 """What only the command line needs, and its types, in this one list: `internals.py` reads it."""
 
-from .answer.confidence import is_unsure as is_unsure
 from .bench import AttentionBench as AttentionBench
 from .bench import AttentionRow as AttentionRow
 from .bench import benchmark_attention as benchmark_attention
@@ -24,6 +23,7 @@ from .evidence import blocks as blocks
 from .evidence import citations_json as citations_json
 from .evidence import is_weak as is_weak
 from .evidence import map_answer as map_answer
+from .evidence import remarks as remarks
 from .evidence import selected_by as selected_by
 from .evidence import statistics_json as statistics_json
 from .ingest.doctor import Examination as Examination

@@ -55,7 +55,7 @@ def test_the_json_of_ask_has_its_keys(run: Run, library: str) -> None:
     result = json.loads(done.stdout)
     assert set(result) == {
         "answer", "thoughts", "library", "model", "tokens", "timing", "selection", "sources", "citations", "weak", "token_ids",
-        "versions", "instructions", "missing_words",
+        "versions", "instructions", "missing_words", "confidence",
     }  # fmt: skip
     assert set(result["tokens"]) == {"cached", "recomputed", "prompt", "generated", "thoughts"}
     assert result["tokens"]["recomputed"] == 0

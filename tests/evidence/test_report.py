@@ -80,6 +80,17 @@ def test_the_page_says_what_the_answer_said_and_where_it_looked(session: tscli.S
     assert tscli.CAVEAT in soup.footer.get_text()  # type: ignore[union-attr]
 
 
+def test_the_page_says_what_makes_the_answer_doubtful(session: tscli.Session) -> None:
+    stream = session.ask("Where does the stone stand?", max_new_tokens=4)
+    list(stream)
+    evidence = replace(tscli.find_evidence(session, stream.answer), missing_words=("<b>airport</b>",))
+    answer = replace(stream.answer, statistics=replace(stream.answer.statistics, confidence=0.2))
+    soup = BeautifulSoup(tscli.render_report(session, answer, evidence), "html.parser")
+    notes = [note.get_text() for note in soup.select("section .note")]
+    assert 'The documents do not contain "<b>airport</b>".' in notes
+    assert any(note.startswith("The model is unsure of this answer: its words were 20% likely") for note in notes)
+
+
 def test_an_answer_without_words_makes_a_page_too(session: tscli.Session) -> None:
     stream = session.ask("Where?", max_new_tokens=1)
     list(stream)

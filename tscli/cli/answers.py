@@ -59,21 +59,10 @@ def warn_of_instructions(settings: Settings, evidence: Evidence) -> None:
         say(settings, safe_line(f"warning: this looks like instructions to the model, which may steer the answer: {places}"))
 
 
-def note_missing_words(settings: Settings, evidence: Evidence) -> None:
-    """One line on stderr where words of the question stand nowhere in the documents."""
-    if evidence.missing_words:
-        words = " and ".join(f'"{word}"' for word in evidence.missing_words)
-        say(settings, safe_line(f"note: the documents do not contain {words}"))
-
-
-def note_doubt(settings: Settings, answer: Answer) -> None:
-    """One line on stderr where the model was unsure of what it said."""
-    sure = answer.statistics.confidence
-    if internals.is_unsure(sure):
-        say(
-            settings,
-            f"note: the model is unsure of this answer: its words were {sure:.0%} likely in the mean; see the passages",
-        )
+def note_doubts(settings: Settings, answer: Answer, evidence: Evidence | None = None) -> None:
+    """A line on stderr for each thing that makes an answer doubtful."""
+    for remark in internals.remarks(answer, evidence):
+        say(settings, safe_line(f"note: {remark}"))
 
 
 def show_ablation(ablation: dict[str, Any]) -> None:

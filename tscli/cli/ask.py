@@ -14,7 +14,7 @@ import typer
 import tscli
 from tscli import internals
 from tscli.cli import flags
-from tscli.cli.answers import answer_json, note_doubt, note_missing_words, show, show_ablation, show_map, warn_of_instructions
+from tscli.cli.answers import answer_json, note_doubts, show, show_ablation, show_map, warn_of_instructions
 from tscli.cli.ask_many import ask_many, check_questions, read_questions
 from tscli.cli.coverage import remember
 from tscli.cli.exit_codes import FULL
@@ -105,8 +105,7 @@ class _Asking:
         answer = self._kept(run_stream(self.settings, self._start(question), show=not shown.as_json, first=True))
         found = tscli.find_evidence(session, answer, top=shown.top)
         warn_of_instructions(self.settings, found)
-        note_missing_words(self.settings, found)
-        note_doubt(self.settings, answer)
+        note_doubts(self.settings, answer, found)
         if shown.html is not None:
             _write(shown.html, tscli.render_report(session, answer, found))
         if shown.as_json:

@@ -8,7 +8,7 @@ import typer
 
 import tscli
 from tscli.cli import flags
-from tscli.cli.answers import show_sources, summary
+from tscli.cli.answers import note_doubts, show_sources, summary
 from tscli.cli.ask import run_stream
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, counted, error_line, fetch_model, safe_line, say, stderr, working
@@ -85,6 +85,7 @@ class _Talk:
             self._command(words[0])
             return True
         self._last = run_stream(self.settings, self._start(line), show=True, first=self._last is None)
+        note_doubts(self.settings, self._last)
         if self._keeper is not None:
             remember(self.settings, self._keeper, self._last)
         if interactive() and self._last.sources:

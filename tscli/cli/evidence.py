@@ -10,7 +10,7 @@ import typer
 import tscli
 from tscli import internals
 from tscli.cli import flags
-from tscli.cli.answers import note_doubt, note_missing_words, warn_of_instructions
+from tscli.cli.answers import note_doubts, warn_of_instructions
 from tscli.cli.coverage import remember
 from tscli.cli.output import Settings, fetch_model, print_json, safe_line, say, working
 from tscli.cli.startup import loading
@@ -53,8 +53,7 @@ def evidence(
         if not no_history:
             remember(settings, session, stream.answer)
     warn_of_instructions(settings, found)
-    note_missing_words(settings, found)
-    note_doubt(settings, stream.answer)
+    note_doubts(settings, stream.answer, found)
     _print(session, found, output)
     if not found.citations:
         say(settings, "the answer attends to no passage of the documents")

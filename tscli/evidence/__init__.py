@@ -7,6 +7,7 @@ from tscli.evidence.answer_json import answer_json, citations_json, sources_json
 from tscli.evidence.citations import Citation
 from tscli.evidence.document_map import DocumentMap, blocks, map_answer
 from tscli.evidence.gather import CAVEAT, Evidence, Piece, find_evidence
+from tscli.evidence.remarks import remarks
 from tscli.evidence.report import render_report
 from tscli.evidence.selected_by import selected_by
 from tscli.evidence.support import is_weak
@@ -23,6 +24,7 @@ __all__ = [
     "find_evidence",
     "is_weak",
     "map_answer",
+    "remarks",
     "render_report",
     "selected_by",
     "sources_json",

@@ -14,7 +14,6 @@ def answer_json(session: Session, answer: Answer, evidence: Evidence) -> dict[st
     """One answer with all there is to say of it."""
     return {
         "answer": answer.text,
-        "confidence": answer.statistics.confidence,
         "thoughts": answer.thoughts,
         "library": session.library,
         "model": session.model_name,
@@ -74,6 +73,7 @@ def sources_json(session: Session, answer: Answer, evidence: Evidence) -> dict[s
         "weak": [list(span) for span in evidence.weak],
         "instructions": [{"citation": index, "words": words} for index, words in evidence.instructions],
         "missing_words": list(evidence.missing_words),
+        "confidence": answer.statistics.confidence,
     }
 
 

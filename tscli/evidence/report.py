@@ -20,6 +20,7 @@ from tscli.answer.session import Session
 from tscli.answer.statistics import Answer, Statistics
 from tscli.evidence.citations import Citation, weights_of
 from tscli.evidence.gather import CAVEAT, Evidence, Piece
+from tscli.evidence.remarks import remarks
 from tscli.evidence.selected_by import selected_by
 from tscli.evidence.support import WEAK
 from tscli.tokens import Context, Tokenizer, shown, spell
@@ -66,6 +67,7 @@ def render_report(session: Session, answer: Answer, evidence: Evidence) -> str:
         script=Markup(script),
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'",
         question=_clean(answer.question),
+        remarks=[_clean(f"{remark[0].upper()}{remark[1:]}.") for remark in remarks(answer, evidence)],
         pieces=[(_clean(piece.text), piece.support < WEAK, _drew_on(piece)) for piece in evidence.pieces],
         rows=rows[:MOST_DOCUMENTS],
         rows_left=len(rows) - len(rows[:MOST_DOCUMENTS]),

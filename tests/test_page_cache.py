@@ -93,9 +93,9 @@ def test_where_their_keys_have_a_file_of_their_own_only_that_is_read(sent: Sent)
     page_cache.read_ahead(["shelf"]).join()
     assert sent == [("context-1.pt", 0, 40), ("head-keys-1.pt", 0, 50)]
     sent.clear()
-    retrieval_heads_file(str(FINGERPRINT["model_hash"])).write_text(json.dumps({"heads": [(3, 1)]}))  # calibrated anew
+    retrieval_heads_file(str(FINGERPRINT["model_hash"])).write_text(json.dumps({"heads": [(0, 1)]}))  # calibrated anew
     page_cache.read_ahead(["shelf"]).join()
-    assert [name for name, _, _ in sent] == ["context-1.pt", "aa.pt", "bb.pt"]
+    assert {name for name, _, _ in sent} == {"context-1.pt", "aa.pt", "bb.pt"}
 
 
 def test_of_int8_pages_the_scales_are_read_too(sent: Sent) -> None:

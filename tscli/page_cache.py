@@ -18,6 +18,7 @@ from tscli.paths import MANIFEST, library_folder, retrieval_heads_file, shipped_
 SHARE = 0.5  # of the memory that is to be had
 KEYS = 0.5  # of a segment's file, its first part: what is selected from; of the values a question needs a few
 END_BYTES = 1 << 16
+PART_BYTES = 8 << 20  # of a file that is read whole, by one thread at a time
 AROUND = 1 << 14  # bytes read on both sides of what is wanted of a segment: its own header stands before the keys
 THREADS = 4  # a cold disk answers several at once
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
@@ -99,7 +100,8 @@ def _parts(folder: Path, manifest: dict[str, Any]) -> Iterator[Part]:
     covered = layers and {layer for layer, _ in manifest.get("head_keys", ())}.issuperset(layers)
     for name in (manifest["sketch_file"], manifest["context_file"], manifest["head_keys_file"] if covered else ""):
         if name:
-            yield folder / name, 0, (folder / name).stat().st_size
+            stop = (folder / name).stat().st_size
+            yield from ((folder / name, start, min(stop, start + PART_BYTES)) for start in range(0, stop, PART_BYTES))
     for segment in [] if covered else manifest["segments"]:
         path = folder / "segments" / f"{segment['id']}.pt"
         if layers:

@@ -70,5 +70,5 @@ def test_whoever_asks_is_told(
         monkeypatch.setattr(module, "UNSURE", limit)
         assert run(["ask", "Where is the stone?", "-l", "voted", "--max-new-tokens", "4"]) == 0
         printed = capsys.readouterr().err
-        assert ("note: the model is unsure of this answer: its words were" in printed) == told
+        assert ("note: the model is unsure of this answer: its own words were" in printed) == told
         assert "confidence" in printed

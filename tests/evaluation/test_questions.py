@@ -104,9 +104,9 @@ def test_what_is_right_is_told_of_sure_and_unsure_answers_without_refusals() -> 
     answers = [("x", 0.9), ("y", 0.8), ("y", 0.1), ("Not in the documents.", 0.1), ("x", None)]
     report = QuestionReport(tuple(scored(Question("?", "x"), text, None, None, 1.0, confidence=sure) for text, sure in answers))
     (tally,) = report.tallies()
-    assert (tally.unsure, tally.right_if_sure, tally.right_if_unsure) == (0.4, 0.5, 0.0)
+    assert (tally.known, tally.unsure, tally.right_if_sure, tally.right_if_unsure) == (3, pytest.approx(1 / 3), 0.5, 0.0)
     unknown = QuestionReport((scored(Question("?", "x"), "x", None, None, 1.0),)).tallies()[0]
-    assert (unknown.unsure, unknown.right_if_sure, unknown.right_if_unsure) == (0.0, None, None)
+    assert (unknown.known, unknown.unsure, unknown.right_if_sure, unknown.right_if_unsure) == (0, None, None, None)
 
 
 def test_a_limit_takes_questions_from_all_over_the_file() -> None:

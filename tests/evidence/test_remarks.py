@@ -20,7 +20,7 @@ def answer(confidence: float | None) -> Any:
     [
         (None, (), []),
         (0.9, (), []),
-        (0.194, (), ["the model is unsure of this answer: its words were 19% likely in the mean; see the passages"]),
+        (0.194, (), ["the model is unsure of this answer: its own words were 19% likely in the mean; see the passages"]),
         (0.9, ("airport", "cinema"), ['the documents do not contain "airport" and "cinema"']),
     ],
 )

@@ -88,7 +88,7 @@ def test_the_page_says_what_makes_the_answer_doubtful(session: tscli.Session) ->
     soup = BeautifulSoup(tscli.render_report(session, answer, evidence), "html.parser")
     notes = [note.get_text() for note in soup.select("section .note")]
     assert 'The documents do not contain "<b>airport</b>".' in notes
-    assert any(note.startswith("The model is unsure of this answer: its words were 20% likely") for note in notes)
+    assert any(note.startswith("The model is unsure of this answer: its own words were 20% likely") for note in notes)
 
 
 def test_an_answer_without_words_makes_a_page_too(session: tscli.Session) -> None:

@@ -22,7 +22,7 @@ HEADS = RetrievalHeads(((0, 0), (0, 1), (1, 3)), (0.9, 0.8, 0.7), 2, True, 0.0) 
 @pytest.mark.parametrize(("kv_dtype", "row"), [(None, 32), ("bfloat16", 16), ("int8", 10)])
 def test_heads_that_share_a_kv_head_scan_its_keys_once(kv_dtype: str | None, row: int) -> None:
     found = bytes_per_token(replace(FINGERPRINT, kv_dtype=kv_dtype), 5, HEADS, 4)
-    assert found == BytesPerToken(kv=2 * 2 * 2 * row, sketch=5, scanned=2 * row, keys_scanned=2 / 4)
+    assert found == BytesPerToken(2 * 2 * 2 * row, sketch=5, scanned=2 * row, keys_scanned=2 / 4, head_keys=2 * row)
 
 
 def test_what_is_scanned_is_not_told_where_heads_or_model_are_unknown() -> None:

@@ -63,19 +63,24 @@ def test_scores_are_plain_products_whatever_was_scored_before(
 
 @pytest.mark.parametrize("is_int8", [False, True])
 @pytest.mark.parametrize("together", [8, 8192])
-def test_keys_in_runs_are_read_there_and_those_of_other_heads_in_the_pages(
+def test_keys_in_runs_are_read_there_and_all_others_in_the_pages(
     monkeypatch: pytest.MonkeyPatch, is_int8: bool, together: int
 ) -> None:
     monkeypatch.setattr(head_keys, "SCORED_TOGETHER", together)
-    segments, whole = [segment(size, is_int8) for size in SIZES], segment(sum(SIZES), is_int8)
+    segments, others = ([segment(size, is_int8) for size in SIZES] for _ in range(2))
     starts = [0, *torch.tensor(SIZES).cumsum(0)[:-1].tolist()]
-    rows, scale = whole.key[1, :, 2].flatten(0, 1), None if whole.scales is None else whole.scales[0][1, :, 2].flatten()
-    spans = [slice(0, 40), slice(40, 41), slice(41, 105)]
-    runs = [KeyRun(span.start, {(1, 2): (rows[span], None if scale is None else scale[span])}) for span in spans]
+    runs = [run_of(others[:2], 0), run_of(others[3:], 68)]  # other numbers, so that it shows what was read
     keys = HeadKeys(segments, starts, torch.device("cpu"), runs)
-    for start, stop in ((0, 105), (3, 90), (40, 41), (39, 42)):
+    for start, stop in ((0, 105), (3, 90), (63, 64), (63, 69), (64, 68), (104, 105)):
         query = torch.randn(3, DIM)
-        for head, held in ((2, [whole]), (0, segments)):  # other numbers in the runs, so that it shows what was read
+        for head, held in ((2, [*others[:2], segments[2], others[3]]), (0, segments)):
             wanted = plain(held, 1, head, query, start, stop)
             error = (keys.scores(1, head, query, start, stop).double() - wanted).norm() / wanted.norm()
             assert error < 1e-6
+
+
+def run_of(segments: list[Segment], start: int) -> KeyRun:
+    """Layer 1, kv head 2 of these, one behind the other."""
+    key = torch.cat([one.key[1, :, 2].flatten(0, 1)[: one.num_tokens] for one in segments])
+    scales = [one.scales[0][1, :, 2].flatten()[: one.num_tokens] for one in segments if one.scales is not None]
+    return KeyRun(start, start + key.shape[0], {(1, 2): (key, torch.cat(scales) if scales else None)})

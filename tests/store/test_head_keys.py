@@ -87,6 +87,16 @@ def test_the_file_of_an_earlier_state_goes_when_nobody_reads_it_any_more(folder:
     assert not before.exists()
 
 
+def test_the_file_is_kept_as_long_as_it_is_whole_and_of_these_segments_and_heads(folder: Path) -> None:
+    before = file_of(folder)
+    fill(folder, tokens(150), heads=HEADS)
+    assert file_of(folder) == before
+    before.write_bytes(before.read_bytes()[:-1])
+    fill(folder, tokens(150), heads=HEADS)
+    assert file_of(folder) != before
+    assert verify(folder) == []
+
+
 @pytest.mark.parametrize("heads", [[[0, 1], [0, 1]], [[2, 0]], [[0, 2]], [[0]], [["a", 1]], []])
 def test_heads_that_the_model_has_not_are_refused(folder: Path, heads: list[object]) -> None:
     edit_manifest(folder, lambda manifest: manifest.update({"head_keys": heads}))

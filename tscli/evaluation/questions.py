@@ -72,8 +72,9 @@ class ScoredAnswer:
 class Tally:
     """The figures of one kind of question: n, shares of them, Wilson's 95% intervals of `exact` (ci95) and of `right`.
 
-    cited: share of the right ones. ttft_s: median time to the first token. unsure: the share of answers of which the model was
-    unsure; right_if_sure, right_if_unsure: the share of right ones among those that refuse nothing, None where there are none.
+    cited: share of the right ones. ttft_s: median time to the first token. known: answers that refuse nothing and whose
+    confidence is known; unsure: the share of them of which the model was unsure, None where there are none; right_if_sure,
+    right_if_unsure: the share of right ones among the others and among these.
     """
 
     kind: str
@@ -87,7 +88,8 @@ class Tally:
     right_ci95: tuple[float, float]
     refused: float
     ttft_s: float | None
-    unsure: float
+    known: int
+    unsure: float | None
     right_if_sure: float | None
     right_if_unsure: float | None
 
@@ -234,7 +236,8 @@ def _tally(kind: str, answers: Sequence[ScoredAnswer]) -> Tally:
         interval95(right, n),
         sum(answer.refused for answer in answers) / n,
         median(times) if times else None,
-        sum(answer.is_unsure for answer in answers) / n,
+        len(known),
+        _share([answer.is_unsure for answer in known]),
         _share([answer.right for answer in known if not answer.is_unsure]),
         _share([answer.right for answer in known if answer.is_unsure]),
     )

@@ -16,5 +16,5 @@ def remarks(answer: Answer, evidence: Evidence | None = None) -> list[str]:
         found.append(f"the documents do not contain {words}")
     sure = answer.statistics.confidence
     if sure is not None and is_unsure(sure):
-        found.append(f"the model is unsure of this answer: its words were {sure:.0%} likely in the mean; see the passages")
+        found.append(f"the model is unsure of this answer: its own words were {sure:.0%} likely in the mean; see the passages")
     return found

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tscli.documents import Failure, Loaded, PassedOver
+from tscli.errors import LibraryError
 from tscli.ingest.estimate import Estimate
 from tscli.library.arrange import Arrangement
 from tscli.library.bytes_per_token import BytesPerToken, bytes_per_token
@@ -16,7 +18,7 @@ from tscli.model.decoder import Decoder
 from tscli.paths import disk_free_bytes
 from tscli.selection.candidates import uses_sketch
 from tscli.selection.config import SelectionConfig
-from tscli.store import Fingerprint, PlannedSegment
+from tscli.store import Fingerprint, PlannedSegment, read_manifest
 from tscli.tokens import Context, DocumentTokens
 
 
@@ -113,7 +115,7 @@ def make_plan(
     )
     heads = load_retrieval_heads(decoder.hash) if decoder.voters_default == "calibrated" else None
     per_token = bytes_per_token(fingerprint, _sketch_bytes(decoder, config, total), heads, decoder.q_heads)
-    beside = ((per_token.sketch or 0) + (per_token.scanned or 0)) * total + sum(
+    beside = ((per_token.sketch or 0) + (per_token.head_keys or 0)) * total + sum(
         array.nbytes for array in context_arrays(context).values()
     )
     return IngestPlan(
@@ -125,7 +127,7 @@ def make_plan(
         cached_tokens=total - to_run,
         prefill_tokens=to_run,
         total_bytes=total * per_token.kv + beside,
-        new_bytes=to_run * per_token.kv + beside if to_run else 0,
+        new_bytes=to_run * per_token.kv + beside if to_run else _missing_bytes(folder, per_token, total),
         free_bytes=disk_free_bytes(folder),
         bytes_per_token=per_token,
         estimated_seconds=expected.seconds if expected else None,
@@ -139,6 +141,15 @@ def make_plan(
         notes=tuple(notes),
         passed_over=loaded.passed_over,
     )
+
+
+def _missing_bytes(folder: Path, per_token: BytesPerToken, total: int) -> int:
+    """What is written of a library with all its segments: head keys, where it has none yet."""
+    with suppress(LibraryError):
+        manifest = read_manifest(folder)
+        if manifest is not None and manifest.head_keys_file:
+            return 0
+    return (per_token.head_keys or 0) * total
 
 
 def _sketch_bytes(decoder: Decoder, config: SelectionConfig, num_tokens: int) -> int | None:

@@ -10,7 +10,7 @@ from tscli.library.own_settings import own_model as named_again
 from tscli.model.decoder import Decoder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
-from tscli.store import Manifest, Writer, library_folder, map_segment, read_context, require_manifest
+from tscli.store import Manifest, Writer, library_folder, map_segment, read_context, require_manifest, require_segments
 from tscli.tokens import Tokenizer, load_tokenizer, template_of
 
 
@@ -23,6 +23,7 @@ def rebuild_sketch(library: str = "default") -> bool:
     manifest = require_manifest(folder)
     decoder, tokenizer = own_model(manifest)
     with Writer(folder) as writer:
+        require_segments(folder, manifest)
         context = {name: part.clone() for name, part in read_context(folder, manifest).items()}
         state = decoder.new_state(placed([map_segment(folder, record) for record in manifest.segments], decoder.device))
         ids = context["token_ids"].to(torch.int64)

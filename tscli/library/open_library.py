@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate, islice
+from itertools import accumulate, islice, pairwise
 
 import numpy as np
 import torch
@@ -89,7 +89,7 @@ def open_libraries(names: Sequence[str]) -> OpenLibrary:
 def state_of(opened: OpenLibrary, decoder: Decoder) -> KVState:
     """The pages of all parts, one behind the other, on the model's device, with what there is of sketches and head keys."""
     state = _state_of(opened, decoder)
-    if decoder.device.type == "cpu" and all(library.head_keys for library in opened.libraries):
+    if decoder.device.type == "cpu":
         state.use_runs(_key_runs(opened.parts))
     return state
 
@@ -97,7 +97,7 @@ def state_of(opened: OpenLibrary, decoder: Decoder) -> KVState:
 def _key_runs(parts: Sequence[Part]) -> list[KeyRun]:
     """The head keys of each part, at the positions where it stands."""
     starts = accumulate((part.num_tokens for part in parts), initial=0)
-    return [KeyRun(start, part.head_keys) for start, part in zip(starts, parts, strict=False)]
+    return [KeyRun(start, stop, part.head_keys) for (start, stop), part in zip(pairwise(starts), parts, strict=True)]
 
 
 def _state_of(opened: OpenLibrary, decoder: Decoder) -> KVState:

@@ -5,6 +5,7 @@ Knows neither files nor heads' votes.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,16 +22,17 @@ SCORED_TOGETHER = 8192  # keys of one head, in float32, that are multiplied at o
 @dataclass(frozen=True)
 class KeyRun:
     """Keys that lie behind each other, of adjacent positions from `start` on: by (layer, kv head), [n, head_dim], and of int8
-    ones the scales [n]."""
+    ones the scales [n]. stop: behind the last of them."""
 
     start: int
+    stop: int
     keys: Mapping[tuple[int, int], tuple[Tensor, Tensor | None]]
 
 
 class HeadKeys:
     """Those of these segments, which begin at these positions; valid as long as the segments are.
 
-    runs: the keys of some heads once more, of all positions together; read instead of the segments', where a head is there.
+    runs: the keys of some heads once more, each of the positions of whole segments, ascending; read instead of these.
     """
 
     def __init__(
@@ -80,29 +82,39 @@ class HeadKeys:
         asked = (layer, kv_head, start, stop)
         if asked not in self._views:
             views, scales = list[Tensor](), list[Tensor]()
-            in_runs = bool(self._runs) and all((layer, kv_head) in run.keys for run in self._runs)
-            for key, scale in (self._views_of_runs if in_runs else self._new_views)(*asked):
+            for key, scale in self._new_views(*asked):
                 views.append(key)
                 scales.append(key.new_ones(key.shape[:-1].numel(), dtype=PAGE_SCALE) if scale is None else scale.flatten())
             scaled = any(segment.scales is not None for segment in self._segments)
             self._views[asked] = views, torch.cat([part.to(self._device) for part in scales]) if scaled and scales else None
         return self._views[asked]
 
-    def _views_of_runs(self, layer: int, kv_head: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        for run in self._runs:
-            key, scale = run.keys[layer, kv_head]
-            low, high = max(start - run.start, 0), min(stop - run.start, key.shape[0])
-            for at in range(low, high, SCORED_TOGETHER):
-                part = slice(at, min(high, at + SCORED_TOGETHER))
-                yield key[part], None if scale is None else scale[part]
-
     def _new_views(self, layer: int, kv_head: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         for segment, first in zip(self._segments, self._starts, strict=True):
-            low, high = max(start, first) - first, min(stop, first + segment.num_tokens) - first
+            low, high = max(start, first), min(stop, first + segment.num_tokens)
+            if low >= high:
+                continue
+            if (run := self._run_of(layer, kv_head, first)) is not None:
+                yield from _of_run(run, layer, kv_head, low, high)
+                continue
             key, page_size = segment.key[layer], segment.key.shape[3]
             scale = None if segment.scales is None else segment.scales[0][layer]
-            for pages, slots in _spans(low, high, page_size):
+            for pages, slots in _spans(low - first, high - first, page_size):
                 yield key[pages, kv_head, slots], None if scale is None else scale[pages, kv_head, slots]
+
+    def _run_of(self, layer: int, kv_head: int, position: int) -> KeyRun | None:
+        """The run with this head's key of a position."""
+        place = bisect_right(self._runs, position, key=lambda run: run.start) - 1
+        run = self._runs[place] if place >= 0 else None
+        return run if run is not None and (layer, kv_head) in run.keys and position < run.stop else None
+
+
+def _of_run(run: KeyRun, layer: int, kv_head: int, low: int, high: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Keys and scales of positions [low, high)."""
+    key, scale = run.keys[layer, kv_head]
+    for at in range(low - run.start, high - run.start, SCORED_TOGETHER):
+        part = slice(at, min(high - run.start, at + SCORED_TOGETHER))
+        yield key[part], None if scale is None else scale[part]
 
 
 def _spans(low: int, high: int, page_size: int) -> Iterator[tuple[int | slice, slice]]:

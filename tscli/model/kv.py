@@ -105,7 +105,7 @@ class KVState:
         self._head_keys = HeadKeys(self.segments, self.starts, self._device)
 
     def use_runs(self, runs: Sequence[KeyRun]) -> None:
-        """From now on retrieval heads read their keys there, until segments are added; runs: of all committed positions."""
+        """From now on retrieval heads read their keys there, as far as they are there, until segments are added."""
         self._head_keys = HeadKeys(self.segments, self.starts, self._device, runs)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> None:

@@ -17,6 +17,7 @@ from tscli.store.reader import (
     read_manifest,
     read_sketch,
     require_manifest,
+    require_segments,
 )
 from tscli.store.restore import restore_manifest, restore_records
 from tscli.store.segment import Segment, load_tensors, map_segment, save_tensors
@@ -73,6 +74,7 @@ __all__ = [
     "remember",
     "remove",
     "require_manifest",
+    "require_segments",
     "restore_manifest",
     "restore_records",
     "save_tensors",

@@ -21,9 +21,7 @@ Keys = tuple[Tensor, Tensor | None]  # [n, head_dim], and scales [n] of int8 one
 
 
 def head_keys_tensors(segments: Sequence[Segment], heads: Sequence[KVHead]) -> dict[str, Tensor]:
-    """As the file holds them: key [heads, n, head_dim] and, of int8 pages, scale [heads, n]; nothing of no heads."""
-    if not heads or not segments:
-        return {}
+    """As the file holds them: key [heads, n, head_dim] and, of int8 pages, scale [heads, n]; of at least one segment."""
     total, first = sum(segment.num_tokens for segment in segments), segments[0]
     made = {"key": first.key.new_empty(len(heads), total, first.key.shape[-1])}
     if first.scales is not None:

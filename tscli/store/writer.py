@@ -26,7 +26,7 @@ from tscli.store.chain import PlannedSegment
 from tscli.store.damaged import damaged
 from tscli.store.head_keys import KVHead, head_keys_tensors
 from tscli.store.manifest import PLAIN_FILE, Manifest, SegmentRecord
-from tscli.store.reader import present, read_manifest, remember_verified
+from tscli.store.reader import present, problem_with, read_manifest, remember_verified
 from tscli.store.segment import Segment, hash_file, map_segment, save_tensors, segment_path
 
 
@@ -196,8 +196,7 @@ class Writer:
         sketched = (sketch_path.name, *self._save(sketch_path, sketch)) if sketch else ("", 0, "")
         if sketch is None and previous is not None:
             sketched = (previous.sketch_file, previous.sketch_size, previous.sketch_xxh3)
-        keys = head_keys_tensors([self.map(record) for record in manifest.segments], heads)
-        scanned = (keys_path.name, *self._save(keys_path, keys)) if keys else ("", 0, "")
+        scanned = self._held_head_keys(previous, manifest, heads) or self._save_head_keys(keys_path, manifest, heads)
         complete = replace(
             manifest,
             created=previous.created if previous else manifest.created,
@@ -208,7 +207,7 @@ class Writer:
             sketch_file=sketched[0],
             sketch_size=sketched[1],
             sketch_xxh3=sketched[2],
-            head_keys=tuple(heads) if keys else (),
+            head_keys=tuple(heads) if scanned[0] else (),
             head_keys_file=scanned[0],
             head_keys_size=scanned[1],
             head_keys_xxh3=scanned[2],
@@ -222,6 +221,20 @@ class Writer:
             if PLAIN_FILE.fullmatch(old.name) and old.name not in kept:
                 old.unlink()
         return complete
+
+    def _held_head_keys(
+        self, previous: Manifest | None, manifest: Manifest, heads: Sequence[KVHead]
+    ) -> tuple[str, int, str] | None:
+        """The file of these heads' keys that is committed already, where it is whole and of the same segments."""
+        if previous is None or (previous.head_keys, previous.segments) != (tuple(heads), manifest.segments):
+            return None
+        held = previous.head_keys_file, previous.head_keys_size, previous.head_keys_xxh3
+        return held if held[0] and problem_with(self.folder / held[0], *held[1:]) is None else None
+
+    def _save_head_keys(self, path: Path, manifest: Manifest, heads: Sequence[KVHead]) -> tuple[str, int, str]:
+        if not heads or not manifest.segments:
+            return "", 0, ""
+        return path.name, *self._save(path, head_keys_tensors([self.map(record) for record in manifest.segments], heads))
 
     def _save(self, path: Path, tensors: Mapping[str, Tensor]) -> tuple[int, str]:
         size, xxh3 = save_tensors(path, dict(tensors))

@@ -18,8 +18,10 @@ from tscli.bench.filling import PREFIX, Room
 from tscli.bench.rows import decode_fields, filled_fields, waited_fields
 from tscli.bench.setting import Bench
 from tscli.library.dense_prefill import read_document
+from tscli.model.head_keys import KeyRun
 from tscli.model.kv import KVState
 from tscli.model.pages import Pages
+from tscli.store import by_head, head_keys_tensors
 from tscli.tokens import Context, SourceText, build_context
 
 
@@ -60,7 +62,16 @@ def read_library(bench: Bench, length: int, room: Room) -> ReadLibrary:
     context = _of_documents(bench, context, len(pages)) if len(pages) < number else context
     for place in range(len(context.documents)):
         whole.extend(pages[place] if place < len(pages) else room.copy(pages[place % len(pages)]))
+    _keep_head_keys(bench, whole)
     return ReadLibrary(context, whole, num_run, seconds)
+
+
+def _keep_head_keys(bench: Bench, state: KVState) -> None:
+    """The retrieval heads' keys once more in one piece, as a library on disk has them."""
+    assert bench.retrieval_heads is not None
+    heads = sorted(bench.retrieval_heads.kv_heads(bench.decoder.q_heads // bench.decoder.kv_heads))
+    if state.device.type == "cpu":
+        state.use_runs([KeyRun(0, state.committed, by_head(head_keys_tensors(state.segments, heads), heads))])
 
 
 def _is_enough(seconds: float, num_run: int, total: int, limit_s: float) -> bool:

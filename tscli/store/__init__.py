@@ -6,7 +6,7 @@ Knows tensors and plain records; nothing of documents, tokenizers or models.
 from tscli.paths import home, library_folder
 from tscli.store.archive import OnBytes, export_library, import_library
 from tscli.store.chain import PAGE_SIZE, SEGMENT_PAGES, PlannedSegment, plan_chain, plan_independent, segment_id
-from tscli.store.head_keys import Keys, KVHead
+from tscli.store.head_keys import Keys, KVHead, by_head, head_keys_tensors
 from tscli.store.history import HISTORY, HistoryEntry, read_history, remember
 from tscli.store.manifest import KV_LAYOUT_VERSION, Fingerprint, Manifest, SegmentRecord
 from tscli.store.reader import (
@@ -52,8 +52,10 @@ __all__ = [
     "SegmentRecord",
     "StoredLibrary",
     "Writer",
+    "by_head",
     "damaged_files",
     "export_library",
+    "head_keys_tensors",
     "home",
     "import_library",
     "library_folder",

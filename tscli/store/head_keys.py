@@ -8,19 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from tscli.errors import DamagedLibrary
 from tscli.store.manifest import Manifest
-from tscli.store.segment import Segment, load_tensors
+from tscli.store.segment import load_tensors
 
 KVHead = tuple[int, int]  # layer, and number in it
 Keys = tuple[Tensor, Tensor | None]  # [n, head_dim], and scales [n] of int8 ones
 
 
-def head_keys_tensors(segments: Sequence[Segment], heads: Sequence[KVHead]) -> dict[str, Tensor]:
+class KeyPages(Protocol):
+    """What is read of a segment."""
+
+    @property
+    def key(self) -> Tensor: ...  # [layers, pages, kv_heads, page_size, head_dim]
+
+    @property
+    def scales(self) -> tuple[Tensor, Tensor] | None: ...  # of int8 keys the first, [layers, pages, kv_heads, page_size]
+
+    @property
+    def num_tokens(self) -> int: ...
+
+
+def head_keys_tensors(segments: Sequence[KeyPages], heads: Sequence[KVHead]) -> dict[str, Tensor]:
     """As the file holds them: key [heads, n, head_dim] and, of int8 pages, scale [heads, n]; of at least one segment."""
     total, first = sum(segment.num_tokens for segment in segments), segments[0]
     made = {"key": first.key.new_empty(len(heads), total, first.key.shape[-1])}
@@ -50,8 +63,10 @@ def read_head_keys(folder: Path, manifest: Manifest) -> dict[KVHead, Keys]:
     scaled = isinstance(scale, Tensor) and scale.shape == rows and scale.is_floating_point()
     if not fits or scaled != is_int8:
         raise DamagedLibrary(f"{path}: does not hold the keys of {manifest.num_tokens:,} tokens")
-    assert isinstance(key, Tensor)
-    return {
-        head: (key[number], scale[number] if isinstance(scale, Tensor) else None)
-        for number, head in enumerate(manifest.head_keys)
-    }
+    return by_head(saved, manifest.head_keys)
+
+
+def by_head(tensors: Mapping[str, Tensor], heads: Sequence[KVHead]) -> dict[KVHead, Keys]:
+    """Each head's part of `head_keys_tensors`."""
+    key, scale = tensors["key"], tensors.get("scale")
+    return {head: (key[number], None if scale is None else scale[number]) for number, head in enumerate(heads)}

@@ -34,6 +34,7 @@ def test_eval_scores_a_file_of_questions(run: Run, library: str, tmp_path: Path)
     assert report["keys_scanned"] is None  # the embedded reader's heads all vote
     assert [(tally["kind"], tally["n"]) for tally in report["results"]] == [("lookup", 1), ("absent", 1), ("all", 2)]
     figures = {"n", "right", "right_ci95", "exact", "ci95", "f1", "page_first", "cited", "refused", "ttft_s"}
+    figures |= {"known", "unsure", "right_if_sure", "right_if_unsure"}
     assert set(report["results"][0]) == {"method", "kind", *figures}
     assert report["answers"][0]["file"] == "docs/a.txt"
     table = run("eval", "questions", str(file), "-l", library, "--answers", "--baselines").stdout

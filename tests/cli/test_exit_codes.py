@@ -126,5 +126,11 @@ def test_a_dry_run_runs_nothing_and_says_so_in_json(
     assert _ingest(monkeypatch, FakePreparation(AssertionError("it was run")), "--dry-run", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["dry_run"] is True
-    assert result["bytes_per_token"] == {"kv": 11_880, "sketch": 1440, "scanned": 264, "keys_scanned": 4 / 90}
+    assert result["bytes_per_token"] == {
+        "kv": 11_880,
+        "sketch": 1440,
+        "scanned": 264,
+        "keys_scanned": 4 / 90,
+        "head_keys": None,
+    }
     assert result["tokens"] == {"total": 1_048_576, "cached": 576, "prefilled": 0}

@@ -62,7 +62,7 @@ def test_info_says_what_a_token_takes(shelf: Path, capsys: pytest.CaptureFixture
     assert "\nper token  KV 256 B\n" in capsys.readouterr().out  # the model was never calibrated
     assert run(["info", "shelf", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["bytes_per_token"]
-    assert found == {"kv": 2 * 2 * 2 * 8 * 4, "sketch": None, "scanned": None, "keys_scanned": None}
+    assert found == {"kv": 2 * 2 * 2 * 8 * 4, "sketch": None, "scanned": None, "keys_scanned": None, "head_keys": None}
 
 
 def test_a_damaged_library_is_listed_with_its_reason(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:

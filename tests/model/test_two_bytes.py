@@ -36,7 +36,7 @@ def check(decoder: Decoder) -> None:
     found = logits(decoder, token_ids, 13)
     assert 1e-6 < error(found, full) < 1e-2
     assert error(logits(decoder, token_ids, 1), found) < 1e-3
-    assert (decoder.weights_name, decoder.num_parameters) == ("float32", parameters)
+    assert (decoder.weights_name, decoder.num_parameters) == ("int16", parameters)
     assert sum(weight.nbytes for weight in decoder.weights) < bytes_full
     assert NOTE in decoder.notes
 

@@ -104,7 +104,7 @@ def test_an_answer_has_its_tokens_and_the_time_to_the_first(small_model: Path) -
     fields = answer_fields(bench, read_library(bench, 300, Room()))
     assert len(fields["samples_ts"]) == 2
     assert fields["ttft_ms"] > 0
-    assert fields["n_question"] == [len(prompt.ids) for prompt in bench.prompts()]
+    assert fields["n_question"] == [len(prompt.ids) for _, prompt in bench.asked()]
     assert len(fields["ttft_samples_ms"]) == len(QUESTIONS)
 
 

@@ -101,7 +101,7 @@ def _measure(bench: Bench, length: int, method: str, peer: Peer, common: dict[st
 
 def _waited(bench: Bench, peer: Peer) -> dict[str, Any]:
     """The time to each question's first token, behind one that warms up; of one question where that is slow."""
-    questions = [torch.tensor(prompt.ids, device=bench.decoder.device) for prompt in bench.prompts()]
+    questions = [torch.tensor(prompt.ids, device=bench.decoder.device) for _, prompt in bench.asked()]
     first = peer.question(questions[0])
     if first > SLOW_S:
         return waited_fields([first], [questions[0].shape[0]])

@@ -12,11 +12,10 @@ import torch
 from tscli.bench.llama_cpp_peer import LlamaCppPeer
 from tscli.bench.rows import Unavailable, timing_fields, waited_fields
 from tscli.bench.setting import Bench
-from tscli.bench.text import QUESTIONS
 from tscli.errors import UsageError
 from tscli.evaluation.dense import answer_texts
 from tscli.evaluation.search import Search, passages_of
-from tscli.tokens import Context, Tokenizer
+from tscli.tokens import Context, Prompt, Tokenizer
 
 PASSAGES = 4
 # Runs a context and a prompt, then makes so many tokens more than the first: seconds of both.
@@ -58,21 +57,19 @@ def rag_fields(bench: Bench, length: int, read: Reader) -> dict[str, Any]:
         search = Search(passages_of(_Text(text.context(length)[0], text.tokenizer)))
     except UsageError as error:
         raise Unavailable(str(error)) from error
-    prompts = [list(prompt.ids) for prompt in bench.prompts()]
 
-    def asked(number: int, n_gen: int) -> tuple[float, float, int]:
+    def answer(question: str, prompt: Prompt, n_gen: int) -> tuple[float, float, int]:
         """A question's seconds to the first token and of n_gen more, and how many tokens were run before."""
-        started, prompt = time.perf_counter(), prompts[number % len(prompts)]
-        found = [passage.text for passage in search.best(QUESTIONS[number % len(prompts)], PASSAGES)][::-1]
+        started = time.perf_counter()
+        found = [passage.text for passage in search.best(question, PASSAGES)][::-1]
         spelled = [token for encoded in text.tokenizer.encode_text(found) for token in encoded.ids.tolist()]
         context, found_s = [*text.template.prefix_ids, *spelled], time.perf_counter() - started
-        ttft_s, rest_s = read(context, prompt, n_gen)
-        return found_s + ttft_s, rest_s, len(context) + len(prompt)
+        ttft_s, rest_s = read(context, list(prompt.ids), n_gen)
+        return found_s + ttft_s, rest_s, len(context) + len(prompt.ids)
 
-    n_gen, repetitions = bench.decodes([0.0, asked(0, bench.trial)[1] / bench.trial])
-    ttft_s, decode_s, tokens = zip(*(asked(n, n_gen if n < repetitions else 1) for n in bench.asked(repetitions)), strict=True)
-    waited = {
-        **waited_fields(ttft_s, [len(prompts[n % len(prompts)]) for n in bench.asked(repetitions)]),
-        "n_read": list(tokens),
-    }
+    n_gen, repetitions = bench.decodes([0.0, answer(*bench.asked()[0], bench.trial)[1] / bench.trial])
+    asked = bench.asked(repetitions)
+    runs = [answer(*one, n_gen if number < repetitions else 1) for number, one in enumerate(asked)]
+    ttft_s, decode_s, tokens = zip(*runs, strict=True)
+    waited = {**waited_fields(ttft_s, [len(prompt.ids) for _, prompt in asked]), "n_read": list(tokens)}
     return {**timing_fields(decode_s[:repetitions], n_gen), "n_gen": n_gen, **waited}

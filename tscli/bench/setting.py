@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import pairwise
+from itertools import cycle, islice, pairwise
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,10 @@ class Bench:
         """The text's tokens, int64 [length] on the model's device: the same for every method."""
         return self.text.ids(length).to(self.decoder.device)
 
-    def prompts(self) -> list[Prompt]:
-        """The questions, each with the template around it."""
-        return [self.text.template.prompt(self.text.tokenizer, question) for question in QUESTIONS]
-
-    def asked(self, repetitions: int) -> range:
-        """Numbers of the questions that are asked, round and round: one for each repetition, and each at least once."""
-        return range(max(repetitions, len(QUESTIONS)))
+    def asked(self, repetitions: int = 1) -> list[tuple[str, Prompt]]:
+        """The questions, each with its prompt: one for each repetition, round and round, and each at least once."""
+        once = [(question, self.text.template.prompt(self.text.tokenizer, question)) for question in QUESTIONS]
+        return list(islice(cycle(once), max(repetitions, len(once))))
 
     def names(self, length: int, n_gen: int | None = None) -> tuple[str, str]:
         """llama-bench's names of the prefill and of the decode of so many tokens (None: as many as asked for) at this depth."""

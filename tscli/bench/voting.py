@@ -22,7 +22,7 @@ from tscli.model.head_keys import KeyRun
 from tscli.model.kv import KVState
 from tscli.model.pages import Pages
 from tscli.store import by_head, head_keys_tensors
-from tscli.tokens import Context, SourceText, build_context
+from tscli.tokens import Context, Prompt, SourceText, build_context
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,14 @@ def answer_fields(bench: Bench, library: ReadLibrary) -> dict[str, Any]:
     assert retrieval_heads is not None
     finder = PassageFinder(library.context, text.tokenizer)
     strategy = RetrievalStrategy(bench.decoder, library.state, retrieval_heads, finder, frozenset(), refuses=False)
-    engine, prompts = Engine(bench.decoder), bench.prompts()
+    engine = Engine(bench.decoder)
 
-    def answer(number: int, n_gen: int) -> list[float]:
+    def answer(prompt: Prompt, n_gen: int) -> list[float]:
         """When a question is asked, and when each token of its answer is there."""
-        request = Request(strategy, prompts[number % len(prompts)], n_gen + 1)
-        return [time.perf_counter(), *(time.perf_counter() for _ in engine.answer(request))]
+        return [time.perf_counter(), *(time.perf_counter() for _ in engine.answer(Request(strategy, prompt, n_gen + 1)))]
 
-    n_gen, repetitions = bench.decodes(answer(0, bench.trial)[1:])
-    asked = bench.asked(repetitions)
-    runs = [answer(number, n_gen if number < repetitions else 0) for number in asked]
-    waited = waited_fields([run[1] - run[0] for run in runs], [len(prompts[number % len(prompts)].ids) for number in asked])
+    n_gen, repetitions = bench.decodes(answer(bench.asked()[0][1], bench.trial)[1:])
+    prompts = [prompt for _, prompt in bench.asked(repetitions)]
+    runs = [answer(prompt, n_gen if number < repetitions else 0) for number, prompt in enumerate(prompts)]
+    waited = waited_fields([run[1] - run[0] for run in runs], [len(prompt.ids) for prompt in prompts])
     return {**decode_fields([run[1:] for run in runs[:repetitions]], n_gen), **waited, "n_gen": n_gen}

@@ -109,7 +109,7 @@ def open_library(folder: Path, *, verify: bool = False) -> StoredLibrary:
 
 def _open(folder: Path, manifest: Manifest, *, verify: bool) -> StoredLibrary:
     manifest.check_layout()
-    files = _segment_files(folder, manifest)
+    files = segment_files(folder, manifest)
     files += [(folder / name, size, xxh3) for name, size, xxh3 in manifest.plain_files]
     _verify_files(folder, files, again=verify)
     segments = [map_segment(folder, record) for record in manifest.segments]
@@ -137,12 +137,12 @@ def problem_with(path: Path, size_bytes: int, xxh3: str) -> str | None:
 def require_segments(folder: Path, manifest: Manifest) -> None:
     """LibraryError where a segment's file is missing or damaged; each is hashed once."""
     try:
-        _verify_files(folder, _segment_files(folder, manifest))
+        _verify_files(folder, segment_files(folder, manifest))
     except DamagedLibrary as error:
         raise damaged(folder, error.what) from error
 
 
-def _segment_files(folder: Path, manifest: Manifest) -> list[tuple[Path, int, str]]:
+def segment_files(folder: Path, manifest: Manifest) -> list[tuple[Path, int, str]]:
     """Each with its size and checksum; documents that say the same share one."""
     return list({(segment_path(folder, record.id), record.size_bytes, record.xxh3): None for record in manifest.segments})
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tscli.errors import LibraryError
 from tscli.paths import MANIFEST, home, library_folders
 from tscli.store.manifest import Manifest
-from tscli.store.reader import no_library, problem_with, require_manifest
+from tscli.store.reader import no_library, problem_with, require_manifest, segment_files
 from tscli.store.segment import segment_path
 from tscli.store.writer import Writer, record_path
 
@@ -54,8 +54,7 @@ def verify(folder: Path) -> list[Problem]:
 
 def damaged_files(folder: Path, manifest: Manifest) -> list[Problem]:
     """Those of the files that this manifest refers to which are not what was written; hashes each."""
-    files = list({(segment_path(folder, record.id), record.size_bytes, record.xxh3): None for record in manifest.segments})
-    files += [(folder / name, size, xxh3) for name, size, xxh3 in manifest.plain_files]
+    files = segment_files(folder, manifest) + [(folder / name, size, xxh3) for name, size, xxh3 in manifest.plain_files]
     found = [(path, problem_with(path, size, xxh3)) for path, size, xxh3 in files]
     return [Problem(str(path), reason) for path, reason in found if reason]
 

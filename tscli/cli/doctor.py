@@ -41,8 +41,8 @@ def doctor(
     by_default = " (the default)" if found.model == found.default_model else f" (default: {found.default_model})"
     weights = f"{size(found.model_bytes)} in {found.dtype}"
     print(f"model      {safe_line(found.model)}{by_default}, {weights}, trained for {found.window:,} tokens")
-    per_token = size(found.kv_bytes_per_token)
-    print(f"a library  {found.tokens:,} tokens take {size(found.library_bytes)} of disk ({per_token} per token and the sketch)")
+    parts = f"{size(found.kv_bytes_per_token)} per token, and at most a sixteenth more for scans"
+    print(f"a library  {found.tokens:,} tokens take at most {size(found.library_bytes)} of disk ({parts})")
     if found.better:
         say(settings, found.better)
     if found.library_bytes > found.disk_free_bytes:

@@ -75,7 +75,7 @@ def examine(
         dtype=decoder.dtype_name,
         tokens=tokens,
         kv_bytes_per_token=per_token,
-        library_bytes=tokens * per_token * 17 // 16,  # the sketch of the keys adds a sixteenth
+        library_bytes=tokens * per_token * 17 // 16,  # a sketch of the keys adds a sixteenth, retrieval heads' keys less
         default_model=default_model(),
         better="; ".join(better_model_hint(LoadOptions())),
     )

@@ -4,8 +4,10 @@ Each function stands beside a plain float64-capable reference in `reference`, ag
 """
 
 from tscli_kernels.attention import attend, attend_causal, attend_each, attend_selected, attend_turned
-from tscli_kernels.blocks import block_linear, has_block_products, pack_blocks
+from tscli_kernels.blocks import block_linear, pack_blocks
+from tscli_kernels.compiled import has_byte_products
 from tscli_kernels.gpu_page_table import GpuPageTable, score_head
+from tscli_kernels.key_votes import KeyTable, vote_on_keys
 from tscli_kernels.page_table import PageTable, copy_rows, score_rows, score_table
 from tscli_kernels.pages import row_index, score_pages, take_rows
 from tscli_kernels.quantised import (
@@ -37,6 +39,7 @@ __all__ = [
     "OUTPUTS",
     "PAGE_SCALE",
     "GpuPageTable",
+    "KeyTable",
     "PageTable",
     "attend",
     "attend_causal",
@@ -49,7 +52,7 @@ __all__ = [
     "encode_sketch",
     "expand_rows",
     "hard_vote",
-    "has_block_products",
+    "has_byte_products",
     "has_int8_products",
     "int4_linear",
     "int8_linear",
@@ -76,4 +79,5 @@ __all__ = [
     "two_byte_linear",
     "two_bytes_are_faster",
     "vote_beside",
+    "vote_on_keys",
 ]

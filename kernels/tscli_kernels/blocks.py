@@ -6,7 +6,6 @@ of each output in turn, the next four behind them. Of 4 bits, the lower halves o
 
 from __future__ import annotations
 
-import functools
 import math
 
 import torch
@@ -16,14 +15,6 @@ from tscli_kernels.quantised import GROUP, OUTPUTS
 
 HEADER = 2 * 2 * OUTPUTS  # bytes
 HIGHEST_LEVEL = 2.0**14  # that the greatest least weight, or step, is put at: float16 has its full precision far below that
-
-
-@functools.cache
-def has_block_products() -> bool:
-    """Whether this processor has the instruction that multiplies blocks; asking it loads numba."""
-    from tscli_kernels.cpu.byte_products import LANES
-
-    return LANES > 0
 
 
 def pack_blocks(codes: Tensor, step: Tensor, least: Tensor, bits: int) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import torch
@@ -32,3 +33,11 @@ def use_compiled(numbers: Tensor, num_tokens: int, *, of_many: bool = False) -> 
         and numbers.device.type == "cpu"
         and numbers.dtype in DTYPES
     )
+
+
+@functools.cache
+def has_byte_products() -> bool:
+    """Whether this processor has an instruction for sums of products of bytes (VNNI); asking it loads numba."""
+    from tscli_kernels.cpu.byte_products import LANES
+
+    return LANES > 0

@@ -32,6 +32,13 @@ def soft_vote(scores: Tensor) -> Tensor:
     return torch.stack([torch.softmax(row, dim=0) for row in scores]).sum(dim=0)
 
 
+def vote_on_keys(query: Tensor, keys: Tensor, scales: Tensor) -> Tensor:
+    """Each head's soft votes on keys [n, head_dim] that count times their scales [n]: softmax over the keys for each of its
+    queries [heads, t, head_dim], then the sum over these; [heads, n]."""
+    scores = torch.einsum("htd,nd->htn", query, keys.to(query.dtype) * scales.to(query.dtype)[:, None])
+    return torch.softmax(scores, dim=-1).sum(dim=1)
+
+
 def top_k(vote: Tensor, k: int) -> Tensor:
     """The k highest entries, the lower position first among equals, returned in ascending position; [min(k, n)]."""
     order = sorted(range(vote.shape[0]), key=lambda position: (-float(vote[position]), position))

@@ -21,6 +21,7 @@ from tscli.answer.stream import NOT_FOUND
 from tscli.answer.words import QuestionWords
 from tscli.errors import UsageError, WindowFull
 from tscli.evidence import selected_by
+from tscli.model import head_keys
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.kv import KVState
 from tscli.model.rotary import Rotator
@@ -324,12 +325,13 @@ def _next(session: tscli.Session, rows: torch.Tensor, ids: list[int]) -> torch.T
 def test_heads_that_share_keys_vote_as_each_does_separately(
     library: str, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(question_reading, "QUERY_BATCH", at_once)
+    monkeypatch.setattr(head_keys, "QUERY_BATCH", at_once)
     retrieval_heads = replace(HEADS, heads=((1, 0), (0, 3), (1, 1), (1, 2)), skill=(0.9, 0.8, 0.7, 0.6))
     with tscli.open_library(library) as session:
         decoder, state = session.decoder, session.strategy.state
         queries = {place: torch.randn(5, decoder.head_dim) for place in range(4)}
         votes = count_votes(decoder, state, retrieval_heads, queries, 3, state.committed)
         for place, (layer, head) in enumerate(retrieval_heads.heads):
-            own = state.head_scores(layer, head // (decoder.q_heads // decoder.kv_heads), queries[place], 3, state.committed)
-            torch.testing.assert_close(votes[place], torch.softmax(own, dim=-1).sum(dim=0))
+            keys = state.keys_at(layer, torch.arange(3, state.committed))[head // (decoder.q_heads // decoder.kv_heads)]
+            own = queries[place] @ keys.float().T
+            torch.testing.assert_close(votes[place], torch.softmax(own, dim=-1).sum(dim=0), rtol=1e-4, atol=1e-7)

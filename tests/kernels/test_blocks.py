@@ -13,9 +13,9 @@ from numba.core.codegen import get_host_cpu_features
 from torch import Tensor
 
 from tests.kernels.test_kernels_against_reference import relative_error
-from tscli_kernels import block_linear, has_block_products, pack_blocks, reference
+from tscli_kernels import block_linear, has_byte_products, pack_blocks, reference
 
-pytestmark = pytest.mark.skipif(not has_block_products(), reason="this processor has no sums of products of bytes (VNNI)")
+pytestmark = pytest.mark.skipif(not has_byte_products(), reason="this processor has no sums of products of bytes (VNNI)")
 SIZES = [(1, 16, 32), (2, 48, 224), (3, 208, 896), (4, 1040, 4864), (5, 96, 64), (7, 16, 160), (17, 64, 96)]
 
 

@@ -25,7 +25,7 @@ from tscli.model.gguf import gguf_folder
 from tscli.model.load import load_decoder
 from tscli.model.options import LoadOptions
 from tscli.model.step import Pass
-from tscli_kernels import has_block_products, has_int8_products
+from tscli_kernels import has_byte_products, has_int8_products
 
 IN_LAYERS = 2 * 4  # products that two layers take
 
@@ -134,7 +134,7 @@ def products(decoder: Decoder, count: int) -> Counter[str]:
     return made
 
 
-has_blocks = pytest.mark.skipif(not has_block_products(), reason="this processor has no VNNI")
+has_blocks = pytest.mark.skipif(not has_byte_products(), reason="this processor has no VNNI")
 has_products = pytest.mark.skipif(
     not torch.backends.cpu.get_cpu_capability().startswith(("AVX2", "AVX512")), reason="no fast products of 4-bit weights here"
 )
@@ -167,7 +167,7 @@ def test_a_lasting_model_answers_by_blocks_and_alike(model: Path, count: int) ->
 
 @has_products
 def test_a_processor_without_sums_of_byte_products_answers_by_torchs(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tscli.model.decoder.has_block_products", lambda: False)
+    monkeypatch.setattr("tscli.model.decoder.has_byte_products", lambda: False)
     assert products(load(model, lasting=True), 1) == {"int4_linear": IN_LAYERS, "nibble_linear": 1}
 
 
@@ -258,7 +258,7 @@ def test_int8_weights_leave_4_bits_out(model: Path) -> None:
     assert decoder.few_bits == ()
 
 
-@pytest.mark.skipif(not has_block_products(), reason="this processor has no products of blocks")
+@pytest.mark.skipif(not has_byte_products(), reason="this processor has no products of blocks")
 def test_one_answer_in_float32_is_made_in_blocks_too(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     assert load(model).in_blocks
@@ -266,5 +266,5 @@ def test_one_answer_in_float32_is_made_in_blocks_too(model: Path, monkeypatch: p
 
 def test_in_float32_full_weights_run_where_there_are_no_blocks(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr("tscli.model.decoder.has_block_products", lambda: False)
+    monkeypatch.setattr("tscli.model.decoder.has_byte_products", lambda: False)
     assert load(model).few_bits == ()

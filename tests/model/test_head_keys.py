@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tscli.model import head_keys
 from tscli.model.head_keys import HeadKeys, KeyRun
+from tscli_kernels import PAGE_SCALE
 
 LAYERS, KV_HEADS, PAGE, DIM = 2, 3, 4, 8
 SIZES = 1, 63, 4, 37  # tokens of the segments
@@ -77,6 +78,26 @@ def test_keys_in_runs_are_read_there_and_all_others_in_the_pages(
             wanted = plain(held, 1, head, query, start, stop)
             error = (keys.scores(1, head, query, start, stop).double() - wanted).norm() / wanted.norm()
             assert error < 1e-6
+
+
+@pytest.mark.parametrize("compiled_from", [0, 1000])
+@pytest.mark.parametrize("is_int8", [False, True])
+def test_votes_are_softmaxes_of_the_scores_summed_up(
+    monkeypatch: pytest.MonkeyPatch, is_int8: bool, compiled_from: int
+) -> None:
+    monkeypatch.setattr("tscli_kernels.compiled.FROM_TOKENS", compiled_from)
+    segments = [segment(size, is_int8) for size in SIZES]
+    if is_int8:
+        segments = [replace(one, scales=(one.scales[0].to(PAGE_SCALE) / 64,) * 2) for one in segments if one.scales]
+    starts = [0, *torch.tensor(SIZES).cumsum(0)[:-1].tolist()]
+    keys = HeadKeys(segments, starts, torch.device("cpu"), [run_of(segments[2:], 64)])
+    for start, stop in ((0, 105), (3, 90), (64, 65)):
+        for num_queries in (1, 5, 40):  # 40: more than are scored at a time
+            query, out = torch.randn(3, num_queries, DIM), torch.full((5, stop - start), torch.nan)
+            keys.votes(1, 2, query, start, stop, out, [4, 0, 2])
+            wanted = torch.stack([plain(segments, 1, 2, part, start, stop).softmax(dim=-1).sum(dim=0) for part in query])
+            assert (out[[4, 0, 2]].double() - wanted).norm() / wanted.norm() < 1e-3
+            assert out[[1, 3]].isnan().all()
 
 
 def run_of(segments: list[Segment], start: int) -> KeyRun:

@@ -19,12 +19,11 @@ from tscli.answer.passages import Passage
 from tscli.model.decoder import Decoder
 from tscli.model.gathered import GatheredRun, Rows, Seen, Watch
 from tscli.model.kv import KVState
-from tscli.selection.retrieval_heads import RetrievalHeads, head_votes
+from tscli.selection.retrieval_heads import RetrievalHeads
 from tscli.tokens import Prompt
 
 DISTANCE = 512  # places between all cached keys, which are scored unrotated, and a question's first token
 MOST_GAIN, MOST_LOSS = 3.0, 1.0  # nats that one token of a question counts for
-QUERY_BATCH = 32  # queries that score a kv head's keys together
 BATCH_TOKENS = 2048  # of the questions after passages, that go through the model together
 
 
@@ -51,17 +50,14 @@ class HeadQueries:
 def count_votes(
     decoder: Decoder, state: KVState, retrieval_heads: RetrievalHeads, queries: dict[int, Tensor], first: int, stop: int
 ) -> Tensor:
-    """The retrieval heads' votes on cached tokens [first, stop): [heads, stop - first] float32."""
+    """The retrieval heads' votes on cached tokens [first, stop): [heads, stop - first] float32.
+
+    queries: by place among the heads, [t, head_dim] float32, as many of each.
+    """
     votes = torch.empty(len(retrieval_heads.heads), stop - first, dtype=torch.float32, device=decoder.device)
     for (layer, kv_head), places in _by_keys(retrieval_heads, decoder.q_heads // decoder.kv_heads).items():
-        sizes = [queries[place].shape[0] for place in places]
-        together = max(1, QUERY_BATCH // max(sizes))  # heads whose scores are held at a time
-        for at in range(0, len(places), together):
-            own = places[at : at + together]
-            scores = state.head_scores(layer, kv_head, torch.cat([queries[place] for place in own]), first, stop)
-            parts = scores.split(sizes[at : at + together])
-            for place, part in zip(own, parts, strict=True):
-                head_votes(part, votes[place])
+        asked = torch.stack([queries[place] for place in places])
+        state.head_votes(layer, kv_head, asked, first, stop, votes, places)
     return votes
 
 

@@ -32,7 +32,7 @@ CACHE_BYTES = 256 << 20  # more than any processor's caches hold
 LAYERS = 64  # copies at most: a model has hardly more layers, whose short contexts a cache holds in use, too
 COPY_BYTES = 512 << 20
 STEPS = 5  # times as many of what takes milliseconds
-HEAD_QUERIES = 32  # that retrieval heads score one kv head's keys with at a time
+HEAD_QUERIES = 32  # that vote on one kv head's keys at a time
 DENSE_CHUNKS = 3  # repetitions of dense chunks, which take seconds
 
 
@@ -151,15 +151,15 @@ def _measure(
 def _scan_rows(
     state: KVState, sketch: Sketch, query: Tensor, length: int, repetitions: int, bandwidth: float
 ) -> list[AttentionRow]:
-    """The scan of all keys, that of their sketch for candidates, and that of one kv head's keys for HEAD_QUERIES queries, each
-    beside a sum over the same bytes; query: [q_heads, head_dim] float32."""
+    """The scan of all keys, that of their sketch for candidates, and the votes of HEAD_QUERIES queries on one kv head's keys,
+    each beside a sum over the same bytes; query: [q_heads, head_dim] float32."""
     pages, device = state.segments[0].key, query.device
     reached = state.scores(0, query, length).topk(max(1, length // 256)).values[:, -1] - sketch.shift(0, query)
-    asked = query.repeat(HEAD_QUERIES, 1)[:HEAD_QUERIES]
+    asked, votes = query.repeat(HEAD_QUERIES, 1)[None, :HEAD_QUERIES], torch.empty(1, length, device=device)
     methods: dict[str, tuple[Tensor, Method]] = {
         "exact": (pages, lambda _, layer: state.scores(layer, query, length)),
         "sketch": (sketch.key_codes, lambda _, layer: sketch.reaching(layer, query, 0, length, reached)),
-        "head": (pages[:, :, 0], lambda _, layer: state.head_scores(layer, 0, asked, 0, length)),
+        "head": (pages[:, :, 0], lambda _, layer: state.head_votes(layer, 0, asked, 0, length, votes, [0])),
     }
     rows = []
     for name, (numbers, method) in methods.items():

@@ -26,7 +26,7 @@ from tscli.model.linear import Linear
 from tscli.model.pages import Pages
 from tscli.model.rotary import Rotator
 from tscli.model.step import Pass, Run
-from tscli_kernels import PAGE_SCALE, has_block_products, has_int8_products, two_bytes_are_faster
+from tscli_kernels import PAGE_SCALE, has_byte_products, has_int8_products, two_bytes_are_faster
 
 SLOW_IN_TORCH = (torch.float32,)  # dtypes of inputs that torch multiplies by few bits without vectors
 VECTORS = ("AVX2", "AVX512")  # for which torch has products of 4-bit weights
@@ -182,7 +182,7 @@ class Decoder(ABC):
         if self.device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith(VECTORS):
             self.few_bits = self._file_bits()
             slow = self.dtype in SLOW_IN_TORCH
-            self.in_blocks = bool(self.few_bits) and (lasting or slow) and has_block_products()
+            self.in_blocks = bool(self.few_bits) and (lasting or slow) and has_byte_products()
             if slow and not self.in_blocks:
                 self.few_bits = ()
 

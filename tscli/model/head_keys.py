@@ -1,6 +1,6 @@
-"""The committed keys of one kv head at a time, read where they lie: what retrieval heads scan.
+"""The committed keys of one kv head at a time, read where they lie: what retrieval heads vote on.
 
-Knows neither files nor heads' votes.
+Knows no files.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from tscli.model.pages import Pages
-from tscli_kernels import PAGE_SCALE, GpuPageTable, score_head
+from tscli.selection.retrieval_heads import head_votes
+from tscli_kernels import PAGE_SCALE, GpuPageTable, KeyTable, score_head, vote_on_keys
 
 SCORED_TOGETHER = 8192  # keys of one head, in float32, that are multiplied at once
+QUERY_BATCH = 32  # queries whose scores are held at a time
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,24 @@ class HeadKeys:
         self._device = device
         self._runs = list(runs)
         self._views: dict[tuple[int, int, int, int], tuple[list[Tensor], Tensor | None]] = {}
+        self._tables: dict[tuple[int, int, int, int], KeyTable | None] = {}
         self._room = torch.empty(0, dtype=torch.float32, device=device)  # the scores: new memory for each scan is slower
+
+    def votes(self, layer: int, kv_head: int, query: Tensor, start: int, stop: int, out: Tensor, rows: Sequence[int]) -> None:
+        """Soft votes (paper, Eq. 7) of heads that share one kv head on its keys at committed positions [start, stop).
+
+        query: float32 [heads, t, head_dim]. out: float32 [m, stop - start]; rows: of each head.
+        """
+        if (table := self._table(layer, kv_head, start, stop)) is not None:
+            vote_on_keys(query, table, out, rows)
+            return
+        heads, num_queries, _ = query.shape
+        together = max(1, QUERY_BATCH // num_queries)
+        for first in range(0, heads, together):
+            part = query[first : first + together]
+            scores = self.scores(layer, kv_head, part.flatten(0, 1), start, stop)
+            for row, own in zip(rows[first : first + together], scores.split(num_queries), strict=True):
+                head_votes(own, out[row])
 
     def scores(self, layer: int, kv_head: int, query: Tensor, start: int, stop: int) -> Tensor:
         """Dot products of query [t, head_dim] with the keys of one kv head at committed positions [start, stop); float32
@@ -74,6 +93,14 @@ class HeadKeys:
         scales = [segment.scales[0] for segment in self._segments if segment.scales is not None]
         keys, counts = [segment.key for segment in self._segments], [segment.num_tokens for segment in self._segments]
         return GpuPageTable.of_segments(keys, counts, scales) if self._device.type == "cuda" else None
+
+    def _table(self, layer: int, kv_head: int, start: int, stop: int) -> KeyTable | None:
+        """Where one kv head's keys lie, for the compiled loops; None where these do not take them."""
+        asked = (layer, kv_head, start, stop)
+        if asked not in self._tables:
+            views, scales = ([], None) if self._device.type != "cpu" else self._keys(*asked)
+            self._tables[asked] = None if scales is None else KeyTable.of_parts(views, scales)
+        return self._tables[asked]
 
     def _keys(self, layer: int, kv_head: int, start: int, stop: int) -> tuple[list[Tensor], Tensor | None]:
         """One kv head's keys at committed positions [start, stop) as they lie: [pages, page_size, head_dim] or, of a part of a

@@ -160,12 +160,14 @@ class KVState:
             score_pages(query, tail, count, out=out[:, self.committed : stop])
         return out
 
-    def head_scores(self, layer: int, kv_head: int, query: Tensor, start: int, stop: int) -> Tensor:
-        """Dot products of query [t, head_dim] with the keys of one kv head at committed positions [start, stop), once they are
-        there: see `HeadKeys.scores`."""
+    def head_votes(
+        self, layer: int, kv_head: int, query: Tensor, start: int, stop: int, out: Tensor, rows: Sequence[int]
+    ) -> None:
+        """Soft votes on the keys of one kv head at committed positions [start, stop), once they are there: see
+        `HeadKeys.votes`."""
         if self.wait_for_layer is not None:
             self.wait_for_layer(layer)
-        return self._head_keys.scores(layer, kv_head, query, start, stop)
+        self._head_keys.votes(layer, kv_head, query, start, stop, out, rows)
 
     def scores_at(self, layer: int, query: Tensor, positions: Tensor) -> Tensor:
         """Dot products of query [q_heads, head_dim] with the keys at ascending positions (int64 [n]); [q_heads, n] float32."""

@@ -25,6 +25,7 @@ from tscli.model import head_keys
 from tscli.model.gathered import GatheredRun, Rows
 from tscli.model.kv import KVState
 from tscli.model.rotary import Rotator
+from tscli_kernels import PAGE_SCALE, expand_rows, quantise_rows
 
 WriteDocuments = Callable[..., Path]
 
@@ -333,5 +334,5 @@ def test_heads_that_share_keys_vote_as_each_does_separately(
         votes = count_votes(decoder, state, retrieval_heads, queries, 3, state.committed)
         for place, (layer, head) in enumerate(retrieval_heads.heads):
             keys = state.keys_at(layer, torch.arange(3, state.committed))[head // (decoder.q_heads // decoder.kv_heads)]
-            own = queries[place] @ keys.float().T
+            own = queries[place] @ expand_rows(*quantise_rows(keys, PAGE_SCALE)).T
             torch.testing.assert_close(votes[place], torch.softmax(own, dim=-1).sum(dim=0), rtol=1e-4, atol=1e-7)

@@ -132,5 +132,6 @@ def test_a_dry_run_runs_nothing_and_says_so_in_json(
         "scanned": 264,
         "keys_scanned": 4 / 90,
         "head_keys": None,
+        "of_other_heads": False,
     }
     assert result["tokens"] == {"total": 1_048_576, "cached": 576, "prefilled": 0}

@@ -62,7 +62,12 @@ def test_info_says_what_a_token_takes(shelf: Path, capsys: pytest.CaptureFixture
     assert "\nper token  KV 256 B\n" in capsys.readouterr().out  # the model was never calibrated
     assert run(["info", "shelf", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["bytes_per_token"]
-    assert found == {"kv": 2 * 2 * 2 * 8 * 4, "sketch": None, "scanned": None, "keys_scanned": None, "head_keys": None}
+    nothing = dict.fromkeys(("sketch", "scanned", "keys_scanned", "head_keys"))
+    assert found == {"kv": 2 * 2 * 2 * 8 * 4, **nothing, "of_other_heads": False}
+    other = replace(details.bytes_per_token, scanned=320, keys_scanned=0.05, head_keys=264, of_other_heads=True)
+    monkeypatch.setattr(tscli, "info", lambda _: replace(details, bytes_per_token=other), raising=False)
+    assert run(["info", "shelf"]) == 0
+    assert "scan 320 B, 5.0% of the keys; the head keys are of an earlier calibration" in capsys.readouterr().out
 
 
 def test_a_damaged_library_is_listed_with_its_reason(shelf: Path, capsys: pytest.CaptureFixture[str]) -> None:

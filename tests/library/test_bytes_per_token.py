@@ -12,6 +12,7 @@ import tscli
 from tests.answer.voting_model import answer, save_voting_model
 from tests.store.conftest import FINGERPRINT
 from tscli.library.bytes_per_token import BytesPerToken, bytes_per_token
+from tscli.model.known import row_bytes
 from tscli.selection.retrieval_heads import RetrievalHeads
 from tscli.store import library_folder
 from tscli.store import open_library as open_stored
@@ -22,7 +23,16 @@ HEADS = RetrievalHeads(((0, 0), (0, 1), (1, 3)), (0.9, 0.8, 0.7), 2, True, 0.0) 
 @pytest.mark.parametrize(("kv_dtype", "row"), [(None, 32), ("bfloat16", 16), ("int8", 10)])
 def test_heads_that_share_a_kv_head_scan_its_keys_once(kv_dtype: str | None, row: int) -> None:
     found = bytes_per_token(replace(FINGERPRINT, kv_dtype=kv_dtype), 5, HEADS, 4)
-    assert found == BytesPerToken(2 * 2 * 2 * row, sketch=5, scanned=2 * row, keys_scanned=2 / 4, head_keys=2 * row)
+    assert found == BytesPerToken(2 * 2 * 2 * row, sketch=5, scanned=2 * 10, keys_scanned=2 / 4, head_keys=2 * 10)
+
+
+def test_heads_whose_keys_are_not_held_once_more_read_the_pages() -> None:
+    made = replace(FINGERPRINT, kv_dtype="bfloat16")
+    none, both = bytes_per_token(made, None, HEADS, 4, ()), bytes_per_token(made, None, HEADS, 4, ((0, 0), (1, 1)))
+    assert (none.scanned, none.head_keys, none.of_other_heads) == (2 * 16, None, False)
+    assert (both.scanned, both.head_keys, both.of_other_heads) == (2 * 10, 2 * 10, False)
+    one = bytes_per_token(made, None, HEADS, 4, ((0, 0), (0, 1)))
+    assert (one.scanned, one.head_keys, one.of_other_heads) == (16 + 10, 2 * 10, True)
 
 
 def test_what_is_scanned_is_not_told_where_heads_or_model_are_unknown() -> None:
@@ -49,7 +59,11 @@ def test_plan_info_and_answers_say_the_same(
         reading = answer(session).statistics.reading
     assert reading is not None
     assert found.keys_scanned == reading.keys_scanned
-    assert found.scanned == found.kv / 2 * reading.keys_scanned
+    assert (
+        found.scanned
+        == found.head_keys
+        == pages.key.shape[0] * pages.key.shape[2] * reading.keys_scanned * row_bytes(pages.key.shape[4], "int8")
+    )
 
 
 def test_a_sketch_is_counted_by_token(

@@ -15,6 +15,7 @@ from tscli.store import Manifest, SegmentRecord, export_library, import_library,
 from tscli.store.head_keys import head_keys_tensors
 from tscli.store.segment import Segment
 from tscli.store.writer import Writer
+from tscli_kernels import PAGE_SCALE, expand_rows, quantise_rows
 
 HEADS = ((0, 1), (1, 0))
 
@@ -30,19 +31,33 @@ def file_of(folder: Path) -> Path:
     return folder / json.loads((folder / "manifest.json").read_text())["head_keys_file"]
 
 
-def test_they_are_those_of_the_pages_without_empty_slots(folder: Path) -> None:
+def test_they_are_those_of_the_pages_as_int8_without_empty_slots(folder: Path) -> None:
     library = open_library(folder)
     assert set(library.head_keys) == set(HEADS)
     for (layer, kv_head), (key, scale) in library.head_keys.items():
-        parts = [s.key[layer, :, kv_head].flatten(0, 1)[: s.num_tokens] for s in library.segments]
-        assert torch.equal(key, torch.cat(parts))
-        assert key.shape[0] == 150
-        assert scale is None
+        rows = torch.cat([s.key[layer, :, kv_head].flatten(0, 1)[: s.num_tokens] for s in library.segments])
+        assert (key.dtype, key.shape[0]) == (torch.int8, 150)
+        assert scale is not None
+        codes, sizes = quantise_rows(rows, PAGE_SCALE)
+        assert torch.equal(key, codes)
+        assert torch.equal(scale, sizes)
+        assert ((expand_rows(key, scale) - rows).abs() <= 0.6 * scale.float()[:, None]).all()
 
 
-def test_of_int8_pages_their_scales_are_there_too() -> None:
+def test_a_file_of_keys_in_the_dtype_of_the_pages_is_read_as_it_is(folder: Path) -> None:
+    manifest = open_library(folder).manifest
+    key = torch.randn(2, 150, 8)
+    with Writer(folder) as writer:
+        size, xxh3 = writer._save(folder / manifest.head_keys_file, {"key": key})
+    (folder / "manifest.json").write_text(replace(manifest, head_keys_size=size, head_keys_xxh3=xxh3).to_json())
+    found = open_library(folder).head_keys
+    assert [scale for _, scale in found.values()] == [None, None]
+    assert torch.equal(torch.stack([own for own, _ in found.values()]), key)
+
+
+def test_int8_pages_are_taken_over_with_their_scales() -> None:
     key = torch.randint(-127, 128, (2, 3, 2, 4, 8), dtype=torch.int8)
-    scale = torch.rand(2, 3, 2, 4)
+    scale = torch.rand(2, 3, 2, 4).to(PAGE_SCALE)
     segments = [Segment(SegmentRecord("0" * 32, None, 0, size, 0, ""), key, key, (scale, scale)) for size in (10, 12)]
     made = head_keys_tensors(segments, HEADS)
     for number, (layer, kv_head) in enumerate(HEADS):

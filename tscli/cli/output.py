@@ -213,10 +213,11 @@ def size(num_bytes: float) -> str:
 
 def per_token(one: BytesPerToken) -> str:
     """What a token takes, and what a question reads of it: KV 22.5 KiB, head keys 512 B; retrieval heads scan 512 B of keys."""
-    others = {"sketch": one.sketch, "head keys": one.head_keys}
-    parts = [f"KV {size(one.kv)}", *(f"{name} {size(taken)}" for name, taken in others.items() if taken)]
+    beside = {"sketch": one.sketch, "head keys": one.head_keys}
+    parts = [f"KV {size(one.kv)}", *(f"{name} {size(taken)}" for name, taken in beside.items() if taken)]
     heads = f"; retrieval heads scan {size(one.scanned)}, {one.keys_scanned:.1%} of the keys" if one.scanned else ""
-    return ", ".join(parts) + heads
+    others = "; the head keys are of an earlier calibration, the next ingest makes them anew" if one.of_other_heads else ""
+    return ", ".join(parts) + heads + others
 
 
 def duration(seconds: float) -> str:

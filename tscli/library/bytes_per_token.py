@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tscli.model.known import row_bytes
 from tscli.selection.retrieval_heads import RetrievalHeads
-from tscli.store import Fingerprint
+from tscli.store import Fingerprint, KVHead
 
 
 @dataclass(frozen=True)
@@ -14,9 +15,10 @@ class BytesPerToken:
     """Bytes of one token, over all layers.
 
     kv: its keys and values, with the scales of int8 ones. sketch: of the sketch of the keys, None where there is none.
-    head_keys: of the keys that a library holds once more for its model's retrieval heads, None where it does not.
+    head_keys: of the int8 keys that a library holds once more for its model's retrieval heads, None where it does not.
     scanned: the keys that one question's scan reads, those of the retrieval heads' kv heads; keys_scanned: their share of all
-    keys. Both are None where all heads vote, or the model was not calibrated here yet.
+    keys. Both are None where all heads vote, or the model was not calibrated here yet. of_other_heads: the library holds keys
+    once more, but not those of all heads that vote now, so that these read the pages.
     """
 
     kv: int
@@ -24,6 +26,7 @@ class BytesPerToken:
     scanned: int | None = None
     keys_scanned: float | None = None
     head_keys: int | None = None
+    of_other_heads: bool = False
 
 
 def bytes_per_token(
@@ -31,13 +34,19 @@ def bytes_per_token(
     sketch: int | None,
     retrieval_heads: RetrievalHeads | None,
     q_heads: int | None,
-    kept_heads: int | None = None,
+    kept_heads: Collection[KVHead] | None = None,
 ) -> BytesPerToken:
-    """Of a library with this fingerprint. q_heads: of a layer of its model, None where that is not known. kept_heads: how many
-    kv heads' keys it holds once more, None for those of the retrieval heads."""
-    row, pairs = row_bytes(made.head_dim, made.pages_dtype), made.num_layers * made.num_kv_heads
+    """Of a library with this fingerprint. q_heads: of a layer of its model, None where that is not known. kept_heads: whose
+    keys it holds once more, None for those of the retrieval heads."""
+    row, kept_row, pairs = (
+        row_bytes(made.head_dim, made.pages_dtype),
+        row_bytes(made.head_dim, "int8"),
+        made.num_layers * made.num_kv_heads,
+    )
     if retrieval_heads is None or q_heads is None:
-        return BytesPerToken(2 * pairs * row, sketch, head_keys=(kept_heads or 0) * row or None)
-    scanned = len(retrieval_heads.kv_heads(max(1, q_heads // made.num_kv_heads)))
-    kept = scanned if kept_heads is None else kept_heads
-    return BytesPerToken(2 * pairs * row, sketch, scanned * row, scanned / pairs, kept * row or None)
+        return BytesPerToken(2 * pairs * row, sketch, head_keys=len(kept_heads or ()) * kept_row or None)
+    voting = retrieval_heads.kv_heads(max(1, q_heads // made.num_kv_heads))
+    kept = voting if kept_heads is None else set(kept_heads)
+    scanned = sum(kept_row if head in kept else row for head in voting)
+    others = bool(kept) and not voting <= kept
+    return BytesPerToken(2 * pairs * row, sketch, scanned, len(voting) / pairs, len(kept) * kept_row or None, others)

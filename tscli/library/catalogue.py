@@ -79,7 +79,7 @@ def _bytes_per_token(manifest: Manifest) -> BytesPerToken:
     sketch = round(manifest.sketch_size / max(1, manifest.num_tokens)) if manifest.sketch_file else None
     heads = load_retrieval_heads(made.model_hash)
     q_heads = num_query_heads(find_again(made.model_id, made.model_hash)) if heads else None
-    return bytes_per_token(made, sketch, heads, q_heads, len(manifest.head_keys))
+    return bytes_per_token(made, sketch, heads, q_heads, manifest.head_keys)
 
 
 def verify(name: str = "default") -> list[Problem]:

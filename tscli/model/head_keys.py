@@ -108,12 +108,12 @@ class HeadKeys:
         short segments are thousands of views."""
         asked = (layer, kv_head, start, stop)
         if asked not in self._views:
-            views, scales = list[Tensor](), list[Tensor]()
+            views, scales, is_scaled = list[Tensor](), list[Tensor](), False
             for key, scale in self._new_views(*asked):
+                is_scaled |= scale is not None
                 views.append(key)
                 scales.append(key.new_ones(key.shape[:-1].numel(), dtype=PAGE_SCALE) if scale is None else scale.flatten())
-            scaled = any(segment.scales is not None for segment in self._segments)
-            self._views[asked] = views, torch.cat([part.to(self._device) for part in scales]) if scaled and scales else None
+            self._views[asked] = views, torch.cat([part.to(self._device) for part in scales]) if is_scaled else None
         return self._views[asked]
 
     def _new_views(self, layer: int, kv_head: int, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor | None]]:

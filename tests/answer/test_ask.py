@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,10 +181,33 @@ def test_another_model_is_refused_with_the_reason(
         tscli.open_library(load=tscli.LoadOptions(str(other), dtype="float32", device="cpu"))
 
 
-def test_another_dtype_is_refused(load: tscli.LoadOptions, write_documents: WriteDocuments, small_model: Path) -> None:
-    tscli.prepare([write_documents()], load=load).run()
-    with pytest.raises(LibraryError, match="bfloat16"):
-        tscli.open_library(load=tscli.LoadOptions(str(small_model), dtype="bfloat16", device="cpu"))
+@pytest.mark.parametrize("kv_dtype", ["model", "bf16", "int8"])
+@pytest.mark.parametrize(("made", "asked"), [("float32", "bfloat16"), ("bfloat16", "float32")])
+def test_a_library_may_be_asked_in_another_dtype(
+    write_documents: WriteDocuments, small_model: Path, made: str, asked: str, kv_dtype: str
+) -> None:
+    how = tscli.LoadOptions(str(small_model), dtype=made, device="cpu")
+    tscli.prepare([write_documents()], load=how, options=tscli.IngestOptions(kv_dtype=kv_dtype)).run()  # type: ignore[arg-type]
+    for voters in ("calibrated", "all"):
+        with tscli.open_library(load=replace(how, dtype=asked), voters=voters) as session:
+            assert session.decoder.dtype_name == asked
+            assert tscli.info().dtype == made
+            stream = session.ask("Where does the stone stand?", max_new_tokens=6)
+            list(stream)
+            assert stream.answer.token_ids
+
+
+def test_bfloat16_that_the_processor_does_not_multiply_is_asked_in_float32(
+    write_documents: WriteDocuments, small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = tscli.LoadOptions(str(small_model), dtype="bfloat16", device="cpu")
+    tscli.prepare([write_documents()], load=how).run()
+    for native, dtype in ((torch.float32, "float32"), (torch.bfloat16, "bfloat16")):
+        monkeypatch.setattr("tscli.model.load.native_dtype", lambda _, native=native: native)
+        with tscli.open_library(load=replace(how, dtype="auto")) as session:
+            assert session.decoder.dtype_name == dtype
+        with tscli.open_library(load=how) as session:
+            assert session.decoder.dtype_name == "bfloat16"
 
 
 def test_an_answer_that_is_asked_for_again_is_counted_anew(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:

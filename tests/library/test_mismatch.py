@@ -64,11 +64,6 @@ def test_a_model_that_changed_where_it_lies_is_refused(
     assert printed.out == ""
 
 
-def test_another_dtype_is_refused(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["ask", "Where?", "--device", "cpu", "--dtype", "bfloat16"]) == 4
-    assert "dtype: the library has float32, the model is bfloat16" in capsys.readouterr().err
-
-
 def test_a_newer_format_is_refused(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit_manifest(library, lambda manifest: manifest.update(format_version=99))
     assert run(["ask", "Where?"]) == 4

@@ -28,8 +28,11 @@ def load(small_model: Path) -> tscli.LoadOptions:
     return tscli.LoadOptions(str(small_model), dtype="float32", device="cpu")
 
 
-def make(load: tscli.LoadOptions, library: str, *paths: Path, documents: str = "independent") -> tscli.IngestReport:
-    return tscli.prepare(list(paths), library, load, options=tscli.IngestOptions(documents=documents)).run()  # type: ignore[arg-type]
+def make(
+    load: tscli.LoadOptions, library: str, *paths: Path, documents: str = "independent", **more: str
+) -> tscli.IngestReport:
+    options = tscli.IngestOptions(documents=documents, **more)  # type: ignore[arg-type]
+    return tscli.prepare(list(paths), library, load, options=options).run()
 
 
 def ask(load: tscli.LoadOptions, *libraries: str, **options: object) -> tscli.Answer:
@@ -139,13 +142,26 @@ def test_documents_that_were_read_together_cannot_be_joined(
         ask(load, *order)
 
 
-def test_libraries_of_different_models_cannot_be_joined(
+def test_libraries_of_different_pages_cannot_be_joined(
     load: tscli.LoadOptions, small_model: Path, write_documents: WriteDocuments
 ) -> None:
     make(load, "one", write_documents("first"))
-    make(tscli.LoadOptions(str(small_model), dtype="bfloat16", device="cpu"), "half", write_documents("second"))
-    with pytest.raises(LibraryError, match=r"library half .* cannot be joined with one .*: they differ in dtype, kv dtype;"):
+    make(load, "half", write_documents("second"), kv_dtype="int8")
+    with pytest.raises(LibraryError, match=r"library half .* cannot be joined with one .*: they differ in kv dtype;"):
         ask(load, "one", "half")
+
+
+def test_libraries_that_the_model_made_in_different_dtypes_can_be_joined(
+    load: tscli.LoadOptions, small_model: Path, write_documents: WriteDocuments
+) -> None:
+    make(load, "one", write_documents("first"))
+    half = tscli.LoadOptions(str(small_model), dtype="bfloat16", device="cpu")
+    make(half, "two", write_documents("second", files=("d.txt", "e.txt")))
+    assert {tscli.info(name).dtype for name in ("one", "two")} == {"float32", "bfloat16"}
+    for how, names in ((load, ("one", "two")), (half, ("two", "one"))):
+        with tscli.open_library(list(names), how) as session:
+            assert {document.path for document in session.context.documents} >= {"second/d.txt", "second/e.txt"}
+        assert ask(how, *names).token_ids
 
 
 def test_libraries_of_different_templates_cannot_be_joined(load: tscli.LoadOptions, two: object) -> None:

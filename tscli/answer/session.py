@@ -32,7 +32,7 @@ from tscli.library.open_library import OpenLibrary, open_libraries, state_of
 from tscli.library.own_settings import own_model
 from tscli.model.decoder import Decoder
 from tscli.model.gguf_header import OnStep
-from tscli.model.load import LoadOptions, load_decoder
+from tscli.model.load import LoadOptions, fast_dtype, load_decoder
 from tscli.selection.config import SelectionConfig, SelectionOptions, resolve
 from tscli.selection.retrieval_heads import RetrievalHeads
 from tscli.store import Fingerprint, mark_used
@@ -289,7 +289,8 @@ def open_library(
         template = template_of(manifest.template, tokenizer)
     if think:
         template = template.thinking()
-    kinds = {"kv_dtype": fingerprint.kv_dtype, "weights": fingerprint.weights}  # int8 weights may ask of what full ones read
+    # what full weights read in one dtype may be asked with int8 ones or in another dtype: it is the same model
+    kinds = {"kv_dtype": fingerprint.kv_dtype, "weights": fingerprint.weights, "dtype": fingerprint.dtype}
     manifest.check(fingerprint_of(decoder, tokenizer, fingerprint.prefill, load.revision, **kinds))
     config = resolve(selection, decoder.selection_defaults, decoder.window)
     mode = checked_mode(question_mode or decoder.question_default)
@@ -301,9 +302,10 @@ def open_library(
 
 
 def own_options(load: LoadOptions, own: Fingerprint) -> LoadOptions:
-    """How the model is loaded that a library is asked with: as it was made, but for what is asked for."""
+    """How the model is loaded that a library is asked with: as it was made, but for what is asked for, and but for bfloat16
+    where the processor does not multiply it, such as that of another machine than the library's."""
     if load.model is None:
         load = own_model(load, own)
     if load.dtype == "auto":
-        load = replace(load, dtype=own.dtype)
+        load = replace(load, dtype=fast_dtype(own.dtype, load.device))
     return replace(load, weights=own.weights or "auto") if load.weights == "auto" else load

@@ -90,14 +90,16 @@ def fingerprint_of(
     *,
     kv_dtype: str | None,
     weights: str | None,
+    dtype: str | None = None,
 ) -> Fingerprint:
-    """What a library must agree on with the model that reads it; kv_dtype and weights are the library's, see `Fingerprint`."""
+    """What a library must agree on with the model that reads it; kv_dtype, weights and dtype are the library's, see
+    `Fingerprint`; dtype None: the model's."""
     return Fingerprint(
         model_id=decoder.model_id,
         revision=revision,
         model_hash=decoder.hash,
         tokenizer_hash=tokenizer.hash,
-        dtype=decoder.dtype_name,
+        dtype=dtype or decoder.dtype_name,
         num_layers=decoder.layers,
         num_kv_heads=decoder.kv_heads,
         head_dim=decoder.head_dim,

@@ -22,7 +22,7 @@ from tscli.model.head_keys import KeyRun
 from tscli.model.kv import KVState
 from tscli.model.pages import Pages
 from tscli.selection.joined_sketch import JoinedSketch, Span
-from tscli.store import Keys, KVHead, Segment, StoredLibrary, library_folder
+from tscli.store import Fingerprint, Keys, KVHead, Segment, StoredLibrary, library_folder
 from tscli.store import open_library as open_stored
 from tscli.tokens import Context, DocumentTokens, same_prompt
 
@@ -142,7 +142,7 @@ def _check_joins(first: StoredLibrary, other: StoredLibrary) -> None:
             f"itself, or ingest it again with: tscli ingest PATH --library {name} --documents independent"
         )
     mine, theirs = manifest.fingerprint, wanted.fingerprint
-    differing = replace(mine, prefill=theirs.prefill).differing(theirs)
+    differing = replace(_of_pages(mine), prefill=theirs.prefill).differing(_of_pages(theirs))
     if not same_prompt(manifest.template, wanted.template, "prefix", "prefix_ids"):
         differing.append("template")  # what stands before the documents; questions are asked as of the first
     if differing:
@@ -151,6 +151,11 @@ def _check_joins(first: StoredLibrary, other: StoredLibrary) -> None:
             f"they differ in {', '.join(differing).replace('_', ' ')}; ask them one at a time, or ingest the documents of "
             f"{name} under another --library as {beside} was"
         )
+
+
+def _of_pages(made: Fingerprint) -> Fingerprint:
+    """Without the dtype that the model ran in: what the pages are kept in is what must agree."""
+    return replace(made, dtype="", kv_dtype=made.pages_dtype)
 
 
 def _join(opened: tuple[StoredLibrary, ...], names: tuple[str, ...]) -> OpenLibrary:

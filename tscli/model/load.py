@@ -82,6 +82,12 @@ def pick_device(name: str) -> torch.device:
         raise UsageError(f"--device {name}: unknown; use auto, cpu or cuda") from None
 
 
+def fast_dtype(name: str, device: str) -> str:
+    """The dtype of this name, or "float32" where it is bfloat16 and the device does not multiply that."""
+    is_slow = name == "bfloat16" and native_dtype(pick_device(device)) != torch.bfloat16
+    return "float32" if is_slow else name
+
+
 def _pick_dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return native_dtype(device)

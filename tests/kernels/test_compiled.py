@@ -290,6 +290,16 @@ for start, stop in ((0, 4300), (3, 4131), (5, 36), (0, 96), (1, 64)):
     assert torch.equal(scanning.scan_codes(codes, scale, key_codes, start, stop), wanted)
     threshold = wanted.sort(dim=1).values[:, wanted.shape[1] * 3 // 4].contiguous()
     assert torch.equal(scanning.reaching_codes(codes, scale, key_codes, start, stop, threshold), reaching(wanted, threshold))
+from tscli_kernels import KeyTable, compiled, reference, vote_on_keys
+compiled.FROM_TOKENS = 0
+keys, scales = torch.randint(-128, 128, (700, 72), dtype=torch.int8), torch.rand(700).bfloat16() / 64
+query = torch.randn(2, 3, 72)
+table, votes = KeyTable.of_parts([keys], scales), torch.empty(2, 700)
+assert (table is None) == (byte_products.LANES == 0)
+if table is not None:
+    vote_on_keys(query, table, votes, [0, 1])
+    wanted = reference.vote_on_keys(query.double(), keys, scales)
+    assert (votes - wanted).norm() < 1e-3 * wanted.norm()
 print(byte_products.LANES)
 """
     environment = {**os.environ, "NUMBA_CPU_FEATURES": has, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -38,11 +38,8 @@ def bytes_per_token(
 ) -> BytesPerToken:
     """Of a library with this fingerprint. q_heads: of a layer of its model, None where that is not known. kept_heads: whose
     keys it holds once more, None for those of the retrieval heads."""
-    row, kept_row, pairs = (
-        row_bytes(made.head_dim, made.pages_dtype),
-        row_bytes(made.head_dim, "int8"),
-        made.num_layers * made.num_kv_heads,
-    )
+    row, kept_row = row_bytes(made.head_dim, made.pages_dtype), row_bytes(made.head_dim, "int8")
+    pairs = made.num_layers * made.num_kv_heads
     if retrieval_heads is None or q_heads is None:
         return BytesPerToken(2 * pairs * row, sketch, head_keys=len(kept_heads or ()) * kept_row or None)
     voting = retrieval_heads.kv_heads(max(1, q_heads // made.num_kv_heads))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +89,35 @@ def test_a_renamed_file_costs_nothing(load: tscli.LoadOptions, write_documents: 
     again = tscli.prepare([docs], load=load)
     assert again.plan.prefill_tokens == 0
     assert [document.path for document in again.plan.documents] == ["docs/z.txt", "docs/b.txt", "docs/c.txt"]
+
+
+def test_a_folder_that_was_moved_costs_nothing_and_stays_one(
+    load: tscli.LoadOptions, write_documents: WriteDocuments, tmp_path: Path
+) -> None:
+    docs = write_documents()
+    tscli.prepare([docs], load=load).run()
+    (tmp_path / "papers").mkdir()
+    moved = docs.rename(tmp_path / "papers" / "old")
+    again = tscli.prepare([moved], load=load)
+    assert again.plan.prefill_tokens == 0
+    assert [document.path for document in again.plan.documents] == ["old/a.txt", "old/b.txt", "old/c.txt"]
+    again.run()
+    (moved / "b.txt").unlink()  # its new place is known
+    assert [d.path for d in tscli.prepare([moved], load=load).plan.documents] == ["old/a.txt", "old/c.txt"]
+
+
+def test_a_copy_beside_what_it_was_copied_from_is_told_of(
+    load: tscli.LoadOptions, write_documents: WriteDocuments, tmp_path: Path
+) -> None:
+    docs = write_documents()
+    tscli.prepare([docs], load=load).run()
+    shutil.copytree(docs, tmp_path / "copy")
+    plan = tscli.prepare([tmp_path / "copy"], load=load).plan
+    assert len(plan.documents) == 6
+    [note] = [note for note in plan.notes if "held twice" in note]
+    assert note.startswith("3 new documents are in the library already, under another path")
+    assert note.endswith("first: copy/a.txt, as docs/a.txt")
+    assert not any("held twice" in note for note in tscli.prepare([docs], load=load).plan.notes)
 
 
 def test_documents_of_another_folder_are_added_behind_and_kept(

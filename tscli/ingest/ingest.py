@@ -183,7 +183,7 @@ def prepare(
         settings=settings,
     )
     damage = [inputs.damage] if inputs.damage else []
-    notes = [*damage, *plan_notes(named, loaded, template, options, settings, decoder), *better]
+    notes = [*damage, *plan_notes(named, loaded, arrangement, template, options, settings, decoder), *better]
     scanned = replace(config, scan="exact") if in_sections else config  # without a sketch
     plan = make_plan(folder, context, arrangement, loaded, missing, decoder, scanned, expected, notes, fingerprint)
     ask = partial(passages_as_questions, tokenizer=tokenizer, template=template)

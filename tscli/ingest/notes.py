@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tscli.documents import Loaded
 from tscli.ingest.options import IngestOptions
+from tscli.library.arrange import Arrangement
 from tscli.model.decoder import Decoder
 from tscli.tokens import Template
 
@@ -16,13 +17,14 @@ SHOWN_PATHS = 10
 def plan_notes(
     named: Sequence[Path],
     loaded: Loaded,
+    arrangement: Arrangement,
     template: Template,
     options: IngestOptions,
     settings: Mapping[str, object],
     decoder: Decoder,
 ) -> list[str]:
     """All of them, of documents that were loaded from the named paths into a library with these settings."""
-    about_files = [*_empty(named, loaded), *_passed_over(loaded), *loaded.notes, *_warnings(loaded)]
+    about_files = [*_empty(named, loaded), *_passed_over(loaded), *loaded.notes, *_warnings(loaded), *_copies(arrangement)]
     return [*_unused_template(template), *about_files, *_one_process(options, settings, decoder), *decoder.notes]
 
 
@@ -38,6 +40,15 @@ def nothing_read(paths: Sequence[str | Path], loaded: Loaded) -> str:
 def _warnings(loaded: Loaded) -> list[str]:
     """What was found wrong with documents that were read."""
     return [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "pages without text" not in warning]
+
+
+def _copies(arrangement: Arrangement) -> list[str]:
+    """A line where documents are held twice."""
+    if not arrangement.copies:
+        return []
+    new, held = arrangement.copies[0]
+    num, these = len(arrangement.copies), "new document is" if len(arrangement.copies) == 1 else "new documents are"
+    return [f"{num:,} {these} in the library already, under another path, and will be held twice; first: {new}, as {held}"]
 
 
 def _one_process(options: IngestOptions, settings: Mapping[str, object], decoder: Decoder) -> list[str]:

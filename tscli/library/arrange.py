@@ -7,6 +7,7 @@ kept as the tokens that they already are.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,6 +122,13 @@ class Arrangement:
         slot = self.slots[index]
         return slot.record is None or (slot.document is not None and slot.record["sha256"] != slot.document.sha256)
 
+    @property
+    def copies(self) -> list[tuple[str, str]]:
+        """New documents of the same bytes as one that the library holds already, and that one: as both are shown."""
+        held = {str(slot.record["sha256"]): str(slot.record["path"]) for slot in self.slots if slot.record is not None}
+        new = [slot.document for slot in self.slots if slot.record is None and slot.document is not None]
+        return [(document.path, held[document.sha256]) for document in new if document.sha256 in held]
+
 
 def _fields(tokens: DocumentTokens) -> dict[str, Any]:
     return {name: value for name, value in vars(tokens).items() if name not in ("labels", "breaks")}
@@ -172,7 +180,8 @@ def _previous(folder: Path, manifest: Manifest, tokenizer_hash: str, template: T
 
 
 def arrange(paths: Sequence[Path], documents: Sequence[Document], previous: Previous | None) -> Arrangement:
-    """Existing documents keep their places, changed ones too; files that are gone are dropped; new ones come last, sorted."""
+    """Existing documents keep their places, changed ones too, and files that were renamed or moved; files that are gone from
+    these paths are dropped; new ones come last, sorted."""
     roots = [path.expanduser().resolve() for path in paths]
     by_source = {document.source: document for document in documents}
     known = {str(record["source"]) for record in previous.records} if previous else set()
@@ -184,14 +193,15 @@ def arrange(paths: Sequence[Path], documents: Sequence[Document], previous: Prev
     match: Document | None
     for record in previous.records if previous else ():
         source = Path(record["source"])
+        is_named = any(source == root or root in source.parents for root in roots)
         if (match := by_source.pop(record["source"], None)) is not None:  # below a root, or by a link that leads out of one
             slots.append(Slot(match, record))
-        elif not any(source == root or root in source.parents for root in roots):
-            slots.append(Slot(None, record))
-        elif candidates := renamed.get(record["sha256"]):
+        elif (candidates := renamed.get(record["sha256"])) and (is_named or not os.path.exists(source)):
             document = candidates.pop(0)
             by_source.pop(document.source)
             slots.append(Slot(document, record))
+        elif not is_named:
+            slots.append(Slot(None, record))
     taken = {slot.source.title for slot in slots}
     slots += [Slot(_apart(d, taken), None) for d in sorted(by_source.values(), key=lambda document: document.path)]
     return Arrangement(tuple(slots), previous)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 import tscli
+from tscli.documents import Document
 from tscli.errors import LibraryError, OverBudget, UsageError
 from tscli.library import layout as engine_library
+from tscli.library.arrange import Slot
+from tscli.tokens import build_context, load_template, load_tokenizer
 
 WriteDocuments = Callable[..., Path]
 
@@ -115,9 +119,82 @@ def test_a_copy_beside_what_it_was_copied_from_is_told_of(
     plan = tscli.prepare([tmp_path / "copy"], load=load).plan
     assert len(plan.documents) == 6
     [note] = [note for note in plan.notes if "held twice" in note]
-    assert note.startswith("3 new documents are in the library already, under another path")
+    assert note.startswith("3 new documents have the same content as another one")
     assert note.endswith("first: copy/a.txt, as docs/a.txt")
     assert not any("held twice" in note for note in tscli.prepare([docs], load=load).plan.notes)
+
+
+def test_a_folder_that_was_moved_and_edited_is_held_as_it_is_now(
+    load: tscli.LoadOptions, write_documents: WriteDocuments, tmp_path: Path
+) -> None:
+    docs, options = write_documents(), tscli.IngestOptions(documents="independent")
+    tscli.prepare([docs], load=load, options=options).run()
+    moved = docs.rename(tmp_path / "moved")
+    (moved / "b.txt").write_text("Something else altogether. " * 100)
+    (moved / "c.txt").unlink()
+    plan = tscli.prepare([moved], load=load, options=options).plan
+    assert [(d.path, d.status) for d in plan.documents][:2] == [("moved/a.txt", "cached"), ("moved/b.txt", "new")]
+    assert [d.path for d in plan.documents][2:] == ["docs/c.txt"]  # it may lie on a disk that is not there now
+    assert "1 document is kept though its file is no longer there; first: docs/c.txt" in plan.notes
+
+
+def test_a_link_where_a_folder_was_is_no_copy(load: tscli.LoadOptions, write_documents: WriteDocuments, tmp_path: Path) -> None:
+    docs = write_documents()
+    tscli.prepare([docs], load=load).run()
+    moved = docs.rename(tmp_path / "moved")
+    docs.symlink_to(moved)
+    plan = tscli.prepare([moved], load=load).plan
+    assert (len(plan.documents), plan.prefill_tokens) == (3, 0)
+    assert not any("held twice" in note for note in plan.notes)
+
+
+def two_of_one_name(load: tscli.LoadOptions, tmp_path: Path) -> tuple[Path, Path]:
+    """Two folders named alike in library default, each with a file of the same name."""
+    folders = tmp_path / "alpha" / "docs", tmp_path / "beta" / "docs"
+    for folder, port in zip(folders, ("4411", "9022"), strict=True):
+        folder.mkdir(parents=True)
+        (folder / "README.md").write_text(f"The {folder.parent.name} service listens on port {port}. " * 20)
+        tscli.prepare([folder], load=load).run()
+    return folders
+
+
+@pytest.mark.parametrize("documents", ["independent", "joint"])
+def test_files_that_are_shown_alike_stay_apart_and_lose_no_text(
+    load: tscli.LoadOptions, tmp_path: Path, documents: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = tscli.IngestOptions(documents=documents)  # type: ignore[arg-type]
+    monkeypatch.setattr(tscli, "prepare", partial(tscli.prepare, options=options))
+    alpha, beta = two_of_one_name(load, tmp_path)
+    whole = tscli.info().documents[0]["token_end"] - tscli.info().documents[0]["token_start"]
+    for edit in ("", "One more line.\n", "And another.\n"):
+        (beta / "README.md").write_text((beta / "README.md").read_text() + edit)
+        report = tscli.prepare([beta], load=load).run()
+        assert [document.path for document in report.documents] == ["docs/README.md", "beta/docs/README.md"]
+        first = tscli.info().documents[0]
+        assert first["token_end"] - first["token_start"] == whole
+    report = tscli.prepare([alpha, beta], load=load).run()
+    assert len({document.path for document in report.documents}) == 2
+
+
+def test_a_document_without_its_pages_is_read_again(load: tscli.LoadOptions, write_documents: WriteDocuments) -> None:
+    docs = write_documents()
+    tscli.prepare([docs], load=load).run()
+    record = tscli.info().documents[0]
+    pages = ((docs / "a.txt").read_text(),)
+    there = Document("docs/a.txt", record["source"], record["sha256"], pages, (), False)
+    record["text_sha256"] = Slot(there, None).text_sha256
+    assert not Slot(there, record).is_reread
+    assert Slot(there, {**record, "num_pages": 0}).is_reread  # as a version before had left it
+
+
+def test_a_document_of_which_neither_text_nor_tokens_are_there_is_no_empty_one(
+    load: tscli.LoadOptions, write_documents: WriteDocuments
+) -> None:
+    tscli.prepare([write_documents()], load=load).run()
+    tokenizer = load_tokenizer(str(load.model))
+    kept = [Slot(None, record).source for record in tscli.info().documents]
+    with pytest.raises(ValueError, match=r"docs/a\.txt: neither its text nor its tokens"):
+        build_context(tokenizer, load_template(tokenizer), kept)
 
 
 def test_documents_of_another_folder_are_added_behind_and_kept(

@@ -24,7 +24,7 @@ def plan_notes(
     decoder: Decoder,
 ) -> list[str]:
     """All of them, of documents that were loaded from the named paths into a library with these settings."""
-    about_files = [*_empty(named, loaded), *_passed_over(loaded), *loaded.notes, *_warnings(loaded), *_copies(arrangement)]
+    about_files = [*_empty(named, loaded), *_passed_over(loaded), *loaded.notes, *_warnings(loaded), *_kept(arrangement)]
     return [*_unused_template(template), *about_files, *_one_process(options, settings, decoder), *decoder.notes]
 
 
@@ -42,13 +42,19 @@ def _warnings(loaded: Loaded) -> list[str]:
     return [f"{d.path}: {warning}" for d in loaded.documents for warning in d.warnings if "pages without text" not in warning]
 
 
-def _copies(arrangement: Arrangement) -> list[str]:
-    """A line where documents are held twice."""
-    if not arrangement.copies:
-        return []
-    new, held = arrangement.copies[0]
-    num, these = len(arrangement.copies), "new document is" if len(arrangement.copies) == 1 else "new documents are"
-    return [f"{num:,} {these} in the library already, under another path, and will be held twice; first: {new}, as {held}"]
+def _kept(arrangement: Arrangement) -> list[str]:
+    """A line where documents are held twice, and one where files are gone that the library goes on to hold."""
+    lines, copies, gone = list[str](), arrangement.copies, arrangement.gone
+    if copies:
+        these = "new document has" if len(copies) == 1 else "new documents have"
+        new, held = copies[0]
+        lines.append(
+            f"{len(copies):,} {these} the same content as another one, and will be held twice; first: {new}, as {held}"
+        )
+    if gone:
+        these = "document is kept though its file is" if len(gone) == 1 else "documents are kept though their files are"
+        lines.append(f"{len(gone):,} {these} no longer there; first: {gone[0]}")
+    return lines
 
 
 def _one_process(options: IngestOptions, settings: Mapping[str, object], decoder: Decoder) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,10 @@ class Slot:
     @property
     def is_reread(self) -> bool:
         """Whether the file is there anew and its text may be another than the library has, as by another version, or by OCR."""
-        return self.document is not None and self.record is not None and self.text_sha256 != self.record.get("text_sha256")
+        if self.document is None or self.record is None:
+            return False
+        known = self.record.get("text_sha256"), self.record.get("num_pages", len(self.document.pages))
+        return known != (self.text_sha256, len(self.document.pages))
 
     @property
     def file(self) -> str:
@@ -104,9 +107,10 @@ class Arrangement:
     def build(self, tokenizer: Tokenizer, template: Template, max_tokens: int) -> Context:
         """Tokenise what is new; what the library holds unchanged is taken over as tokens."""
         reuse = self.previous.context if self.previous else None
-        if reuse is not None:
-            reread = {str(slot.record["path"]) for slot in self.slots if slot.is_reread and slot.record is not None}
-            reuse = replace(reuse, documents=tuple(d for d in reuse.documents if d.path not in reread))
+        if reuse is not None and self.previous is not None:
+            reread = {id(slot.record) for slot in self.slots if slot.is_reread}
+            held = zip(reuse.documents, self.previous.records, strict=True)
+            reuse = replace(reuse, documents=tuple(document for document, record in held if id(record) not in reread))
         sources = [slot.source for slot in self.slots]
         return build_context(tokenizer, template, sources, reuse=reuse, max_tokens=max_tokens)
 
@@ -124,10 +128,19 @@ class Arrangement:
 
     @property
     def copies(self) -> list[tuple[str, str]]:
-        """New documents of the same bytes as one that the library holds already, and that one: as both are shown."""
-        held = {str(slot.record["sha256"]): str(slot.record["path"]) for slot in self.slots if slot.record is not None}
-        new = [slot.document for slot in self.slots if slot.record is None and slot.document is not None]
-        return [(document.path, held[document.sha256]) for document in new if document.sha256 in held]
+        """New documents of the same bytes as another one of the wanted context, and that one: as both are shown."""
+        found, seen = list[tuple[str, str]](), dict[str, str]()
+        for slot in sorted(self.slots, key=lambda slot: slot.record is None):
+            source = slot.source
+            if slot.record is None and source.sha256 in seen:
+                found.append((source.path, seen[source.sha256]))
+            seen.setdefault(source.sha256, source.path)
+        return found
+
+    @property
+    def gone(self) -> list[str]:
+        """Documents that are kept though their files are no longer where they were read: as they are shown."""
+        return [slot.source.path for slot in self.slots if slot.document is None and not os.path.exists(slot.file)]
 
 
 def _fields(tokens: DocumentTokens) -> dict[str, Any]:
@@ -182,29 +195,71 @@ def _previous(folder: Path, manifest: Manifest, tokenizer_hash: str, template: T
 def arrange(paths: Sequence[Path], documents: Sequence[Document], previous: Previous | None) -> Arrangement:
     """Existing documents keep their places, changed ones too, and files that were renamed or moved; files that are gone from
     these paths are dropped; new ones come last, sorted."""
+    records = previous.records if previous else ()
+    new = _New(documents, {str(record["source"]) for record in records})
     roots = [path.expanduser().resolve() for path in paths]
-    by_source = {document.source: document for document in documents}
-    known = {str(record["source"]) for record in previous.records} if previous else set()
-    renamed: dict[str, list[Document]] = {}
-    for document in documents:
-        if document.source not in known:
-            renamed.setdefault(document.sha256, []).append(document)
-    slots = []
-    match: Document | None
-    for record in previous.records if previous else ():
-        source = Path(record["source"])
-        is_named = any(source == root or root in source.parents for root in roots)
-        if (match := by_source.pop(record["source"], None)) is not None:  # below a root, or by a link that leads out of one
-            slots.append(Slot(match, record))
-        elif (candidates := renamed.get(record["sha256"])) and (is_named or not os.path.exists(source)):
-            document = candidates.pop(0)
-            by_source.pop(document.source)
-            slots.append(Slot(document, record))
-        elif not is_named:
-            slots.append(Slot(None, record))
-    taken = {slot.source.title for slot in slots}
-    slots += [Slot(_apart(d, taken), None) for d in sorted(by_source.values(), key=lambda document: document.path)]
-    return Arrangement(tuple(slots), previous)
+    sources = [Path(record["source"]) for record in records]
+    named = [any(source == root or root in source.parents for root in roots) for source in sources]
+    found = [new.take(str(source)) for source in sources]  # below a root, or by a link that leads out of one
+    for place, source in enumerate(sources):
+        if found[place] is None and (named[place] or not os.path.exists(source)):
+            found[place] = new.take_alike(records[place])
+        elif found[place] is None:
+            found[place] = new.take(os.path.realpath(source))  # there is a link where its folder was
+    moved = _moved_folders((s, Path(d.source)) for s, d in zip(sources, found, strict=True) if d is not None)
+    for place, source in enumerate(sources):
+        folder = next((old for old in moved if old in source.parents and not os.path.exists(old)), None)
+        if found[place] is None and folder is not None:  # edited since
+            found[place] = new.take(str(moved[folder] / source.relative_to(folder)))
+    slots = [Slot(d, r) for d, r, is_named in zip(found, records, named, strict=True) if d is not None or not is_named]
+    slots += [Slot(document, None) for document in sorted(new.documents.values(), key=lambda document: document.path)]
+    return Arrangement(_told_apart(slots), previous)
+
+
+class _New:
+    """Documents that were read and belong to none of the library's yet, by their files."""
+
+    def __init__(self, documents: Sequence[Document], known: Collection[str]) -> None:
+        """known: files that the library has."""
+        self.documents = {document.source: document for document in documents}
+        self._others: dict[str, list[Document]] = {}  # of files that it has not, by their bytes
+        for document in documents:
+            if document.source not in known:
+                self._others.setdefault(document.sha256, []).append(document)
+
+    def take(self, source: str) -> Document | None:
+        """The document of this file."""
+        return self.documents.pop(source, None)
+
+    def take_alike(self, record: Mapping[str, Any]) -> Document | None:
+        """One of the same bytes whose file the library has not; of the same name, where there is one."""
+        name = Path(record["source"]).name
+        others = [document for document in self._others.get(record["sha256"], ()) if document.source in self.documents]
+        others.sort(key=lambda document: Path(document.source).name != name)
+        return self.take(others[0].source) if others else None
+
+
+def _moved_folders(files: Iterable[tuple[Path, Path]]) -> dict[Path, Path]:
+    """Where folders are now, by where they were: told by files that were there and are here."""
+    found = dict[Path, Path]()
+    for old, new in files:
+        if old != new and old.name == new.name:
+            same = 1
+            while old.parts[-same - 1 :] == new.parts[-same - 1 :]:
+                same += 1
+            found[old.parents[same - 1]] = new.parents[same - 1]
+    return found
+
+
+def _told_apart(slots: Sequence[Slot]) -> tuple[Slot, ...]:
+    """The same, each shown by another path: those whose files were read get the names of more folders where need be."""
+    taken = {slot.source.path for slot in slots if slot.document is None}
+    found = []
+    for slot in slots:
+        own = slot if slot.document is None else replace(slot, document=_apart(slot.document, taken))
+        taken.add(own.source.path)
+        found.append(own)
+    return tuple(found)
 
 
 def _apart(document: Document, taken: set[str]) -> Document:

@@ -94,11 +94,10 @@ def choose_weights(load: LoadOptions, library: str, held: Fingerprint | None) ->
         return load
     if load.weights == "auto":
         return replace(load, weights=held.weights or "auto")
-    if held.weights != load.weights:
+    if held.weights != (load.weights if load.weights == "int8" else None):
         raise LibraryError(
-            f"library {library} was made with the model's full weights; --weights {load.weights} does not fit it; "
-            "leave that out "
-            "(questions may still use int8 weights), or choose another --library"
+            f"library {library} was made with the model's {held.weights or 'full'} weights; --weights {load.weights} does not "
+            "fit it; leave that out (questions may be asked with others), or choose another --library"
         )
     return load
 

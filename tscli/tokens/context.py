@@ -48,11 +48,13 @@ def build_context(
 ) -> Context:
     """Tokenise the documents, each separately, so that one never disturbs the tokens of another.
 
-    reuse: a context of the same tokenizer and template; its documents of equal content and title are taken over.
-    Raises OverBudget when the whole has more than max_tokens.
+    reuse: a context of the same tokenizer and template; its documents of equal content and title are taken over, and those
+    without pages must be among them. Raises OverBudget when the whole has more than max_tokens.
     """
     known = {(d.sha256, d.title): d for d in reuse.documents} if reuse is not None else {}
     new = [source for source in sources if (source.sha256, source.title) not in known]
+    if lost := next((source.path for source in new if source.pages is None), None):
+        raise ValueError(f"{lost}: neither its text nor its tokens are there")
     made = iter(_encode(tokenizer, new))
     parts = []
     for source in sources:

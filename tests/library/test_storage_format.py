@@ -177,6 +177,9 @@ def test_int8_weights_are_part_of_what_a_library_is(load: tscli.LoadOptions, doc
     full.run()
     with pytest.raises(LibraryError, match=r"full was made with the model's full weights; --weights int8 does not fit it"):
         tscli.prepare([docs], "full", int8)
+    with pytest.raises(LibraryError, match=r"int8 was made with the model's int8 weights; --weights full does not fit it"):
+        tscli.prepare([docs], "int8", replace(load, weights="full"))
+    assert tscli.prepare([docs], "full", replace(load, weights="full")).plan.prefill_tokens == 0
     again = tscli.prepare([docs], "int8", load)
     assert (again.plan.prefill_tokens, again.plan.weights) == (0, "int8")
     again.run()

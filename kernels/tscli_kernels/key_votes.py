@@ -54,8 +54,8 @@ def _is_of_bytes(part: Tensor) -> bool:
 def vote_on_keys(query: Tensor, table: KeyTable, out: Tensor, rows: Sequence[int]) -> None:
     """Each head's soft votes on all keys of a table (paper, Eq. 7), to one of the rows of out.
 
-    Queries are rounded to 16 bits. Where a few thousand keys together get less than 2 ** -24 of a query's votes, they get none
-    of it.
+    Queries are rounded to 16 bits. A block of 512 keys that together would get less than 2 ** -24 of a query's votes gets none
+    of them.
 
     Args:
         query: float32 [heads, t, head_dim]; a head's votes are its queries' softmaxes over the keys, summed up.

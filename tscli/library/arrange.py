@@ -130,7 +130,7 @@ class Arrangement:
     def copies(self) -> list[tuple[str, str]]:
         """New documents of the same bytes as another one of the wanted context, and that one: as both are shown."""
         found, seen = list[tuple[str, str]](), dict[str, str]()
-        for slot in sorted(self.slots, key=lambda slot: slot.record is None):
+        for slot in self.slots:  # new ones come last
             source = slot.source
             if slot.record is None and source.sha256 in seen:
                 found.append((source.path, seen[source.sha256]))
